@@ -1,0 +1,48 @@
+//go:build !linux
+
+package vfs
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"runtime"
+)
+
+// openFlags are added to every open.
+const openFlags = 0
+
+// dsyncFlag is absent: elsewhere such a flag either does not exist or does not flush
+// the device's cache.
+const dsyncFlag = 0
+
+// syncFile makes content and length durable. Package os asks macOS to flush the
+// device's cache too.
+func syncFile(h *osHandle) error { return h.Sync() }
+
+// syncDir makes the entries of dir durable. Windows has no such call; NTFS journals
+// its directories.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	info, err := d.Stat()
+	switch {
+	case err == nil && !info.IsDir():
+		err = fs.ErrInvalid
+	case err == nil && runtime.GOOS != "windows":
+		err = d.Sync()
+	}
+	return errors.Join(err, d.Close())
+}
+
+func preallocate(*osHandle, int64, int64) error { return ErrNotSupported }
+
+// traits knows nothing of the file system.
+func traits(dir string) (Traits, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return Traits{}, err
+	}
+	return Traits{FreeBytes: -1}, nil
+}
