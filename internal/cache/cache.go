@@ -1,0 +1,124 @@
+package cache
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/loamdb/loam/internal/invariants"
+	"github.com/loamdb/loam/internal/offheap"
+)
+
+// Cache is a cache of blocks. Its methods may be called from any number of
+// goroutines, Close only once nothing else runs.
+type Cache struct {
+	// Constant after New.
+	capacity  int64
+	slabBytes int
+	slabs     []atomic.Pointer[slab] // by index; nil until the slab is needed
+
+	reserved atomic.Int64 // bytes granted by Reserve
+
+	// mu guards what follows, the contents of classes, and every claim. It is taken on
+	// misses and when files open and close, never on a hit.
+	mu       sync.Mutex
+	classes  []class
+	files    map[uint64]*File
+	lastFile uint64
+	used     int               // slabs in use
+	limit    int               // slabs that may be in use: len(slabs), 0 once closed
+	regions  []*offheap.Region // what slabs are cut from, each larger than the last
+	region   []byte            // what is left of the last one
+	empty    int               // slabs of which all frames are free
+	tick     uint32            // counts allocations, to tell old from older
+	metrics  Metrics
+}
+
+// Metrics are counts since New, and sizes now. Hits and misses are the readers' to
+// count: a counter here would be a cache line that every hit writes.
+type Metrics struct {
+	Capacity    int64  // in bytes
+	SlabBytes   int64  // memory held
+	BlockBytes  int64  // of it, frames that hold blocks or are being filled
+	Evictions   uint64 // blocks evicted by the clock hands
+	Steals      uint64 // slabs that went from one class to another
+	Uncached    uint64 // buffers that came from the heap: too large, or nothing could be evicted
+	Files       int    // files entered
+	FileBlocks  int64  // slots of those files, of four bytes each
+	FreeFrames  int64  // frames that hold nothing
+	TotalFrames int64
+}
+
+// maxCapacity is what the bits of a slot can address.
+const maxCapacity = int64(1) << (32 - slotShift) * smallSlabBytes
+
+// New makes a cache that holds at most capacityBytes in blocks. It takes memory as it
+// fills. Bookkeeping comes on top: about 64 bytes for each block that fits. A cache
+// that is too small for a single slab of 65 KiB caches nothing, and works.
+func New(capacityBytes int64) (*Cache, error) {
+	if capacityBytes < 0 || capacityBytes > maxCapacity {
+		return nil, fmt.Errorf("cache: capacity of %d bytes is not in [0, %d]", capacityBytes, maxCapacity)
+	}
+	c := &Cache{capacity: capacityBytes, slabBytes: largeSlabBytes, files: map[uint64]*File{}}
+	if capacityBytes < 32*largeSlabBytes {
+		c.slabBytes = smallSlabBytes
+	}
+	c.slabs = make([]atomic.Pointer[slab], capacityBytes/int64(c.slabBytes))
+	c.limit = len(c.slabs)
+	c.classes = newClasses(c.slabBytes)
+	c.metrics.Capacity = capacityBytes
+	return c, nil
+}
+
+// Metrics returns what the cache did and holds.
+func (c *Cache) Metrics() Metrics {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.metrics
+	m.SlabBytes = int64(c.used) * int64(c.slabBytes)
+	for i := range c.used {
+		s := c.slabs[i].Load()
+		m.BlockBytes += int64(s.used) * int64(s.size)
+		m.FreeFrames += int64(len(s.frames) - s.used)
+		m.TotalFrames += int64(len(s.frames))
+	}
+	m.Files = len(c.files)
+	for _, f := range c.files {
+		m.FileBlocks += int64(len(f.slots))
+	}
+	return m
+}
+
+// Close gives the memory back. No Handle and no Buf may be left. Afterwards the cache
+// keeps nothing; files may still be closed. A second Close does nothing.
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if invariants.Enabled {
+		c.checkNoPins()
+	}
+	var first error
+	for _, r := range c.regions {
+		if err := r.Free(); err != nil && first == nil {
+			first = fmt.Errorf("cache: %w", err)
+		}
+	}
+	for i := range c.used {
+		c.slabs[i].Store(nil)
+	}
+	c.classes = newClasses(c.slabBytes)
+	c.regions, c.region, c.used, c.limit, c.empty = nil, nil, 0, 0, 0
+	return first
+}
+
+// checkNoPins panics if a block is still pinned.
+func (c *Cache) checkNoPins() {
+	for i := range c.used {
+		s := c.slabs[i].Load()
+		for n := range s.frames {
+			if fr := &s.frames[n]; fr.state.Load()&pinMask != 0 {
+				panic(fmt.Sprintf("cache: closed while block %d of file %d is pinned", fr.block, fr.file))
+			}
+		}
+	}
+}

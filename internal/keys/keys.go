@@ -1,0 +1,97 @@
+package keys
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// SeqNum numbers one operation of the store's history. It has 56 bits, is never
+// reused, and is never changed once given.
+type SeqNum uint64
+
+// MaxSeqNum is greater than every number an operation can carry. Reading at it sees
+// everything.
+const MaxSeqNum SeqNum = 1<<56 - 1
+
+// Kind says what an operation does to its key. The values are on disk.
+type Kind uint8
+
+// Kinds of operations. Zero is no kind, so that zeroed bytes never look like an
+// operation. Format version 1 reserves every kind that the engine is designed to
+// need: adding one later would break readers of older files.
+const (
+	KindInvalid           Kind = 0
+	KindDelete            Kind = 1  // the key is absent from here on
+	KindSet               Kind = 2  // the value is the entry's value
+	KindSetWithExpiry     Kind = 3  // value: 8 bytes of expiry (unix ms, little endian), then the value
+	KindMerge             Kind = 4  // value: 8 bytes of commit time, operator id, operand
+	KindRangeDelete       Kind = 5  // key: lower bound; value: exclusive upper bound
+	KindExpiryMarker      Kind = 6  // what compaction leaves of an expired SetWithExpiry
+	KindSetBlob           Kind = 7  // as Set, the value in a blob file
+	KindSetWithExpiryBlob Kind = 8  // as SetWithExpiry, the value in a blob file
+	KindMergeBlob         Kind = 9  // as Merge, the operand in a blob file
+	KindIngest            Kind = 10 // log only: tables that entered at this number
+	maxKind                    = KindIngest
+	kindSeek              Kind = 0xff
+)
+
+// Valid reports whether k is a kind that format version 1 defines.
+func (k Kind) Valid() bool { return k > KindInvalid && k <= maxKind }
+
+var kindNames = [...]string{
+	"INVALID", "DELETE", "SET", "SETEXP", "MERGE", "RANGEDEL", "EXPMARK", "SETBLOB", "SETEXPBLOB", "MERGEBLOB", "INGEST",
+}
+
+// String returns the kind's name as dumps and golden files print it.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("KIND(%d)", uint8(k))
+}
+
+// Trailer packs a sequence number and a kind: SeqNum<<8 | Kind.
+type Trailer uint64
+
+// MakeTrailer packs seq, which must not exceed MaxSeqNum, and kind.
+func MakeTrailer(seq SeqNum, kind Kind) Trailer { return Trailer(seq)<<8 | Trailer(kind) }
+
+// SeekTrailer returns the trailer that sorts at or before every version of a user key
+// that a reader at seq may see, and after every version that it may not.
+func SeekTrailer(seq SeqNum) Trailer { return MakeTrailer(seq, kindSeek) }
+
+// SeqNum returns the sequence number.
+func (t Trailer) SeqNum() SeqNum { return SeqNum(t >> 8) }
+
+// Kind returns the kind.
+func (t Trailer) Kind() Kind { return Kind(t) }
+
+// String prints the trailer as seq,KIND.
+func (t Trailer) String() string { return fmt.Sprintf("%d,%s", uint64(t.SeqNum()), t.Kind()) }
+
+// Compare orders internal keys: by user key ascending, then newest first.
+func Compare(aKey []byte, aTrailer Trailer, bKey []byte, bTrailer Trailer) int {
+	if c := bytes.Compare(aKey, bKey); c != 0 {
+		return c
+	}
+	switch {
+	case aTrailer > bTrailer:
+		return -1
+	case aTrailer < bTrailer:
+		return 1
+	}
+	return 0
+}
+
+// Limits of what one entry may hold, in bytes. They are checked before commit.
+const (
+	// MaxUserKeyLen is the longest key a user may store.
+	MaxUserKeyLen = 65_535
+	// MaxScopePrefixLen is the longest encoding of a scope id.
+	MaxScopePrefixLen = 9
+	// MaxKeyLen is the longest key below package lsm: scope prefix and user key. It
+	// does not fit 16 bits.
+	MaxKeyLen = MaxScopePrefixLen + MaxUserKeyLen
+	// MaxValueLen is the longest value.
+	MaxValueLen = 1 << 30
+)

@@ -1,0 +1,56 @@
+package keys_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/stretchr/testify/require"
+)
+
+func TestTrailersKeepNumberAndKind(t *testing.T) {
+	for _, seq := range []keys.SeqNum{0, 1, 255, 256, 1 << 40, keys.MaxSeqNum} {
+		for kind := keys.KindInvalid; kind <= keys.KindIngest; kind++ {
+			tr := keys.MakeTrailer(seq, kind)
+			require.Equal(t, seq, tr.SeqNum())
+			require.Equal(t, kind, tr.Kind())
+			require.Equal(t, kind != keys.KindInvalid, kind.Valid())
+		}
+	}
+	require.False(t, keys.Kind(11).Valid())
+	require.Equal(t, "KIND(200)", keys.Kind(200).String())
+	require.Equal(t, "7,SET", keys.MakeTrailer(7, keys.KindSet).String())
+}
+
+// Internal keys sort by user key ascending, then newest first.
+func TestOrderOfInternalKeys(t *testing.T) {
+	type entry struct {
+		key string
+		t   keys.Trailer
+	}
+	want := []entry{
+		{"", keys.MakeTrailer(9, keys.KindSet)},
+		{"", keys.MakeTrailer(1, keys.KindDelete)},
+		{"a", keys.MakeTrailer(3, keys.KindSet)},
+		{"a", keys.MakeTrailer(2, keys.KindSet)},
+		{"a\x00", keys.MakeTrailer(8, keys.KindSet)},
+		{"b", keys.MakeTrailer(1, keys.KindSet)},
+	}
+	got := slices.Clone(want)
+	rand.New(rand.NewPCG(1, 1)).Shuffle(len(got), func(i, j int) { got[i], got[j] = got[j], got[i] })
+	slices.SortFunc(got, func(a, b entry) int { return keys.Compare([]byte(a.key), a.t, []byte(b.key), b.t) })
+	require.Equal(t, want, got)
+	require.Zero(t, keys.Compare([]byte("a"), 5, []byte("a"), 5))
+}
+
+// A seek at a number lands before every version that may be seen, and behind the others.
+func TestSeekTrailerDividesVersions(t *testing.T) {
+	at := keys.SeekTrailer(5)
+	for seq := keys.SeqNum(1); seq < 10; seq++ {
+		for kind := keys.KindDelete; kind.Valid(); kind++ {
+			c := keys.Compare(nil, at, nil, keys.MakeTrailer(seq, kind))
+			require.Equal(t, seq <= 5, c <= 0)
+		}
+	}
+}
