@@ -1,0 +1,118 @@
+package wal_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"path"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/wal"
+)
+
+// FuzzReplay reads hostile segments. Half of the time the checksums are made to fit, so
+// that what lies behind them is reached: a reader must hold its limits by itself.
+func FuzzReplay(f *testing.F) {
+	seed := func(size int, entries ...entry) {
+		o := newOwner(memFS(), wal.Mapped, 80)
+		l, _, _ := o.mustOpen(f)
+		_, err := l.Append(batches(entries...), wal.NoSync)
+		require.NoError(f, err)
+		require.NoError(f, l.Close())
+		a := readAll(f, o.opts.FS, wal.SlotName(1))
+		b := make([]byte, len(a))
+		if len(o.list.Live) > 1 {
+			b = readAll(f, o.opts.FS, wal.SlotName(2))
+		}
+		for _, reseal := range []bool{false, true} {
+			f.Add(a[:size], b[:min(size, len(b))], reseal)
+		}
+	}
+	seed(8192)
+	seed(5000, sequence(1, 10, 50)...)
+	seed(8192, entry{1, 2, 9000}, entry{3, 1, 10})
+	f.Fuzz(func(t *testing.T, a, b []byte, reseal bool) {
+		if len(a) > 64<<10 || len(b) > 64<<10 {
+			return
+		}
+		fs := memFS()
+		require.NoError(t, fs.MkdirAll(storeDir))
+		o := newOwner(fs, wal.Mapped, 81)
+		var live []wal.Segment
+		for i, p := range [][]byte{a, b} {
+			p = append([]byte(nil), p...)
+			seg := wal.Segment{Num: wal.SegmentNum(i + 1), Slot: wal.Slot(i + 1), Bytes: int64(max(2, len(p)/4096) * 4096)}
+			seg.UID[0] = byte(i + 1)
+			if len(p) < int(seg.Bytes) {
+				p = append(p, make([]byte, int(seg.Bytes)-len(p))...)
+			}
+			if reseal {
+				resealSegment(p, seg)
+			}
+			writeAll(t, fs, wal.SlotName(seg.Slot), p)
+			live = append(live, seg)
+		}
+		checkHostile(t, o, live)
+	})
+}
+
+func checkHostile(t *testing.T, o *owner, live []wal.Segment) {
+	total, batches := int64(0), 0
+	last := uint64(0)
+	rec, err := wal.Replay(o.opts, live, func(r wal.Record) error {
+		require.Greater(t, uint64(r.FirstSeqNum), last)
+		require.NotZero(t, r.Count)
+		last = uint64(r.FirstSeqNum) + uint64(r.Count) - 1
+		total += int64(len(r.Payload))
+		batches++
+		return nil
+	})
+	if err != nil {
+		require.True(t, errors.Is(err, wal.ErrCorrupt) || errors.Is(err, wal.ErrTooNew) || errors.Is(err, wal.ErrSealed), "%v", err)
+		return
+	}
+	require.LessOrEqual(t, total, live[0].Bytes+live[1].Bytes)
+	require.Equal(t, total, rec.Bytes)
+	require.Equal(t, batches, rec.Batches)
+	require.Len(t, append(append([]wal.Segment{}, rec.Live...), rec.Discarded...), len(live))
+	require.LessOrEqual(t, rec.LostBytes, live[0].Bytes+live[1].Bytes)
+	// What was accepted can be written after.
+	l, err := wal.Open(o.opts, prepareNext(t, o, live), rec.End, rec.Live, rec.Note)
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	_, err = o.opts.FS.List(path.Clean(storeDir))
+	require.NoError(t, err)
+}
+
+func prepareNext(t *testing.T, o *owner, live []wal.Segment) *wal.Prepared {
+	first, err := wal.PrepareFirst(o.opts, live[len(live)-1].Num+1, live)
+	require.NoError(t, err)
+	return first
+}
+
+// resealSegment makes the header of p that of seg, and the checksums of the records
+// that lie one after another fit.
+func resealSegment(p []byte, seg wal.Segment) {
+	le := binary.LittleEndian
+	copy(p, "loam.wal")
+	le.PutUint32(p[8:], 1)
+	copy(p[16:], storeUID[:])
+	copy(p[32:], seg.UID[:])
+	le.PutUint64(p[48:], uint64(seg.Num))
+	le.PutUint64(p[56:], uint64(seg.Bytes))
+	s := fileid.NewSeed(fileid.KindWAL, seg.UID)
+	le.PutUint32(p[4092:], s.Checksum(0, p[:4092]))
+	for off := 4096; off+40 <= len(p); {
+		length := le.Uint32(p[off+8:])
+		if room := uint32(len(p) - off - 40); length > room {
+			length %= room + 1
+			le.PutUint32(p[off+8:], length)
+		}
+		n := int(length)
+		le.PutUint32(p[off+4:], wal.PayloadChecksum(p[off+40:off+40+n]))
+		le.PutUint32(p[off:], s.Checksum(int64(off), p[off+4:off+40]))
+		off += 40 + (n+7)&^7
+	}
+}
