@@ -1,0 +1,197 @@
+package memtable_test
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/memtable"
+)
+
+// entry is one entry of the model.
+type entry struct {
+	key     []byte
+	trailer keys.Trailer
+	value   []byte
+}
+
+// model is a sorted slice: what the list must look like.
+type model struct{ entries []entry }
+
+func compareEntries(a, b entry) int { return keys.Compare(a.key, a.trailer, b.key, b.trailer) }
+
+// add reports whether the entry was new.
+func (m *model) add(e entry) bool {
+	i, found := slices.BinarySearchFunc(m.entries, e, compareEntries)
+	if found {
+		return false
+	}
+	m.entries = slices.Insert(m.entries, i, e)
+	return true
+}
+
+// seek returns the index of the first entry that is not before (key, t).
+func (m *model) seek(key []byte, t keys.Trailer) int {
+	i, _ := slices.BinarySearchFunc(m.entries, entry{key: key, trailer: t}, compareEntries)
+	return i
+}
+
+func (m *model) at(i int) (entry, bool) {
+	if i < 0 || i >= len(m.entries) {
+		return entry{}, false
+	}
+	return m.entries[i], true
+}
+
+func (m *model) get(key []byte, seq keys.SeqNum) (entry, bool) {
+	e, ok := m.at(m.seek(key, keys.SeekTrailer(seq)))
+	return e, ok && bytes.Equal(e.key, key)
+}
+
+func requireEntry(t *testing.T, it *memtable.Iter, want entry, ok bool) {
+	t.Helper()
+	require.Equal(t, ok, it.Valid())
+	if !ok {
+		return
+	}
+	// require.Equal on everything is slow: millions of calls.
+	if !bytes.Equal(want.key, it.Key()) || want.trailer != it.Trailer() || !bytes.Equal(want.value, it.Value()) {
+		require.Equal(t, want, entry{it.Key(), it.Trailer(), it.Value()})
+	}
+}
+
+// requireSame walks both ways (M1, M7).
+func requireSame(t *testing.T, m *memtable.Memtable, want *model) {
+	t.Helper()
+	require.Equal(t, len(want.entries), m.Len())
+	require.Equal(t, len(want.entries) == 0, m.Empty())
+	it := m.Iter()
+	it.First()
+	for _, e := range want.entries {
+		requireEntry(t, &it, e, true)
+		it.Next()
+	}
+	require.False(t, it.Valid())
+	it.Last()
+	for _, e := range slices.Backward(want.entries) {
+		requireEntry(t, &it, e, true)
+		it.Prev()
+	}
+	require.False(t, it.Valid())
+	require.NoError(t, memtable.Check(m))
+}
+
+// requireAnswers asks everything about (key, t).
+func requireAnswers(t *testing.T, m *memtable.Memtable, want *model, key []byte, tr keys.Trailer) {
+	t.Helper()
+	it := m.Iter()
+	i := want.seek(key, tr)
+	e, ok := want.at(i)
+	require.Equal(t, ok, it.SeekGE(key, tr))
+	requireEntry(t, &it, e, ok)
+	if ok {
+		e, ok = want.at(i - 1)
+		it.Prev()
+		requireEntry(t, &it, e, ok)
+	}
+	i = want.seek(key, ^keys.Trailer(0)) - 1
+	e, ok = want.at(i)
+	require.Equal(t, ok, it.SeekLT(key))
+	requireEntry(t, &it, e, ok)
+	if ok {
+		e, ok = want.at(i + 1)
+		it.Next()
+		requireEntry(t, &it, e, ok)
+	}
+	e, ok = want.get(key, tr.SeqNum())
+	value, gotTrailer, found := m.Get(key, tr.SeqNum())
+	require.Equal(t, ok, found)
+	if ok && (gotTrailer != e.trailer || !bytes.Equal(e.value, value)) {
+		require.Equal(t, e, entry{key, gotTrailer, value})
+	}
+}
+
+// keyMakers are families of keys that are hard on codes.
+var keyMakers = map[string]func(r *rand.Rand) []byte{
+	"random": func(r *rand.Rand) []byte { return fillRandom(r, make([]byte, r.IntN(24)), 256) },
+	"zeros":  func(r *rand.Rand) []byte { return make([]byte, r.IntN(12)) },
+	"zeros and ones": func(r *rand.Rand) []byte {
+		return fillRandom(r, make([]byte, r.IntN(9)), 2)
+	},
+	"zeros and ff": func(r *rand.Rand) []byte {
+		k := fillRandom(r, make([]byte, r.IntN(9)), 2)
+		for i := range k {
+			k[i] = -k[i]
+		}
+		return k
+	},
+	"ff": func(r *rand.Rand) []byte { return bytes.Repeat([]byte{0xff}, r.IntN(9)) },
+	"prefixes of each other": func(r *rand.Rand) []byte {
+		return bytes.Repeat([]byte("ab\x00"), 20)[:r.IntN(60)]
+	},
+	"one key":  func(*rand.Rand) []byte { return []byte("the key") },
+	"few keys": func(r *rand.Rand) []byte { return []byte{'k', byte(r.IntN(4))} },
+	"shared prefix": func(r *rand.Rand) []byte {
+		return fillRandom(r, append(bytes.Repeat([]byte{'p'}, 40), 0, 0, 0, 0)[:40+r.IntN(5)], 0)
+	},
+	"around the longest shared length": func(r *rand.Rand) []byte {
+		k := append(make([]byte, 2040+r.IntN(12)), 1, 1, 1, 1, 1)
+		return fillTail(r, k, 5, 3)
+	},
+	"longest": func(r *rand.Rand) []byte {
+		k := make([]byte, keys.MaxUserKeyLen-r.IntN(3))
+		k[r.IntN(len(k))] = byte(r.IntN(3))
+		return k
+	},
+}
+
+func fillRandom(r *rand.Rand, k []byte, below int) []byte { return fillTail(r, k, len(k), below) }
+
+func fillTail(r *rand.Rand, k []byte, n, below int) []byte {
+	for i := len(k) - n; i < len(k) && below > 0; i++ {
+		k[i] = byte(r.IntN(below))
+	}
+	return k
+}
+
+func TestAgreesWithASortedSlice(t *testing.T) {
+	t.Parallel()
+	for name, makeKey := range keyMakers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			adds, seeds := 800, uint64(4)
+			if raceEnabled {
+				adds, seeds = 200, 2
+			}
+			if name == "longest" || name == "around the longest shared length" {
+				adds /= 10
+			}
+			for seed := range seeds {
+				r := rand.New(rand.NewPCG(seed, 7))
+				m := memtable.New(make([]byte, memtable.RegionBytes(adds, adds*20+80*70_000)), seed)
+				var want model
+				for i := range adds {
+					// Every other run has ascending numbers, as a store does.
+					seq := keys.SeqNum(i + 1)
+					if seed%2 == 1 {
+						seq = keys.SeqNum(r.IntN(1 << 20))
+					}
+					e := entry{makeKey(r), keys.MakeTrailer(seq, keys.Kind(1+r.IntN(3))), fillRandom(r, make([]byte, r.IntN(20)), 256)}
+					if want.add(e) {
+						m.Add(e.key, e.trailer, e.value)
+					}
+					requireAnswers(t, m, &want, e.key, e.trailer)
+					requireAnswers(t, m, &want, makeKey(r), keys.MakeTrailer(keys.SeqNum(r.IntN(1<<20)), keys.Kind(r.IntN(256))))
+				}
+				requireSame(t, m, &want)
+				for range adds / 3 {
+					requireAnswers(t, m, &want, makeKey(r), keys.SeekTrailer(keys.MaxSeqNum))
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package memtable_test
+
+const raceEnabled = false
