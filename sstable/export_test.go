@@ -1,0 +1,149 @@
+package sstable
+
+import (
+	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/sstable/block"
+)
+
+// What tests of package sstable_test see of the inside.
+
+// EncodeProperties and DecodeProperties are the codec of the properties block.
+func EncodeProperties(p *Properties) []byte         { return p.append(nil) }
+func DecodeProperties(b []byte) (Properties, error) { return decodeProperties(b) }
+func Separator(a, b []byte) []byte                  { return appendSeparator(nil, a, b) }
+func EncodeHeader(u fileid.UID, s [32]byte, k KeyID) []byte {
+	h := header{u, s, k}
+	return h.append(nil)
+}
+
+func DecodeHeader(b []byte) error {
+	_, err := decodeHeader(b)
+	return err
+}
+
+// SampleFooter is a footer whose parts add up.
+func SampleFooter(u fileid.UID) []byte {
+	f := footer{uid: u, fileLen: 5000, ranges: span{1000, 100}, filterOff: 1100, indexOff: 2000, top: span{3000, 500},
+		props: span{3500, 1372}, blocks: 7, partitions: 2, chunks: 1}
+	return f.append(nil)
+}
+
+func DecodeFooter(b []byte, size int64, u fileid.UID) error {
+	_, err := decodeFooter(b, size, u)
+	return err
+}
+
+// ReencodeFooter returns what encoding a decoded footer gives.
+func ReencodeFooter(b []byte, size int64, u fileid.UID) ([]byte, error) {
+	f, err := decodeFooter(b, size, u)
+	return f.append(nil), err
+}
+
+// DecodeTop decodes b as the top index of a table with the sample's counts.
+func DecodeTop(b []byte) error {
+	f := footer{filterOff: 1100, indexOff: 2000, top: span{3000, 500}, blocks: 7, partitions: 2, chunks: 1}
+	_, err := decodeTop(b, &f)
+	return err
+}
+
+// SampleTop is a top index that fits DecodeTop.
+func SampleTop() []byte {
+	t := topIndex{chunks: []span{{1100, 900}}, partitions: []partitionRef{
+		{[]byte("m"), span{2000, 600}, 0, 4}, {[]byte("zz"), span{2600, 400}, 4, 3}}}
+	return t.append(nil)
+}
+
+// IndexEntry is one block as a partition describes it.
+type IndexEntry struct {
+	Separator []byte
+	Off, Len  int64
+	MaxSeq    keys.SeqNum
+}
+
+// BuildPartitions encodes entries into partitions of about limit bytes.
+func BuildPartitions(entries []IndexEntry, limit int) [][]byte {
+	b := indexBuilder{limit: limit}
+	for _, e := range entries {
+		b.add(e.Separator, span{e.Off, e.Len}, e.MaxSeq)
+	}
+	b.cut()
+	var out [][]byte
+	for _, p := range b.done {
+		out = append(out, p.payload)
+	}
+	return out
+}
+
+// Partition is a decoded partition.
+type Partition struct{ p partition }
+
+func DecodePartition(b []byte) (Partition, error) {
+	p, err := decodePartition(b)
+	return Partition{p}, err
+}
+
+func (p *Partition) Len() int                             { return p.p.n }
+func (p *Partition) Search(key []byte) (int, bool, error) { return p.p.search(key) }
+func (p *Partition) MaxSeq(i int) keys.SeqNum             { return p.p.maxSeq(i) }
+func (p *Partition) Block(i int, end int64) (int64, int64, error) {
+	s, err := p.p.block(i, end)
+	return s.off, s.len, err
+}
+
+func (p *Partition) Separator(i int) ([]byte, error) {
+	s, err := p.p.suffix(i)
+	return append(append([]byte{}, p.p.prefix...), s...), err
+}
+
+// DataBlocks returns [offset, end) of each data block.
+func DataBlocks(t interface{ Fatal(...any) }, r *Reader) (out [][2]int64) {
+	for i := range r.top.partitions {
+		var scratch metaBlock
+		m, err := r.loadMeta(i, &scratch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j := range m.part.n {
+			at, err := m.part.block(j, r.footer.ranges.off)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, [2]int64{at.off, at.end()})
+		}
+		m.release()
+	}
+	return out
+}
+
+// Tamper changes the properties of the table whose file is content, with checksums
+// that pass, if change keeps the length of their encoding.
+func Tamper(content []byte, u fileid.UID, change func(*Properties)) bool {
+	f, err := decodeFooter(content[len(content)-footerLen:], int64(len(content)), u)
+	if err != nil {
+		return false
+	}
+	at := content[f.props.off:f.props.end()]
+	p, err := decodeProperties(at[:len(at)-block.TrailerLen])
+	if err != nil {
+		return false
+	}
+	change(&p)
+	var s block.Sealer
+	sealed := s.Seal(nil, block.CodecNone, fileid.NewSeed(fileid.KindTable, u), f.props.off, p.append(nil))
+	return copy(at, sealed) == len(sealed) && len(at) == len(sealed)
+}
+
+// TamperPartition changes the payload of the only partition likewise.
+func TamperPartition(content []byte, u fileid.UID, change func(payload []byte)) bool {
+	f, err := decodeFooter(content[len(content)-footerLen:], int64(len(content)), u)
+	if err != nil || f.partitions != 1 {
+		return false
+	}
+	at := content[f.indexOff:f.top.off]
+	payload := append([]byte{}, at[:len(at)-block.TrailerLen]...)
+	change(payload)
+	var s block.Sealer
+	sealed := s.Seal(nil, block.CodecNone, fileid.NewSeed(fileid.KindTable, u), f.indexOff, payload)
+	return copy(at, sealed) == len(at)
+}

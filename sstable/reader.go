@@ -1,0 +1,266 @@
+package sstable
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/loamdb/loam/internal/cache"
+	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/sstable/block"
+	"github.com/loamdb/loam/sstable/filter"
+)
+
+// ReaderOptions say which table a file is expected to be, and how it is read.
+type ReaderOptions struct {
+	// UID and Size are the table's, from its Meta. A file with others is refused.
+	UID  fileid.UID
+	Size int64
+	// Digest is the file's XXH64, which Verify compares; 0 when it is not known.
+	Digest uint64
+	// Cache holds the table's blocks.
+	Cache *cache.Cache
+	// Name is the file's name in errors.
+	Name string
+	// Mapped reads blocks through a mapping of the file where the system has one: a
+	// block that the page cache holds is then copied without a system call. The file is
+	// closed once it is mapped, so that open descriptors do not grow with the tables.
+	Mapped bool
+}
+
+// Fragment is one range tombstone, of the keys within [Lower, Upper).
+type Fragment struct {
+	Lower, Upper []byte
+	Trailer      keys.Trailer
+}
+
+// Reader reads one table. Its methods may be called from any number of goroutines,
+// Close only once nothing else runs.
+type Reader struct {
+	// Constant after Open.
+	f         vfs.File   // nil once mapped: the mapping suffices, and needs no descriptor
+	mapped    vfs.Mapped // nil: by ReadAt
+	seed      fileid.Seed
+	o         ReaderOptions
+	footer    footer
+	top       topIndex
+	props     Properties
+	fragments []Fragment
+	// filterLines is the number of lines of the filter, 0 when there is none of use.
+	filterLines int
+	cached      *cache.File
+
+	// meta are the index partitions, then the filter chunks, once they are kept.
+	meta []atomic.Pointer[metaBlock]
+}
+
+// Open opens the table in f, which was opened for reading and is the reader's from
+// here on when the error is nil. It reads the frame, the top index, the properties and
+// the range tombstones. Damage is a *CorruptionError, a table of a later version
+// ErrTooNew, and an error of the file keeps its chain.
+func Open(f vfs.File, o ReaderOptions) (*Reader, error) {
+	r := &Reader{f: f, o: o, seed: fileid.NewSeed(fileid.KindTable, o.UID)}
+	size, err := f.Size()
+	if err != nil {
+		return nil, fmt.Errorf("sstable: size of %s: %w", o.Name, err)
+	}
+	if size != o.Size || size < headerLen+footerLen {
+		return nil, r.corrupt(-1, fmt.Errorf("%d bytes instead of %d: %w", size, o.Size, errLength))
+	}
+	if o.Mapped {
+		m, err := f.Map(size, vfs.ReadOnly)
+		if err != nil && !errors.Is(err, vfs.ErrNotSupported) {
+			return nil, fmt.Errorf("sstable: map %s: %w", o.Name, err)
+		}
+		r.mapped = m
+	}
+	if err := r.readFrame(); err != nil {
+		r.unmap(&err)
+		return nil, err
+	}
+	if r.mapped != nil {
+		r.f = nil
+		_ = f.Close() // read only: nothing can be lost
+	}
+	n := int(r.footer.partitions + r.footer.chunks)
+	r.meta = make([]atomic.Pointer[metaBlock], n)
+	r.cached = o.Cache.NewFile(int(r.footer.blocks) + n)
+	return r, nil
+}
+
+// readFrame reads and decodes everything that is kept in memory.
+func (r *Reader) readFrame() error {
+	var buf [max(footerLen, headerLen)]byte
+	b := buf[:footerLen]
+	if err := r.readAt(b, r.o.Size-footerLen); err != nil {
+		return err
+	}
+	var err error
+	if r.footer, err = decodeFooter(b, r.o.Size, r.o.UID); err != nil {
+		return r.refuse(r.o.Size-footerLen, err)
+	}
+	b = buf[:headerLen]
+	if err := r.readAt(b, 0); err != nil {
+		return err
+	}
+	h, err := decodeHeader(b)
+	if err == nil && (h.uid != r.o.UID || h.keyID != r.footer.keyID) {
+		err = fmt.Errorf("header and footer differ: %w", errMalformed)
+	}
+	if err == nil && h.keyID != 0 {
+		err = fmt.Errorf("encrypted under key %d: %w", h.keyID, ErrTooNew)
+	}
+	if err != nil {
+		return r.refuse(0, err)
+	}
+	payload, err := r.readSealed(r.footer.top, 0)
+	if err != nil {
+		return err
+	}
+	if r.top, err = decodeTop(payload, &r.footer); err != nil {
+		return r.refuse(r.footer.top.off, err)
+	}
+	if payload, err = r.readSealed(r.footer.props, 0); err != nil {
+		return err
+	}
+	if r.props, err = decodeProperties(payload); err != nil {
+		return r.refuse(r.footer.props.off, err)
+	}
+	if err = r.checkProperties(); err != nil {
+		return r.refuse(r.footer.props.off, err)
+	}
+	return r.readFragments()
+}
+
+// checkProperties compares the properties with the footer, and decides whether the
+// filter can be used: one of an unknown policy or hash says nothing.
+func (r *Reader) checkProperties() error {
+	p, f := &r.props, &r.footer
+	if p.Blocks != uint64(f.blocks) || (p.Entries == 0) != (f.blocks == 0) || p.KeyID != f.keyID ||
+		(p.Kinds[keys.KindRangeDelete].Entries == 0) != (f.ranges.len == 0) || bytes.Compare(p.Smallest, p.Largest) > 0 {
+		return fmt.Errorf("properties and footer differ: %w", errMalformed)
+	}
+	if f.chunks == 0 || p.Filter.Policy != filter.Policy || p.Filter.Hash != filter.HashID {
+		return nil
+	}
+	if p.Filter.Lines == 0 || (p.Filter.Lines-1)/filter.ChunkLines+1 != uint64(f.chunks) {
+		return fmt.Errorf("filter of %d lines in %d chunks: %w", p.Filter.Lines, f.chunks, errMalformed)
+	}
+	r.filterLines = int(p.Filter.Lines)
+	return nil
+}
+
+// readFragments decodes the range tombstones.
+func (r *Reader) readFragments() error {
+	if r.footer.ranges.len == 0 {
+		return nil
+	}
+	c := r.props.Kinds[keys.KindRangeDelete]
+	payload, err := r.readSealed(r.footer.ranges, 64+c.Bytes+32*c.Entries)
+	if err != nil {
+		return err
+	}
+	if r.fragments, err = decodeFragments(payload); err != nil {
+		return r.refuse(r.footer.ranges.off, err)
+	}
+	return nil
+}
+
+func decodeFragments(payload []byte) ([]Fragment, error) {
+	b, err := block.Decode(payload)
+	if err != nil {
+		return nil, err
+	}
+	var out []Fragment
+	for i := range b.Count() {
+		f := Fragment{Lower: b.AppendKey([]byte{}, i), Upper: bytes.Clone(b.Value(i)), Trailer: b.Trailer(i)}
+		if f.Trailer.Kind() != keys.KindRangeDelete || bytes.Compare(f.Lower, f.Upper) >= 0 {
+			return nil, fmt.Errorf("range tombstone %d: %w", i, errMalformed)
+		}
+		if n := len(out); n > 0 && !followsFragment(&out[n-1], &f) {
+			return nil, fmt.Errorf("range tombstone %d: %w", i, errOrder)
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// followsFragment reports whether f may come after last: a tombstone of the same range
+// that is older, or one of a later range.
+func followsFragment(last, f *Fragment) bool {
+	if bytes.Equal(last.Lower, f.Lower) {
+		return bytes.Equal(last.Upper, f.Upper) && f.Trailer < last.Trailer
+	}
+	return bytes.Compare(last.Upper, f.Lower) <= 0
+}
+
+// Properties returns the table's properties, which must not be changed.
+func (r *Reader) Properties() *Properties { return &r.props }
+
+// RangeTombstones returns the table's range tombstones, sorted by lower bound, then
+// newest first; two of them cover the same range or disjoint ones. They must not be
+// changed. Get and Iter do not apply them (S3).
+func (r *Reader) RangeTombstones() []Fragment { return r.fragments }
+
+// Close gives up the table's blocks, its mapping and its file. Nothing else may run or
+// follow; iterators must be closed before.
+func (r *Reader) Close() error {
+	r.dropMeta()
+	r.cached.Close()
+	var err error
+	r.unmap(&err)
+	if r.f == nil {
+		return err
+	}
+	if cerr := r.f.Close(); cerr != nil && err == nil {
+		err = fmt.Errorf("sstable: close %s: %w", r.o.Name, cerr)
+	}
+	return err
+}
+
+// unmap closes the mapping; its error becomes *err if that is nil.
+func (r *Reader) unmap(err *error) {
+	if r.mapped == nil {
+		return
+	}
+	if uerr := r.mapped.Close(); uerr != nil && *err == nil {
+		*err = fmt.Errorf("sstable: unmap %s: %w", r.o.Name, uerr)
+	}
+	r.mapped = nil
+}
+
+// readAt fills b from off. A file that ends early is damage: its length was checked.
+func (r *Reader) readAt(b []byte, off int64) error {
+	n, err := len(b), error(nil)
+	if r.mapped != nil {
+		err = r.mapped.Load(b, off)
+	} else {
+		n, err = r.f.ReadAt(b, off)
+	}
+	switch {
+	case err == nil, n == len(b) && errors.Is(err, io.EOF):
+		return nil
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return r.corrupt(off, fmt.Errorf("file ends: %w", errLength))
+	}
+	return fmt.Errorf("sstable: read %s at %d: %w", r.o.Name, off, err)
+}
+
+// refuse makes a *CorruptionError of err, unless it says that the table is too new.
+func (r *Reader) refuse(off int64, err error) error {
+	if errors.Is(err, block.ErrCodec) { // the checksum was right: a later version wrote it
+		err = fmt.Errorf("%w: %w", ErrTooNew, err)
+	}
+	if errors.Is(err, ErrTooNew) {
+		return fmt.Errorf("sstable: %s: %w", r.o.Name, err)
+	}
+	return r.corrupt(off, err)
+}
+
+func (r *Reader) corrupt(off int64, err error) error {
+	return &CorruptionError{File: r.o.Name, Offset: off, Err: err}
+}

@@ -1,0 +1,212 @@
+package sstable
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/sstable/filter"
+)
+
+// Verify reads the whole file, past the cache, and checks all that it promises: every
+// checksum, the order of the entries, index, filter and counts, and the digest when
+// ReaderOptions gave one. It holds up no reader. The first thing wrong is a
+// *CorruptionError; ctx ends it early.
+func (r *Reader) Verify(ctx context.Context) error {
+	if err := r.verifyDigest(ctx); err != nil {
+		return err
+	}
+	v := verifier{r: r, ctx: ctx, next: headerLen}
+	if err := v.readFilter(); err != nil {
+		return err
+	}
+	for i := range r.top.partitions {
+		if err := v.partition(i); err != nil {
+			return err
+		}
+	}
+	return v.counts()
+}
+
+func (r *Reader) verifyDigest(ctx context.Context) error {
+	var d xxhash.Digest
+	d.Reset()
+	buf := make([]byte, min(r.o.Size, streamBytes))
+	for off := int64(0); off < r.o.Size; off += int64(len(buf)) {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("sstable: verify %s: %w", r.o.Name, err)
+		}
+		buf = buf[:min(int64(len(buf)), r.o.Size-off)]
+		if err := r.readAt(buf, off); err != nil {
+			return err
+		}
+		_, _ = d.Write(buf) // never fails
+	}
+	if r.o.Digest != 0 && d.Sum64() != r.o.Digest {
+		return r.corrupt(-1, errDigest)
+	}
+	return nil
+}
+
+// verifier walks a table's blocks in order.
+type verifier struct {
+	r      *Reader
+	ctx    context.Context
+	stream stream
+	chunks [][]byte // the filter
+	seen   Properties
+	next   int64 // where the next block must begin
+
+	key     []byte // of the last entry
+	trailer keys.Trailer
+	sep     []byte // separator of the block before
+	any     bool
+}
+
+func (v *verifier) partition(m int) error {
+	r := v.r
+	payload, err := r.readSealed(r.top.partitions[m].at, 0)
+	if err != nil {
+		return err
+	}
+	p, err := r.decodePartition(payload, m)
+	if err != nil {
+		return err
+	}
+	for i := range p.n {
+		if err := v.ctx.Err(); err != nil {
+			return fmt.Errorf("sstable: verify %s: %w", r.o.Name, err)
+		}
+		if err := v.block(&p, i); err != nil {
+			return err
+		}
+	}
+	if !bytes.Equal(v.sep, r.top.partitions[m].last) {
+		return r.corrupt(r.top.partitions[m].at.off, fmt.Errorf("last separator: %w", errMalformed))
+	}
+	return nil
+}
+
+func (v *verifier) block(p *partition, i int) error {
+	at, err := p.block(i, v.r.footer.ranges.off)
+	if err == nil && at.off != v.next {
+		err = fmt.Errorf("block at %d instead of %d: %w", at.off, v.next, errMalformed)
+	}
+	if err != nil {
+		return v.r.corrupt(p.base, err)
+	}
+	v.next = at.end()
+	b, err := v.stream.block(v.r, p, i)
+	if err != nil {
+		return err
+	}
+	v.seen.Blocks++
+	v.seen.StoredBytes += uint64(at.len)
+	newest := keys.SeqNum(0)
+	var key []byte
+	for j := range b.Count() {
+		key = b.AppendKey(key[:0], j)
+		t := b.Trailer(j)
+		if err := v.entry(key, t, len(b.Value(j)), j == 0); err != nil {
+			return v.r.corrupt(at.off, err)
+		}
+		newest = max(newest, t.SeqNum())
+	}
+	sep, err := p.suffix(i)
+	if err != nil {
+		return v.r.corrupt(at.off, err)
+	}
+	v.sep = append(append(v.sep[:0], p.prefix...), sep...)
+	if bytes.Compare(v.sep, v.key) < 0 || head(sep) != p.head(i) || newest != p.maxSeq(i) {
+		return v.r.corrupt(at.off, fmt.Errorf("index of block %d: %w", v.seen.Blocks-1, errMalformed))
+	}
+	return nil
+}
+
+// entry checks one entry against the one before it, the separator of the block before
+// it and the filter.
+func (v *verifier) entry(key []byte, t keys.Trailer, valueLen int, first bool) error {
+	if !pointKind(t.Kind()) {
+		return fmt.Errorf("kind %v: %w", t.Kind(), errMalformed)
+	}
+	newKey := !v.any || !bytes.Equal(v.key, key)
+	if v.any && keys.Compare(v.key, v.trailer, key, t) >= 0 {
+		return errOrder
+	}
+	if c := bytes.Compare(v.sep, key); first && v.any && (c > 0 || c == 0 && newKey) {
+		return fmt.Errorf("separator not below the block after it: %w", errMalformed)
+	}
+	if newKey {
+		if !v.mayContain(filter.Hash(key)) {
+			return fmt.Errorf("key is not in the filter: %w", errMalformed)
+		}
+	}
+	v.seen.Entries++
+	v.seen.KeyBytes += uint64(len(key))
+	v.seen.ValueBytes += uint64(valueLen)
+	v.seen.count(t.Kind(), len(key), valueLen)
+	if !v.any {
+		v.seen.Smallest = bytes.Clone(key)
+		v.seen.Points = SeqRange{t.SeqNum(), t.SeqNum()}
+	}
+	v.seen.Points.Min, v.seen.Points.Max = min(v.seen.Points.Min, t.SeqNum()), max(v.seen.Points.Max, t.SeqNum())
+	v.key, v.trailer, v.any = append(v.key[:0], key...), t, true
+	return nil
+}
+
+// readFilter reads the filter past the cache, also one that this code cannot use.
+func (v *verifier) readFilter() error {
+	for c, at := range v.r.top.chunks {
+		payload, err := v.r.readSealed(at, 0)
+		if err != nil {
+			return err
+		}
+		if err := v.r.checkChunk(c, payload); err != nil {
+			return err
+		}
+		v.chunks = append(v.chunks, payload)
+	}
+	return nil
+}
+
+func (v *verifier) mayContain(hash uint64) bool {
+	if v.r.filterLines == 0 {
+		return true
+	}
+	chunk, at := filter.Locate(hash, v.r.filterLines)
+	return filter.MayContainLine(v.chunks[chunk][at:], hash)
+}
+
+// counts compares what was seen with the properties.
+func (v *verifier) counts() error {
+	p, s := &v.r.props, &v.seen
+	s.Largest = v.key
+	var ranges KindCount
+	for i := range v.r.fragments {
+		f := &v.r.fragments[i]
+		if i == 0 {
+			s.Ranges = SeqRange{f.Trailer.SeqNum(), f.Trailer.SeqNum()}
+		}
+		s.Ranges.Min, s.Ranges.Max = min(s.Ranges.Min, f.Trailer.SeqNum()), max(s.Ranges.Max, f.Trailer.SeqNum())
+		ranges.Entries++
+		ranges.Bytes += uint64(len(f.Lower) + len(f.Upper))
+		if i == 0 && (!v.any || bytes.Compare(f.Lower, s.Smallest) < 0) {
+			s.Smallest = f.Lower
+		}
+		if i == len(v.r.fragments)-1 && (!v.any || bytes.Compare(f.Upper, s.Largest) > 0) {
+			s.Largest, s.LargestExclusive = f.Upper, true
+		}
+	}
+	s.Kinds[keys.KindRangeDelete] = ranges
+	same := p.Entries == s.Entries && p.KeyBytes == s.KeyBytes && p.ValueBytes == s.ValueBytes &&
+		p.Blocks == s.Blocks && p.StoredBytes == s.StoredBytes && p.Kinds == s.Kinds &&
+		bytes.Equal(p.Smallest, s.Smallest) && bytes.Equal(p.Largest, s.Largest) && p.LargestExclusive == s.LargestExclusive &&
+		p.Points == s.Points && p.Ranges == s.Ranges && v.next == v.r.footer.ranges.off
+	if !same {
+		return v.r.corrupt(v.r.footer.props.off, fmt.Errorf("counts differ from the entries: %w", errMalformed))
+	}
+	return nil
+}
