@@ -1,0 +1,77 @@
+package manifest_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/loamdb/loam/internal/golden"
+	"github.com/loamdb/loam/internal/manifest"
+)
+
+// The files of a small store. They change only with the format's version.
+func TestGoldenFiles(t *testing.T) {
+	fs := newFS(t)
+	l := mustOpen(t, fs)
+	appendEdits(t, l, 0, 4)
+	golden.Assert(t, "testdata/CURRENT", readFile(t, fs, manifest.CurrentName))
+	golden.Assert(t, "testdata/manifest.txt", dump(readFile(t, fs, l.Name())))
+}
+
+// The encoding of an edit that has every field.
+func TestGoldenEdit(t *testing.T) {
+	p := manifest.AppendEdit(nil, fullEdit())
+	golden.Assert(t, "testdata/edit.txt", dump(p))
+	e, err := manifest.DecodeEdit(p)
+	require.NoError(t, err)
+	require.Equal(t, fullEdit(), e)
+}
+
+// fullEdit has every field, in the order in which they are encoded.
+func fullEdit() *manifest.Edit {
+	e := &manifest.Edit{
+		FormatVersion: 1, NextFileNum: 300, NextRunID: 12, ReservedSeqNum: 1 << 40, ReservedScopeID: 77,
+		HistoryFloor: 1234, MinSegment: 5, FlushedSeqNum: 99_999, LastTime: 1_700_000_000_000,
+		Lineage:       []manifest.Open{segmentOpen(1), segmentOpen(2)},
+		Cut:           &manifest.Cut{Segment: 6, UID: segment(6).UID, Bytes: 8192, LastSeqNum: 99_998},
+		DropSegments:  true,
+		AddedSegments: []manifest.Segment{segment(6), segment(7)},
+		Operators:     []string{"", "counter", "max"},
+		Deleted:       []manifest.DeletedTable{{Level: 0, Num: 4}, {Level: 5, Num: 3}},
+		Extra:         []manifest.Field{{Tag: 40, Value: []byte("later")}, {Tag: 1 << 33, Value: []byte{}}},
+	}
+	opened := segmentOpen(3)
+	e.Opened = &opened
+	a, b := table(10, "", "cherry", 3), table(11, "damson", "fig", 4)
+	a.LargestExclusive, a.RangeDeletes, a.Deletes, a.Held = true, 2, 5, 3
+	a.Smallest = []byte{}
+	b.Extra = []manifest.Field{{Tag: 2, Value: []byte{1}}, {Tag: 4, Value: []byte("x")}}
+	e.Added = append(added(0, 9, a), added(6, 1, b)...)
+	return e
+}
+
+func segmentOpen(i byte) manifest.Open {
+	return manifest.Open{ID: [16]byte{i, 0xfe}, First: 1000 * 1 << i}
+}
+
+// dump prints bytes 16 to a line, and a star for a run of lines that are equal.
+func dump(p []byte) []byte {
+	var b bytes.Buffer
+	starred := false
+	for i := 0; i < len(p); i += 16 {
+		line := p[i:min(i+16, len(p))]
+		if i > 0 && bytes.Equal(line, p[i-16:i]) {
+			if !starred {
+				b.WriteString("*\n")
+			}
+			starred = true
+			continue
+		}
+		starred = false
+		fmt.Fprintf(&b, "%06d  % x\n", i, line)
+	}
+	fmt.Fprintf(&b, "%06d\n", len(p))
+	return b.Bytes()
+}

@@ -1,0 +1,186 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path"
+
+	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/vfs"
+)
+
+// LogOptions say where the log is and how large its files are.
+type LogOptions struct {
+	FS     vfs.FS
+	Dir    string
+	Random io.Reader
+	// RollBytes is the least length of a manifest file, which is written in full when
+	// the file is made. 0 means 64 KiB. A file also has room for ten snapshots.
+	RollBytes int64
+}
+
+const (
+	defaultRollBytes = 64 << 10
+	minRollBytes     = 512
+	snapshotsPerFile = 10
+)
+
+// Log is the manifest of an open store: State and Version, and the file that keeps
+// them. It is not safe for concurrent use, but State and Version, once returned, are.
+type Log struct {
+	o       LogOptions
+	state   *State
+	version *Version
+
+	file vfs.File
+	num  uint64
+	seed fileid.Seed
+	// length is the file's, end where the next record goes, nextRecord its number.
+	length, end int64
+	nextRecord  uint64
+	unproven    []byte // the record right before end, to be written again with the next
+	maxNum      uint64 // greatest number a manifest file of this directory has had
+	mustRoll    bool   // M8: nothing may be appended to file
+	superseded  []uint64
+	err         error // sticky
+}
+
+// Create makes the manifest of a new store in o.Dir and makes it durable, its entry
+// there included (the directory's own entry is the caller's). It is called after Load said
+// ErrNoStore. Before it returned without error, Load still says so, or finds the new
+// store.
+func Create(store fileid.UID, o LogOptions) (*Loaded, error) {
+	// What an interrupted Create left.
+	if err := o.FS.Remove(path.Join(o.Dir, manifestName(1))); err != nil && !errors.Is(err, vfs.ErrNotExist) {
+		return nil, fmt.Errorf("manifest: remove %s: %w", manifestName(1), err)
+	}
+	l := &Log{
+		o:       o,
+		state:   &State{Store: store, FormatVersion: FormatVersion, NextFileNum: 1, NextRunID: 1},
+		version: &Version{},
+	}
+	if err := l.roll(l.state, l.version); err != nil {
+		return nil, err
+	}
+	if err := l.file.Close(); err != nil {
+		return nil, fmt.Errorf("manifest: close %s: %w", l.Name(), err)
+	}
+	return Load(o.FS, o.Dir)
+}
+
+// OpenLog opens the log that loaded describes, for writing. It writes nothing itself.
+// loaded must be fresh: the directory must not have changed since Load.
+func OpenLog(loaded *Loaded, o LogOptions) (*Log, error) {
+	f, err := o.FS.Open(path.Join(o.Dir, loaded.Name), vfs.ReadWrite)
+	if err != nil {
+		return nil, fmt.Errorf("manifest: open %s: %w", loaded.Name, err)
+	}
+	return &Log{
+		o: o, state: loaded.State, version: loaded.Version,
+		file: f, num: loaded.num, seed: fileid.NewSeed(fileid.KindManifest, loaded.uid),
+		length: loaded.length, end: loaded.end, nextRecord: loaded.nextRecord,
+		unproven: loaded.unproven, maxNum: max(loaded.maxNum, loaded.num), mustRoll: loaded.Torn,
+	}, nil
+}
+
+// State returns the newest state. It is immutable.
+func (l *Log) State() *State { return l.state }
+
+// Version returns the newest version. It is immutable.
+func (l *Log) Version() *Version { return l.version }
+
+// Name returns the name of the file that the log is in.
+func (l *Log) Name() string { return manifestName(l.num) }
+
+// Bytes returns the length of the log's file.
+func (l *Log) Bytes() int64 { return l.length }
+
+// Append makes e durable and applies it: when it returns nil, a Load after any crash
+// finds e.
+//
+// ErrInvalidEdit: e does not fit; nothing happened. An error that matches vfs.ErrNoSpace:
+// Append may be tried again, with this edit or another. Every other error sticks: it
+// comes back, wrapped in ErrFailed, from every later call. If the error matches
+// ErrUncertain, a Load may find e all the same.
+func (l *Log) Append(e *Edit) error {
+	if l.err != nil {
+		return l.err
+	}
+	state, err := l.state.Apply(e)
+	if err != nil {
+		return err
+	}
+	version, err := l.version.Apply(e)
+	if err != nil {
+		return err
+	}
+	r := record{kind: typeEdit, number: l.nextRecord, body: AppendEdit(nil, e)}
+	if _, err := DecodeEdit(r.body); err != nil {
+		return invalid("%v", err) // what could not be read must not be written
+	}
+	if l.mustRoll || l.end+paddedLen(len(r.body)) > l.length-markLen {
+		err = l.roll(state, version)
+	} else {
+		err = l.write(&r)
+	}
+	if err != nil {
+		return l.fail(err)
+	}
+	l.state, l.version = state, version
+	return nil
+}
+
+// fail keeps err unless it is lack of space, which another try may not meet.
+func (l *Log) fail(err error) error {
+	if !errors.Is(err, vfs.ErrNoSpace) {
+		l.err = fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	return err
+}
+
+// write appends the record, syncs it and marks the end.
+func (l *Log) write(r *record) error {
+	buf := append([]byte(nil), l.unproven...)
+	start := l.end - int64(len(buf))
+	// A record that an earlier process wrote and nobody is known to have synced is
+	// written again: should its sync have failed, the system may think it clean, and
+	// only a new write brings it to the device.
+	buf = r.append(buf, l.seed, l.end)
+	_, err := l.file.WriteAt(buf, start)
+	if err == nil && !(mutant.Enabled && mutant.Is(mutant.SkipManifestSync)) {
+		err = l.file.Sync()
+	}
+	if err != nil {
+		l.mustRoll = true
+		return fmt.Errorf("manifest: write %s: %w: %w", l.Name(), ErrUncertain, err)
+	}
+	l.unproven = nil
+	l.end, l.nextRecord = start+int64(len(buf)), r.number+1
+	l.mark()
+	return nil
+}
+
+// mark says that the last record is synced. That it is does not depend on an error
+// here; but the file is not used further.
+func (l *Log) mark() {
+	at := l.length - markLen
+	if _, err := l.file.WriteAt(appendMark(nil, l.nextRecord-1, l.seed, at), at); err != nil {
+		l.mustRoll = true
+		_ = l.fail(fmt.Errorf("manifest: mark %s: %w", l.Name(), err)) // the next call's error
+	}
+}
+
+// Close closes the file. The log cannot be used afterwards; a second Close returns nil.
+func (l *Log) Close() error {
+	if l.file == nil {
+		return nil
+	}
+	err := l.file.Close()
+	l.file, l.err = nil, ErrClosed
+	if err != nil {
+		return fmt.Errorf("manifest: close %s: %w", l.Name(), err)
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package manifest
+
+import (
+	"fmt"
+	"math"
+	"path"
+
+	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/vfs"
+)
+
+// roll writes state and version as the first record of a new manifest and makes CURRENT
+// name it. Its steps, each durable before the next: the file's bytes; the entries of the
+// file and of the prepared CURRENT; the change of CURRENT; only then is the old file
+// removed (M7). Up to the change nothing has happened and the old file goes on; from
+// the change on, which of the two a crash leaves is not known until the end.
+func (l *Log) roll(state *State, version *Version) error {
+	uid, err := fileid.NewUID(l.o.Random)
+	if err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	num := l.maxNum + 1
+	p, end, err := l.image(uid, state, version)
+	if err != nil {
+		return err
+	}
+	l.maxNum = num
+	name := path.Join(l.o.Dir, manifestName(num))
+	f, err := l.o.FS.Create(name)
+	if err != nil {
+		return fmt.Errorf("manifest: create %s: %w", manifestName(num), err)
+	}
+	err = writeImage(f, p)
+	if err == nil {
+		err = prepareCurrent(l.o.FS, l.o.Dir, current{num: num, uid: uid})
+	}
+	if err != nil {
+		_ = f.Close()
+		_ = l.o.FS.Remove(name) // nothing names it; it would only hold space
+		return fmt.Errorf("manifest: roll to %s: %w", manifestName(num), err)
+	}
+	if err := switchCurrent(l.o.FS, l.o.Dir); err != nil {
+		_ = f.Close()
+		// CURRENT may name the new file or any old one, so all of them stay and
+		// neither is written to: the next try makes yet another file.
+		l.mustRoll = true
+		l.superseded = append(l.superseded, num)
+		return fmt.Errorf("%w: %w", ErrUncertain, err)
+	}
+	l.adopt(f, num, uid, int64(len(p)), end)
+	return nil
+}
+
+// adopt makes the new file the log's and removes the files it supersedes.
+func (l *Log) adopt(f vfs.File, num uint64, uid fileid.UID, length, end int64) {
+	if l.file != nil {
+		_ = l.file.Close() // what it was for is in the new file
+		l.superseded = append(l.superseded, l.num)
+	}
+	for _, old := range l.superseded {
+		// One that stays is found by the next opening, as an orphan.
+		_ = l.o.FS.Remove(path.Join(l.o.Dir, manifestName(old)))
+	}
+	l.superseded = nil
+	l.file, l.num, l.seed = f, num, fileid.NewSeed(fileid.KindManifest, uid)
+	l.length, l.end, l.nextRecord = length, end, 2
+	l.unproven, l.mustRoll = nil, false
+}
+
+// image builds the whole content of a new file, and says where its second record goes.
+func (l *Log) image(uid fileid.UID, state *State, version *Version) (p []byte, end int64, err error) {
+	body := AppendEdit(nil, Snapshot(state, version))
+	roll := l.o.RollBytes
+	if roll == 0 {
+		roll = defaultRollBytes
+	}
+	length := max(roll, minRollBytes, snapshotsPerFile*paddedLen(len(body)))
+	length = min(length, maxFileLen) &^ (recordAlign - 1)
+	if fileHeaderLen+paddedLen(len(body))+markLen > length || length > math.MaxInt {
+		return nil, 0, invalid("snapshot of %d bytes", len(body))
+	}
+	h := fileHeader{store: state.Store, uid: uid, length: length}
+	p = h.append(make([]byte, 0, length))
+	first := record{kind: typeEdit, number: 1, body: body}
+	p = first.append(p, fileid.NewSeed(fileid.KindManifest, uid), fileHeaderLen)
+	end = int64(len(p))
+	return p[:length], end, nil // the rest of the allocation is zero
+}
+
+func writeImage(f vfs.File, p []byte) error {
+	if _, err := f.WriteAt(p, 0); err != nil {
+		return err
+	}
+	if mutant.Enabled && mutant.Is(mutant.SkipManifestSync) {
+		return nil
+	}
+	return f.Sync()
+}
