@@ -1,0 +1,108 @@
+package compaction
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/mutant"
+)
+
+// dropper decides, entry by entry in internal-key order, what survives a merge (C3,
+// C4). Snapshots cut the sequence numbers into stripes: stripe 0 up to and including
+// the oldest snapshot, and so on, the last one open. A reader sees of each key the
+// newest version in its stripe and, where that is none, in an older one; so within a
+// stripe whatever lies behind a version that needs nothing below it is out of sight.
+//
+// Its owner takes the snapshots after every entry it will see was published: a snapshot
+// taken later is then in the open stripe.
+type dropper struct {
+	snapshots []keys.SeqNum // ascending
+	bound     keys.SeqNum   // tombstones above it stay
+	gone      func(key []byte) bool
+
+	key     []byte // the current user key, a copy
+	begun   bool
+	covered int  // the stripe in which an older version is out of sight; -1: none
+	hidden  bool // without snapshots every older version would be out of sight
+	stats   dropStats
+}
+
+// dropStats count what a dropper did with the entries it saw.
+type dropStats struct {
+	in, kept, shadowed, elided uint64
+	floor                      keys.SeqNum // greatest number of a tombstone left out
+}
+
+// newDropper returns a dropper. gone reports that no version of a key is in older
+// tables than those merged; it is called with ascending keys. Without it, tombstones
+// stay.
+func newDropper(snapshots []keys.SeqNum, bound keys.SeqNum, gone func(key []byte) bool) *dropper {
+	if mutant.Enabled && mutant.Is(mutant.DropUnderSnapshot) {
+		snapshots = nil
+	}
+	d := &dropper{snapshots: slices.Clone(snapshots), bound: bound, gone: gone}
+	slices.Sort(d.snapshots)
+	return d
+}
+
+// enter begins a new user key if key is one, and reports that.
+func (d *dropper) enter(key []byte) bool {
+	if d.begun && bytes.Equal(d.key, key) {
+		return false
+	}
+	d.key = append(d.key[:0], key...)
+	d.begun, d.covered, d.hidden = true, -1, false
+	return true
+}
+
+// keep decides about the next version of the key that was entered. held says of one that
+// stays that only a snapshot keeps it.
+func (d *dropper) keep(t keys.Trailer) (kept, held bool) {
+	d.stats.in++
+	stripe := d.stripe(t.SeqNum())
+	if stripe == d.covered {
+		d.stats.shadowed++
+		return false, false
+	}
+	held = d.hidden
+	if kind := t.Kind(); overwrites(kind) {
+		d.covered, d.hidden = stripe, true
+		if kind == keys.KindDelete && stripe == 0 && d.elides(t.SeqNum()) {
+			d.stats.elided++
+			d.stats.floor = max(d.stats.floor, t.SeqNum())
+			return false, false
+		}
+	}
+	d.stats.kept++
+	return true, held
+}
+
+// elides reports whether a tombstone of the current key in the oldest stripe can go.
+func (d *dropper) elides(seq keys.SeqNum) bool {
+	if mutant.Enabled && mutant.Is(mutant.DropTombstone) {
+		return true
+	}
+	return seq <= d.bound && d.gone != nil && d.gone(d.key)
+}
+
+// stripe returns the index of the oldest snapshot that sees seq. There are few
+// snapshots, mostly none.
+func (d *dropper) stripe(seq keys.SeqNum) int {
+	if len(d.snapshots) == 0 {
+		return 0
+	}
+	i, _ := slices.BinarySearch(d.snapshots, seq)
+	return i
+}
+
+// overwrites reports whether a version of this kind needs nothing below it, so that
+// older versions are out of its readers' sight. Merge operands need what is below, and
+// kinds that this package does not know might.
+func overwrites(k keys.Kind) bool {
+	switch k {
+	case keys.KindSet, keys.KindSetWithExpiry, keys.KindDelete, keys.KindSetBlob, keys.KindSetWithExpiryBlob:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,56 @@
+package compaction
+
+import "github.com/loamdb/loam/internal/manifest"
+
+// A table is worth a job of its own when tombstones, and versions that only snapshots
+// kept, are at least this part of its entries.
+const garbagePart = 4
+
+func dense(t *manifest.Table) bool {
+	garbage := t.Deletes + t.Held
+	return garbage > 0 && garbage*garbagePart >= t.Entries
+}
+
+// garbage returns a job for a table that is dense with tombstones, or held versions,
+// which no snapshot and no horizon needs any more: a merge with the level below, or at
+// the last level a rewrite. Space is given back when they meet what they delete; reads
+// stop paying for them when they are gone.
+func (pk *picker) garbage() *Job {
+	for level := pk.shape.base; level < manifest.LastLevel; level++ {
+		for i := range pk.v.Levels[level] {
+			r := &pk.v.Levels[level][i]
+			for _, t := range r.Tables {
+				if !dense(t) || t.MaxSeqNum > pk.p.ElideBelow {
+					continue
+				}
+				s := spanOf(t)
+				if j := pk.down(level, ReasonGarbage, &s); j != nil {
+					return j
+				}
+			}
+		}
+	}
+	return pk.rewrite(ReasonGarbage, nil, dense)
+}
+
+// reclaim returns a job that rewrites a table of the last level without what nobody
+// needs, however little that is.
+func (pk *picker) reclaim(why Reason, within *span) *Job {
+	return pk.rewrite(why, within, func(*manifest.Table) bool { return true })
+}
+
+func (pk *picker) rewrite(why Reason, within *span, wanted func(*manifest.Table) bool) *Job {
+	for i := range pk.v.Levels[manifest.LastLevel] {
+		r := &pk.v.Levels[manifest.LastLevel][i]
+		for _, t := range r.Tables {
+			if !wanted(t) || !pk.reclaims(t, manifest.LastLevel) || within != nil && !within.overlaps(spanOf(t)) {
+				continue
+			}
+			in := Input{Level: manifest.LastLevel, Run: r.ID, Tables: []*manifest.Table{t}}
+			if j := pk.finish(&Job{Reason: why, Output: manifest.LastLevel, Inputs: []Input{in}}); j != nil {
+				return j
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package compaction
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/sstable"
+)
+
+// checkEvery is after how many entries a merge looks whether it was cancelled. A merge
+// handles some millions of entries a second.
+const checkEvery = 1 << 12
+
+// Run merges the inputs of a job that is no Move and returns the new tables, which
+// job.Edit puts into place. v is the version that the job was picked from, params those
+// it was picked with.
+//
+// Errors: ctx's; those of reading, of which damage is an *sstable.CorruptionError that
+// names the table's file; those of writing; ErrNotConserved. After an error no output is
+// left, and the inputs are as they were.
+func Run(ctx context.Context, v *manifest.Version, j *Job, params Params, env *Env) (Result, error) {
+	used := usedBelow(v, j)
+	w := newRunWriter(env, j.splits(v, params.withDefaults()), newDropper(env.Snapshots, env.ElideBelow, used.gone))
+	defer w.Abort()
+	ranges, err := rangeTombstones(j, env)
+	if err != nil {
+		return Result{}, err
+	}
+	w.ranges = ranges
+	m, err := newMerger(j.runs(env))
+	defer m.close()
+	if err == nil {
+		err = merge(ctx, m, w)
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("compaction: merge: %w", err)
+	}
+	if read := w.drop.stats.in; read != j.Entries() {
+		return Result{}, fmt.Errorf("%w: %d of %d entries read", ErrNotConserved, read, j.Entries())
+	}
+	r, err := w.Finish()
+	r.Stats.BytesRead = j.Bytes()
+	return r, err
+}
+
+// merge moves every entry of m into w.
+func merge(ctx context.Context, m *merger, w *RunWriter) error {
+	for n := 0; ; n++ {
+		if n%checkEvery == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		s := m.front()
+		if s == nil {
+			return nil
+		}
+		if err := w.Add(s.key, s.trailer, s.it.Value()); err != nil {
+			return err
+		}
+		if err := m.next(); err != nil {
+			return err
+		}
+	}
+}
+
+// runs returns the inputs as an iterator reads them.
+func (j *Job) runs(env *Env) [][]sstable.RunTable {
+	out := make([][]sstable.RunTable, len(j.Inputs))
+	for i := range j.Inputs {
+		for _, t := range j.Inputs[i].Tables {
+			out[i] = append(out[i], sstable.RunTable{
+				Smallest: t.Smallest, Largest: t.Largest,
+				Open: func() (*sstable.Reader, error) { return env.Open(t) },
+			})
+		}
+	}
+	return out
+}
+
+// rangeTombstones returns those of all inputs, fragmented.
+func rangeTombstones(j *Job, env *Env) ([]sstable.Fragment, error) {
+	var all []sstable.Fragment
+	for _, t := range j.Tables() {
+		if t.RangeDeletes == 0 {
+			continue
+		}
+		r, err := env.Open(t)
+		if err != nil {
+			return nil, fmt.Errorf("compaction: open: %w", err)
+		}
+		all = append(all, r.RangeTombstones()...)
+	}
+	return fragment(all), nil
+}
