@@ -1,0 +1,70 @@
+package lsm
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// background owns the goroutines of the store: one for each kind of work, all started
+// here, all stopped by one context.
+//
+//	flusher    writes frozen memtables to tables, oldest first, and releases what
+//	           readers have left behind
+//	compactor  picks and runs compactions; as many goroutines as Options says
+//	syncer     syncs unsynced commits after Options.SyncInterval
+//	deleter    removes obsolete files slowly
+//
+// The log has one of its own, the preparer, which package wal starts and stops.
+type background struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+func (d *DB) startBackground() {
+	d.background.ctx, d.background.cancel = context.WithCancel(context.Background())
+	d.background.wg.Go(d.flusher.loop)
+	d.background.wg.Go(d.syncer.loop)
+	d.background.wg.Go(d.deleter.loop)
+	for range d.opts.CompactionWorkers {
+		d.background.wg.Go(d.compactor.loop)
+	}
+}
+
+// stop cancels the work and waits for it.
+func (b *background) stop() {
+	b.cancel()
+	b.wg.Wait()
+}
+
+// alarm wakes one goroutine. Waking it twice before it looks is waking it once.
+type alarm chan struct{}
+
+func newAlarm() alarm { return make(alarm, 1) }
+
+func (a alarm) wake() {
+	select {
+	case a <- struct{}{}:
+	default:
+	}
+}
+
+// wait returns true when woken, or after the duration if that is positive, and false
+// when the context ends.
+func (a alarm) wait(ctx context.Context, atMost time.Duration) bool {
+	var expired <-chan time.Time
+	if atMost > 0 {
+		t := time.NewTimer(atMost)
+		defer t.Stop()
+		expired = t.C
+	}
+	select {
+	case <-a:
+		return true
+	case <-expired:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,88 @@
+package lsm
+
+import (
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/scope"
+)
+
+// maxBatchBytes bounds what a batch takes in a memtable, which is more than it takes in
+// the log.
+const maxBatchBytes = maxMutableBytes
+
+// Batch collects writes that DB.Apply commits all together or not at all. Later
+// operations of a batch win over earlier ones on the same key. A Batch is for one
+// goroutine at a time; it copies keys and values, and can be applied again, and
+// reused after Reset. The zero Batch is empty and ready.
+type Batch struct {
+	prefix  []byte // scope id of every key
+	payload []byte
+	ops     int
+	bytes   int64
+	err     error // first limit exceeded; Apply returns it
+}
+
+// NewBatch returns an empty batch.
+func (d *DB) NewBatch() *Batch { return &Batch{prefix: rootPrefix} }
+
+// Set adds the write of value to key. A key or value over its limit makes Apply fail
+// with a *LimitError and write nothing.
+func (b *Batch) Set(key, value []byte) { b.add(keys.KindSet, key, value) }
+
+// Delete adds the removal of key, which need not exist.
+func (b *Batch) Delete(key []byte) { b.add(keys.KindDelete, key, nil) }
+
+// Len returns the number of operations.
+func (b *Batch) Len() int { return b.ops }
+
+// Bytes returns the size of the batch as the log will hold it.
+func (b *Batch) Bytes() int64 { return int64(len(b.payload)) }
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	b.payload, b.ops, b.bytes, b.err = b.payload[:0], 0, 0, nil
+}
+
+func (b *Batch) add(kind keys.Kind, key, value []byte) {
+	if b.err != nil {
+		return
+	}
+	if b.err = checkLimits(key, value); b.err != nil {
+		return
+	}
+	if b.prefix == nil {
+		b.prefix = rootPrefix // there is no unscoped key
+	}
+	bytes := b.bytes + int64(len(b.prefix)+len(key)+len(value))
+	if size := memtableBytesFor(b.ops+1, bytes); size > maxBatchBytes {
+		b.err = &LimitError{What: "batch", Bytes: size, Limit: maxBatchBytes}
+		return
+	}
+	b.payload = appendOp(b.payload, kind, b.prefix, key, value)
+	b.ops++
+	b.bytes = bytes
+}
+
+func checkLimits(key, value []byte) error {
+	if len(key) > keys.MaxUserKeyLen {
+		return &LimitError{What: "key", Bytes: int64(len(key)), Limit: keys.MaxUserKeyLen}
+	}
+	if len(value) > keys.MaxValueLen {
+		return &LimitError{What: "value", Bytes: int64(len(value)), Limit: keys.MaxValueLen}
+	}
+	return nil
+}
+
+// rootPrefix begins every key of the db.* verbs: there is no unscoped key.
+var rootPrefix = scope.AppendID(nil, scope.Root)
+
+// rootUpper is the smallest key after every key of the root scope.
+var rootUpper = scope.AppendUpperBound(nil, scope.Root)
+
+// scopePrefixLen returns the length of the scope id that a key begins with.
+func scopePrefixLen(key []byte) int {
+	_, n, err := scope.DecodeID(key)
+	if err != nil {
+		return 0
+	}
+	return n
+}

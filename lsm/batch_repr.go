@@ -1,0 +1,97 @@
+package lsm
+
+import (
+	"encoding/binary"
+
+	"github.com/loamdb/loam/internal/codec"
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/scope"
+)
+
+// The payload of a log record, and the inside of a Batch: operations one after the
+// other. Canonical description: docs/formats/batch.md.
+//
+//	operation = kind u8 · key length uvarint · key · [value length uvarint · value]
+//	            DELETE has no value; every other kind has one
+//	key       = scope id · user key
+//
+// The number of operations and the first one's sequence number stand in the record's
+// header; operation i carries the first number plus i.
+
+// appendOp appends one operation. The key is given in two parts so that no caller has
+// to join scope and user key first.
+func appendOp(dst []byte, kind keys.Kind, scopePrefix, key, value []byte) []byte {
+	dst = append(dst, byte(kind))
+	dst = binary.AppendUvarint(dst, uint64(len(scopePrefix)+len(key)))
+	dst = append(dst, scopePrefix...)
+	dst = append(dst, key...)
+	if kind == keys.KindDelete {
+		return dst
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(value)))
+	return append(dst, value...)
+}
+
+// opReader walks the operations of a payload that this process has encoded or that
+// checkPayload has accepted.
+type opReader struct {
+	rest  []byte
+	kind  keys.Kind
+	key   []byte
+	value []byte
+}
+
+// next steps to the next operation. Key and value alias the payload.
+func (r *opReader) next() bool {
+	if len(r.rest) == 0 {
+		return false
+	}
+	r.kind = keys.Kind(r.rest[0])
+	n, w := binary.Uvarint(r.rest[1:])
+	p := r.rest[1+w:]
+	r.key, p = p[:n:n], p[n:]
+	r.value = nil
+	if r.kind != keys.KindDelete {
+		n, w = binary.Uvarint(p)
+		r.value, p = p[w:w+int(n):w+int(n)], p[w+int(n):]
+	}
+	r.rest = p
+	return true
+}
+
+// payloadStats are what a commit needs to know of a payload.
+type payloadStats struct {
+	ops   int
+	bytes int64 // keys and values
+}
+
+// checkPayload walks a payload from disk and refuses whatever appendOp cannot have
+// written.
+func checkPayload(p []byte) (payloadStats, error) {
+	var s payloadStats
+	d := codec.NewDecoder(p)
+	for d.Len() > 0 {
+		kind := keys.Kind(d.Uint8())
+		if kind != keys.KindSet && kind != keys.KindDelete {
+			if kind.Valid() {
+				return s, ErrTooNew
+			}
+			d.Fail(codec.ErrMalformed)
+			break
+		}
+		key := d.LengthPrefixed()
+		if _, _, err := scope.DecodeID(key); err != nil || len(key) > keys.MaxKeyLen {
+			d.Fail(codec.ErrMalformed)
+		}
+		var value []byte
+		if kind != keys.KindDelete {
+			value = d.LengthPrefixed()
+		}
+		if len(value) > keys.MaxValueLen {
+			d.Fail(codec.ErrMalformed)
+		}
+		s.ops++
+		s.bytes += int64(len(key) + len(value))
+	}
+	return s, d.Err()
+}

@@ -1,0 +1,353 @@
+package lsm
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/loamdb/loam/internal/invariants"
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/wal"
+)
+
+// The commit path. A writer frames and checksums its batch, then joins a queue. The
+// first to find nobody leading leads: it takes those that wait, numbers them, appends
+// them to the log in one go, applies them to the memtable, hands the lead to the next
+// in the queue, and only then waits for the device. So a lone writer meets two
+// uncontended mutexes and no channel, and while one group is synced the next is
+// numbered, written and applied.
+//
+// Invariants:
+//
+//   - C1. One leader at a time; numbers, log order and memtable order are the same.
+//   - C2. Whatever can be refused is refused before numbers are given: limits, room in
+//     the memtable, space for the log, numbers reserved in the manifest. An error
+//     after that poisons the store.
+//   - C3. Groups become visible in the order of their numbers, a synced one only when
+//     the log is durable up to its end. In a mixed group the unsynced members have the
+//     lower numbers and do not wait for the sync.
+//   - C4. visible is always the number of the last operation of a batch.
+
+// request is one batch on its way to the log. It belongs to its writer but for the
+// time between join and wake.
+type request struct {
+	payload []byte
+	crc     uint32
+	ops     int
+	bytes   int64
+	sync    bool
+	err     error
+	wake    chan signal // capacity 1; made once, kept with the pooled request
+
+	next *request // in the queue, then in its part
+
+	// Of the first member of a part, once pushed: guarded by publisher.mu.
+	end      wal.Position
+	last     keys.SeqNum
+	settled  bool
+	partNext *request
+}
+
+// signal is what a waiting writer is woken with.
+type signal uint8
+
+const (
+	signalDone   signal = iota // err is set; the request is the writer's again
+	signalLead                 // nobody leads: lead
+	signalSettle               // the part is written: sync and publish it
+)
+
+var requestPool = sync.Pool{New: func() any { return &request{wake: make(chan signal, 1)} }}
+
+func newRequest(w *WriteOptions) *request {
+	r := requestPool.Get().(*request)
+	r.sync = w == nil || !w.Unsynced
+	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
+	return r
+}
+
+// maxPooledPayload keeps one giant value from staying in the pool for ever.
+const maxPooledPayload = 64 << 10
+
+func (r *request) recycle() {
+	if cap(r.payload) > maxPooledPayload {
+		r.payload = nil
+	}
+	requestPool.Put(r)
+}
+
+// commitQueue is where writers wait for the lead.
+type commitQueue struct {
+	mu         sync.Mutex
+	led        bool
+	closed     bool
+	head, tail *request
+
+	// Owned by the leader.
+	batches []wal.Batch
+}
+
+// maxGroupBytes bounds what a leader takes along, so that a group's writers do not
+// wait for megabytes of others.
+const maxGroupBytes = 1 << 20
+
+// join enqueues r and reports whether its writer must lead. With an error it does
+// neither.
+func (q *commitQueue) join(r *request) (lead bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false, ErrClosed
+	}
+	if !q.led {
+		q.led = true
+		return true, nil
+	}
+	if q.tail == nil {
+		q.head = r
+	} else {
+		q.tail.next = r
+	}
+	q.tail = r
+	return false, nil
+}
+
+// acquire takes the lead without a batch, for work that no commit may run beside.
+func (q *commitQueue) acquire() error {
+	r := newRequest(nil)
+	defer r.recycle()
+	r.payload, r.ops, r.bytes = r.payload[:0], 0, 0
+	lead, err := q.join(r)
+	// An empty request is never taken into a group: it is woken to lead, or by close.
+	if !lead && err == nil && <-r.wake == signalDone {
+		err = r.err
+	}
+	return err
+}
+
+// close takes the lead for ever: whoever waits or comes later gets ErrClosed.
+func (q *commitQueue) close() {
+	if q.acquire() != nil {
+		return
+	}
+	q.mu.Lock()
+	q.closed = true
+	rest := part{head: q.head}
+	q.head, q.tail = nil, nil
+	q.mu.Unlock()
+	rest.fail(ErrClosed, nil)
+}
+
+// take removes from the queue the requests that fit into one group with r, and
+// returns the group as two lists: unsynced members, then synced ones.
+func (q *commitQueue) take(r *request, limit int64) (unsynced, synced part) {
+	unsynced.pushIf(r, !r.sync)
+	synced.pushIf(r, r.sync)
+	total := int64(len(r.payload))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.head != nil && q.head.ops > 0 && total+int64(len(q.head.payload)) <= limit {
+		m := q.head
+		total += int64(len(m.payload))
+		if q.head = m.next; q.head == nil {
+			q.tail = nil
+		}
+		m.next = nil
+		unsynced.pushIf(m, !m.sync)
+		synced.pushIf(m, m.sync)
+	}
+	return unsynced, synced
+}
+
+// passLead gives the lead to the next in the queue, if any.
+func (q *commitQueue) passLead() {
+	q.mu.Lock()
+	next := q.head
+	if next == nil {
+		q.led = false
+	} else if q.head = next.next; q.head == nil {
+		q.tail = nil
+	}
+	q.mu.Unlock()
+	if next != nil {
+		next.next = nil
+		next.wake <- signalLead
+	}
+}
+
+// waiting reports whether somebody waits for the lead.
+func (q *commitQueue) waiting() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.head != nil
+}
+
+// part is a list of requests that become visible together: the unsynced or the synced
+// members of a group.
+type part struct {
+	head, tail *request
+	ops        int
+	bytes      int64 // of keys and values
+	payload    int64 // as the log holds it
+	members    int
+}
+
+func (p *part) pushIf(r *request, yes bool) {
+	if !yes {
+		return
+	}
+	if p.tail == nil {
+		p.head = r
+	} else {
+		p.tail.next = r
+	}
+	p.tail = r
+	p.ops += r.ops
+	p.bytes += r.bytes
+	p.payload += int64(len(r.payload))
+	p.members++
+}
+
+// fail gives every member the error and wakes all but self.
+func (p *part) fail(err error, self *request) {
+	for r := p.head; r != nil; {
+		next := r.next // r is its writer's again once woken
+		r.err = err
+		if r != self {
+			r.wake <- signalDone
+		}
+		r = next
+	}
+}
+
+// release wakes all members but self.
+func (p *part) release(self *request) { p.fail(nil, self) }
+
+// commit takes a framed request through the pipeline and returns its outcome.
+func (d *DB) commit(r *request) error {
+	r.crc = wal.PayloadChecksum(r.payload)
+	lead, err := d.queue.join(r)
+	if err != nil {
+		return err
+	}
+	if lead {
+		d.lead(r)
+		return r.err
+	}
+	switch <-r.wake {
+	case signalLead:
+		d.lead(r)
+	case signalSettle:
+		d.publisher.settle(d, r)
+	}
+	return r.err
+}
+
+// lead runs one group. On return r.err is set; every other member has been woken, or
+// will be by whoever publishes its part.
+func (d *DB) lead(r *request) {
+	unsynced, synced := d.queue.take(r, min(maxGroupBytes, d.mutable.capacity/4))
+	ops, bytes := unsynced.ops+synced.ops, unsynced.bytes+synced.bytes
+	if err := d.makeRoom(ops, bytes, unsynced.payload+synced.payload, unsynced.members+synced.members); err != nil {
+		d.queue.passLead()
+		unsynced.fail(err, r)
+		synced.fail(err, r)
+		return
+	}
+	// The device is waited for under the lead only when there is nothing else to do: a
+	// lone synced writer saves the second system call of write and sync.
+	intent := wal.WillSync
+	if synced.head == r && r.next == nil && unsynced.head == nil && !d.queue.waiting() {
+		intent = wal.TrySync
+	}
+	settler := synced.head // read before the part can be published and its members leave
+	mine := d.writePart(&unsynced, r, wal.NoSync)
+	fate := d.writePart(&synced, r, intent)
+	if fate == fateListed && settler != r {
+		settler.wake <- signalSettle
+	}
+	d.queue.passLead()
+	switch {
+	case r.sync && fate == fateListed:
+		d.publisher.settle(d, r)
+	case !r.sync && mine == fateListed:
+		<-r.wake
+	}
+}
+
+// fate is what became of a part.
+type fate uint8
+
+const (
+	fateDone   fate = iota // empty, failed or published: nothing to wait for
+	fateListed             // the publisher has it
+)
+
+// writePart numbers, logs and applies a part, then publishes it or, when it waits for
+// the device or for a part that does, lists it. Members other than self are woken when
+// the part fails or is published. Called by the leader only.
+func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
+	if p.head == nil {
+		return fateDone
+	}
+	if err := d.poison.err(); err != nil {
+		p.fail(err, self)
+		return fateDone
+	}
+	batches := d.queue.batches[:0]
+	last, now := d.lastSeqNum, d.clock.millis()
+	for r := p.head; r != nil; r = r.next {
+		batches = append(batches, wal.Batch{
+			Payload: r.payload, PayloadCRC: r.crc,
+			FirstSeqNum: last + 1, Count: uint32(r.ops), CommitTime: uint64(now),
+		})
+		last += keys.SeqNum(r.ops)
+	}
+	d.queue.batches = batches
+	end, err := d.wal.Append(batches, intent)
+	clear(batches) // keep no writer's payload alive
+	if err != nil {
+		p.fail(d.fail(fmt.Errorf("log append: %w", err)), self)
+		return fateDone
+	}
+	d.apply(p)
+	d.lastSeqNum = last
+	p.head.end, p.head.last = end, last
+	d.syncer.arm()
+	return d.publisher.push(d, p, self)
+}
+
+// apply inserts a part into the mutable memtable. makeRoom has made sure it fits.
+func (d *DB) apply(p *part) {
+	mem := d.mutable
+	seq := d.lastSeqNum
+	for r := p.head; r != nil; r = r.next {
+		ops := opReader{rest: r.payload}
+		for i := 0; ops.next(); i++ {
+			seq++
+			if mutant.Enabled && mutant.Is(mutant.PartialBatch) && i > 0 && i == r.ops/2 {
+				d.visible.store(seq)
+			}
+			mem.insert(ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
+		}
+		mem.logical += r.bytes
+	}
+}
+
+// visibleSeqNum is the number below which everything is visible, on a cache line of
+// its own: every read loads it and every commit stores it.
+type visibleSeqNum struct {
+	_ [64]byte
+	n atomic.Uint64
+	_ [56]byte
+}
+
+func (v *visibleSeqNum) load() keys.SeqNum { return keys.SeqNum(v.n.Load()) }
+
+func (v *visibleSeqNum) store(s keys.SeqNum) {
+	if invariants.Enabled && s < v.load() {
+		panic(fmt.Sprintf("lsm: visible goes back from %d to %d (C3)", v.load(), s))
+	}
+	v.n.Store(uint64(s))
+}

@@ -1,0 +1,281 @@
+package lsm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/loamdb/loam/internal/cache"
+	"github.com/loamdb/loam/internal/epoch"
+	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/wal"
+)
+
+// DB is an open store. All methods may be called from any number of goroutines.
+//
+// Keys are bytes, ordered as bytes, from empty to 65,535 long; values are bytes up to
+// 1 GiB. What a write promises is said at WriteOptions; what a failure leaves, in
+// docs/durability.md.
+type DB struct {
+	// Constant after Open.
+	dir       string
+	opts      Options
+	logger    *slog.Logger
+	store     fileid.UID
+	mapTables bool
+	found     Recovery
+	lock      io.Closer
+	cache     *cache.Cache
+	wal       *wal.Log // nil when read-only
+	clock     clock
+
+	closing  chan struct{} // closed by Close, before it waits for anything
+	replayed *replayed     // of an opening that is under way
+
+	// Read path: own synchronization.
+	readers   epoch.Domain
+	state     atomic.Pointer[readState]
+	visible   visibleSeqNum
+	closed    atomic.Bool
+	snapshots snapshotList
+	holders   holders
+
+	// Commit path. mutable, lastSeqNum and pace belong to the leader.
+	queue      commitQueue
+	publisher  publisher
+	poison     poison
+	mutable    *mutableTable
+	lastSeqNum keys.SeqNum
+	pace       pacer
+	reserved   atomic.Uint64 // numbers up to here may be given out
+	heightSeed uint64        // of memtables: differs from store to store
+	room       room
+	arenas     arenaPool
+
+	// Installing state: see install.go. Lock order: manifestMu, then stateMu.
+	manifestMu  sync.Mutex
+	manifestLog *manifest.Log         // manifestMu
+	tables      map[fileid.Num]*table // manifestMu: tables of live versions
+	nextFile    atomic.Uint64
+	nextRun     atomic.Uint64
+	stateMu     sync.Mutex // guards the replacement of state
+
+	background background
+	flusher    flusher
+	compactor  compactor
+	syncer     syncer
+	deleter    deleter
+	metrics    counters
+}
+
+// holders counts what keeps the store's memory in use: the store itself until Close,
+// iterators and snapshots. The last one releases it.
+type holders struct {
+	mu      sync.Mutex
+	n       int
+	closing bool
+}
+
+// hold registers an iterator or a snapshot.
+func (d *DB) hold() error {
+	d.holders.mu.Lock()
+	defer d.holders.mu.Unlock()
+	if d.holders.closing {
+		return ErrClosed
+	}
+	d.holders.n++
+	return nil
+}
+
+// release ends what hold began.
+func (d *DB) release() {
+	d.holders.mu.Lock()
+	d.holders.n--
+	last := d.holders.closing && d.holders.n == 0
+	d.holders.mu.Unlock()
+	if last {
+		d.free()
+	}
+}
+
+// Set writes value to key. Both are copied. See WriteOptions for when it returns.
+func (d *DB) Set(key, value []byte, w *WriteOptions) error {
+	return d.write(keys.KindSet, key, value, w)
+}
+
+// Delete removes key, which need not exist.
+func (d *DB) Delete(key []byte, w *WriteOptions) error {
+	return d.write(keys.KindDelete, key, nil, w)
+}
+
+func (d *DB) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
+	if err := checkLimits(key, value); err != nil {
+		return err
+	}
+	if err := d.writable(); err != nil {
+		return err
+	}
+	r := newRequest(w)
+	r.payload = appendOp(r.payload[:0], kind, rootPrefix, key, value)
+	r.ops = 1
+	r.bytes = int64(len(rootPrefix) + len(key) + len(value))
+	err := d.commit(r)
+	r.recycle()
+	return err
+}
+
+// Apply commits the batch: all of it or, with an error, none of it. The batch can be
+// changed and applied again afterwards.
+func (d *DB) Apply(b *Batch, w *WriteOptions) error {
+	if b.err != nil {
+		return b.err
+	}
+	if err := d.writable(); err != nil {
+		return err
+	}
+	if b.ops == 0 {
+		return nil
+	}
+	r := newRequest(w)
+	own := r.payload
+	r.payload, r.ops, r.bytes = b.payload, b.ops, b.bytes
+	err := d.commit(r)
+	r.payload = own
+	r.recycle()
+	return err
+}
+
+// writable returns the error of a write that has no chance.
+func (d *DB) writable() error {
+	switch {
+	case d.closed.Load():
+		return ErrClosed
+	case d.opts.ReadOnly:
+		return ErrReadOnly
+	}
+	return d.poison.err()
+}
+
+// path returns the path of a file of the store.
+func (d *DB) path(name string) string { return filepath.Join(d.dir, name) }
+
+// Close ends the store. Everything acknowledged is synced, background work is waited
+// for. Open iterators and snapshots make it return ErrInUse: the store is closed all
+// the same, they give ErrClosed from then on, and what they hold is released when they
+// are closed. A second Close returns nil.
+func (d *DB) Close() error {
+	if d.closed.Swap(true) {
+		return nil
+	}
+	var errs []error
+	if !d.opts.ReadOnly {
+		close(d.closing)
+		d.room.wakeAll() // a stopped leader sees that it must give up
+		d.queue.close()
+		d.publisher.drain() // whoever has written is still to sync
+		d.background.stop()
+		errs = append(errs, d.closeFiles()...)
+	}
+	d.readers.Wait() // nobody is inside a Get
+	if err := d.lock.Close(); err != nil {
+		errs = append(errs, fmt.Errorf("lsm: close: %w", err))
+	}
+	d.holders.mu.Lock()
+	d.holders.closing = true
+	users := d.holders.n
+	d.holders.mu.Unlock()
+	if users == 0 {
+		d.free()
+	} else {
+		errs = append(errs, fmt.Errorf("%w: %d", ErrInUse, users))
+	}
+	d.event("closed")
+	return errors.Join(errs...)
+}
+
+// closeFiles ends the log and the manifest. What a failed store still has is safe; its
+// error is returned because unsynced writes may not be.
+func (d *DB) closeFiles() (errs []error) {
+	err := d.wal.Close()
+	if poisoned := d.poison.err(); poisoned != nil {
+		err = poisoned
+	}
+	d.manifestMu.Lock()
+	defer d.manifestMu.Unlock()
+	if err == nil {
+		// With this edit a log that ends earlier is known to have lost something.
+		err = d.manifestLog.Append(&manifest.Edit{
+			Cut:      &manifest.Cut{LastSeqNum: lastLogged(d.manifestLog.State(), d.lastSeqNum)},
+			LastTime: d.clock.millis(),
+		})
+	}
+	if err != nil {
+		errs = append(errs, fmt.Errorf("lsm: close: %w", err))
+	}
+	if err := d.manifestLog.Close(); err != nil && d.poison.err() == nil {
+		errs = append(errs, fmt.Errorf("lsm: close: %w", err))
+	}
+	d.deleter.drain(d)
+	return errs
+}
+
+// lastLogged returns the last number that the log or the tables have, given the last
+// one that counts as given out: after a crash that is ahead until something is written.
+func lastLogged(s *manifest.State, last keys.SeqNum) keys.SeqNum {
+	if n := len(s.Lineage); n > 0 && last < s.Lineage[n-1].First && s.Cut != nil {
+		return s.Cut.LastSeqNum // as this opening found it
+	}
+	return last
+}
+
+// free gives back the memory and the files. Nobody uses the store any more.
+func (d *DB) free() {
+	for _, s := range d.flusher.takeRetired() {
+		s.unref()
+	}
+	d.state.Load().unref()
+	d.arenas.close()
+	_ = d.cache.Close() // memory only
+}
+
+// event logs what happened. Keys and values are never among args.
+func (d *DB) event(what string, args ...any) {
+	if d.opts.seams.Event != nil {
+		d.opts.seams.Event(what)
+	}
+	d.logger.LogAttrs(context.Background(), slog.LevelInfo, what, toAttrs(args)...)
+}
+
+func toAttrs(args []any) []slog.Attr {
+	attrs := make([]slog.Attr, 0, len(args)/2)
+	for i := 0; i+1 < len(args); i += 2 {
+		attrs = append(attrs, slog.Any(args[i].(string), args[i+1]))
+	}
+	return attrs
+}
+
+// clock is engine time: the later of the last commit's time and the wall clock at
+// open, plus what has passed on the monotonic clock since. It never goes back.
+type clock struct {
+	now    func() time.Time
+	opened time.Time
+	base   int64 // unix milliseconds at opened
+}
+
+func newClock(now func() time.Time, lastCommit int64) clock {
+	opened := now()
+	return clock{now: now, opened: opened, base: max(lastCommit, opened.UnixMilli())}
+}
+
+// millis returns engine time in unix milliseconds.
+func (c *clock) millis() int64 {
+	return c.base + max(0, c.now().Sub(c.opened).Milliseconds())
+}

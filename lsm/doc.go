@@ -1,0 +1,44 @@
+// Package lsm is the storage engine: an ordered key-value store in a directory, with
+// atomic batches, snapshots and iterators, that loses nothing it has acknowledged.
+//
+//	db, err := lsm.Open(dir, nil)
+//	err = db.Set([]byte("k"), []byte("v"), nil) // on the device when it returns
+//	v, err := db.Get([]byte("k"))
+//
+// It must not know what a value means. Keys begin, inside, with the id of a scope; the
+// verbs of DB act in the root scope.
+//
+// # One write
+//
+// DB.Set frames the operation into a request (batch_repr.go) and commits it
+// (commit.go): the request joins the queue; whoever finds nobody leading leads. The
+// leader takes along those that wait, makes sure of room (room.go), gives the sequence
+// numbers, and appends to the log (package wal), copying into a mapped segment or, for
+// synced commits, writing. It then inserts into the mutable memtable (package
+// memtable), hands the lead on, waits for the device if anybody asked, and publishes
+// (publish.go): one atomic store of the visible sequence number.
+//
+// # One read
+//
+// DB.Get (get.go) enters the epoch, loads the read state (readstate.go), then the
+// visible sequence number, and asks, newest first: the mutable memtable, the frozen
+// ones, and each sorted run of tables. In a run it finds the only table that may hold
+// the key by its bounds, and there (package sstable) asks the filter, searches the
+// pinned index, takes the block from the cache, or reads and verifies it, and searches
+// the block. An Iterator (iterator.go) merges the same sources (source.go) and holds a
+// reference to the state instead of the epoch.
+//
+// # Background
+//
+// A full memtable is frozen by the leader and written out as a sorted run by the
+// flusher (flush.go). Compactors (compact.go) ask package compaction what to merge,
+// run it, and install the result. Every change of the set of tables is one edit:
+// logged in the manifest, synced, then swapped in (install.go). The last reader of a
+// removed table hands it to the deleter (deleter.go), and the log's segments are
+// recycled once everything in them is in tables. background.go starts and stops it all.
+//
+// # Reading order
+//
+// options.go, errors.go, batch.go, batch_repr.go; db.go, open.go, recovery.go; then the
+// files of the three tours. docs/concurrency.md has the lock table.
+package lsm

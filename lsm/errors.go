@@ -1,0 +1,89 @@
+package lsm
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/loamdb/loam/internal/vfs"
+)
+
+// Errors of opening.
+var (
+	// ErrLocked: another process, or another handle of this one, has the directory
+	// open. The error's text names the holder.
+	ErrLocked = errors.New("lsm: directory is locked")
+	// ErrNotExist: the directory holds no store, and the options do not allow making one.
+	ErrNotExist = errors.New("lsm: no store in the directory")
+	// ErrTooNew: a file was written by a newer version of the format. Nothing was changed.
+	ErrTooNew = errors.New("lsm: format is newer than this code")
+	// ErrInvalidOptions: Options.Validate found the problems that the text lists.
+	ErrInvalidOptions = errors.New("lsm: invalid options")
+)
+
+// Errors of operations.
+var (
+	// ErrNotFound: the key is absent.
+	ErrNotFound = errors.New("lsm: key not found")
+	// ErrClosed: the handle was used after Close.
+	ErrClosed = errors.New("lsm: closed")
+	// ErrReadOnly: the store was opened with Options.ReadOnly.
+	ErrReadOnly = errors.New("lsm: store is read-only")
+	// ErrTooLarge: a key, value or batch exceeds its limit. Nothing was written.
+	ErrTooLarge = errors.New("lsm: too large")
+	// ErrInUse: Close found iterators or snapshots still open. The store is closed;
+	// what they hold is released when they are closed.
+	ErrInUse = errors.New("lsm: iterators or snapshots still open")
+)
+
+// Errors of the machine.
+var (
+	// ErrCorrupt: stored bytes are not what was written. Details: *CorruptionError.
+	ErrCorrupt = errors.New("lsm: corrupt")
+	// ErrNoSpace: the device or the quota is full. Nothing was written; reads go on,
+	// and writes resume by themselves when space returns.
+	ErrNoSpace = vfs.ErrNoSpace
+	// ErrPoisoned: an earlier write or sync failed, so that nothing further is
+	// acknowledged. The first cause is wrapped. Reads go on; reopening recovers.
+	ErrPoisoned = errors.New("lsm: writing stopped after a failure")
+)
+
+// CorruptionError says where damage was found. It matches ErrCorrupt.
+type CorruptionError struct {
+	// File is the file's name within the store's directory.
+	File string
+	// Offset is where in the file the damaged part begins, in bytes, or -1 when the
+	// file as a whole is wrong or missing.
+	Offset int64
+	// Err is what is wrong.
+	Err error
+}
+
+// Error implements error.
+func (e *CorruptionError) Error() string {
+	if e.Offset < 0 {
+		return fmt.Sprintf("lsm: corrupt: %s: %v", e.File, e.Err)
+	}
+	return fmt.Sprintf("lsm: corrupt: %s at offset %d: %v", e.File, e.Offset, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *CorruptionError) Unwrap() error { return e.Err }
+
+// Is reports whether target is ErrCorrupt.
+func (e *CorruptionError) Is(target error) bool { return target == ErrCorrupt }
+
+// LimitError says which limit an operation exceeded. It matches ErrTooLarge.
+type LimitError struct {
+	// What was too large: "key", "value" or "batch".
+	What string
+	// Bytes is its size and Limit the greatest allowed, in bytes.
+	Bytes, Limit int64
+}
+
+// Error implements error.
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("lsm: %s of %d bytes exceeds the limit of %d", e.What, e.Bytes, e.Limit)
+}
+
+// Is reports whether target is ErrTooLarge.
+func (e *LimitError) Is(target error) bool { return target == ErrTooLarge }

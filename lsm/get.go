@@ -1,0 +1,94 @@
+package lsm
+
+import (
+	"fmt"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/sstable/filter"
+)
+
+// Get returns the value of key as a copy that the caller owns, or ErrNotFound. It may
+// be called from any number of goroutines and never waits for writers.
+func (d *DB) Get(key []byte) ([]byte, error) {
+	return d.get(nil, key, keys.MaxSeqNum)
+}
+
+// AppendGet appends the value of key to dst and returns the extended slice, or dst and
+// ErrNotFound. With room in dst it allocates nothing.
+func (d *DB) AppendGet(dst, key []byte) ([]byte, error) {
+	return d.get(dst, key, keys.MaxSeqNum)
+}
+
+// Has reports whether key is present.
+func (d *DB) Has(key []byte) (bool, error) {
+	var discard [512]byte
+	_, err := d.get(discard[:0], key, keys.MaxSeqNum)
+	if err == ErrNotFound { // returned bare, for speed
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// stackKey is the longest internal key that get joins without allocating.
+const stackKey = 128
+
+// get is the point read: a straight line over concrete types, from the newest source
+// to the oldest, that stops at the first version of the key at or below seq.
+//
+// The state is loaded before the sequence number: in the other order a flush and a
+// compaction in between could drop the version that the number needs.
+func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
+	if len(key) > keys.MaxUserKeyLen {
+		return dst, ErrNotFound // no such key can have been written
+	}
+	var buf [stackKey]byte
+	ikey := append(append(buf[:0], rootPrefix...), key...)
+
+	guard := d.readers.Enter()
+	defer guard.Leave()
+	if d.closed.Load() {
+		return dst, ErrClosed
+	}
+	s := d.state.Load()
+	seq = min(seq, d.visible.load())
+
+	if value, t, ok := s.mutable.Get(ikey, seq); ok {
+		return found(dst, value, t)
+	}
+	for _, m := range s.frozen {
+		if value, t, ok := m.Get(ikey, seq); ok {
+			return found(dst, value, t)
+		}
+	}
+	hash := filter.Hash(ikey)
+	for i := range s.version.runs {
+		t := s.version.runs[i].find(ikey)
+		if t == nil {
+			continue
+		}
+		r, err := t.open()
+		if err != nil {
+			return dst, err
+		}
+		out, trailer, ok, err := r.Get(dst, ikey, hash, seq)
+		if err != nil {
+			return dst, d.tableError(err)
+		}
+		if ok {
+			return found(out[:len(dst):cap(out)], out[len(dst):], trailer)
+		}
+	}
+	return dst, ErrNotFound
+}
+
+// found turns the newest visible version into a result. From a table the value stands
+// behind dst already, and the copy is onto itself.
+func found(dst, value []byte, t keys.Trailer) ([]byte, error) {
+	switch t.Kind() {
+	case keys.KindSet:
+		return append(dst, value...), nil
+	case keys.KindDelete:
+		return dst, ErrNotFound
+	}
+	return dst, fmt.Errorf("%w: operation %s", ErrTooNew, t.Kind())
+}

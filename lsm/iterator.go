@@ -1,0 +1,329 @@
+package lsm
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/sstable"
+)
+
+// IterOptions bound an iterator. nil means all keys.
+type IterOptions struct {
+	// LowerBound is the smallest key seen; nil means no bound.
+	LowerBound []byte
+	// UpperBound is the smallest key beyond those seen; nil means no bound.
+	UpperBound []byte
+}
+
+// Iterator walks keys in order, in both directions, over the store as it was when the
+// iterator was made. It is for one goroutine at a time and must be closed; while open
+// it keeps the files and memtables that it reads.
+//
+// An error ends the iteration and sticks: Valid is false from then on, and Err says
+// why. A loop must look at Err, or take what Close returns.
+type Iterator struct {
+	db      *DB
+	state   *readState
+	seq     keys.SeqNum
+	prefix  int    // length of the scope prefix, which Key leaves out
+	lower   []byte // internal key bounds, both set
+	upper   []byte
+	sources []source
+	merge   merger
+
+	key     []byte // current internal user key, owned
+	value   []byte // current value: a source's, or valueBuf
+	valBuf  []byte
+	target  []byte // of a seek: apart from valBuf, because a caller may seek to its value
+	valid   bool
+	place   place
+	forward bool // sources stand at entries at or after key; else at or before
+	err     error
+	closed  bool
+}
+
+// place says where an iterator that is not at an entry is.
+type place uint8
+
+const (
+	placeNowhere place = iota // not positioned yet
+	placeStart                // before the first entry
+	placeEnd                  // after the last entry
+)
+
+// NewIter returns an iterator over the store as of now, positioned nowhere: call
+// First, Last, SeekGE or SeekLT. The bounds are copied.
+func (d *DB) NewIter(o *IterOptions) (*Iterator, error) {
+	return d.newIter(o, keys.MaxSeqNum)
+}
+
+func (d *DB) newIter(o *IterOptions, seq keys.SeqNum) (*Iterator, error) {
+	if err := d.hold(); err != nil {
+		return nil, err
+	}
+	guard := d.readers.Enter()
+	s := d.state.Load()
+	s.refs.Add(1)
+	guard.Leave()
+	it := &Iterator{db: d, state: s, seq: min(seq, d.visible.load()), prefix: len(rootPrefix)}
+	it.lower = append(it.lower, rootPrefix...)
+	it.upper = append(it.upper, rootUpper...)
+	if o != nil && o.LowerBound != nil {
+		it.lower = append(it.lower, o.LowerBound...)
+	}
+	if o != nil && o.UpperBound != nil {
+		it.upper = append(append(it.upper[:0], rootPrefix...), o.UpperBound...)
+	}
+	it.openSources()
+	return it, nil
+}
+
+func (it *Iterator) openSources() {
+	s := it.state
+	it.sources = make([]source, 0, 1+len(s.frozen)+len(s.version.runs))
+	it.sources = append(it.sources, source{isMem: true, mem: s.mutable.Iter()})
+	for _, m := range s.frozen {
+		it.sources = append(it.sources, source{isMem: true, mem: m.Iter()})
+	}
+	for i := range s.version.runs {
+		it.sources = append(it.sources, source{run: s.version.runs[i].iter(sstable.IterOptions{Lower: it.lower, Upper: it.upper})})
+	}
+	it.merge.order = make([]*source, 0, len(it.sources))
+}
+
+// Valid reports whether the iterator is at an entry.
+func (it *Iterator) Valid() bool { return it.valid }
+
+// Key returns the current key, valid until the iterator moves. The caller must not
+// change it.
+func (it *Iterator) Key() []byte {
+	if !it.valid {
+		return nil
+	}
+	return it.key[it.prefix:]
+}
+
+// Value returns the current value, valid until the iterator moves. The caller must not
+// change it.
+func (it *Iterator) Value() []byte {
+	if !it.valid {
+		return nil
+	}
+	return it.value
+}
+
+// Err returns the error that ended the iteration, or nil.
+func (it *Iterator) Err() error { return it.err }
+
+// First moves to the first entry and reports whether there is one.
+func (it *Iterator) First() bool { return it.seekForward(it.lower) }
+
+// SeekGE moves to the first entry at or after key.
+func (it *Iterator) SeekGE(key []byte) bool {
+	target := it.seekKey(key)
+	if bytes.Compare(target, it.lower) < 0 {
+		target = it.lower
+	}
+	return it.seekForward(target)
+}
+
+// Last moves to the last entry.
+func (it *Iterator) Last() bool { return it.seekBackward(it.upper) }
+
+// SeekLT moves to the last entry before key.
+func (it *Iterator) SeekLT(key []byte) bool {
+	target := it.seekKey(key)
+	if bytes.Compare(target, it.upper) > 0 {
+		target = it.upper
+	}
+	return it.seekBackward(target)
+}
+
+// seekKey returns key behind the scope prefix.
+func (it *Iterator) seekKey(key []byte) []byte {
+	it.target = append(append(it.target[:0], it.lower[:it.prefix]...), key...)
+	return it.target
+}
+
+// Next moves to the next entry. From before the first entry, or when not positioned
+// yet, it moves to the first; after the last entry it stays there.
+func (it *Iterator) Next() bool {
+	switch {
+	case !it.usable():
+		return false
+	case !it.valid && it.place == placeEnd:
+		return false
+	case !it.valid:
+		return it.First()
+	case !it.forward:
+		// The sources stand at or before the key: turn them round, past all its versions.
+		if !it.positionForward(it.key, 0) {
+			return false
+		}
+	}
+	return it.nextVisible(true)
+}
+
+// Prev moves to the previous entry. From after the last entry, or when not positioned
+// yet, it moves to the last; before the first entry it stays there.
+func (it *Iterator) Prev() bool {
+	switch {
+	case !it.usable():
+		return false
+	case !it.valid && it.place == placeStart:
+		return false
+	case !it.valid:
+		return it.Last()
+	case it.forward:
+		if !it.positionBackward(it.key) {
+			return false
+		}
+	}
+	return it.prevVisible()
+}
+
+func (it *Iterator) usable() bool {
+	if it.err == nil && (it.closed || it.db.closed.Load()) {
+		it.fail(ErrClosed)
+	}
+	return it.err == nil
+}
+
+func (it *Iterator) fail(err error) bool {
+	it.err, it.valid, it.value = err, false, nil
+	return false
+}
+
+func (it *Iterator) seekForward(target []byte) bool {
+	if !it.usable() || !it.positionForward(target, keys.SeekTrailer(it.seq)) {
+		return false
+	}
+	return it.nextVisible(false)
+}
+
+func (it *Iterator) seekBackward(target []byte) bool {
+	if !it.usable() || !it.positionBackward(target) {
+		return false
+	}
+	return it.prevVisible()
+}
+
+// positionForward puts every source at its first entry at or after (key, t).
+func (it *Iterator) positionForward(key []byte, t keys.Trailer) bool {
+	for i := range it.sources {
+		if s := &it.sources[i]; !s.seekGE(key, t) && s.err() != nil {
+			return it.fail(it.db.tableError(s.err()))
+		}
+	}
+	it.merge.build(it.sources, false)
+	it.forward = true
+	return true
+}
+
+// positionBackward puts every source at its last entry before key.
+func (it *Iterator) positionBackward(key []byte) bool {
+	for i := range it.sources {
+		if s := &it.sources[i]; !s.seekLT(key) && s.err() != nil {
+			return it.fail(it.db.tableError(s.err()))
+		}
+	}
+	it.merge.build(it.sources, true)
+	it.forward = false
+	return true
+}
+
+// advance moves the merge on; false is an error, not the end.
+func (it *Iterator) advance(s *source) bool {
+	if !it.merge.advance() && s.err() != nil {
+		return it.fail(it.db.tableError(s.err()))
+	}
+	return true
+}
+
+// nextVisible emits the newest visible version of the next key. With skip, versions of
+// the current key are passed over first.
+func (it *Iterator) nextVisible(skip bool) bool {
+	it.valid = false
+	for {
+		s := it.merge.top()
+		if s == nil || bytes.Compare(s.key, it.upper) >= 0 {
+			it.place = placeEnd
+			return false
+		}
+		if s.trailer.SeqNum() > it.seq || skip && bytes.Equal(s.key, it.key) {
+			if !it.advance(s) {
+				return false
+			}
+			continue
+		}
+		it.key = append(it.key[:0], s.key...)
+		switch s.trailer.Kind() {
+		case keys.KindSet:
+			it.value, it.valid = s.value(), true
+			return true
+		case keys.KindDelete:
+			skip = true
+		default:
+			return it.fail(fmt.Errorf("%w: operation %s", ErrTooNew, s.trailer.Kind()))
+		}
+	}
+}
+
+// prevVisible emits the newest visible version of the previous key. Going back the
+// versions of a key come oldest first: the last one at or below seq wins.
+func (it *Iterator) prevVisible() bool {
+	it.valid = false
+	live := false // the newest version so far of it.key is a value
+	started := false
+	for {
+		s := it.merge.top()
+		end := s == nil || bytes.Compare(s.key, it.lower) < 0
+		if end || started && !bytes.Equal(s.key, it.key) {
+			if live {
+				it.value, it.valid = it.valBuf, true
+				return true
+			}
+			if end {
+				it.place = placeStart
+				return false
+			}
+			started = false
+		}
+		if s.trailer.SeqNum() <= it.seq {
+			if !started {
+				it.key, started = append(it.key[:0], s.key...), true
+			}
+			switch s.trailer.Kind() {
+			case keys.KindSet:
+				it.valBuf, live = append(it.valBuf[:0], s.value()...), true
+			case keys.KindDelete:
+				live = false
+			default:
+				return it.fail(fmt.Errorf("%w: operation %s", ErrTooNew, s.trailer.Kind()))
+			}
+		}
+		if !it.advance(s) {
+			return false
+		}
+	}
+}
+
+// Close releases what the iterator holds and returns the error that ended the
+// iteration, if one did. It is idempotent.
+func (it *Iterator) Close() error {
+	if it.closed {
+		return nil
+	}
+	err := it.err
+	it.closed, it.valid, it.value = true, false, nil
+	for i := range it.sources {
+		if cerr := it.sources[i].close(); err == nil && cerr != nil {
+			err = it.db.tableError(cerr)
+		}
+	}
+	it.sources, it.merge.order = nil, nil
+	it.state.unref()
+	it.db.release()
+	return err
+}

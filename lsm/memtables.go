@@ -1,0 +1,122 @@
+package lsm
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/offheap"
+	"github.com/loamdb/loam/memtable"
+	"github.com/loamdb/loam/wal"
+)
+
+// mutableTable is a memtable with its arena, its place in the log and its readers. It
+// is written by the leader, then frozen by being replaced, then flushed.
+type mutableTable struct {
+	*memtable.Memtable
+
+	region   *offheap.Region
+	capacity int64
+	arenas   *arenaPool
+
+	// firstSegment is the log segment that was current when the memtable became the
+	// mutable one: none of its entries are in an earlier segment.
+	firstSegment wal.SegmentNum
+
+	// Written by the leader, read by the flusher after the freeze.
+	firstSeqNum keys.SeqNum // of the oldest entry
+	lastSeqNum  keys.SeqNum // of the newest entry
+	logical     int64       // bytes of keys and values
+
+	refs atomic.Int32 // read states that reach it
+}
+
+// insert adds an entry, whose number must be above those of all before it.
+func (m *mutableTable) insert(key []byte, t keys.Trailer, value []byte) {
+	if m.lastSeqNum == 0 {
+		m.firstSeqNum = t.SeqNum()
+	}
+	m.lastSeqNum = t.SeqNum()
+	m.Add(key, t, value)
+}
+
+// memtableBytesFor is the size of a memtable that surely takes so many entries with so
+// many bytes of keys and values.
+func memtableBytesFor(ops int, bytes int64) int64 {
+	if bytes > math.MaxInt/4 || ops > math.MaxInt/4/memtable.EntryOverhead {
+		return math.MaxInt64 // too much, and on a 32-bit machine more than an int holds
+	}
+	return int64(memtable.RegionBytes(ops, int(bytes)))
+}
+
+// maxMutableBytes is the largest memtable: its offsets have 32 bits.
+const maxMutableBytes = min(4<<30, math.MaxInt)
+
+func (m *mutableTable) ref() { m.refs.Add(1) }
+
+func (m *mutableTable) unref() {
+	if m.refs.Add(-1) == 0 {
+		m.arenas.give(m.region, m.capacity)
+	}
+}
+
+// arenaPool keeps the arenas of flushed memtables: first touches of fresh memory cost
+// more than inserting into it. Only arenas of the full size are kept, at most two.
+type arenaPool struct {
+	fullBytes int64
+
+	mu   sync.Mutex
+	kept []*offheap.Region
+}
+
+const maxKeptArenas = 2
+
+func (p *arenaPool) take(n int64) (*offheap.Region, error) {
+	p.mu.Lock()
+	if n == p.fullBytes && len(p.kept) > 0 {
+		r := p.kept[len(p.kept)-1]
+		p.kept = p.kept[:len(p.kept)-1]
+		p.mu.Unlock()
+		return r, nil
+	}
+	p.mu.Unlock()
+	return offheap.New(int(n))
+}
+
+func (p *arenaPool) give(r *offheap.Region, n int64) {
+	p.mu.Lock()
+	if n == p.fullBytes && len(p.kept) < maxKeptArenas {
+		p.kept = append(p.kept, r)
+		r = nil
+	}
+	p.mu.Unlock()
+	if r != nil {
+		_ = r.Free() // unmapping our own mapping cannot fail; nothing could be done
+	}
+}
+
+// close frees what the pool keeps.
+func (p *arenaPool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.kept {
+		_ = r.Free()
+	}
+	p.kept, p.fullBytes = nil, -1
+}
+
+// newMutable makes an empty memtable of n bytes.
+func (d *DB) newMutable(n int64, segment wal.SegmentNum) (*mutableTable, error) {
+	region, err := d.arenas.take(n)
+	if err != nil {
+		return nil, err
+	}
+	return &mutableTable{
+		Memtable:     memtable.New(region.Bytes(), d.heightSeed),
+		region:       region,
+		capacity:     n,
+		arenas:       &d.arenas,
+		firstSegment: segment,
+	}, nil
+}

@@ -1,0 +1,149 @@
+package lsm
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/loamdb/loam/compaction"
+	"github.com/loamdb/loam/internal/manifest"
+)
+
+// Recovery says what Open found in the log.
+type Recovery struct {
+	// Clean: the store had been closed.
+	Clean bool
+	// LostBytes is the length of the torn tail that was cut: bytes of writes that no
+	// synced commit had promised. Zero when the log ended at a whole record.
+	LostBytes int64
+	// ReplayedOps is the number of operations read from the log.
+	ReplayedOps int64
+}
+
+// LevelMetrics describe one level of tables.
+type LevelMetrics struct {
+	// Runs is the number of sorted runs, Tables that of their files, Bytes their length.
+	Runs, Tables int
+	Bytes        int64
+	// Entries counts what the tables hold, the Tombstones of deletes among them.
+	Entries, Tombstones int64
+}
+
+// Metrics are figures of the store at one moment, and sums since Open.
+type Metrics struct {
+	// Recovery is what Open found.
+	Recovery Recovery
+
+	// Levels, from 0, where flushed tables enter, to the last.
+	Levels [manifest.NumLevels]LevelMetrics
+	// MemtableBytes is what the memtables hold, FrozenMemtables how many of them wait
+	// to be flushed.
+	MemtableBytes   int64
+	FrozenMemtables int
+	// LogBytes is the total length of the live log segments.
+	LogBytes int64
+	// DiskBytes is the length of all live tables and log segments.
+	DiskBytes int64
+	// CacheBytes is what the block cache holds, EvictedBlocks how many blocks it has
+	// given up since Open.
+	CacheBytes    int64
+	EvictedBlocks int64
+	// CompactionDebt estimates how many bytes compactions would have to write before
+	// none is urgent.
+	CompactionDebt int64
+	// Snapshots is the number of open snapshots, RunningCompactions that of compactions
+	// at work. A store with neither frozen memtables nor running compactions for longer
+	// than a second of rest has settled.
+	Snapshots, RunningCompactions int
+
+	// Flushes since Open, the length of the tables that they wrote, and how many bytes
+	// of keys and values users had given for them.
+	Flushes, FlushedBytes, UserBytesFlushed int64
+	// Compactions since Open, those that only moved a table, and the lengths of the
+	// tables that the others read and wrote.
+	Compactions, TrivialMoves          int64
+	CompactedBytesRead, CompactedBytes int64
+	// CompactionErrors counts compactions that failed, DeletedFiles obsolete tables
+	// removed.
+	CompactionErrors, DeletedFiles int64
+	// WriteStops counts writes that waited because level 0 was full, WriteDelay is the
+	// time by which writes were slowed before it got so far.
+	WriteStops int64
+	WriteDelay time.Duration
+}
+
+// WriteAmplification is how many bytes of tables were written for each byte of keys and
+// values flushed, the log not counted. Zero before the first flush.
+func (m *Metrics) WriteAmplification() float64 {
+	if m.UserBytesFlushed == 0 {
+		return 0
+	}
+	return float64(m.FlushedBytes+m.CompactedBytes) / float64(m.UserBytesFlushed)
+}
+
+// counters are the sums, each added to by one kind of background work.
+type counters struct {
+	flushes, flushedBytes, userBytesFlushed atomic.Int64
+	compactions, trivialMoves               atomic.Int64
+	compactedBytesRead, compactedBytes      atomic.Int64
+	compactionErrors, deletedFiles          atomic.Int64
+	stops, delayed                          atomic.Int64
+}
+
+// Metrics returns the store's figures. It is cheap, and safe after Close, when only
+// the sums mean anything.
+func (d *DB) Metrics() Metrics {
+	c := &d.metrics
+	m := Metrics{
+		Recovery:           d.found,
+		Flushes:            c.flushes.Load(),
+		FlushedBytes:       c.flushedBytes.Load(),
+		UserBytesFlushed:   c.userBytesFlushed.Load(),
+		Compactions:        c.compactions.Load(),
+		TrivialMoves:       c.trivialMoves.Load(),
+		CompactedBytesRead: c.compactedBytesRead.Load(),
+		CompactedBytes:     c.compactedBytes.Load(),
+		CompactionErrors:   c.compactionErrors.Load(),
+		DeletedFiles:       c.deletedFiles.Load(),
+		WriteStops:         c.stops.Load(),
+		WriteDelay:         time.Duration(c.delayed.Load()),
+		Snapshots:          d.snapshots.len(),
+		RunningCompactions: d.compactor.jobs(),
+	}
+	if d.hold() != nil {
+		return m
+	}
+	defer d.release()
+	held := d.cache.Metrics()
+	m.CacheBytes, m.EvictedBlocks = held.SlabBytes, int64(held.Evictions)
+	guard := d.readers.Enter()
+	defer guard.Leave()
+	s := d.state.Load()
+	m.CompactionDebt = compaction.DebtOf(s.version.Version, d.compactor.params()).Bytes
+	m.FrozenMemtables = len(s.frozen)
+	m.MemtableBytes = int64(s.mutable.UsedBytes())
+	for _, f := range s.frozen {
+		m.MemtableBytes += int64(f.UsedBytes())
+	}
+	for i := range s.version.Levels {
+		m.Levels[i] = levelMetrics(s.version.Levels[i])
+		m.DiskBytes += m.Levels[i].Bytes
+	}
+	if d.wal != nil {
+		m.LogBytes = d.wal.Stats().Bytes
+	}
+	m.DiskBytes += m.LogBytes
+	return m
+}
+
+func levelMetrics(runs []manifest.Run) LevelMetrics {
+	m := LevelMetrics{Runs: len(runs)}
+	for _, r := range runs {
+		m.Tables += len(r.Tables)
+		for _, t := range r.Tables {
+			m.Bytes += t.Bytes
+			m.Entries += int64(t.Entries)
+			m.Tombstones += int64(t.Deletes)
+		}
+	}
+	return m
+}

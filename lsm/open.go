@@ -1,0 +1,153 @@
+package lsm
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/loamdb/loam/internal/cache"
+	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/vfs"
+)
+
+// Open opens the store in dir, or makes one there. It takes the directory's lock (one
+// writer, or several readers), reads the manifest, and replays the log; what a crash
+// left is cut or reported, and Metrics().Recovery says what was found. A nil o means
+// the defaults.
+//
+// Errors: ErrLocked, ErrCorrupt, ErrTooNew, ErrNotExist, ErrInvalidOptions, and those of
+// the file system. An Open that fails has changed nothing that a later one needs.
+func Open(dir string, o *Options) (*DB, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	d := newDB(dir, o.withDefaults())
+	if err := d.open(); err != nil {
+		d.abandon()
+		return nil, fmt.Errorf("lsm: open %s: %w", dir, err)
+	}
+	return d, nil
+}
+
+func newDB(dir string, opts Options) *DB {
+	d := &DB{dir: dir, opts: opts, logger: opts.Logger, tables: map[fileid.Num]*table{}, closing: make(chan struct{})}
+	if d.logger == nil {
+		d.logger = slog.New(slog.DiscardHandler)
+	}
+	d.arenas.fullBytes = opts.MemtableBytes
+	d.publisher.init()
+	d.room.init()
+	d.flusher = flusher{db: d, alarm: newAlarm()}
+	d.syncer = syncer{db: d, alarm: newAlarm()}
+	d.deleter = deleter{db: d, alarm: newAlarm()}
+	d.compactor.init(d)
+	return d
+}
+
+func (d *DB) open() error {
+	if err := d.takeLock(); err != nil {
+		return err
+	}
+	var seed [8]byte
+	if _, err := io.ReadFull(d.opts.seams.Random, seed[:]); err != nil {
+		return err
+	}
+	d.heightSeed = binary.LittleEndian.Uint64(seed[:])
+	var err error
+	if d.cache, err = cache.New(d.opts.cacheBytes()); err != nil {
+		return err
+	}
+	traits, err := d.opts.seams.FS.Traits(d.dir)
+	if err != nil {
+		return err
+	}
+	d.mapTables = traits.MappedStores // where stores are safe, loads are
+	loaded, err := d.loadManifest()
+	if err != nil {
+		return err
+	}
+	if err := d.checkTables(loaded.Version); err != nil {
+		return err
+	}
+	rec, err := d.replay(loaded.State)
+	if err != nil {
+		return err
+	}
+	d.found = rec.found
+	if !d.opts.ReadOnly {
+		if err := d.startWriting(loaded, rec); err != nil {
+			return err
+		}
+	}
+	d.state.Store(newReadState(d.mutable, rec.frozen, d.newVersion(loaded.Version)))
+	d.visible.store(d.lastSeqNum)
+	d.event("opened", "store", d.store, "clean", d.found.Clean, "lost bytes", d.found.LostBytes)
+	if !d.opts.ReadOnly {
+		d.removeOrphans()
+		d.startBackground()
+		d.flusher.wake()
+		d.compactor.wake()
+		if len(rec.log.Live) >= maxReplayedSegments {
+			// Waited for, lest a store that is closed again at once never gets there. A
+			// failure is met, and reported, by whoever writes next.
+			_ = d.room.wait(d, flushing, func() bool { return len(d.state.Load().frozen) == 0 })
+		}
+	}
+	return nil
+}
+
+// takeLock makes the directory and locks it: exclusively, or shared for reading.
+func (d *DB) takeLock() error {
+	fs := d.opts.seams.FS
+	if !d.opts.ReadOnly && !d.opts.MustExist {
+		if err := fs.MkdirAll(d.dir); err != nil {
+			return err
+		}
+	}
+	lock, err := fs.Lock(d.path(manifest.LockName), !d.opts.ReadOnly, vfs.ProcessName())
+	var held *vfs.LockedError
+	switch {
+	case errors.As(err, &held):
+		return fmt.Errorf("%w: %w", ErrLocked, err)
+	case errors.Is(err, vfs.ErrNotExist):
+		return fmt.Errorf("%w: %w", ErrNotExist, err)
+	case err != nil:
+		return err
+	}
+	d.lock = lock
+	return nil
+}
+
+// cacheBytes is what the budget leaves for blocks, indexes and filters.
+func (o *Options) cacheBytes() int64 {
+	return max(o.MemoryBudget-maxMemtables*o.MemtableBytes, o.MemoryBudget/8)
+}
+
+// abandon gives back what a failed open has taken.
+func (d *DB) abandon() {
+	d.closed.Store(true)
+	if d.background.cancel != nil {
+		d.background.stop()
+	}
+	if d.wal != nil {
+		_ = d.wal.Close() // the error of the open is the one that matters
+	}
+	if d.manifestLog != nil {
+		_ = d.manifestLog.Close()
+	}
+	if s := d.state.Load(); s != nil {
+		s.unref()
+	} else {
+		d.freeReplayed()
+	}
+	d.arenas.close()
+	if d.cache != nil {
+		_ = d.cache.Close()
+	}
+	if d.lock != nil {
+		_ = d.lock.Close()
+	}
+}

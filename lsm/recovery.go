@@ -1,0 +1,314 @@
+package lsm
+
+import (
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/wal"
+)
+
+// Recovery. The log is replayed into memtables that stay: nothing is flushed, so that
+// opening costs reading, and two syncs. The last memtable goes on as the mutable one,
+// but the log goes on in a new segment: a segment that a crash may have torn is never
+// written again. Until the edit that says so is durable, a crash in recovery finds what
+// this one found.
+
+// replayed is what replaying the log gives.
+type replayed struct {
+	found  Recovery
+	frozen []*mutableTable // newest first; the last one became d.mutable
+	log    wal.Recovery
+}
+
+// freeReplayed gives back the memtables of an opening that came to nothing.
+func (d *DB) freeReplayed() {
+	if d.mutable == nil {
+		return
+	}
+	for _, m := range append(d.replayed.frozen, d.mutable) {
+		m.arenas.give(m.region, m.capacity)
+	}
+}
+
+// loadManifest reads the manifest, or makes a new store where there is none.
+func (d *DB) loadManifest() (*manifest.Loaded, error) {
+	fs := d.opts.seams.FS
+	loaded, err := manifest.Load(fs, d.dir)
+	switch {
+	case err == nil:
+		d.store = loaded.State.Store
+		return loaded, nil
+	case !errors.Is(err, manifest.ErrNoStore):
+		return nil, d.manifestError(err)
+	case d.opts.ReadOnly || d.opts.MustExist:
+		return nil, ErrNotExist
+	}
+	uid, err := fileid.NewUID(d.opts.seams.Random)
+	if err != nil {
+		return nil, err
+	}
+	d.store = uid
+	if err := d.syncParents(); err != nil {
+		return nil, err
+	}
+	o := d.manifestOptions()
+	o.RollBytes = min(o.RollBytes, firstManifestBytes)
+	return manifest.Create(uid, o)
+}
+
+// firstManifestBytes bounds the first manifest of a store, so that an empty one is small.
+const firstManifestBytes = 64 << 10
+
+func (d *DB) manifestOptions() manifest.LogOptions {
+	return manifest.LogOptions{
+		FS: d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
+		RollBytes: d.opts.seams.Sizing.ManifestBytes,
+	}
+}
+
+// syncParents makes the entry of a new store's directory durable, and those of the
+// directories above it, any of which Open may have made. One that may not be read is
+// passed over: it is older than the store.
+func (d *DB) syncParents() error {
+	for dir := filepath.Clean(d.dir); ; {
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return nil
+		}
+		if err := d.opts.seams.FS.SyncDir(parent); err != nil && !errors.Is(err, iofs.ErrPermission) {
+			return err
+		}
+		dir = parent
+	}
+}
+
+// checkTables makes sure that every table of the version is there, with its size: a
+// missing file is found now, not by the first unlucky read.
+func (d *DB) checkTables(v *manifest.Version) error {
+	for level := range v.Levels {
+		for _, r := range v.Levels[level] {
+			for _, t := range r.Tables {
+				name := manifest.TableName(t.Num)
+				size, err := d.opts.seams.FS.Size(d.path(name))
+				if errors.Is(err, vfs.ErrNotExist) {
+					return &CorruptionError{File: name, Offset: -1, Err: errMissing}
+				}
+				if err != nil {
+					return err
+				}
+				if size != t.Bytes {
+					return &CorruptionError{File: name, Offset: -1,
+						Err: fmt.Errorf("%w: %d bytes instead of %d", errWrongSize, size, t.Bytes)}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+var (
+	errMissing   = errors.New("file is missing")
+	errWrongSize = errors.New("wrong size")
+	errShortLog  = errors.New("synced records are missing")
+	errOpCount   = errors.New("number of operations differs from the header's")
+)
+
+// walOptions are the log's.
+func (d *DB) walOptions() wal.Options {
+	z := d.opts.seams.Sizing
+	return wal.Options{
+		FS: d.opts.seams.FS, Dir: d.dir, Store: d.store, Random: d.opts.seams.Random,
+		Mode:            map[LogMode]wal.Mode{LogAuto: wal.Auto, LogMapped: wal.Mapped, LogWritten: wal.Written}[d.opts.LogMode],
+		MinSegmentBytes: z.MinSegmentBytes, MaxSegmentBytes: z.MaxSegmentBytes,
+		Register: d.registerSegment, Logger: d.logger,
+	}
+}
+
+// replay reads the live segments into memtables.
+func (d *DB) replay(s *manifest.State) (*replayed, error) {
+	rec := &replayed{}
+	d.replayed = rec
+	first := wal.SegmentNum(s.MinSegment)
+	mutable, err := d.newMutable(d.opts.seams.Sizing.MinMemtableBytes, first)
+	if err != nil {
+		return nil, err
+	}
+	d.mutable, d.lastSeqNum = mutable, s.FlushedSeqNum
+	rec.log, err = wal.Replay(d.walOptions(), fromManifestSegments(s.Segments), func(r wal.Record) error {
+		return d.replayRecord(rec, r, s.FlushedSeqNum)
+	})
+	if err != nil {
+		return nil, d.walError(err)
+	}
+	// Up to the cut the log had been synced: if it ends earlier now, that is damage.
+	if cut := s.Cut; cut != nil && max(d.lastSeqNum, rec.log.LastSeqNum) < cut.LastSeqNum {
+		return nil, &CorruptionError{File: "log", Offset: -1, Err: fmt.Errorf(
+			"%w: it ends at sequence number %d instead of %d", errShortLog, rec.log.LastSeqNum, cut.LastSeqNum)}
+	}
+	rec.found.Clean = rec.log.Verdict == wal.Clean
+	rec.found.LostBytes = rec.log.LostBytes
+	d.clock = newClock(d.opts.seams.Now, max(s.LastTime, int64(rec.log.LastTime)))
+	return rec, nil
+}
+
+// replayRecord applies one batch that no flush has covered.
+func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) error {
+	last := r.FirstSeqNum + keys.SeqNum(r.Count) - 1
+	if last <= flushed {
+		return nil
+	}
+	stats, err := checkPayload(r.Payload)
+	if err == nil && stats.ops != int(r.Count) {
+		err = errOpCount
+	}
+	if err != nil {
+		return fmt.Errorf("batch at sequence number %d: %w", r.FirstSeqNum, err)
+	}
+	if !d.mutable.Fits(stats.ops, int(stats.bytes)) {
+		n := d.nextMutableBytes(stats.ops, stats.bytes)
+		fresh, err := d.newMutable(n, r.Segment)
+		if err != nil {
+			return err
+		}
+		if d.mutable.Len() > 0 {
+			rec.frozen = slices.Insert(rec.frozen, 0, d.mutable)
+		} else {
+			d.arenas.give(d.mutable.region, d.mutable.capacity)
+		}
+		d.mutable = fresh
+	}
+	ops := opReader{rest: r.Payload}
+	for seq := r.FirstSeqNum; ops.next(); seq++ {
+		d.mutable.insert(ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
+	}
+	d.mutable.logical += stats.bytes
+	d.lastSeqNum = last
+	rec.found.ReplayedOps += int64(stats.ops)
+	return nil
+}
+
+// startWriting makes the store writable: what was replayed is synced, a fresh segment
+// is prepared, and one edit records the opening, the cut and the segment.
+func (d *DB) startWriting(loaded *manifest.Loaded, rec *replayed) error {
+	s := loaded.State
+	if n := len(s.Lineage); n > 0 {
+		// An opening that followed a crash and wrote nothing has left no trace in the log.
+		d.lastSeqNum = max(d.lastSeqNum, s.Lineage[n-1].First-1)
+	}
+	if !rec.found.Clean && !(mutant.Enabled && mutant.Is(mutant.ReuseSeqNum)) {
+		// Numbers given out after what the log shows may be in tokens and backups.
+		d.lastSeqNum = max(d.lastSeqNum, s.ReservedSeqNum)
+	}
+	o := d.walOptions()
+	if err := wal.SyncSegments(o, &rec.log); err != nil {
+		return err
+	}
+	listed := fromManifestSegments(s.Segments)
+	num := max(wal.SegmentNum(s.MinSegment), rec.log.End.Num)
+	for _, seg := range listed {
+		num = max(num, seg.Num)
+	}
+	first, err := wal.PrepareFirst(o, num+1, listed)
+	if err != nil {
+		return err
+	}
+	defer first.Close() // nothing once the log has it
+	if err := d.logOpening(loaded, rec, first.Segment()); err != nil {
+		return err
+	}
+	if d.wal, err = wal.Open(o, first, rec.log.End, rec.log.Live, nil); err != nil {
+		return err
+	}
+	return d.freezeReplayed(rec)
+}
+
+// maxReplayedSegments is how many segments the log may begin with. Each opening adds
+// one, so a store that is opened often and never fills a memtable would collect them.
+const maxReplayedSegments = 4
+
+// freezeReplayed hands what was replayed to the flusher if it keeps too many segments.
+func (d *DB) freezeReplayed(rec *replayed) error {
+	if len(rec.log.Live) < maxReplayedSegments || d.mutable.Len() == 0 {
+		return nil
+	}
+	fresh, err := d.newMutable(d.mutable.capacity, d.wal.Current())
+	if err != nil {
+		return err
+	}
+	rec.frozen = slices.Insert(rec.frozen, 0, d.mutable)
+	d.mutable = fresh
+	return nil
+}
+
+// logOpening opens the manifest for writing and logs the edit of this opening: from
+// then on the old log ends where it was found to end.
+func (d *DB) logOpening(loaded *manifest.Loaded, rec *replayed, first wal.Segment) error {
+	id, err := fileid.NewUID(d.opts.seams.Random)
+	if err != nil {
+		return err
+	}
+	d.manifestLog, err = manifest.OpenLog(loaded, d.manifestOptions())
+	if err != nil {
+		return err
+	}
+	d.nextFile.Store(uint64(loaded.State.NextFileNum))
+	d.nextRun.Store(uint64(loaded.State.NextRunID))
+	end := rec.log.End
+	e := &manifest.Edit{
+		Opened:         &manifest.Open{ID: id, First: d.lastSeqNum + 1},
+		ReservedSeqNum: d.lastSeqNum + keys.SeqNum(d.opts.seams.Sizing.ReserveSeqNums),
+		Cut:            &manifest.Cut{Segment: uint64(end.Num), UID: end.UID, Bytes: end.Length, LastSeqNum: max(end.LastSeqNum, loaded.State.FlushedSeqNum)},
+		LastTime:       d.clock.millis(),
+	}
+	var segments []manifest.Segment
+	for _, live := range rec.log.Live {
+		segments = append(segments, toManifestSegment(live))
+	}
+	e.ReplaceSegments(append(segments, toManifestSegment(first)))
+	d.stamp(e)
+	if err := d.manifestLog.Append(e); err != nil {
+		return err
+	}
+	d.reserved.Store(uint64(e.ReservedSeqNum))
+	return nil
+}
+
+func fromManifestSegments(segments []manifest.Segment) []wal.Segment {
+	out := make([]wal.Segment, len(segments))
+	for i, s := range segments {
+		out[i] = fromManifestSegment(s)
+	}
+	return out
+}
+
+// removeOrphans deletes files that the manifest does not know: what a crash left of
+// flushes, compactions and manifest rolls. It runs only after a successful open, and
+// touches only names that the engine itself gives.
+func (d *DB) removeOrphans() {
+	fs := d.opts.seams.FS
+	names, err := fs.List(d.dir)
+	if err != nil {
+		d.event("orphans not looked for", "cause", err)
+		return
+	}
+	live := map[string]bool{d.manifestLog.Name(): true}
+	for num := range d.tables {
+		live[manifest.TableName(num)] = true
+	}
+	for _, name := range names {
+		if live[name] || !manifest.IsStoreFile(name) {
+			continue
+		}
+		if err := fs.Remove(d.path(name)); err != nil {
+			d.event("orphan not removed", "file", name, "cause", err)
+		}
+	}
+}

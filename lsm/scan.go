@@ -1,0 +1,75 @@
+package lsm
+
+import (
+	"iter"
+
+	"github.com/loamdb/loam/internal/keys"
+)
+
+// Entry is a key with its value, as Scan yields them. Both slices are valid until the
+// loop's next step and must not be changed.
+type Entry struct {
+	// Key and Value are what was Set.
+	Key, Value []byte
+}
+
+// Scan yields the entries of [lower, upper) in order, as of the first step. nil means
+// no bound. An error is yielded once, with a zero Entry, and ends the loop.
+//
+//	for e, err := range db.Scan([]byte("a"), []byte("b")) {
+//		if err != nil {
+//			return err
+//		}
+//		fmt.Printf("%s = %s\n", e.Key, e.Value)
+//	}
+func (d *DB) Scan(lower, upper []byte) iter.Seq2[Entry, error] {
+	return d.scan(lower, upper, keys.MaxSeqNum, false)
+}
+
+// ScanReverse yields what Scan yields, last entry first.
+func (d *DB) ScanReverse(lower, upper []byte) iter.Seq2[Entry, error] {
+	return d.scan(lower, upper, keys.MaxSeqNum, true)
+}
+
+// Scan yields the entries that [lower, upper) held, in order, as DB.Scan does.
+func (s *Snapshot) Scan(lower, upper []byte) iter.Seq2[Entry, error] {
+	return s.scan(lower, upper, false)
+}
+
+// ScanReverse yields what Scan yields, last entry first.
+func (s *Snapshot) ScanReverse(lower, upper []byte) iter.Seq2[Entry, error] {
+	return s.scan(lower, upper, true)
+}
+
+func (s *Snapshot) scan(lower, upper []byte, reverse bool) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		if s.closed.Load() { // at the first step, which may come much later than the call
+			yield(Entry{}, ErrClosed)
+			return
+		}
+		s.db.scan(lower, upper, s.seq, reverse)(yield)
+	}
+}
+
+func (d *DB) scan(lower, upper []byte, seq keys.SeqNum, reverse bool) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		it, err := d.newIter(&IterOptions{LowerBound: lower, UpperBound: upper}, seq)
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		defer it.Close() // its error is it.err, yielded below
+		step := it.Next
+		if reverse {
+			step = it.Prev
+		}
+		for step() {
+			if !yield(Entry{Key: it.Key(), Value: it.Value()}, nil) {
+				return
+			}
+		}
+		if it.err != nil {
+			yield(Entry{}, it.err)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package lsm
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/loamdb/loam/internal/keys"
+)
+
+// Snapshot is the store as it was at one moment. It never changes, and costs nothing
+// while it lives but the versions that compaction keeps for it. It may be used from
+// any number of goroutines and must be closed, when none of them uses it any more.
+type Snapshot struct {
+	db  *DB
+	seq keys.SeqNum
+
+	closeOnce sync.Once
+	closed    atomic.Bool
+}
+
+// NewSnapshot returns the store as of now.
+func (d *DB) NewSnapshot() (*Snapshot, error) {
+	if err := d.hold(); err != nil {
+		return nil, err
+	}
+	s := &Snapshot{db: d}
+	s.seq = d.snapshots.add(&d.visible)
+	return s, nil
+}
+
+// Get returns the value that key had, as a copy, or ErrNotFound.
+func (s *Snapshot) Get(key []byte) ([]byte, error) { return s.AppendGet(nil, key) }
+
+// AppendGet appends the value that key had to dst, or returns dst and ErrNotFound.
+func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
+	if s.closed.Load() {
+		return dst, ErrClosed
+	}
+	return s.db.get(dst, key, s.seq)
+}
+
+// NewIter returns an iterator over the snapshot, which must outlive it.
+func (s *Snapshot) NewIter(o *IterOptions) (*Iterator, error) {
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	return s.db.newIter(o, s.seq)
+}
+
+// Close ends the snapshot. It is idempotent.
+func (s *Snapshot) Close() error {
+	s.closeOnce.Do(func() {
+		s.closed.Store(true)
+		s.db.snapshots.remove(s.seq)
+		s.db.compactor.wake() // what the snapshot kept may be dropped now
+		s.db.release()
+	})
+	return nil
+}
+
+// snapshotList is the multiset of the numbers of the open snapshots.
+type snapshotList struct {
+	mu   sync.Mutex
+	seqs []keys.SeqNum // ascending
+}
+
+// add registers a snapshot of what is visible now. Reading the number and registering
+// it are one step for list: a snapshot is either in a compaction's list, or sees all
+// that its inputs hold.
+func (l *snapshotList) add(visible *visibleSeqNum) keys.SeqNum {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seq := visible.load()
+	l.seqs = append(l.seqs, seq) // visible never goes back: the list stays sorted
+	return seq
+}
+
+func (l *snapshotList) remove(seq keys.SeqNum) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i, ok := slices.BinarySearch(l.seqs, seq); ok {
+		l.seqs = slices.Delete(l.seqs, i, i+1)
+	}
+}
+
+// list returns the numbers, ascending, each once.
+func (l *snapshotList) list() []keys.SeqNum {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Compact(slices.Clone(l.seqs))
+}
+
+func (l *snapshotList) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.seqs)
+}
