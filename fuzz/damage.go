@@ -1,0 +1,242 @@
+package fuzz
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math/rand/v2"
+	"path"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/lsm"
+)
+
+// Damaged is a store at rest whose files are changed in every way.
+type Damaged struct {
+	setup  Setup
+	mem    *vfs.Mem
+	older  map[string][]byte // files as they were in the middle of the history
+	ledger *Ledger
+	names  []string // of the files, sorted
+	files  map[string][]byte
+	clean  bool
+}
+
+// NewDamaged plays a history. With clean the store is then closed, else killed.
+func NewDamaged(setup Setup, shape Shape, clean bool) (*Damaged, error) {
+	d := &Damaged{setup: setup, mem: vfs.NewMem(), ledger: NewLedger(), clean: clean}
+	p := &Player{Setup: setup, FS: d.mem, Ledger: d.ledger}
+	steps := NewHistory(setup.Seed, shape)
+	if err := p.Open(); err != nil {
+		return nil, err
+	}
+	for i, s := range steps {
+		if err := p.Do(s); err != nil {
+			return nil, err
+		}
+		if i == len(steps)/2 {
+			var err error
+			if d.older, err = contentsOf(d.mem); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if clean {
+		if err := p.Close(); err != nil {
+			return nil, err
+		}
+	}
+	d.mem = d.mem.Copy()
+	p.Abandon()
+	var err error
+	d.files, err = contentsOf(d.mem)
+	for name := range d.files {
+		d.names = append(d.names, name)
+	}
+	slices.Sort(d.names)
+	return d, err
+}
+
+// Bytes returns the length of all files together.
+func (d *Damaged) Bytes() int {
+	n := 0
+	for _, p := range d.files {
+		n += len(p)
+	}
+	return n
+}
+
+// contentsOf reads every file of the store but its lock.
+func contentsOf(fs vfs.FS) (map[string][]byte, error) {
+	names, err := fs.List(Dir)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]byte{}
+	for _, name := range names {
+		if name == "LOCK" {
+			continue
+		}
+		f, err := fs.Open(path.Join(Dir, name), vfs.ReadOnly)
+		if err != nil {
+			return nil, err
+		}
+		size, err := f.Size()
+		if err != nil {
+			return nil, err
+		}
+		p := make([]byte, size)
+		if _, err := f.ReadAt(p, 0); err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+		all[name] = p
+	}
+	return all, nil
+}
+
+// harm is one way of damaging the store: it changes a copy of its files.
+type harm struct {
+	what string
+	do   func(fs *vfs.Mem) error
+}
+
+// EveryByte changes each so many-th byte of every file: all of its bits, or one.
+func (d *Damaged) EveryByte(every int) Explored {
+	return d.explore(func(yield func(harm) bool) {
+		for _, name := range d.names {
+			for off := 0; off < len(d.files[name]); off += every {
+				mask := byte(0xff)
+				if off/every%2 == 1 {
+					mask = 1 << (off % 8)
+				}
+				h := harm{fmt.Sprintf("%s: byte %d ^ %#x", name, off, mask), func(fs *vfs.Mem) error {
+					return overwrite(fs, name, int64(off), []byte{d.files[name][off] ^ mask})
+				}}
+				if !yield(h) {
+					return
+				}
+			}
+		}
+	})
+}
+
+// EveryCut truncates every file at each so many-th length, extends it by zeros and by
+// rubbish, removes it, replaces it by what it was earlier, and by each other file.
+func (d *Damaged) EveryCut(every int) Explored {
+	return d.explore(func(yield func(harm) bool) {
+		for _, name := range d.names {
+			for _, h := range d.cuts(name, every) {
+				if !yield(h) {
+					return
+				}
+			}
+		}
+	})
+}
+
+func (d *Damaged) cuts(name string, every int) []harm {
+	var all []harm
+	add := func(what string, content []byte) {
+		all = append(all, harm{name + ": " + what, func(fs *vfs.Mem) error { return replace(fs, name, content) }})
+	}
+	p := d.files[name]
+	for n := 0; n < len(p); n += every {
+		add(fmt.Sprintf("cut at %d", n), p[:n])
+	}
+	rnd := rand.New(rand.NewPCG(d.setup.Seed, 3))
+	for _, n := range []int{1, 7, 100, 4096} {
+		rubbish := make([]byte, n)
+		for i := range rubbish {
+			rubbish[i] = byte(rnd.Uint32())
+		}
+		add(fmt.Sprintf("%d zeros behind", n), append(slices.Clone(p), make([]byte, n)...))
+		add(fmt.Sprintf("%d rubbish bytes behind", n), append(slices.Clone(p), rubbish...))
+	}
+	all = append(all, harm{name + ": removed", func(fs *vfs.Mem) error { return fs.Remove(path.Join(Dir, name)) }})
+	if old, ok := d.older[name]; ok && !slices.Equal(old, p) {
+		add("as it was earlier", old)
+	}
+	for _, other := range d.names {
+		if other != name && path.Ext(other) == path.Ext(name) {
+			add("replaced by "+other, d.files[other])
+		}
+	}
+	return all
+}
+
+func overwrite(fs *vfs.Mem, name string, off int64, p []byte) error {
+	f, err := fs.Open(path.Join(Dir, name), vfs.ReadWrite)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(p, off)
+	return errors.Join(err, f.Close())
+}
+
+func replace(fs *vfs.Mem, name string, content []byte) error {
+	f, err := fs.Open(path.Join(Dir, name), vfs.ReadWrite)
+	if err != nil {
+		return err
+	}
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = f.WriteAt(content, 0)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// explore does each harm to a copy of the files and opens it: the answer is an error
+// that says corruption, or exactly what was there. A killed store may have lost its
+// tail, whose records nothing later vouches for; what it holds must be a prefix.
+// Explored.Points counts the harms that were detected.
+func (d *Damaged) explore(harms iter.Seq[harm]) Explored {
+	var x Explored
+	var mu sync.Mutex // guards x
+	work := make(chan harm)
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for h := range work {
+				detected, err := d.suffer(h)
+				mu.Lock()
+				x.States++
+				if detected {
+					x.Points++
+				}
+				if err != nil {
+					x.fail(fmt.Errorf("seed %d, clean %v, %s: %w", d.setup.Seed, d.clean, h.what, err))
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for h := range harms {
+		work <- h
+	}
+	close(work)
+	wg.Wait()
+	return x
+}
+
+func (d *Damaged) suffer(h harm) (detected bool, err error) {
+	fs := d.mem.Copy()
+	if err := h.do(fs); err != nil {
+		return false, err
+	}
+	atLeast := 0
+	if d.clean {
+		atLeast = d.ledger.Issued()
+	}
+	_, err = reopen(d.setup, fs, d.ledger, atLeast)
+	if errors.Is(err, lsm.ErrCorrupt) || errors.Is(err, lsm.ErrTooNew) {
+		return true, nil
+	}
+	return false, err
+}

@@ -1,0 +1,15 @@
+// Package fuzz proves the engine's promises by force: it runs histories on the memory
+// file system, cuts the power at every file operation in every way that the model of
+// durability allows, fails every operation with every error, damages every byte, and
+// compares what a reopened store holds with a ledger of what was promised.
+//
+// ledger.go is the oracle: what was issued, acknowledged, and acknowledged as synced, and
+// what the store must hold after each batch. history.go makes histories, setup.go says how
+// a store is opened for them, play.go plays them, and census.go counts what they reach.
+// crash.go explores power cuts and kills, writers.go those of several writers, recovery.go
+// power cuts inside recovery and what comes after; readers.go reads beside writers.
+// faults.go makes operations fail; damage.go changes stored bytes. Each explorer returns
+// how much it explored, for package internal/scorecard to print.
+//
+// The package is for the project's own tests; nothing else may import it.
+package fuzz

@@ -1,0 +1,79 @@
+package fuzz
+
+import (
+	"encoding/binary"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/loamdb/loam/internal/seams"
+	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/lsm"
+)
+
+// Dir is the directory of every store of this package, in its own file system.
+const Dir = "db"
+
+// Setup is how a store is opened: with sizes so small that a few hundred batches reach
+// rotation of the log, flushes, compactions and rolls of the manifest.
+type Setup struct {
+	// Seed decides identities and the options that vary.
+	Seed uint64
+	// Mode is how unsynced commits reach the log.
+	Mode lsm.LogMode
+}
+
+// lives numbers the openings of this process. An opening must not draw the identities
+// that an earlier one on the same files has drawn, or a record of an earlier life of a
+// file would pass for one of the present.
+var lives atomic.Uint64
+
+// Options returns the options of one opening on fs. Each call gives other identities,
+// and a clock of its own that moves a millisecond each time it is read.
+func (s Setup) Options(fs vfs.FS) *lsm.Options {
+	rnd := rand.New(rand.NewPCG(s.Seed, 0))
+	o := &lsm.Options{
+		Compression:       []lsm.Compression{lsm.NoCompression, lsm.S2, lsm.Zstd}[rnd.IntN(3)],
+		BlockBytes:        512 << rnd.IntN(2),
+		FilterBitsPerKey:  10,
+		LogMode:           s.Mode,
+		CompactionWorkers: 1,
+		SyncInterval:      -1, // what is synced is what the history syncs
+	}
+	var ticks atomic.Int64
+	seams.Inject(o, seams.Seams{
+		FS:     fs,
+		Random: newRandom(s.Seed, lives.Add(1)),
+		Now:    func() time.Time { return time.UnixMilli(1e12 + ticks.Add(1)) },
+		Sizing: seams.Sizing{
+			MinSegmentBytes: 8 << 10, MaxSegmentBytes: 16 << 10,
+			MinMemtableBytes: 8 << 10, MemtableBytes: 8 << 10, BudgetBytes: 256 << 10,
+			ManifestBytes: 2 << 10, TableBytes: 4 << 10,
+			L0Trigger: 2, L0Slow: 8, L0Stop: 16, ReserveSeqNums: 100,
+			SettleAfter: time.Millisecond,
+		},
+	})
+	return o
+}
+
+// random is a source of identities from a seed, for any number of goroutines.
+type random struct {
+	mu  sync.Mutex
+	src *rand.ChaCha8
+}
+
+func newRandom(seed, life uint64) io.Reader {
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	binary.LittleEndian.PutUint64(key[8:], life)
+	return &random{src: rand.NewChaCha8(key)}
+}
+
+// Read implements io.Reader.
+func (r *random) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.src.Read(p)
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"github.com/loamdb/loam/fuzz"
+	"github.com/loamdb/loam/lsm"
+)
+
+// Faults and damage. A violation is a wrong answer, an acknowledgement that should not
+// have been given, an error without a type, a panic, or a promise broken afterwards.
+
+// sweeps runs sweeps over so many histories in each mode.
+func sweeps(c config, salt uint64, n int, kinds ...fuzz.Faulty) (*explored, error) {
+	x := &explored{}
+	shape := fuzz.Ordinary(60)
+	for i := range n {
+		for _, mode := range modes {
+			for _, f := range kinds {
+				if c.size == short {
+					f.Every = 20
+				}
+				found, err := fuzz.SweepFaults(fuzz.Setup{Seed: c.seed*1000 + salt + uint64(i), Mode: mode}, shape, f)
+				if err != nil {
+					x.errs = append(x.errs, err)
+				}
+				x.Explored.Add(found)
+			}
+		}
+	}
+	return x, x.err()
+}
+
+func failedSyncs(c config) ([]figure, error) {
+	x, err := sweeps(c, 300, of(c.size, 1, 3, 20), fuzz.AnySync)
+	return []figure{
+		{"failed-syncs", float64(x.Points), "faults", atLeast(of(c.size, 2.0, 200, 1_000))},
+		{"failed-sync-violations", x.failures(), "runs", exactly(0)},
+	}, err
+}
+
+func failedCalls(c config) ([]figure, error) {
+	x, err := sweeps(c, 400, of(c.size, 1, 7, 60), fuzz.AnyCall)
+	return []figure{
+		{"failed-calls", float64(x.Points), "faults", atLeast(of(c.size, 20.0, 5_000, 40_000))},
+		{"failed-call-violations", x.failures(), "runs", exactly(0)},
+	}, err
+}
+
+func failedReads(c config) ([]figure, error) {
+	x, err := sweeps(c, 500, of(c.size, 1, 4, 20), fuzz.AnyRead, fuzz.AnyFlip)
+	return []figure{
+		{"failed-reads", float64(x.Points), "faults", atLeast(of(c.size, 5.0, 500, 2_000))},
+		{"failed-read-violations", x.failures(), "runs", exactly(0)},
+	}, err
+}
+
+func fullDevice(c config) ([]figure, error) {
+	rounds := of(c.size, 10, 200, 1000)
+	x, err := fuzz.FillAndFree(fuzz.Setup{Seed: c.seed, Mode: lsm.LogWritten}, rounds)
+	if err == nil {
+		err = x.Err()
+	}
+	return []figure{
+		{"device-filled-and-freed", float64(x.States), "rounds", atLeast(float64(rounds))},
+		{"writes-refused", float64(x.Points), "writes", atLeast(1)},
+		{"full-device-violations", float64(x.Failed), "rounds", exactly(0)},
+	}, err
+}
+
+// damaged plays the histories whose files are damaged: one closed, one killed.
+func damaged(c config, look func(*fuzz.Damaged) fuzz.Explored) (*explored, error) {
+	x := &explored{}
+	for _, clean := range []bool{true, false} {
+		for _, mode := range modes {
+			d, err := fuzz.NewDamaged(fuzz.Setup{Seed: c.seed + 600, Mode: mode}, fuzz.Shape{
+				Batches: 40, SyncOneIn: 3, FlushEvery: 15, CompactEvery: 30,
+			}, clean)
+			if err != nil {
+				x.errs = append(x.errs, err)
+				continue
+			}
+			x.Explored.Add(look(d))
+		}
+	}
+	return x, x.err()
+}
+
+func damagedBytes(c config) ([]figure, error) {
+	x, err := damaged(c, func(d *fuzz.Damaged) fuzz.Explored {
+		return d.EveryByte(of(c.size, 100, 1, 1))
+	})
+	return []figure{
+		{"damaged-bytes", float64(x.States), "damages", atLeast(of(c.size, 1_000.0, 100_000, 200_000))},
+		{"damages-detected", float64(x.Points), "damages", target{}},
+		{"damage-violations", x.failures(), "damages", exactly(0)},
+	}, err
+}
+
+func damagedFiles(c config) ([]figure, error) {
+	x, err := damaged(c, func(d *fuzz.Damaged) fuzz.Explored { return d.EveryCut(of(c.size, 997, 53, 1)) })
+	return []figure{
+		{"cut-and-swapped-files", float64(x.States), "damages", atLeast(of(c.size, 100.0, 2_000, 50_000))},
+		{"cuts-detected", float64(x.Points), "damages", target{}},
+		{"cut-violations", x.failures(), "damages", exactly(0)},
+	}, err
+}
