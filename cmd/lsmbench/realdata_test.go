@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func writeTree(t *testing.T, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(root, filepath.FromSlash(name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	}
+	return root
+}
+
+func TestGoTreeServesWhereDebianIsMissing(t *testing.T) {
+	root := writeTree(t, map[string]string{
+		"src/bufio/bufio.go":                                "package bufio\n",
+		"src/unicode/tables.go":                             "package unicode\n",
+		"src/vendor/golang.org/x/text/unicode/norm/norm.go": "package norm\n",
+		"src/unicode/README":                                "not Go",
+		"api/go1.1.txt":                                     "pkg a, func B()\n",
+		"api/README":                                        "no names",
+	})
+	var names []string
+	for _, f := range goSource(root) {
+		require.Equal(t, "text", f.format)
+		names = append(names, filepath.Base(f.path))
+	}
+	require.Equal(t, []string{"tables.go", "norm.go", "bufio.go"}, names, "the Unicode tables first, each file once")
+	api := goAPI(root)
+	require.Len(t, api, 1)
+	require.Equal(t, []string{"pkg a, func B()=1"}, readAllRecords(t, &source{files: api}))
+	require.Empty(t, goSource(t.TempDir()))
+	require.Empty(t, goAPI(t.TempDir()))
+}
+
+func TestSomeRealDataIsFoundWhereGoIs(t *testing.T) {
+	sets, err := findDatasets(context.Background(), t.TempDir())
+	require.NoError(t, err)
+	require.Len(t, sets, 2)
+	for _, set := range sets {
+		require.NotContains(t, set.describe(), ": 0 B,")
+	}
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// source is real data: files read as records, in order, as often as needed. Nothing of
+// it is kept in memory but the record at hand.
+type source struct {
+	keyField string // of JSON lines; "" is the default choice
+	files    []sourceFile
+}
+
+type sourceFile struct {
+	path   string
+	format string
+}
+
+// formats are the ways to read a file, by name.
+var formats = map[string]struct {
+	doc  string
+	open func(f sourceFile, lines *lineReader, keyField string) recordReader
+}{
+	"json":  {"JSON lines: the key is the field given by -key, or id, _id or key, or else the line's number; the value is the line", newJSONRecords},
+	"deb":   {"Debian control stanzas: the key is Package/Version/Architecture, the value is the stanza", newStanzaRecords},
+	"lines": {"a word list: the key is the line, the value its number; empty lines are skipped", newWordRecords},
+	"text":  {"any text: the key is the file's path and the line's number, the value is the line", newTextRecords},
+}
+
+func formatNames() []string {
+	var names []string
+	for name := range formats {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// recordReader reads one file. The record lives until the next call; io.EOF ends.
+type recordReader interface {
+	next() (Pair, error)
+}
+
+// openSource finds the format of each file by its content, unless format names one.
+// A directory stands for all files below it.
+func openSource(paths []string, format, keyField string) (*source, error) {
+	if _, ok := formats[format]; !ok && format != "auto" {
+		return nil, fmt.Errorf("format %q is unknown; there are auto, %s", format, strings.Join(formatNames(), ", "))
+	}
+	s := &source{keyField: keyField}
+	for _, path := range paths {
+		files, err := filesUnder(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range files {
+			f := sourceFile{path: file, format: format}
+			if format == "auto" {
+				if f.format, err = detectFormat(file); err != nil {
+					return nil, err
+				}
+			}
+			s.files = append(s.files, f)
+		}
+	}
+	if len(s.files) == 0 {
+		return nil, errors.New("no file to load")
+	}
+	return s, nil
+}
+
+// filesUnder returns path itself or, for a directory, the regular files below it.
+func filesUnder(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		if !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s is not a regular file, and records are read more than once", path)
+		}
+		return []string{path}, nil
+	}
+	var files []string
+	err = filepath.WalkDir(path, func(p string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			files = append(files, p)
+		}
+		return err
+	})
+	return files, err
+}
+
+// errStop ends source.each early without an error.
+var errStop = errors.New("stop")
+
+// each calls visit with every record and its number, beginning with number from. The
+// record lives until visit returns.
+func (s *source) each(ctx context.Context, from uint64, visit func(n uint64, r Pair) error) error {
+	n := uint64(0)
+	for _, f := range s.files {
+		err := f.each(ctx, s.keyField, func(r Pair) error {
+			n++
+			if n <= from {
+				return nil
+			}
+			return visit(n-1, r)
+		})
+		if errors.Is(err, errStop) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f sourceFile) each(ctx context.Context, keyField string, visit func(Pair) error) error {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	lines := newLineReader(file)
+	rd := formats[f.format].open(f, lines, keyField)
+	for i := 0; ; i++ {
+		if i%256 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r, err := rd.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", f.path, lines.number, err)
+		}
+		if err := visit(r); err != nil {
+			return err
+		}
+	}
+}
+
+// lineReader splits a file into lines at newlines and counts them.
+type lineReader struct {
+	r      *bufio.Reader
+	buf    []byte // of a line longer than the reader's buffer
+	number int    // of the line last returned, from 1
+}
+
+const (
+	lineBuffer   = 256 << 10
+	maxLineBytes = 64 << 20
+)
+
+var errLineTooLong = errors.New("line too long")
+
+func newLineReader(r io.Reader) *lineReader {
+	return &lineReader{r: bufio.NewReaderSize(r, lineBuffer)}
+}
+
+// next returns the next line without its newline; a carriage return before it is part
+// of the line. The slice lives until the next call. A last line without newline counts.
+func (l *lineReader) next() ([]byte, error) {
+	line, err := l.r.ReadSlice('\n')
+	if err == bufio.ErrBufferFull {
+		l.buf = l.buf[:0]
+		for err == bufio.ErrBufferFull {
+			if len(l.buf) > maxLineBytes {
+				return nil, errLineTooLong
+			}
+			l.buf = append(l.buf, line...)
+			line, err = l.r.ReadSlice('\n')
+		}
+		l.buf = append(l.buf, line...)
+		line = l.buf
+	}
+	if err == io.EOF && len(line) > 0 {
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.number++
+	if line[len(line)-1] == '\n' {
+		line = line[:len(line)-1]
+	}
+	return line, nil
+}
