@@ -1,0 +1,118 @@
+package tidy
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// core are the packages that every part of the engine may use.
+var core = []string{
+	"internal/codec", "internal/epoch", "internal/fileid", "internal/invariants", "internal/keys",
+	"internal/mutant", "internal/offheap", "internal/vfs",
+}
+
+// allowed says which packages of this module each package may import, tests apart.
+// Imports go down only: a package stands below every package that lists it.
+var allowed = map[string][]string{
+	"internal/codec":      {},
+	"internal/epoch":      {"internal/invariants"},
+	"internal/fileid":     {"internal/codec"},
+	"internal/golden":     {},
+	"internal/invariants": {},
+	"internal/keys":       {},
+	"internal/mutant":     {},
+	"internal/offheap":    {"internal/invariants"},
+	"internal/seams":      {"internal/vfs"},
+	"internal/tidy":       {},
+	"internal/tuple":      {},
+	"internal/vfs":        {"internal/invariants", "internal/mutant"},
+	"scope":               {},
+
+	"internal/cache":    core,
+	"internal/iterator": core,
+	"internal/manifest": core,
+	"memtable":          core,
+	"wal":               core,
+	"sstable/block":     core,
+	"sstable/filter":    core,
+	"sstable/blob":      with(core, "sstable/block"),
+	"sstable":           with(core, "internal/cache", "internal/iterator", "sstable/blob", "sstable/block", "sstable/filter"),
+	"compaction":        with(core, "internal/iterator", "internal/manifest", "sstable", "sstable/blob", "sstable/block"),
+	"lsm": with(core, "compaction", "internal/cache", "internal/iterator", "internal/manifest", "internal/seams",
+		"internal/tuple", "memtable", "scope", "sstable", "sstable/blob", "sstable/block", "sstable/filter", "wal"),
+}
+
+// apart are packages that must not reach each other, not even through others: log,
+// memtable and tables meet in package lsm only.
+var apart = []string{"wal", "memtable", "sstable"}
+
+// anything are the trees whose packages may import every package: programs, and
+// harnesses that drive the whole engine.
+var anything = []string{"cmd", "fuzz", "examples", "conformance", "internal/scorecard"}
+
+func with(base []string, more ...string) []string { return append(slices.Clone(base), more...) }
+
+func under(dir string, trees []string) bool {
+	return slices.ContainsFunc(trees, func(tree string) bool {
+		return dir == tree || strings.HasPrefix(dir, tree+"/")
+	})
+}
+
+// Imports reports imports between packages of this module that the table does not
+// allow, packages without a row, and packages kept apart that reach each other.
+func Imports(t *Tree) []Problem {
+	var out []Problem
+	graph := map[string][]string{}
+	for _, f := range t.goFiles() {
+		dir := f.Dir()
+		if f.Test() || under(dir, anything) {
+			continue
+		}
+		row, known := allowed[dir]
+		if !known && graph[dir] == nil {
+			out = append(out, Problem{Path: f.Path, Text: "package " + dir + " has no row in the table of imports"})
+		}
+		graph[dir] = append(graph[dir], "") // seen
+		for path, pos := range imports(f) {
+			if path == "github.com/stretchr/testify" || strings.HasPrefix(path, "github.com/stretchr/testify/") {
+				out = append(out, t.problem(f, pos, "testify is for tests"))
+			}
+			to, ours := strings.CutPrefix(path, Module+"/")
+			if !ours {
+				continue
+			}
+			graph[dir] = append(graph[dir], to)
+			if known && !slices.Contains(row, to) {
+				out = append(out, t.problem(f, pos, "package %s must not import %s", dir, to))
+			}
+		}
+	}
+	return append(out, reaches(graph)...)
+}
+
+// reaches reports the packages of apart from which another can be reached.
+func reaches(graph map[string][]string) []Problem {
+	var out []Problem
+	for _, from := range apart {
+		seen := map[string]bool{}
+		var visit func(string)
+		visit = func(dir string) {
+			for _, to := range graph[dir] {
+				if to != "" && !seen[to] {
+					seen[to] = true
+					visit(to)
+				}
+			}
+		}
+		visit(from)
+		for _, to := range apart {
+			if to != from && seen[to] {
+				out = append(out, Problem{Path: from, Text: fmt.Sprintf("package %s reaches %s", from, to)})
+			}
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Text < out[j].Text })
+	return out
+}
