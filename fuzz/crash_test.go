@@ -59,16 +59,23 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 	})
 }
 
-// A history of the size of the scorecard's reaches what it is meant to reach.
-func TestOrdinaryHistoryReachesEveryMechanism(t *testing.T) {
-	r := record(t, 1, lsm.LogMapped, fuzz.Ordinary(900))
-	require.GreaterOrEqual(t, r.Compactions, int64(20))
-	require.GreaterOrEqual(t, r.Rolls, int64(5))
-	require.GreaterOrEqual(t, r.Recycles, int64(5))
-	require.Equal(t, 2, r.Reopens)
-	require.Positive(t, r.Snapshots)
-	require.Positive(t, r.Synced)
-	require.Less(t, r.Synced, r.Batches)
+// Histories of the size of the scorecard's reach what they are meant to reach. How many
+// tables there are, and so when the manifest is rolled, depends on the scheduler (a busy
+// machine once gave four rolls where nine are usual): the sum over a few histories is
+// asked for, as in the scorecard.
+func TestOrdinaryHistoriesReachEveryMechanism(t *testing.T) {
+	var rolls int64
+	for seed := range uint64(3) {
+		r := record(t, seed, lsm.LogMapped, fuzz.Ordinary(900))
+		rolls += r.Rolls
+		require.GreaterOrEqual(t, r.Compactions, int64(20))
+		require.GreaterOrEqual(t, r.Recycles, int64(5))
+		require.Equal(t, 2, r.Reopens)
+		require.Positive(t, r.Snapshots)
+		require.Positive(t, r.Synced)
+		require.Less(t, r.Synced, r.Batches)
+	}
+	require.GreaterOrEqual(t, rolls, int64(5))
 }
 
 func TestPowerCutInsideRecovery(t *testing.T) {
