@@ -3,7 +3,9 @@ package lsm
 import (
 	"bytes"
 	"fmt"
+	"sync"
 
+	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/sstable"
 )
@@ -23,24 +25,51 @@ type IterOptions struct {
 // An error ends the iteration and sticks: Valid is false from then on, and Err says
 // why. A loop must look at Err, or take what Close returns.
 type Iterator struct {
-	db      *DB
-	state   *readState
-	seq     keys.SeqNum
-	prefix  int    // length of the scope prefix, which Key leaves out
-	lower   []byte // internal key bounds, both set
-	upper   []byte
-	sources []source
-	merge   merger
+	db     *DB
+	state  *readState
+	seq    keys.SeqNum
+	prefix int // length of the scope prefix, which Key leaves out
+	*iterParts
 
-	key     []byte // current internal user key, owned
-	value   []byte // current value: a source's, or valueBuf
-	valBuf  []byte
-	target  []byte // of a seek: apart from valBuf, because a caller may seek to its value
+	value   []byte // current value: a source's, or valBuf
 	valid   bool
 	place   place
 	forward bool // sources stand at entries at or after key; else at or before
 	err     error
 	closed  bool
+}
+
+// iterParts is what an iterator works with. It comes from a pool: making it anew would
+// cost a short scan more than the scan itself does. Closed, an iterator has none.
+type iterParts struct {
+	lower, upper []byte // internal key bounds, both set
+	sources      []source
+	runs         []sstable.RunIter // of the sources that are runs
+	merge        merger
+
+	key    []byte // current internal user key
+	valBuf []byte
+	target []byte // of a seek: apart from valBuf, because a caller may seek to its value
+}
+
+var iterPool = sync.Pool{New: func() any { return new(iterParts) }}
+
+// recycle gives the parts back. Buffers that one giant value has grown are let go.
+func (p *iterParts) recycle() {
+	clear(p.sources)
+	p.sources, p.merge.order = p.sources[:0], p.merge.order[:0]
+	for _, buf := range []*[]byte{&p.lower, &p.upper, &p.key, &p.valBuf, &p.target} {
+		if cap(*buf) > maxPooledPayload {
+			*buf = nil
+		}
+		if invariants.Enabled { // who still looks at a key or value must notice
+			for i := range (*buf)[:cap(*buf)] {
+				(*buf)[:cap(*buf)][i] = 0xdb
+			}
+		}
+		*buf = (*buf)[:0]
+	}
+	iterPool.Put(p)
 }
 
 // place says where an iterator that is not at an entry is.
@@ -66,7 +95,10 @@ func (d *DB) newIter(o *IterOptions, seq keys.SeqNum) (*Iterator, error) {
 	s := d.state.Load()
 	s.refs.Add(1)
 	guard.Leave()
-	it := &Iterator{db: d, state: s, seq: min(seq, d.visible.load()), prefix: len(rootPrefix)}
+	it := &Iterator{
+		db: d, state: s, seq: min(seq, d.visible.load()), prefix: len(rootPrefix),
+		iterParts: iterPool.Get().(*iterParts),
+	}
 	it.lower = append(it.lower, rootPrefix...)
 	it.upper = append(it.upper, rootUpper...)
 	if o != nil && o.LowerBound != nil {
@@ -81,15 +113,18 @@ func (d *DB) newIter(o *IterOptions, seq keys.SeqNum) (*Iterator, error) {
 
 func (it *Iterator) openSources() {
 	s := it.state
-	it.sources = make([]source, 0, 1+len(s.frozen)+len(s.version.runs))
 	it.sources = append(it.sources, source{isMem: true, mem: s.mutable.Iter()})
 	for _, m := range s.frozen {
 		it.sources = append(it.sources, source{isMem: true, mem: m.Iter()})
 	}
-	for i := range s.version.runs {
-		it.sources = append(it.sources, source{run: s.version.runs[i].iter(sstable.IterOptions{Lower: it.lower, Upper: it.upper})})
+	if n := len(s.version.runs); n > len(it.runs) {
+		it.runs = make([]sstable.RunIter, n)
 	}
-	it.merge.order = make([]*source, 0, len(it.sources))
+	for i := range s.version.runs {
+		run := &it.runs[i]
+		run.Init(s.version.runs[i].sources, sstable.IterOptions{Lower: it.lower, Upper: it.upper})
+		it.sources = append(it.sources, source{run: run})
+	}
 }
 
 // Valid reports whether the iterator is at an entry.
@@ -117,10 +152,13 @@ func (it *Iterator) Value() []byte {
 func (it *Iterator) Err() error { return it.err }
 
 // First moves to the first entry and reports whether there is one.
-func (it *Iterator) First() bool { return it.seekForward(it.lower) }
+func (it *Iterator) First() bool { return it.usable() && it.seekForward(it.lower) }
 
 // SeekGE moves to the first entry at or after key.
 func (it *Iterator) SeekGE(key []byte) bool {
+	if !it.usable() {
+		return false
+	}
 	target := it.seekKey(key)
 	if bytes.Compare(target, it.lower) < 0 {
 		target = it.lower
@@ -129,10 +167,13 @@ func (it *Iterator) SeekGE(key []byte) bool {
 }
 
 // Last moves to the last entry.
-func (it *Iterator) Last() bool { return it.seekBackward(it.upper) }
+func (it *Iterator) Last() bool { return it.usable() && it.seekBackward(it.upper) }
 
 // SeekLT moves to the last entry before key.
 func (it *Iterator) SeekLT(key []byte) bool {
+	if !it.usable() {
+		return false
+	}
 	target := it.seekKey(key)
 	if bytes.Compare(target, it.upper) > 0 {
 		target = it.upper
@@ -196,14 +237,14 @@ func (it *Iterator) fail(err error) bool {
 }
 
 func (it *Iterator) seekForward(target []byte) bool {
-	if !it.usable() || !it.positionForward(target, keys.SeekTrailer(it.seq)) {
+	if !it.positionForward(target, keys.SeekTrailer(it.seq)) {
 		return false
 	}
 	return it.nextVisible(false)
 }
 
 func (it *Iterator) seekBackward(target []byte) bool {
-	if !it.usable() || !it.positionBackward(target) {
+	if !it.positionBackward(target) {
 		return false
 	}
 	return it.prevVisible()
@@ -322,7 +363,8 @@ func (it *Iterator) Close() error {
 			err = it.db.tableError(cerr)
 		}
 	}
-	it.sources, it.merge.order = nil, nil
+	it.recycle()
+	it.iterParts = nil
 	it.state.unref()
 	it.db.release()
 	return err

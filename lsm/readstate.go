@@ -59,13 +59,6 @@ type run struct {
 	sources []sstable.RunTable // the same tables, as iterators want them
 }
 
-// iter returns an iterator over the run.
-func (r *run) iter(o sstable.IterOptions) *sstable.RunIter {
-	it := &sstable.RunIter{}
-	it.Init(r.sources, o)
-	return it
-}
-
 // find returns the only table of the run that may hold the key, or nil.
 func (r *run) find(key []byte) *table {
 	i := sort.Search(len(r.tables), func(i int) bool {
