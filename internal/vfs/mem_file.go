@@ -76,6 +76,10 @@ func (m *Mem) write(n *node, p []byte, off int64, dsync bool) {
 		m.log.mu.Lock()
 		defer m.log.mu.Unlock()
 		m.log.append(op{kind: opWrite, ino: n.ino, off: off, data: keepBytes(p), dsync: dsync})
+		if dsync {
+			// Two operations: a power cut between them meets the write in flight.
+			m.log.append(op{kind: opForce, ino: n.ino, off: int64(len(m.log.ops) - 1)})
+		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
