@@ -170,7 +170,11 @@ func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) erro
 		err = errOpCount
 	}
 	if err != nil {
-		return fmt.Errorf("batch at sequence number %d: %w", r.FirstSeqNum, err)
+		err = fmt.Errorf("batch at sequence number %d: %w", r.FirstSeqNum, err)
+		if errors.Is(err, ErrTooNew) {
+			return err
+		}
+		return &CorruptionError{File: wal.SlotName(r.Slot), Offset: r.Offset, Err: err}
 	}
 	if !d.mutable.Fits(stats.ops, int(stats.bytes)) {
 		n := d.nextMutableBytes(stats.ops, stats.bytes)
@@ -229,7 +233,7 @@ func (d *DB) startWriting(loaded *manifest.Loaded, rec *replayed) (err error) {
 	if err := d.logOpening(loaded, rec, first.Segment()); err != nil {
 		return err
 	}
-	if d.wal, err = wal.Open(o, first, rec.log.End, rec.log.Live, nil); err != nil {
+	if d.wal, err = wal.Open(o, first, rec.log.End, rec.log.Live); err != nil {
 		return err
 	}
 	return d.freezeReplayed(rec)
