@@ -202,10 +202,10 @@ func (r *Reader) readSealed(at span, limit uint64) ([]byte, error) {
 
 // open opens the sealed block that was read from a place. A compressed payload is
 // decompressed into *scratch, which grows up to limit: the length in the block is not
-// trusted with more (S6). With limit 0 nothing may be compressed.
+// trusted with more (S6). Without a scratch nothing may be compressed.
 func (r *Reader) open(scratch *[]byte, sealed []byte, at span, limit uint64) ([]byte, error) {
 	payload, err := block.Open(sealed, r.seed, at.off, func(n int) []byte {
-		if uint64(n) > limit {
+		if scratch == nil || uint64(n) > limit {
 			return nil
 		}
 		if cap(*scratch) < n {

@@ -2,6 +2,7 @@ package sstable_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -210,6 +211,31 @@ func TestCorruptionSaysWhere(t *testing.T) {
 	require.Equal(t, "t", c.File)
 	require.Equal(t, int64(80), c.Offset)
 	require.ErrorIs(t, err, block.ErrChecksum)
+}
+
+// claimCompressed makes the sealed block at a place say that it is compressed and has a
+// payload of no bytes, with a checksum that passes.
+func claimCompressed(content []byte, at [2]int64, c block.Codec) {
+	b := content[at[0]:at[1]]
+	binary.LittleEndian.PutUint32(b, 0)
+	b[len(b)-block.TrailerLen] = byte(c)
+	seed := fileid.NewSeed(fileid.KindTable, sampleUID)
+	binary.LittleEndian.PutUint32(b[len(b)-4:], seed.Checksum(at[0], b[:len(b)-4]))
+}
+
+// A block of an uncompressed table that said it was compressed, to no bytes, made the
+// reader look into a buffer that it had not got: the process died of a nil pointer.
+func TestCompressedBlockOfAnUncompressedTableIsRefused(t *testing.T) {
+	tb := small(t, block.CodecNone)
+	c := newCache(t, 256<<10)
+	r := tb.open(t, readerOptions(&tb.meta, c))
+	for _, codec := range codecs[1:] {
+		for _, at := range append(sstable.DataBlocks(t, r), sstable.MetaBlocks(r)...) {
+			content := tb.content(t)
+			claimCompressed(content, at, codec)
+			requireDamage(t, identical(t, tb, content, c), "%v at %d", codec, at[0])
+		}
+	}
 }
 
 // Verify recomputes what the properties and the index say, and believes no checksum

@@ -116,6 +116,15 @@ func DataBlocks(t interface{ Fatal(...any) }, r *Reader) (out [][2]int64) {
 	return out
 }
 
+// MetaBlocks returns [offset, end) of each partition, then of each filter chunk.
+func MetaBlocks(r *Reader) (out [][2]int64) {
+	for m := range r.meta {
+		at := r.metaSpan(m)
+		out = append(out, [2]int64{at.off, at.end()})
+	}
+	return out
+}
+
 // Tamper changes the properties of the table whose file is content, with checksums
 // that pass, if change keeps the length of their encoding.
 func Tamper(content []byte, u fileid.UID, change func(*Properties)) bool {
