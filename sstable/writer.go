@@ -218,7 +218,7 @@ func (w *Writer) AddRangeTombstone(lower, upper []byte, t keys.Trailer) error {
 		return w.fail(fmt.Errorf("%w: %v over [%x, %x)", ErrInvalidEntry, t, abridged(lower), abridged(upper)))
 	}
 	p, f := &w.props, Fragment{lower, upper, t}
-	if p.Kinds[keys.KindRangeDelete].Bytes > maxRangeBytes {
+	if p.Kinds[keys.KindRangeDelete].Bytes+uint64(len(lower)+len(upper)) > maxRangeBytes {
 		return w.fail(fmt.Errorf("%w: too many range tombstones for one table", ErrInvalidEntry))
 	}
 	if p.Kinds[keys.KindRangeDelete].Entries == 0 {
