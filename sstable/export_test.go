@@ -116,6 +116,18 @@ func DataBlocks(t interface{ Fatal(...any) }, r *Reader) (out [][2]int64) {
 	return out
 }
 
+// DataBlockPayloads returns what each data block holds.
+func DataBlockPayloads(t interface{ Fatal(...any) }, r *Reader) (out [][]byte) {
+	for _, at := range DataBlocks(t, r) {
+		p, err := r.readSealed(span{at[0], at[1] - at[0]}, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
 // MetaBlocks returns [offset, end) of each partition, then of each filter chunk.
 func MetaBlocks(r *Reader) (out [][2]int64) {
 	for m := range r.meta {

@@ -78,7 +78,7 @@ type Writer struct {
 	firstLower []byte
 	lastRange  Fragment
 	sep        []byte // scratch
-	bound      int    // what the block under construction takes at most, without its header
+	bound      int    // what the entries of the block under construction take at most
 }
 
 // NewWriter begins a table in f, an empty file opened for writing.
@@ -126,17 +126,14 @@ func (w *Writer) Add(key []byte, t keys.Trailer, value []byte) error {
 	if !pointKind(kind) || len(key) > keys.MaxKeyLen || len(value) > keys.MaxValueLen || timed(kind) && len(value) < 8 {
 		return w.fail(fmt.Errorf("%w: %v, key of %d bytes, value of %d", ErrInvalidEntry, t, len(key), len(value)))
 	}
-	// The exact size is asked for only near the target: asking each time took a quarter
-	// of the time of building a table of small entries.
-	size := len(key) + len(value)
-	if w.bound+size+maxColumns > w.o.BlockBytes && w.block.Len() > 0 && w.block.EstimatedSize()+size+8 > w.o.BlockBytes {
+	if w.full(key, t, len(value)) {
 		w.sep = appendSeparator(w.sep[:0], w.lastKey, key)
 		if err := w.finishBlock(w.sep); err != nil {
 			return err
 		}
 	}
 	w.block.Add(key, t, value)
-	w.bound += size + maxColumns
+	w.bound += len(key) + len(value) + maxColumns
 	if newKey {
 		w.startKey(key)
 	}
@@ -145,8 +142,28 @@ func (w *Writer) Add(key []byte, t keys.Trailer, value []byte) error {
 	return nil
 }
 
-// maxColumns is the most that an entry takes in a block beside key and value.
-const maxColumns = 20
+// full reports whether the block under construction must end before an entry.
+func (w *Writer) full(key []byte, t keys.Trailer, valueLen int) bool {
+	// The exact size is asked for only near the target: asking each time took a quarter
+	// of the time of building a table of small entries.
+	size := len(key) + valueLen
+	if w.block.Len() == 0 || w.bound+size+maxColumns+maxFixed <= w.o.BlockBytes {
+		return false
+	}
+	return w.block.SizeWith(key, t, valueLen) > w.o.BlockBytes || w.block.RawSize()+size > maxRawRatio*w.o.BlockBytes
+}
+
+const (
+	// maxColumns is the most that an entry takes in a block beside key and value,
+	// maxFixed what a block takes beside its entries.
+	maxColumns = 20
+	maxFixed   = 28
+
+	// maxRawRatio limits how much longer the keys and values of a block are than the
+	// block. Keys that share all but a few of 60,000 bytes would else make the writer
+	// hold gigabytes for a block of 1 MiB, more than package block can count.
+	maxRawRatio = 64
+)
 
 // pointKind reports whether tables hold entries of kind k.
 func pointKind(k keys.Kind) bool {
@@ -244,10 +261,10 @@ func (w *Writer) Annotate(a Annotations) { w.props.Annotations = a }
 func (w *Writer) EstimatedBytes() int64 {
 	n := w.out.offset() + w.index.estimatedBytes() + int64(w.filter.Len()*w.o.FilterBitsPerKey/8)
 	if w.block.Len() > 0 {
-		n += int64(w.block.EstimatedSize())
+		n += int64(w.block.Size())
 	}
 	if w.ranges.Len() > 0 {
-		n += int64(w.ranges.EstimatedSize())
+		n += int64(w.ranges.Size())
 	}
 	return n + footerLen
 }
