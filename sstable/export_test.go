@@ -128,6 +128,9 @@ func DataBlockPayloads(t interface{ Fatal(...any) }, r *Reader) (out [][]byte) {
 	return out
 }
 
+// Partitions returns how many index partitions the table has.
+func Partitions(r *Reader) int { return len(r.top.partitions) }
+
 // MetaBlocks returns [offset, end) of each partition, then of each filter chunk.
 func MetaBlocks(r *Reader) (out [][2]int64) {
 	for m := range r.meta {

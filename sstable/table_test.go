@@ -154,23 +154,63 @@ func TestLongKeysAndValues(t *testing.T) {
 	}
 }
 
-// A key with versions in hundreds of blocks, over several partitions, is found at
-// every sequence number.
-func TestVersionsOfOneKeySpanBlocks(t *testing.T) {
+// A key with versions in thousands of blocks, over several partitions, is found at
+// every sequence number, and iterators walk through it. The test said so before, too,
+// but its table had one partition, and passed when Get never went on to the next.
+func TestVersionsOfOneKeySpanBlocksAndPartitions(t *testing.T) {
+	tb, es := hotTable(t)
+	c := newCache(t, 4<<20)
+	r := tb.open(t, readerOptions(&tb.meta, c))
+	require.Greater(t, tb.meta.Props.Blocks, uint64(4000))
+	require.GreaterOrEqual(t, sstable.Partitions(r), 3)
+	newest := es[1].t.SeqNum()
+	for seq := keys.SeqNum(0); seq < newest+3; seq += 3 {
+		checkGet(t, r, es, []byte("hot"), seq)
+	}
+	for _, k := range []string{"a", "b", "hos", "hot\x00", "i", "j"} {
+		checkGet(t, r, es, []byte(k), keys.MaxSeqNum)
+	}
+	require.NoError(t, r.Verify(context.Background()))
+	for _, noFill := range []bool{false, true} {
+		var it sstable.Iter
+		it.Init(r, sstable.IterOptions{NoFill: noFill})
+		for seq := keys.SeqNum(0); seq < newest+300; seq += 299 {
+			it.SeekGE([]byte("hot"), keys.SeekTrailer(seq))
+			at := search(es, []byte("hot"), keys.SeekTrailer(seq))
+			checkAt(t, &it, es, at, "SeekGE")
+			it.Prev()
+			checkAt(t, &it, es, at-1, "SeekGE, Prev")
+		}
+		it.SeekLT([]byte("hot"))
+		checkAt(t, &it, es, 0, "SeekLT hot")
+		it.SeekLT([]byte("i"))
+		checkAt(t, &it, es, len(es)-2, "SeekLT i")
+		n := 0
+		for ok := it.First(); ok; ok = it.Next() {
+			checkAt(t, &it, es, n, "forward")
+			n++
+		}
+		require.Equal(t, len(es), n)
+		for ok := it.Last(); ok; ok = it.Prev() {
+			n--
+			checkAt(t, &it, es, n, "back")
+		}
+		require.Zero(t, n)
+		require.NoError(t, it.Close())
+	}
+}
+
+// hotTable returns a table of a key with so many versions that its index has several
+// partitions, and what it must hold. Versions have even numbers.
+func hotTable(t testing.TB) (*table, []entry) {
 	es := []entry{set("a", 1, "first")}
-	for seq := 1500; seq > 0; seq-- {
+	for seq := 12_000; seq > 0; seq-- {
 		es = append(es, set("hot", keys.SeqNum(2*seq), fmt.Sprintf("%0100d", seq)))
 	}
 	es = append(es, set("i", 1, "last"))
 	o := options()
 	o.BlockBytes = 300
-	tb := write(t, vfs.NewMem(), "t", o, es)
-	require.Greater(t, tb.meta.Props.Blocks, uint64(400))
-	r := tb.open(t, readerOptions(&tb.meta, newCache(t, 1<<20)))
-	for seq := keys.SeqNum(0); seq < 3003; seq++ {
-		checkGet(t, r, es, []byte("hot"), seq)
-	}
-	require.NoError(t, r.Verify(context.Background()))
+	return write(t, vfs.NewMem(), "t", o, es), es
 }
 
 func TestRangeTombstonesAreKeptApart(t *testing.T) {
