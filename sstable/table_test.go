@@ -258,7 +258,7 @@ func TestMetaAndPropertiesDescribeTheTable(t *testing.T) {
 			es = append(es, set(fmt.Sprintf("%d/%05d", s, i), keys.SeqNum(10+i), "value value value"))
 		}
 	}
-	es = append(es, entry{[]byte("3/x"), keys.MakeTrailer(4, keys.KindMerge), []byte("\x09\x00\x00\x00\x00\x00\x00\x00op")},
+	es = append(es, entry{[]byte("3/x"), keys.MakeTrailer(4, keys.KindMerge), []byte("\x09\x00\x00\x00\x00\x00\x00\x00op__stmp")},
 		entry{[]byte("3/y"), keys.MakeTrailer(5, keys.KindSetWithExpiry), []byte("\x05\x00\x00\x00\x00\x00\x00\x00v")},
 		entry{[]byte("3/z"), keys.MakeTrailer(6, keys.KindExpiryMarker), []byte("\x03\x00\x00\x00\x00\x00\x00\x00")},
 		entry{[]byte("4"), keys.MakeTrailer(6, keys.KindDelete), nil})

@@ -110,7 +110,7 @@ func (v *verifier) block(p *partition, i int) error {
 	for j := range b.Count() {
 		key = b.AppendKey(key[:0], j)
 		t := b.Trailer(j)
-		if err := v.entry(key, t, len(b.Value(j)), j == 0); err != nil {
+		if err := v.entry(key, t, b.Value(j), j == 0); err != nil {
 			return v.r.corrupt(at.off, err)
 		}
 		newest = max(newest, t.SeqNum())
@@ -128,8 +128,8 @@ func (v *verifier) block(p *partition, i int) error {
 
 // entry checks one entry against the one before it, the separator of the block before
 // it and the filter.
-func (v *verifier) entry(key []byte, t keys.Trailer, valueLen int, first bool) error {
-	if !pointKind(t.Kind()) {
+func (v *verifier) entry(key []byte, t keys.Trailer, value []byte, first bool) error {
+	if !validPoint(t.Kind(), value) {
 		return fmt.Errorf("kind %v: %w", t.Kind(), errMalformed)
 	}
 	newKey := !v.any || !bytes.Equal(v.key, key)
@@ -146,8 +146,8 @@ func (v *verifier) entry(key []byte, t keys.Trailer, valueLen int, first bool) e
 	}
 	v.seen.Entries++
 	v.seen.KeyBytes += uint64(len(key))
-	v.seen.ValueBytes += uint64(valueLen)
-	v.seen.count(t.Kind(), len(key), valueLen)
+	v.seen.ValueBytes += uint64(len(value))
+	v.seen.count(t.Kind(), len(key), len(value))
 	if !v.any {
 		v.seen.Smallest = bytes.Clone(key)
 		v.seen.Points = SeqRange{t.SeqNum(), t.SeqNum()}

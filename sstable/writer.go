@@ -2,7 +2,6 @@ package sstable
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -27,8 +26,9 @@ type WriterOptions struct {
 	BlockBytes int
 	// FilterBitsPerKey is the size of the filter; 0 means none.
 	FilterBitsPerKey int
-	// Scope returns the length of the scope prefix of a key, at most the key's. With
-	// it, the properties list entries and bytes of the large scopes. It may be nil.
+	// Scope returns the length of the scope prefix of a key, at most the key's; no scope's
+	// prefix begins another's. With it, the properties list entries and bytes of the
+	// large scopes. It may be nil.
 	Scope func(key []byte) (prefixLen int)
 }
 
@@ -123,7 +123,7 @@ func (w *Writer) Add(key []byte, t keys.Trailer, value []byte) error {
 		newKey = c != 0
 	}
 	kind := t.Kind()
-	if !pointKind(kind) || len(key) > keys.MaxKeyLen || len(value) > keys.MaxValueLen || timed(kind) && len(value) < 8 {
+	if !validPoint(kind, value) || len(key) > keys.MaxKeyLen || len(value) > keys.MaxValueLen {
 		return w.fail(fmt.Errorf("%w: %v, key of %d bytes, value of %d", ErrInvalidEntry, t, len(key), len(value)))
 	}
 	if w.full(key, t, len(value)) {
@@ -165,18 +165,9 @@ const (
 	maxRawRatio = 64
 )
 
-// pointKind reports whether tables hold entries of kind k.
-func pointKind(k keys.Kind) bool {
-	return k.Valid() && k != keys.KindRangeDelete && k != keys.KindIngest
-}
-
-// timed reports whether the value of an entry of kind k begins with a time.
-func timed(k keys.Kind) bool {
-	switch k {
-	case keys.KindSetWithExpiry, keys.KindSetWithExpiryBlob, keys.KindExpiryMarker, keys.KindMerge, keys.KindMergeBlob:
-		return true
-	}
-	return false
+// validPoint reports whether tables hold points of kind k with such a value.
+func validPoint(k keys.Kind, value []byte) bool {
+	return k.Valid() && k != keys.KindRangeDelete && k != keys.KindIngest && len(value) >= k.MinValueLen()
 }
 
 // startKey notes that key is the first version of a new user key.
@@ -209,18 +200,7 @@ func (w *Writer) count(kind keys.Kind, seq keys.SeqNum, keyLen int, value []byte
 	p.count(kind, keyLen, len(value))
 	w.scopes.entries++
 	w.scopes.bytes += uint64(keyLen) + uint64(len(value))
-	if !timed(kind) {
-		return
-	}
-	at := int64(binary.LittleEndian.Uint64(value))
-	switch kind {
-	case keys.KindMerge, keys.KindMergeBlob:
-		if !p.HasMerge || at < p.OldestMerge {
-			p.OldestMerge, p.HasMerge = at, true
-		}
-	default:
-		p.Expiry.extend(at)
-	}
+	p.countTime(kind, value)
 }
 
 // AddRangeTombstone appends a fragment of a range tombstone over [lower, upper). It

@@ -49,7 +49,7 @@ func TestWriterRefusesInvalidEntries(t *testing.T) {
 	for kind := range 256 {
 		k := keys.Kind(kind)
 		ok := k.Valid() && k != keys.KindRangeDelete && k != keys.KindIngest
-		err := newWriter(t).Add(nil, keys.MakeTrailer(1, k), make([]byte, 8))
+		err := newWriter(t).Add(nil, keys.MakeTrailer(1, k), make([]byte, 16))
 		if ok {
 			require.NoError(t, err, k)
 		} else {
@@ -58,7 +58,9 @@ func TestWriterRefusesInvalidEntries(t *testing.T) {
 	}
 	require.ErrorIs(t, newWriter(t).Add(make([]byte, keys.MaxKeyLen+1), keys.MakeTrailer(1, keys.KindSet), nil), sstable.ErrInvalidEntry)
 	for _, k := range []keys.Kind{keys.KindSetWithExpiry, keys.KindMerge, keys.KindExpiryMarker, keys.KindMergeBlob, keys.KindSetWithExpiryBlob} {
-		require.ErrorIs(t, newWriter(t).Add(nil, keys.MakeTrailer(1, k), make([]byte, 7)), sstable.ErrInvalidEntry, k)
+		n := k.MinValueLen()
+		require.ErrorIs(t, newWriter(t).Add(nil, keys.MakeTrailer(1, k), make([]byte, n-1)), sstable.ErrInvalidEntry, k)
+		require.NoError(t, newWriter(t).Add(nil, keys.MakeTrailer(1, k), make([]byte, n)), k)
 	}
 	if strconv.IntSize == 64 { // a gibibyte of zeros that is never touched
 		require.ErrorIs(t, newWriter(t).Add(nil, keys.MakeTrailer(1, keys.KindSet), make([]byte, keys.MaxValueLen+1)), sstable.ErrInvalidEntry)

@@ -87,7 +87,8 @@ var shapes = []shape{
 		return row{append(slices.Clone(prefix40), randomBytes(r, 8)...), set(r), randomBytes(r, r.IntN(50))}
 	}, 60},
 	{"short keys, zeros", func(r *rand.Rand, i int) row {
-		return row{letters(r, 6), keys.MakeTrailer(keys.SeqNum(r.IntN(9)), keys.Kind(1+r.IntN(10))), randomBytes(r, r.IntN(4))}
+		kind := keys.Kind(1 + r.IntN(10))
+		return row{letters(r, 6), keys.MakeTrailer(keys.SeqNum(r.IntN(9)), kind), randomBytes(r, kind.MinValueLen()+r.IntN(4))}
 	}, 150},
 	{"ties of heads", func(r *rand.Rand, i int) row {
 		return row{append([]byte{byte(r.IntN(2)), 1, 1, 1, 1, 1}, letters(r, 5)...), set(r), nil}
@@ -96,7 +97,7 @@ var shapes = []shape{
 		return row{fmt.Appendf(nil, "key%d", r.IntN(3)), keys.MakeTrailer(keys.SeqNum(r.IntN(100000)), keys.Kind(1+r.IntN(2))), letters(r, 9)}
 	}, 100},
 	{"versions of one key", func(r *rand.Rand, i int) row {
-		return row{[]byte("the only key"), keys.MakeTrailer(keys.SeqNum(r.IntN(300)), keys.KindMerge), letters(r, 9)}
+		return row{[]byte("the only key"), keys.MakeTrailer(keys.SeqNum(r.IntN(300)), keys.KindMerge), append(randomBytes(r, keys.MergeHeaderLen), letters(r, 9)...)}
 	}, 100},
 	{"empty key and values", func(r *rand.Rand, i int) row {
 		return row{nil, keys.MakeTrailer(keys.SeqNum(i), keys.KindDelete), nil}
