@@ -158,6 +158,19 @@ func Tamper(content []byte, u fileid.UID, change func(*Properties)) bool {
 	return copy(at, sealed) == len(sealed) && len(at) == len(sealed)
 }
 
+// TopBlock returns [offset, end) of the top index.
+func TopBlock(r *Reader) [2]int64 { return [2]int64{r.footer.top.off, r.footer.top.end()} }
+
+// TamperBlock changes the uncompressed payload of the block at a place, with a checksum
+// that passes.
+func TamperBlock(content []byte, u fileid.UID, at [2]int64, change func(payload []byte)) {
+	raw := content[at[0]:at[1]]
+	payload := append([]byte{}, raw[:len(raw)-block.TrailerLen]...)
+	change(payload)
+	var s block.Sealer
+	copy(raw, s.Seal(nil, block.CodecNone, fileid.NewSeed(fileid.KindTable, u), at[0], payload))
+}
+
 // TamperPartition changes the payload of the only partition likewise.
 func TamperPartition(content []byte, u fileid.UID, change func(payload []byte)) bool {
 	f, err := decodeFooter(content[len(content)-footerLen:], int64(len(content)), u)
