@@ -200,6 +200,27 @@ func TestVersionsOfOneKeySpanBlocksAndPartitions(t *testing.T) {
 	}
 }
 
+// Seeking an old version of a key read every block of newer ones: 3,000 blocks for
+// 100,000 versions, where Get read two. The index says which blocks are too new.
+func TestSeekingAnOldVersionPassesBlocksOfNewerOnes(t *testing.T) {
+	tb, es := hotTable(t)
+	for _, seq := range []keys.SeqNum{0, 1, 2, 10, 9_999, 23_000} {
+		for _, from := range []string{"hot", "b"} { // by the index, and from the block at hand
+			c := newCache(t, 16<<20)
+			var it sstable.Iter
+			it.Init(tb.open(t, readerOptions(&tb.meta, c)), sstable.IterOptions{})
+			if from == "b" {
+				require.True(t, it.SeekGE([]byte("b"), seekAll))
+			}
+			it.SeekGE([]byte("hot"), keys.SeekTrailer(seq))
+			checkAt(t, &it, es, search(es, []byte("hot"), keys.SeekTrailer(seq)), from)
+			require.NoError(t, it.Close())
+			m := c.Metrics()
+			require.LessOrEqual(t, m.TotalFrames-m.FreeFrames, int64(12), "blocks read for %s at %d", from, seq)
+		}
+	}
+}
+
 // hotTable returns a table of a key with so many versions that its index has several
 // partitions, and what it must hold. Versions have even numbers.
 func hotTable(t testing.TB) (*table, []entry) {
