@@ -140,6 +140,16 @@ func MetaBlocks(r *Reader) (out [][2]int64) {
 	return out
 }
 
+// KeptBytes returns how much memory an iterator keeps for blocks.
+func KeptBytes(it *Iter) int { return cap(it.stream.buf) + cap(it.stream.raw) }
+
+// PooledBytes returns the size of a buffer of the pool for compressed blocks.
+func PooledBytes() int {
+	b := scratches.Get().(*[]byte)
+	defer scratches.Put(b)
+	return cap(*b)
+}
+
 // Tamper changes the properties of the table whose file is content, with checksums
 // that pass, if change keeps the length of their encoding.
 func Tamper(content []byte, u fileid.UID, change func(*Properties)) bool {

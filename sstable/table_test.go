@@ -362,3 +362,35 @@ func TestTablesOfManyPartitionsAndChunks(t *testing.T) {
 	checkWalk(t, &it, es, [][]byte{es[0].key, es[20_000].key, es[29_999].key, []byte("b"), nil}, 2000, rng)
 	require.NoError(t, it.Close())
 }
+
+// Buffers grew to the largest block ever read, and stayed: in the pool for compressed
+// blocks, and in every iterator past the cache.
+func TestBuffersOfHugeBlocksAreNotKept(t *testing.T) {
+	noise := make([]byte, 9<<20) // a third of it compresses
+	for i := range noise {
+		if i < 6<<20 {
+			noise[i] = byte(uint64(i) * 0x9E3779B97F4A7C15 >> 40)
+		}
+	}
+	es := []entry{set("a", 1, "small"), set("huge", 1, string(noise)), set("z", 1, "small")}
+	for _, codec := range codecs {
+		o := options()
+		o.Codec = codec
+		tb := write(t, vfs.NewMem(), "t", o, es)
+		r := tb.open(t, readerOptions(&tb.meta, newCache(t, 1<<20)))
+		checkGet(t, r, es, []byte("huge"), 7)
+		require.LessOrEqual(t, sstable.PooledBytes(), 4<<20, codec)
+		var it sstable.Iter
+		for range 2 {
+			it.Init(r, sstable.IterOptions{NoFill: true})
+			require.LessOrEqual(t, sstable.KeptBytes(&it), 8<<20, codec)
+			n := 0
+			for ok := it.First(); ok; ok = it.Next() {
+				n++
+			}
+			require.Equal(t, 3, n)
+		}
+		require.NoError(t, it.Close())
+		require.LessOrEqual(t, sstable.KeptBytes(&it), 8<<20, codec)
+	}
+}
