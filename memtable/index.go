@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/keys"
 )
@@ -45,8 +43,6 @@ const (
 
 	hashMask = ^uint64(offsetMask)
 )
-
-func hashKey(key []byte) uint64 { return xxhash.Sum64(key) }
 
 func (x *index) line(hash uint64) uint64 {
 	line, _ := bits.Mul64(hash, x.lines)

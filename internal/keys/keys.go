@@ -3,6 +3,8 @@ package keys
 import (
 	"bytes"
 	"fmt"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // SeqNum numbers one operation of the store's history. It has 56 bits, is never
@@ -108,6 +110,10 @@ func Compare(aKey []byte, aTrailer Trailer, bKey []byte, bTrailer Trailer) int {
 	}
 	return 0
 }
+
+// Hash returns the hash of a user key by which filters and memtables know it: XXH64 with
+// seed 0. Filters are on disk, so it never changes. A lookup computes it once.
+func Hash(key []byte) uint64 { return xxhash.Sum64(key) }
 
 // Limits of what one entry may hold, in bytes. They are checked before commit.
 const (
