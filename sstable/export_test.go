@@ -91,6 +91,24 @@ func (p *Partition) Block(i int, end int64) (int64, int64, error) {
 	return s.off, s.len, err
 }
 
+// LowerBound and PlainLowerBound return the first block whose head is not below h: the
+// search in use, and the same with conditions.
+func (p *Partition) LowerBound(h uint64) int { return p.p.lowerBound(h) }
+func (p *Partition) PlainLowerBound(h uint64) int {
+	at, n := 0, p.p.n
+	for n > 1 {
+		half := n >> 1
+		if p.p.head(at+half-1) < h {
+			at += half
+		}
+		n -= half
+	}
+	if p.p.head(at) < h {
+		at++
+	}
+	return at
+}
+
 func (p *Partition) Separator(i int) ([]byte, error) {
 	s, err := p.p.suffix(i)
 	return append(append([]byte{}, p.p.prefix...), s...), err

@@ -97,6 +97,55 @@ func checkPartition(t *testing.T, p *sstable.Partition, part []sstable.IndexEntr
 	}
 }
 
+// partitionOfHeads returns a partition whose separators are these heads, ascending.
+func partitionOfHeads(t testing.TB, heads []uint64) sstable.Partition {
+	entries := make([]sstable.IndexEntry, len(heads))
+	for i, h := range heads {
+		entries[i] = sstable.IndexEntry{Separator: binary.BigEndian.AppendUint64(nil, h), Off: 80 + 100*int64(i), Len: 100}
+	}
+	p, err := sstable.DecodePartition(sstable.BuildPartitions(entries, 1<<30)[0])
+	require.NoError(t, err)
+	require.Equal(t, len(heads), p.Len())
+	return p
+}
+
+func TestSearchWithoutConditionsFindsWhatOneWithThemDoes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 6))
+	for n := 1; n < 300; n += 1 + n/20 {
+		heads := []uint64{0, math.MaxUint64, 1 << 63, 1<<63 - 1}[:min(n, 4)]
+		for len(heads) < n {
+			heads = append(heads, rng.Uint64()>>(rng.Uint64N(8)*8))
+		}
+		slices.Sort(heads)
+		p := partitionOfHeads(t, heads)
+		for _, h := range append(heads, rng.Uint64(), rng.Uint64()>>32, 0, math.MaxUint64) {
+			for _, h := range []uint64{h - 1, h, h + 1} {
+				require.Equal(t, p.PlainLowerBound(h), p.LowerBound(h), "%x of %d", h, n)
+			}
+		}
+	}
+}
+
+func BenchmarkIndexSearch(b *testing.B) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	heads := make([]uint64, 2048)
+	for i := range heads {
+		heads[i] = rng.Uint64()
+	}
+	slices.Sort(heads)
+	p := partitionOfHeads(b, heads)
+	for name, search := range map[string]func(uint64) int{"mask": p.LowerBound, "plain": p.PlainLowerBound} {
+		b.Run(name, func(b *testing.B) {
+			x, sum := uint64(1), 0
+			for b.Loop() {
+				x = x*6364136223846793005 + 1442695040888963407
+				sum += search(x)
+			}
+			require.NotZero(b, sum)
+		})
+	}
+}
+
 func TestPartitionOfBlocksFarApart(t *testing.T) {
 	entries := []sstable.IndexEntry{
 		{Separator: []byte("a"), Off: 80, Len: 5 << 32, MaxSeq: 1},
