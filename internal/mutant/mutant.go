@@ -31,4 +31,6 @@ const (
 	IgnoreFsyncTable  Name = "ignore-table-error"  // install a table whose write failed
 	PlainPublish      Name = "plain-publish"       // publish memtable nodes by plain stores: a data race
 	EarlyPublish      Name = "early-publish"       // publish memtable nodes before their key and value are written
+	SkipReaders       Name = "skip-readers"        // free a replaced read state under the readers of its time
+	SkipStragglers    Name = "skip-stragglers"     // free one under readers that entered across the flip before
 )
