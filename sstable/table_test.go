@@ -164,7 +164,7 @@ func TestVersionsOfOneKeySpanBlocksAndPartitions(t *testing.T) {
 	require.Greater(t, tb.meta.Props.Blocks, uint64(4000))
 	require.GreaterOrEqual(t, sstable.Partitions(r), 3)
 	newest := es[1].t.SeqNum()
-	for seq := keys.SeqNum(0); seq < newest+3; seq += 3 {
+	for seq := keys.SeqNum(0); seq < newest+3; seq += 13 {
 		checkGet(t, r, es, []byte("hot"), seq)
 	}
 	for _, k := range []string{"a", "b", "hos", "hot\x00", "i", "j"} {
@@ -174,7 +174,7 @@ func TestVersionsOfOneKeySpanBlocksAndPartitions(t *testing.T) {
 	for _, noFill := range []bool{false, true} {
 		var it sstable.Iter
 		it.Init(r, sstable.IterOptions{NoFill: noFill})
-		for seq := keys.SeqNum(0); seq < newest+300; seq += 299 {
+		for seq := keys.SeqNum(0); seq < newest+900; seq += 899 {
 			it.SeekGE([]byte("hot"), keys.SeekTrailer(seq))
 			at := search(es, []byte("hot"), keys.SeekTrailer(seq))
 			checkAt(t, &it, es, at, "SeekGE")

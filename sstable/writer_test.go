@@ -146,7 +146,7 @@ func TestBlocksEndBeforeTheirTarget(t *testing.T) {
 	} {
 		var es []entry
 		for _, p := range []string{"a", "p", "q"} {
-			for i := range 700 {
+			for i := range min(700, 2_000_000/c.prefix) {
 				es = append(es, set(fmt.Sprintf("%s%06d", strings.Repeat(p, c.prefix), i), 1, ""))
 			}
 			es = append(es, set(p+"z", 1, "v")) // shares one byte
