@@ -124,6 +124,49 @@ func TestTheHistoryFloorIsTheNewestTombstoneLeftOut(t *testing.T) {
 	require.EqualValues(t, 3, j2.Edit(s.v, r.Tables, r.Stats.HistoryFloor).HistoryFloor)
 }
 
+// A tombstone in a newer run of level 0 was told apart from the value that it deletes only
+// by a look at the older runs of level 0 outside of the job. No test would have noticed if
+// nobody looked: the deleted key would have come back.
+func TestTombstonesOutliveOlderRunsOfTheirLevel(t *testing.T) {
+	s := newStore(t, vfs.NewMem())
+	seq := keys.SeqNum(0)
+	run := func(n int, kind keys.Kind) {
+		var out []entry
+		add := func(key string, kind keys.Kind, value string) {
+			seq++
+			out = append(out, entry{key, keys.MakeTrailer(seq, kind), value})
+		}
+		for i := range n {
+			add(fmt.Sprintf("k%04d", i*1000/n), keys.KindSet, "a value that gives the run some length")
+		}
+		if kind == keys.KindSet {
+			add("k0000gone", kind, "x")
+		} else {
+			add("k0000gone", kind, "")
+		}
+		require.NoError(t, s.write(out))
+	}
+	run(1000, keys.KindSet) // the base level, so large that level 0 is merged on its own
+	run(100, keys.KindSet)
+	for range 3 {
+		run(1, keys.KindDelete)
+	}
+	require.Len(t, s.v.Levels[0], 4)
+	s.params.ElideBelow = keys.MaxSeqNum
+	// Without the base level only the older run of level 0 can tell.
+	first := s.v.Levels[manifest.LastLevel][0].Tables[0]
+	s.install(&manifest.Edit{Deleted: []manifest.DeletedTable{{Level: manifest.LastLevel, Num: first.Num}}})
+	j, ok := compaction.Pick(s.v, s.params)
+	require.True(t, ok)
+	require.Zero(t, j.Output)
+	require.Len(t, j.Inputs, 3)
+	require.NoError(t, s.do(j))
+	require.Len(t, s.v.Levels[0], 2)
+	for _, e := range visible(s.all(), keys.MaxSeqNum) {
+		require.NotEqual(t, "k0000gone", e.key, "a deleted key came back")
+	}
+}
+
 func TestAMergeOfNothingButDroppedEntriesHasNoTables(t *testing.T) {
 	s := newStore(t, vfs.NewMem())
 	require.NoError(t, s.write([]entry{{"a", keys.MakeTrailer(1, keys.KindDelete), ""}}))

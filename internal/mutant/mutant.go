@@ -5,28 +5,29 @@ type Name string
 
 // The planted bugs. Each says what the bug does.
 const (
-	SkipWALSync       Name = "skip-wal-sync"       // acknowledge synced commits without syncing the log
-	SkipTableSync     Name = "skip-table-sync"     // install tables that were never synced
-	SkipDirSync       Name = "skip-dir-sync"       // install tables whose directory entry was never synced
-	SkipManifestSync  Name = "skip-manifest-sync"  // install edits that were never synced
-	SkipCurrentSync   Name = "skip-current-sync"   // swap the manifest pointer without syncing the directory
-	AckEarly          Name = "ack-early"           // acknowledge synced commits before the sync ends
-	DropLogEarly      Name = "drop-log-early"      // recycle log segments before the flush is in the manifest
-	RetrySync         Name = "retry-sync"          // try a failed sync of the log again and believe it
-	IgnoreSyncError   Name = "ignore-sync-error"   // take a failed sync of the log for a success
-	SkipChecksum      Name = "skip-checksum"       // do not verify block checksums
-	UnseededChecksum  Name = "unseeded-checksum"   // leave file and place out of block checksums
-	DropUnderSnapshot Name = "drop-under-snapshot" // compaction drops a version that a snapshot needs
-	DropTombstone     Name = "drop-tombstone"      // compaction drops tombstones above older data
-	SwallowReadError  Name = "swallow-read-error"  // take a failed block read for the end of a table
-	AcceptStaleRecord Name = "accept-stale-record" // do not seed log checksums with the segment
-	CutAboveClaim     Name = "cut-above-claim"     // take damage below a synced claim for a torn tail
-	SkipLink          Name = "skip-link"           // do not check the link to the predecessor segment
-	KeepAfterCut      Name = "keep-after-cut"      // replay segments after a cut
-	ReuseSeqNum       Name = "reuse-seqnum"        // start below the reserved high-water mark after a crash
-	PartialBatch      Name = "partial-batch"       // publish a batch before all of it is applied
-	FilterOffByOne    Name = "filter-off-by-one"   // leave the last key of a table out of its filter
-	IgnoreFsyncTable  Name = "ignore-table-error"  // install a table whose write failed
-	PlainPublish      Name = "plain-publish"       // publish memtable nodes by plain stores: a data race
-	EarlyPublish      Name = "early-publish"       // publish memtable nodes before their key and value are written
+	SkipWALSync         Name = "skip-wal-sync"          // acknowledge synced commits without syncing the log
+	SkipTableSync       Name = "skip-table-sync"        // install tables that were never synced
+	SkipDirSync         Name = "skip-dir-sync"          // install tables whose directory entry was never synced
+	SkipManifestSync    Name = "skip-manifest-sync"     // install edits that were never synced
+	SkipCurrentSync     Name = "skip-current-sync"      // swap the manifest pointer without syncing the directory
+	AckEarly            Name = "ack-early"              // acknowledge synced commits before the sync ends
+	DropLogEarly        Name = "drop-log-early"         // recycle log segments before the flush is in the manifest
+	RetrySync           Name = "retry-sync"             // try a failed sync of the log again and believe it
+	IgnoreSyncError     Name = "ignore-sync-error"      // take a failed sync of the log for a success
+	SkipChecksum        Name = "skip-checksum"          // do not verify block checksums
+	UnseededChecksum    Name = "unseeded-checksum"      // leave file and place out of block checksums
+	DropUnderSnapshot   Name = "drop-under-snapshot"    // compaction drops a version that a snapshot needs
+	DropTombstone       Name = "drop-tombstone"         // compaction drops tombstones above older data
+	ElideAboveOlderRuns Name = "elide-above-older-runs" // compaction drops tombstones above older runs of level 0
+	SwallowReadError    Name = "swallow-read-error"     // take a failed block read for the end of a table
+	AcceptStaleRecord   Name = "accept-stale-record"    // do not seed log checksums with the segment
+	CutAboveClaim       Name = "cut-above-claim"        // take damage below a synced claim for a torn tail
+	SkipLink            Name = "skip-link"              // do not check the link to the predecessor segment
+	KeepAfterCut        Name = "keep-after-cut"         // replay segments after a cut
+	ReuseSeqNum         Name = "reuse-seqnum"           // start below the reserved high-water mark after a crash
+	PartialBatch        Name = "partial-batch"          // publish a batch before all of it is applied
+	FilterOffByOne      Name = "filter-off-by-one"      // leave the last key of a table out of its filter
+	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
+	PlainPublish        Name = "plain-publish"          // publish memtable nodes by plain stores: a data race
+	EarlyPublish        Name = "early-publish"          // publish memtable nodes before their key and value are written
 )
