@@ -118,7 +118,7 @@ func (d *DB) Metrics() Metrics {
 	guard := d.readers.Enter()
 	defer guard.Leave()
 	s := d.state.Load()
-	m.CompactionDebt = compaction.DebtOf(s.version.Version, d.compactor.params()).Bytes
+	m.CompactionDebt = compaction.DebtOf(s.version.Version, d.compactor.params())
 	m.FrozenMemtables = len(s.frozen)
 	m.MemtableBytes = int64(s.mutable.UsedBytes())
 	for _, f := range s.frozen {
