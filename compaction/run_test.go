@@ -216,6 +216,23 @@ func TestACancelledMergeLeavesNothing(t *testing.T) {
 	require.Equal(t, before, s.files())
 }
 
+// While a merge gives way it goes no further.
+func TestAMergeGivesWay(t *testing.T) {
+	s, j, _ := twoRuns(t, vfs.NewMem())
+	called := 0
+	ctx, cancel := context.WithCancel(context.Background())
+	before := s.files()
+	s.env.Yield = func(got context.Context) {
+		called++
+		require.Equal(t, before, s.files(), "the merge has written before it was let go on")
+		cancel()
+		<-got.Done()
+	}
+	_, err := compaction.Run(ctx, s.v, j, s.params, s.env)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, 1, called)
+}
+
 // Whichever call fails, in whatever way, the error is that one and no output is left;
 // what a read returned wrongly is not taken for the end.
 func TestAnyCallOfAMergeMayFail(t *testing.T) {
@@ -242,6 +259,9 @@ func TestAnyCallOfAMergeMayFail(t *testing.T) {
 			r, err := try(faults)
 			faults.Clear()
 			fired := faults.Fired()
+			if read := new(compaction.ReadError); errors.As(err, &read) && fired[0].Call.Path != "" {
+				require.Equal(t, manifest.TableName(read.Table), path.Base(fired[0].Call.Path), "the error names another table")
+			}
 			if err == nil {
 				require.True(t, len(fired) == 0 || effect == vfs.Flip, "%v", fired)
 				s.remove(r.Tables)
