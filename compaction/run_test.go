@@ -19,6 +19,7 @@ import (
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
+	"github.com/loamdb/loam/sstable/block"
 )
 
 // history makes random entries with ascending numbers.
@@ -214,6 +215,26 @@ func TestACancelledMergeLeavesNothing(t *testing.T) {
 	_, err := compaction.Run(ctx, s.v, j, params, s.env)
 	require.ErrorIs(t, err, cause)
 	require.Equal(t, before, s.files())
+}
+
+// Small tables that compress well were cut where they had been cut before, because a
+// table's size is overestimated while a block is filled: they were merged again and again.
+func TestSmallTablesBecomeOneTable(t *testing.T) {
+	s := newStore(t, vfs.NewMem())
+	s.env.Writer = sstable.WriterOptions{BlockBytes: 16 << 10, Codec: block.CodecS2}
+	s.params.TableBytes = 16 << 10
+	seq := keys.SeqNum(0)
+	for n := range 10 {
+		var out []entry
+		for i := range 120 {
+			seq++
+			out = append(out, entry{fmt.Sprintf("k%02d-%03d", n, i), keys.MakeTrailer(seq, keys.KindSet), string(make([]byte, 120))})
+		}
+		require.NoError(t, s.write(out))
+	}
+	require.Len(t, s.v.Levels[manifest.LastLevel][0].Tables, 10)
+	require.NoError(t, s.compact(false))
+	require.Less(t, len(s.v.Levels[manifest.LastLevel][0].Tables), 4)
 }
 
 // While a merge gives way it goes no further.
