@@ -72,6 +72,7 @@ type DB struct {
 	flusher    flusher
 	compactor  compactor
 	syncer     syncer
+	settler    settler
 	deleter    deleter
 	metrics    counters
 }
@@ -123,12 +124,12 @@ func (d *DB) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
-	r := newRequest(w)
+	r := d.queue.newRequest(w)
 	r.payload = appendOp(r.payload[:0], kind, rootPrefix, key, value)
 	r.ops = 1
 	r.bytes = int64(len(rootPrefix) + len(key) + len(value))
 	err := d.commit(r)
-	r.recycle()
+	d.queue.recycle(r)
 	return err
 }
 
@@ -144,12 +145,12 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	if b.ops == 0 {
 		return nil
 	}
-	r := newRequest(w)
+	r := d.queue.newRequest(w)
 	own := r.payload
 	r.payload, r.ops, r.bytes = b.payload, b.ops, b.bytes
 	err := d.commit(r)
 	r.payload = own
-	r.recycle()
+	d.queue.recycle(r)
 	return err
 }
 

@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -42,6 +43,7 @@ func newDB(dir string, opts Options) *DB {
 	d.room.init()
 	d.flusher = flusher{db: d, alarm: newAlarm()}
 	d.syncer = syncer{db: d, alarm: newAlarm()}
+	d.settler = settler{db: d, alarm: newAlarm()}
 	d.deleter = deleter{db: d, alarm: newAlarm()}
 	d.compactor.init(d)
 	return d
@@ -93,7 +95,7 @@ func (d *DB) open() error {
 		if len(rec.log.Live) >= maxReplayedSegments {
 			// Waited for, lest a store that is closed again at once never gets there. A
 			// failure is met, and reported, by whoever writes next.
-			_ = d.room.wait(d, flushing, func() bool { return len(d.state.Load().frozen) == 0 })
+			_ = d.room.wait(context.Background(), d, flushing, func() bool { return len(d.state.Load().frozen) == 0 })
 		}
 	}
 	return nil

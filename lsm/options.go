@@ -214,6 +214,8 @@ func (o *Options) seamDefaults() seams.Seams {
 	z.L0Stop = orDefault(z.L0Stop, 5*z.L0Trigger)
 	z.ReserveSeqNums = orDefault(z.ReserveSeqNums, 1<<24)
 	z.SettleAfter = orDefault(z.SettleAfter, time.Second)
+	z.SettleDeletes = orDefault(z.SettleDeletes, 1000)
+	z.SettleBytes = orDefault(z.SettleBytes, 1<<20)
 	return s
 }
 

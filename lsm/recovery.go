@@ -239,7 +239,7 @@ func (d *DB) freezeReplayed(rec *replayed) error {
 	if len(rec.log.Live) < maxReplayedSegments || d.mutable.Len() == 0 {
 		return nil
 	}
-	fresh, err := d.newMutable(d.mutable.capacity, d.wal.Current())
+	fresh, err := d.newMutable(d.sameMutableBytes(), d.wal.Current())
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,11 @@ const (
 	DropUnderSnapshot   Name = "drop-under-snapshot"    // compaction drops a version that a snapshot needs
 	DropTombstone       Name = "drop-tombstone"         // compaction drops tombstones above older data
 	ElideAboveOlderRuns Name = "elide-above-older-runs" // compaction drops tombstones above older runs of level 0
+	PlaceInGap          Name = "place-in-gap"           // place a flush into a range that a running job will write to
+	FlushUnpublished    Name = "flush-unpublished"      // flush entries that are not published, and may never be
+	NeverIdle           Name = "never-idle"             // never take the store for one at rest
+	DropHistoryFloor    Name = "drop-history-floor"     // install compactions without their history floor
+	NeverSetAside       Name = "never-set-aside"        // try a table that cannot be read for ever
 	SwallowReadError    Name = "swallow-read-error"     // take a failed block read for the end of a table
 	AcceptStaleRecord   Name = "accept-stale-record"    // do not seed log checksums with the segment
 	CutAboveClaim       Name = "cut-above-claim"        // take damage below a synced claim for a torn tail
