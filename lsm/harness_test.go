@@ -65,3 +65,6 @@ func (g *gatedFS) Create(name string) (vfs.File, error) {
 	g.before(name)
 	return g.FS.Create(name)
 }
+
+// sized are seams on fs with the small sizes.
+func sized(fs vfs.FS) seams.Seams { return seams.Seams{FS: fs, Sizing: small()} }

@@ -3,9 +3,8 @@ package lsm
 import (
 	"errors"
 	"fmt"
-	iofs "io/fs"
-	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
@@ -48,7 +47,7 @@ func (d *DB) loadManifest() (*manifest.Loaded, error) {
 		return loaded, nil
 	case !errors.Is(err, manifest.ErrNoStore):
 		return nil, d.manifestError(err)
-	case d.opts.ReadOnly || d.opts.MustExist:
+	case !d.mayCreate():
 		return nil, ErrNotExist
 	}
 	uid, err := fileid.NewUID(d.opts.seams.Random)
@@ -71,22 +70,6 @@ func (d *DB) manifestOptions() manifest.LogOptions {
 	return manifest.LogOptions{
 		FS: d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
 		RollBytes: d.opts.seams.Sizing.ManifestBytes,
-	}
-}
-
-// syncParents makes the entry of a new store's directory durable, and those of the
-// directories above it, any of which Open may have made. One that may not be read is
-// passed over: it is older than the store.
-func (d *DB) syncParents() error {
-	for dir := filepath.Clean(d.dir); ; {
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return nil
-		}
-		if err := d.opts.seams.FS.SyncDir(parent); err != nil && !errors.Is(err, iofs.ErrPermission) {
-			return err
-		}
-		dir = parent
 	}
 }
 
@@ -306,6 +289,15 @@ func (d *DB) removeOrphans() {
 	for _, name := range names {
 		if live[name] || !manifest.IsStoreFile(name) {
 			continue
+		}
+		if strings.HasSuffix(name, ".sst") {
+			// Tables may be gigabytes. No new one gets the name: numbers go on after every
+			// file that was in the directory when the manifest was loaded.
+			size, err := fs.Size(d.path(name))
+			if err == nil {
+				d.deleter.add(name, size)
+				continue
+			}
 		}
 		if err := fs.Remove(d.path(name)); err != nil {
 			d.event("orphan not removed", "file", name, "cause", err)

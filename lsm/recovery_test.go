@@ -15,6 +15,7 @@ func openOn(t *testing.T, fs vfs.FS, o Options) *DB {
 	o.seams = seams.Seams{FS: fs, Sizing: seams.Sizing{ReserveSeqNums: 1000}}
 	db, err := Open("db", &o)
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
 	return db
 }
 

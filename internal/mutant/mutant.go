@@ -24,6 +24,9 @@ const (
 	NeverIdle           Name = "never-idle"             // never take the store for one at rest
 	DropHistoryFloor    Name = "drop-history-floor"     // install compactions without their history floor
 	NeverSetAside       Name = "never-set-aside"        // try a table that cannot be read for ever
+	DeleteAtClose       Name = "delete-at-close"        // remove obsolete tables at Close only
+	KeepOrphans         Name = "keep-orphans"           // do not remove the files that a crash has left
+	DropTime            Name = "drop-time"              // leave engine time out of the edit of Close
 	SwallowReadError    Name = "swallow-read-error"     // take a failed block read for the end of a table
 	AcceptStaleRecord   Name = "accept-stale-record"    // do not seed log checksums with the segment
 	CutAboveClaim       Name = "cut-above-claim"        // take damage below a synced claim for a torn tail
