@@ -244,7 +244,7 @@ func (d *DB) mergeEnv(v *version) *compaction.Env {
 		}
 	}
 	e := d.tableEnv()
-	e.Yield = d.room.giveWay
+	e.Yield = d.giveWay
 	e.Open = func(t *manifest.Table) (*sstable.Reader, error) { return byNum[t.Num].open() }
 	return e
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,4 +188,64 @@ func TestTheHistoryFloorIsRecorded(t *testing.T) {
 	db.manifestMu.Unlock()
 	require.EqualValues(t, 2, floor)
 	require.NoError(t, db.Close())
+}
+
+// Flushes have priority: a merge stands still while somebody waits for one, and goes on
+// when nobody does.
+func TestMergesGiveWayToAFlushThatIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var closed atomic.Bool
+		gate := make(chan struct{})
+		fs := &gatedFS{FS: vfs.NewMem(), before: func(name string) {
+			if strings.HasSuffix(name, ".sst") && closed.Load() {
+				<-gate
+			}
+		}}
+		db := openSized(t, fs, Options{SyncInterval: -1}, small())
+		flushRuns(t, db, 3)
+		closed.Store(true)
+		require.NoError(t, db.Set([]byte("k"), nil, NoSync))
+		flushed := make(chan error, 1)
+		go func() { flushed <- db.Flush(context.Background()) }()
+		synctest.Wait()
+		m := &manualCompaction{lower: rootPrefix, upper: rootUpper, last: 4, done: make(chan error, 1)}
+		db.compactor.mu.Lock()
+		db.compactor.manual = append(db.compactor.manual, m)
+		db.compactor.mu.Unlock()
+		db.compactor.wake()
+		closed.Store(false) // a merge that does not give way gets through
+		synctest.Wait()
+		require.Empty(t, flushed)
+		require.Equal(t, 1, db.Metrics().RunningCompactions)
+		require.Zero(t, db.Metrics().Compactions)
+		close(gate)
+		require.NoError(t, <-flushed)
+		require.NoError(t, <-m.done)
+		require.NoError(t, db.Close())
+	})
+}
+
+// A merge that gives way does not keep Close waiting, nor a store that has failed.
+func TestGivingWayEndsWithTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := openSized(t, vfs.NewMem(), Options{SyncInterval: -1}, small())
+		waited, gaveWay := make(chan error, 1), make(chan struct{})
+		go func() {
+			waited <- db.room.wait(context.Background(), db, flushing, func() bool { return false })
+		}()
+		synctest.Wait()
+		go func() {
+			db.giveWay(db.background.ctx)
+			close(gaveWay)
+		}()
+		synctest.Wait()
+		select {
+		case <-gaveWay:
+			require.Fail(t, "it did not give way")
+		default:
+		}
+		require.NoError(t, db.Close())
+		require.ErrorIs(t, <-waited, ErrClosed)
+		<-gaveWay
+	})
 }

@@ -37,7 +37,9 @@ type Options struct {
 	InMemory bool
 
 	// MemoryBudget bounds, in bytes, what memtables, block cache, indexes and filters
-	// take together. 0 means 256 MiB; at least 4 MiB.
+	// take together. 0 means 256 MiB; at least 4 MiB. Open reads the log into memory: after
+	// a crash under a larger budget that is more until it has been flushed. So is a batch
+	// larger than a memtable.
 	MemoryBudget int64
 	// MemtableBytes is the size to which a memtable grows before it is flushed. A
 	// store starts with 256 KiB and doubles as it is written. 0 means a sixth of the

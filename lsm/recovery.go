@@ -19,6 +19,11 @@ import (
 // but the log goes on in a new segment: a segment that a crash may have torn is never
 // written again. Until the edit that says so is durable, a crash in recovery finds what
 // this one found.
+//
+// So the memtables hold all of the log at once: three full ones, and a little, after a
+// store was used with the same options. With a smaller budget than the one that the log
+// was written under they take more than that budget until they are flushed, which begins
+// when the store is open.
 
 // replayed is what replaying the log gives.
 type replayed struct {
@@ -120,7 +125,7 @@ func (d *DB) replay(s *manifest.State) (*replayed, error) {
 	rec := &replayed{}
 	d.replayed = rec
 	first := wal.SegmentNum(s.MinSegment)
-	mutable, err := d.newMutable(d.opts.seams.Sizing.MinMemtableBytes, first)
+	mutable, err := d.newMutable(d.replayBytes(s), first)
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +145,16 @@ func (d *DB) replay(s *manifest.State) (*replayed, error) {
 	rec.found.LostBytes = rec.log.LostBytes
 	d.clock = newClock(d.opts.seams.Now, max(s.LastTime, int64(rec.log.LastTime)))
 	return rec, nil
+}
+
+// replayBytes sizes the memtables of a replay so that there are few: each becomes a run of
+// level 0. What is in the log takes more room in a memtable, seldom twice as much.
+func (d *DB) replayBytes(s *manifest.State) int64 {
+	logged := int64(0)
+	for _, seg := range s.Segments {
+		logged += seg.Bytes
+	}
+	return min(max(2*logged, d.opts.seams.Sizing.MinMemtableBytes), d.opts.MemtableBytes)
 }
 
 // replayRecord applies one batch that no flush has covered.

@@ -106,12 +106,14 @@ func (r *room) wait(ctx context.Context, d *DB, w work, ready func() bool) error
 }
 
 // giveWay blocks a merge for as long as somebody waits for a flush: on a machine with few
-// processors, and on any device, the merge would make that wait longer. It costs a merge
-// nothing but a mutex otherwise. ctx ends with the store, which wakes everybody.
-func (r *room) giveWay(ctx context.Context) {
+// processors, and on any device, the merge would make that wait longer. A merge has the
+// same right once level 0 has so many runs that writers are slowed. ctx ends with the
+// store, which wakes everybody.
+func (d *DB) giveWay(ctx context.Context) {
+	r := &d.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.waiters[flushing] > 0 && ctx.Err() == nil {
+	for r.waiters[flushing] > 0 && len(d.state.Load().version.Levels[0]) <= d.opts.seams.Sizing.L0Slow && ctx.Err() == nil {
 		r.cond.Wait()
 	}
 }

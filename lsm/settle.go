@@ -64,7 +64,7 @@ func (s *settler) settle() {
 	m := d.mutable
 	switch {
 	case d.poison.err() != nil, m.Len() == 0 || !d.worthFlushing(m):
-	case len(d.state.Load().frozen) == maxMemtables-1:
+	case len(d.state.Load().frozen) >= maxMemtables-1:
 		s.armed.Store(true) // there is no room yet: after another rest
 	default:
 		// Without the memory for a new memtable the old one stays.
