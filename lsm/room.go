@@ -15,6 +15,12 @@ import (
 // should meet, and stopped only at hard limits: no memtable free, or level 0 full. The
 // delay and the stop are the leader's, so that everybody behind it shares them; no
 // lock that flushes or compactions need is held meanwhile.
+//
+// While no memtable is free the stop lasts for the rest of one flush, without a delay
+// before it. Slowing writers to the pace of the last flush while all other memtables waited
+// was tried: it changed neither the longest waits nor their number beyond what shows
+// between equal runs (eight fills of 120 MB with memtables of 11 MiB, alternating, two
+// busy cores).
 
 // room is where a stopped leader waits, for a flush or for a compaction.
 type room struct {
