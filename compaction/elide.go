@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/mutant"
 )
 
 // inUse answers for ascending keys whether any of a set of tables may hold the key. The
@@ -24,6 +25,9 @@ func usedBelow(v *manifest.Version, j *Job) *inUse {
 	u := &inUse{}
 	v.All(func(level manifest.Level, run manifest.RunID, t *manifest.Table) bool {
 		above := level < top.Level || level == top.Level && run > top.Run
+		if mutant.Enabled && mutant.Is(mutant.ElideAboveOlderRuns) {
+			above = level <= top.Level
+		}
 		if s := spanOf(t); !above && s.overlaps(j.span) && !j.Uses(t.Num) {
 			u.spans = append(u.spans, s)
 		}

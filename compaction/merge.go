@@ -9,6 +9,7 @@ import (
 
 // source is one sorted run under a merge.
 type source struct {
+	run     *inputRun
 	it      sstable.RunIter
 	key     []byte // the current user key, valid until the source moves
 	trailer keys.Trailer
@@ -33,21 +34,30 @@ func (s *source) load(valid bool) bool {
 	return valid
 }
 
+// err returns the error that ended the source, with the table where it was met.
+func (s *source) err() error {
+	if err := s.it.Err(); err != nil {
+		return &ReadError{s.run.at, err}
+	}
+	return nil
+}
+
 func (s *source) before(o *source) bool {
 	c := bytes.Compare(s.key, o.key)
 	return c < 0 || c == 0 && s.trailer > o.trailer
 }
 
 // newMerger returns a merger over runs, at the first entry of all.
-func newMerger(runs [][]sstable.RunTable) (*merger, error) {
+func newMerger(runs []*inputRun) (*merger, error) {
 	m := &merger{sources: make([]source, len(runs))}
 	for i := range runs {
 		s := &m.sources[i]
-		s.it.Init(runs[i], sstable.IterOptions{NoFill: true})
+		s.run = runs[i]
+		s.it.Init(s.run.tables, sstable.IterOptions{NoFill: true})
 		if s.load(s.it.First()) {
 			m.order = append(m.order, s)
 			m.sink(len(m.order) - 1)
-		} else if err := s.it.Err(); err != nil {
+		} else if err := s.err(); err != nil {
 			return m, err
 		}
 	}
@@ -74,7 +84,7 @@ func (m *merger) next() error {
 	s := m.order[0]
 	if !s.load(s.it.Next()) {
 		m.order = m.order[1:]
-		return s.it.Err()
+		return s.err()
 	}
 	i := 1
 	for i < len(m.order) && m.order[i].before(s) {

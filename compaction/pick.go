@@ -77,10 +77,15 @@ func (pk *picker) urgent() []manifest.Level {
 	return levels
 }
 
-// settle returns a job of a store at rest.
+// settle returns a job of a store at rest: level 0 goes into the base level, then what
+// holds anything to reclaim goes down, however little it is, to be left out at the last
+// level.
 func (pk *picker) settle() *Job {
 	if pk.shape.runs[0] > 0 {
 		return pk.intoBase(ReasonIdle, nil)
+	}
+	if j := pk.sink(ReasonIdle, func(*manifest.Table) bool { return true }); j != nil {
+		return j
 	}
 	return pk.reclaim(ReasonIdle, nil)
 }

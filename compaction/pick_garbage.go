@@ -16,21 +16,30 @@ func dense(t *manifest.Table) bool {
 // the last level a rewrite. Space is given back when they meet what they delete; reads
 // stop paying for them when they are gone.
 func (pk *picker) garbage() *Job {
+	if j := pk.sink(ReasonGarbage, dense); j != nil {
+		return j
+	}
+	return pk.rewrite(ReasonGarbage, nil, dense)
+}
+
+// sink returns a job that takes a table with tombstones, or held versions, that nobody
+// needs down from a level between level 0 and the last one.
+func (pk *picker) sink(why Reason, wanted func(*manifest.Table) bool) *Job {
 	for level := pk.shape.base; level < manifest.LastLevel; level++ {
 		for i := range pk.v.Levels[level] {
 			r := &pk.v.Levels[level][i]
 			for _, t := range r.Tables {
-				if !dense(t) || t.MaxSeqNum > pk.p.ElideBelow {
+				if t.Deletes+t.Held == 0 || t.MaxSeqNum > pk.p.ElideBelow || !wanted(t) {
 					continue
 				}
 				s := spanOf(t)
-				if j := pk.down(level, ReasonGarbage, &s); j != nil {
+				if j := pk.down(level, why, &s); j != nil {
 					return j
 				}
 			}
 		}
 	}
-	return pk.rewrite(ReasonGarbage, nil, dense)
+	return nil
 }
 
 // reclaim returns a job that rewrites a table of the last level without what nobody

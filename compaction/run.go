@@ -4,20 +4,37 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/sstable"
 )
 
-// checkEvery is after how many entries a merge looks whether it was cancelled. A merge
-// handles some millions of entries a second.
+// checkEvery is after how many entries a merge looks whether it was cancelled, and gives
+// way to more urgent work. A merge handles some millions of entries a second.
 const checkEvery = 1 << 12
+
+// ReadError is a failure to open or to read an input of a job.
+type ReadError struct {
+	// Table is the input.
+	Table fileid.Num
+	// Err is what went wrong.
+	Err error
+}
+
+// Error implements error.
+func (e *ReadError) Error() string {
+	return fmt.Sprintf("%s cannot be read: %v", manifest.TableName(e.Table), e.Err)
+}
+
+// Unwrap returns Err.
+func (e *ReadError) Unwrap() error { return e.Err }
 
 // Run merges the inputs of a job that is no Move and returns the new tables, which
 // job.Edit puts into place. v is the version that the job was picked from, params those
 // it was picked with.
 //
-// Errors: ctx's; those of reading, of which damage is an *sstable.CorruptionError that
-// names the table's file; those of writing; ErrNotConserved. After an error no output is
+// Errors: ctx's; those of reading, as *ReadError, in which damage is an
+// *sstable.CorruptionError; those of writing; ErrNotConserved. After an error no output is
 // left, and the inputs are as they were.
 func Run(ctx context.Context, v *manifest.Version, j *Job, params Params, env *Env) (Result, error) {
 	used := usedBelow(v, j)
@@ -31,7 +48,7 @@ func Run(ctx context.Context, v *manifest.Version, j *Job, params Params, env *E
 	m, err := newMerger(j.runs(env))
 	defer m.close()
 	if err == nil {
-		err = merge(ctx, m, w)
+		err = merge(ctx, m, w, env.Yield)
 	}
 	if err != nil {
 		return Result{}, fmt.Errorf("compaction: merge: %w", err)
@@ -45,10 +62,15 @@ func Run(ctx context.Context, v *manifest.Version, j *Job, params Params, env *E
 }
 
 // merge moves every entry of m into w.
-func merge(ctx context.Context, m *merger, w *RunWriter) error {
+func merge(ctx context.Context, m *merger, w *RunWriter, yield func(context.Context)) error {
 	for n := 0; ; n++ {
-		if n%checkEvery == 0 && ctx.Err() != nil {
-			return context.Cause(ctx)
+		if n%checkEvery == 0 {
+			if yield != nil {
+				yield(ctx)
+			}
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 		}
 		s := m.front()
 		if s == nil {
@@ -63,16 +85,27 @@ func merge(ctx context.Context, m *merger, w *RunWriter) error {
 	}
 }
 
-// runs returns the inputs as an iterator reads them.
-func (j *Job) runs(env *Env) [][]sstable.RunTable {
-	out := make([][]sstable.RunTable, len(j.Inputs))
+// inputRun is a run of inputs as a merge reads it.
+type inputRun struct {
+	tables []sstable.RunTable
+	at     fileid.Num // of the table that is read now
+}
+
+// runs returns the inputs as a merge reads them.
+func (j *Job) runs(env *Env) []*inputRun {
+	out := make([]*inputRun, len(j.Inputs))
 	for i := range j.Inputs {
+		r := &inputRun{}
 		for _, t := range j.Inputs[i].Tables {
-			out[i] = append(out[i], sstable.RunTable{
+			r.tables = append(r.tables, sstable.RunTable{
 				Smallest: t.Smallest, Largest: t.Largest,
-				Open: func() (*sstable.Reader, error) { return env.Open(t) },
+				Open: func() (*sstable.Reader, error) {
+					r.at = t.Num
+					return env.Open(t)
+				},
 			})
 		}
+		out[i] = r
 	}
 	return out
 }
@@ -86,7 +119,7 @@ func rangeTombstones(j *Job, env *Env) ([]sstable.Fragment, error) {
 		}
 		r, err := env.Open(t)
 		if err != nil {
-			return nil, fmt.Errorf("compaction: open: %w", err)
+			return nil, fmt.Errorf("compaction: %w", &ReadError{t.Num, err})
 		}
 		all = append(all, r.RangeTombstones()...)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
+	"github.com/loamdb/loam/sstable/block"
 )
 
 // history makes random entries with ascending numbers.
@@ -124,6 +125,49 @@ func TestTheHistoryFloorIsTheNewestTombstoneLeftOut(t *testing.T) {
 	require.EqualValues(t, 3, j2.Edit(s.v, r.Tables, r.Stats.HistoryFloor).HistoryFloor)
 }
 
+// A tombstone in a newer run of level 0 was told apart from the value that it deletes only
+// by a look at the older runs of level 0 outside of the job. No test would have noticed if
+// nobody looked: the deleted key would have come back.
+func TestTombstonesOutliveOlderRunsOfTheirLevel(t *testing.T) {
+	s := newStore(t, vfs.NewMem())
+	seq := keys.SeqNum(0)
+	run := func(n int, kind keys.Kind) {
+		var out []entry
+		add := func(key string, kind keys.Kind, value string) {
+			seq++
+			out = append(out, entry{key, keys.MakeTrailer(seq, kind), value})
+		}
+		for i := range n {
+			add(fmt.Sprintf("k%04d", i*1000/n), keys.KindSet, "a value that gives the run some length")
+		}
+		if kind == keys.KindSet {
+			add("k0000gone", kind, "x")
+		} else {
+			add("k0000gone", kind, "")
+		}
+		require.NoError(t, s.write(out))
+	}
+	run(1000, keys.KindSet) // the base level, so large that level 0 is merged on its own
+	run(100, keys.KindSet)
+	for range 3 {
+		run(1, keys.KindDelete)
+	}
+	require.Len(t, s.v.Levels[0], 4)
+	s.params.ElideBelow = keys.MaxSeqNum
+	// Without the base level only the older run of level 0 can tell.
+	first := s.v.Levels[manifest.LastLevel][0].Tables[0]
+	s.install(&manifest.Edit{Deleted: []manifest.DeletedTable{{Level: manifest.LastLevel, Num: first.Num}}})
+	j, ok := compaction.Pick(s.v, s.params)
+	require.True(t, ok)
+	require.Zero(t, j.Output)
+	require.Len(t, j.Inputs, 3)
+	require.NoError(t, s.do(j))
+	require.Len(t, s.v.Levels[0], 2)
+	for _, e := range visible(s.all(), keys.MaxSeqNum) {
+		require.NotEqual(t, "k0000gone", e.key, "a deleted key came back")
+	}
+}
+
 func TestAMergeOfNothingButDroppedEntriesHasNoTables(t *testing.T) {
 	s := newStore(t, vfs.NewMem())
 	require.NoError(t, s.write([]entry{{"a", keys.MakeTrailer(1, keys.KindDelete), ""}}))
@@ -173,6 +217,43 @@ func TestACancelledMergeLeavesNothing(t *testing.T) {
 	require.Equal(t, before, s.files())
 }
 
+// Small tables that compress well were cut where they had been cut before, because a
+// table's size is overestimated while a block is filled: they were merged again and again.
+func TestSmallTablesBecomeOneTable(t *testing.T) {
+	s := newStore(t, vfs.NewMem())
+	s.env.Writer = sstable.WriterOptions{BlockBytes: 16 << 10, Codec: block.CodecS2}
+	s.params.TableBytes = 16 << 10
+	seq := keys.SeqNum(0)
+	for n := range 10 {
+		var out []entry
+		for i := range 120 {
+			seq++
+			out = append(out, entry{fmt.Sprintf("k%02d-%03d", n, i), keys.MakeTrailer(seq, keys.KindSet), string(make([]byte, 120))})
+		}
+		require.NoError(t, s.write(out))
+	}
+	require.Len(t, s.v.Levels[manifest.LastLevel][0].Tables, 10)
+	require.NoError(t, s.compact(false))
+	require.Less(t, len(s.v.Levels[manifest.LastLevel][0].Tables), 4)
+}
+
+// While a merge gives way it goes no further.
+func TestAMergeGivesWay(t *testing.T) {
+	s, j, _ := twoRuns(t, vfs.NewMem())
+	called := 0
+	ctx, cancel := context.WithCancel(context.Background())
+	before := s.files()
+	s.env.Yield = func(got context.Context) {
+		called++
+		require.Equal(t, before, s.files(), "the merge has written before it was let go on")
+		cancel()
+		<-got.Done()
+	}
+	_, err := compaction.Run(ctx, s.v, j, s.params, s.env)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, 1, called)
+}
+
 // Whichever call fails, in whatever way, the error is that one and no output is left;
 // what a read returned wrongly is not taken for the end.
 func TestAnyCallOfAMergeMayFail(t *testing.T) {
@@ -199,6 +280,9 @@ func TestAnyCallOfAMergeMayFail(t *testing.T) {
 			r, err := try(faults)
 			faults.Clear()
 			fired := faults.Fired()
+			if read := new(compaction.ReadError); errors.As(err, &read) && fired[0].Call.Path != "" {
+				require.Equal(t, manifest.TableName(read.Table), path.Base(fired[0].Call.Path), "the error names another table")
+			}
 			if err == nil {
 				require.True(t, len(fired) == 0 || effect == vfs.Flip, "%v", fired)
 				s.remove(r.Tables)

@@ -2,6 +2,7 @@ package compaction
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +37,9 @@ type Env struct {
 	Open func(*manifest.Table) (*sstable.Reader, error)
 	// NextFileNum gives out a file number.
 	NextFileNum func() fileid.Num
+	// Yield, if set, is called every few thousand entries of a merge. It may block for as
+	// long as something more urgent needs the machine, and returns when ctx ends.
+	Yield func(ctx context.Context)
 	// Random is the source of identities and salts.
 	Random io.Reader
 	// Writer says how tables are written; identity and salt are filled in.

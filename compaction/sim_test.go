@@ -238,7 +238,7 @@ func (s *simulation) settle() {
 		require.LessOrEqual(s.t, len(s.v.Levels[level]), 1)
 	}
 	debt := compaction.DebtOf(s.v, s.params)
-	require.Zero(s.t, debt.Bytes, "a store at rest has debt")
+	require.Zero(s.t, debt, "a store at rest has debt")
 	for i := range s.v.Levels[manifest.LastLevel] {
 		for _, tab := range s.v.Levels[manifest.LastLevel][i].Tables {
 			require.Zero(s.t, tab.Deletes)

@@ -2,6 +2,7 @@ package compaction
 
 import (
 	"bytes"
+	"math"
 
 	"github.com/loamdb/loam/internal/manifest"
 )
@@ -36,6 +37,11 @@ func FlushSplits(v *manifest.Version, bytes int64, params Params) Splits {
 // it, with which it will be merged one day. At the last level the old boundaries stay,
 // because the runs of level 0 were cut there.
 func (j *Job) splits(v *manifest.Version, p *Params) Splits {
+	if j.Reason == ReasonSmall {
+		// One table, of a size that is known, or the same tables would be small again: while
+		// a block is filled its size is estimated as if it could not be compressed.
+		return Splits{Target: math.MaxInt64, AtBoundary: math.MaxInt64}
+	}
 	target := evenTarget(j.Bytes(), p.TableBytes)
 	if j.Output == 0 {
 		return Splits{Target: target, AtBoundary: min(target, p.TableBytes/flushShare), Boundaries: starts(v, shapeOf(v, p).base)}

@@ -13,6 +13,7 @@ import (
 //	           readers have left behind
 //	compactor  picks and runs compactions; as many goroutines as Options says
 //	syncer     syncs unsynced commits after Options.SyncInterval
+//	settler    notices that the store is at rest
 //	deleter    removes obsolete files slowly
 //
 // The log has one of its own, the preparer, which package wal starts and stops.
@@ -24,6 +25,8 @@ type background struct {
 
 func (d *DB) startBackground() {
 	d.background.ctx, d.background.cancel = context.WithCancel(context.Background())
+	d.settler.arm() // an opening counts as use
+	d.background.wg.Go(d.settler.loop)
 	d.background.wg.Go(d.flusher.loop)
 	d.background.wg.Go(d.syncer.loop)
 	d.background.wg.Go(d.deleter.loop)

@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -58,10 +59,13 @@ const (
 	signalSettle               // the part is written: sync and publish it
 )
 
-var requestPool = sync.Pool{New: func() any { return &request{wake: make(chan signal, 1)} }}
-
-func newRequest(w *WriteOptions) *request {
-	r := requestPool.Get().(*request)
+// newRequest returns a request with an empty payload. Requests are kept for each store
+// apart: a channel that a test made under testing/synctest is of no use elsewhere.
+func (q *commitQueue) newRequest(w *WriteOptions) *request {
+	r, _ := q.requests.Get().(*request)
+	if r == nil {
+		r = &request{wake: make(chan signal, 1)}
+	}
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
 	return r
@@ -70,11 +74,11 @@ func newRequest(w *WriteOptions) *request {
 // maxPooledPayload keeps one giant value from staying in the pool for ever.
 const maxPooledPayload = 64 << 10
 
-func (r *request) recycle() {
+func (q *commitQueue) recycle(r *request) {
 	if cap(r.payload) > maxPooledPayload {
 		r.payload = nil
 	}
-	requestPool.Put(r)
+	q.requests.Put(r)
 }
 
 // commitQueue is where writers wait for the lead.
@@ -83,6 +87,8 @@ type commitQueue struct {
 	led        bool
 	closed     bool
 	head, tail *request
+
+	requests sync.Pool // of *request
 
 	// Owned by the leader.
 	batches []wal.Batch
@@ -113,22 +119,67 @@ func (q *commitQueue) join(r *request) (lead bool, err error) {
 	return false, nil
 }
 
-// acquire takes the lead without a batch, for work that no commit may run beside.
-func (q *commitQueue) acquire() error {
-	r := newRequest(nil)
-	defer r.recycle()
+// acquire takes the lead without a batch, for work that no commit may run beside. A
+// stopped leader keeps it waiting until ctx ends.
+func (q *commitQueue) acquire(ctx context.Context) error {
+	r := q.newRequest(nil)
+	defer q.recycle(r)
 	r.payload, r.ops, r.bytes = r.payload[:0], 0, 0
 	lead, err := q.join(r)
-	// An empty request is never taken into a group: it is woken to lead, or by close.
-	if !lead && err == nil && <-r.wake == signalDone {
-		err = r.err
+	if lead || err != nil {
+		return err
 	}
-	return err
+	// An empty request is never taken into a group: it is woken to lead, or by close.
+	select {
+	case s := <-r.wake:
+		return r.outcome(s)
+	case <-ctx.Done():
+	}
+	if q.leave(r) {
+		return ctx.Err()
+	}
+	// It is being woken: the lead, if it is that, goes on to the next.
+	if err := r.outcome(<-r.wake); err != nil {
+		return err
+	}
+	q.passLead()
+	return ctx.Err()
+}
+
+// outcome is what the signal means to a request without a batch.
+func (r *request) outcome(s signal) error {
+	if s == signalDone {
+		return r.err
+	}
+	return nil
+}
+
+// leave takes a request out of the queue and reports whether it was there.
+func (q *commitQueue) leave(r *request) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var prev *request
+	for o := q.head; o != nil; prev, o = o, o.next {
+		if o != r {
+			continue
+		}
+		if prev == nil {
+			q.head = r.next
+		} else {
+			prev.next = r.next
+		}
+		if q.tail == r {
+			q.tail = prev
+		}
+		r.next = nil
+		return true
+	}
+	return false
 }
 
 // close takes the lead for ever: whoever waits or comes later gets ErrClosed.
 func (q *commitQueue) close() {
-	if q.acquire() != nil {
+	if q.acquire(context.Background()) != nil {
 		return
 	}
 	q.mu.Lock()
@@ -315,6 +366,7 @@ func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
 	d.lastSeqNum = last
 	p.head.end, p.head.last = end, last
 	d.syncer.arm()
+	d.settler.arm()
 	return d.publisher.push(d, p, self)
 }
 

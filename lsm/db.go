@@ -16,6 +16,7 @@ import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/wal"
 )
 
@@ -38,7 +39,9 @@ type DB struct {
 	clock     clock
 
 	closing  chan struct{} // closed by Close, before it waits for anything
+	ended    chan struct{} // closed by Close, at its end
 	replayed *replayed     // of an opening that is under way
+	madeDirs int           // directories that this opening has made
 
 	// Read path: own synchronization.
 	readers   epoch.Domain
@@ -72,6 +75,7 @@ type DB struct {
 	flusher    flusher
 	compactor  compactor
 	syncer     syncer
+	settler    settler
 	deleter    deleter
 	metrics    counters
 }
@@ -123,12 +127,12 @@ func (d *DB) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
-	r := newRequest(w)
+	r := d.queue.newRequest(w)
 	r.payload = appendOp(r.payload[:0], kind, rootPrefix, key, value)
 	r.ops = 1
 	r.bytes = int64(len(rootPrefix) + len(key) + len(value))
 	err := d.commit(r)
-	r.recycle()
+	d.queue.recycle(r)
 	return err
 }
 
@@ -144,12 +148,12 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	if b.ops == 0 {
 		return nil
 	}
-	r := newRequest(w)
+	r := d.queue.newRequest(w)
 	own := r.payload
 	r.payload, r.ops, r.bytes = b.payload, b.ops, b.bytes
 	err := d.commit(r)
 	r.payload = own
-	r.recycle()
+	d.queue.recycle(r)
 	return err
 }
 
@@ -170,11 +174,13 @@ func (d *DB) path(name string) string { return filepath.Join(d.dir, name) }
 // Close ends the store. Everything acknowledged is synced, background work is waited
 // for. Open iterators and snapshots make it return ErrInUse: the store is closed all
 // the same, they give ErrClosed from then on, and what they hold is released when they
-// are closed. A second Close returns nil.
+// are closed. A second Close waits for the first and returns nil.
 func (d *DB) Close() error {
 	if d.closed.Swap(true) {
+		<-d.ended
 		return nil
 	}
+	defer close(d.ended)
 	var errs []error
 	if !d.opts.ReadOnly {
 		close(d.closing)
@@ -182,6 +188,7 @@ func (d *DB) Close() error {
 		d.queue.close()
 		d.publisher.drain() // whoever has written is still to sync
 		d.background.stop()
+		d.flusher.release() // what it reached is still to be deleted
 		errs = append(errs, d.closeFiles()...)
 	}
 	d.readers.Wait() // nobody is inside a Get
@@ -214,7 +221,7 @@ func (d *DB) closeFiles() (errs []error) {
 		// With this edit a log that ends earlier is known to have lost something.
 		err = d.manifestLog.Append(&manifest.Edit{
 			Cut:      &manifest.Cut{LastSeqNum: lastLogged(d.manifestLog.State(), d.lastSeqNum)},
-			LastTime: d.clock.millis(),
+			LastTime: d.closingTime(),
 		})
 	}
 	if err != nil {
@@ -225,6 +232,14 @@ func (d *DB) closeFiles() (errs []error) {
 	}
 	d.deleter.drain(d)
 	return errs
+}
+
+// closingTime is what engine time goes on from at the next opening.
+func (d *DB) closingTime() int64 {
+	if mutant.Enabled && mutant.Is(mutant.DropTime) {
+		return 0
+	}
+	return d.clock.millis()
 }
 
 // lastLogged returns the last number that the log or the tables have, given the last

@@ -6,13 +6,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
 // deleter removes obsolete tables, slowly: unlinking gigabytes at once stalls the file
 // system's journal, and with it every commit. A file comes here when a durable edit has
 // removed it and the last reader is gone. What is not removed before the process ends
-// is an orphan that the next opening removes.
+// is an orphan that comes here at the next opening.
 type deleter struct {
 	db    *DB
 	alarm alarm
@@ -52,6 +53,10 @@ func (t *deleter) loop() {
 	ctx := t.db.background.ctx
 	for t.alarm.wait(ctx, 0) {
 		for f, ok := t.pop(); ok; f, ok = t.pop() {
+			if mutant.Enabled && mutant.Is(mutant.DeleteAtClose) {
+				t.add(f.name, f.bytes)
+				return
+			}
 			t.remove(t.db, f)
 			pause := time.Duration(f.bytes) * time.Second / deletedBytesPerSec
 			if !sleep(ctx, pause) {

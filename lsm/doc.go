@@ -16,7 +16,9 @@
 // numbers, and appends to the log (package wal), copying into a mapped segment or, for
 // synced commits, writing. It then inserts into the mutable memtable (package
 // memtable), hands the lead on, waits for the device if anybody asked, and publishes
-// (publish.go): one atomic store of the visible sequence number.
+// (publish.go): one atomic store of the visible sequence number. A synced writer whom
+// nobody else waits behind saves a call of the system by waiting for the device under the
+// lead.
 //
 // # One read
 //
@@ -30,15 +32,20 @@
 //
 // # Background
 //
-// A full memtable is frozen by the leader and written out as a sorted run by the
-// flusher (flush.go). Compactors (compact.go) ask package compaction what to merge,
-// run it, and install the result. Every change of the set of tables is one edit:
-// logged in the manifest, synced, then swapped in (install.go). The last reader of a
-// removed table hands it to the deleter (deleter.go), and the log's segments are
-// recycled once everything in them is in tables. background.go starts and stops it all.
+// A full memtable (memtables.go) is frozen by the leader and written out as a sorted run
+// by the flusher (flush.go), through compaction.NewFlushWriter. Compactors (compact.go,
+// compact_manual.go) ask compaction.Pick or PickManual what to merge, have compaction.Run
+// do it, and install the result; where a flush goes, compaction.PlaceFlush says. A table
+// that cannot be read is set aside (setaside.go). Every change of the set of tables is one
+// edit: logged in the manifest, synced, then swapped in (install.go). The last reader of a
+// removed table (table.go) hands it to the deleter (deleter.go), and the log's segments
+// are recycled once everything in them is in tables. The syncer (syncer.go) bounds how long
+// commits stay unsynced, the settler (settle.go) notices that the store is at rest.
+// background.go starts and stops it all.
 //
 // # Reading order
 //
 // options.go, errors.go, batch.go, batch_repr.go; db.go, open.go, recovery.go; then the
-// files of the three tours. docs/concurrency.md has the lock table.
+// files of the three tours, snapshot.go and scan.go with the second; at last what serves
+// all: poison.go, ioerrors.go, metrics.go. docs/concurrency.md has the lock table.
 package lsm

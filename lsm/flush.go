@@ -54,11 +54,9 @@ func (f *flusher) release() {
 	}
 }
 
-// retryAfter is how long work that met a full device rests before it tries again.
-const retryAfter = 100 * time.Millisecond
-
 func (f *flusher) loop() {
 	d := f.db
+	var retry backoff
 	var rest time.Duration
 	for f.alarm.wait(d.background.ctx, rest) {
 		rest = 0
@@ -69,7 +67,9 @@ func (f *flusher) loop() {
 			d.room.end(flushing, attempt, err)
 			if err != nil && d.poison.err() == nil {
 				d.event("flush to be tried again", "cause", err)
-				rest = retryAfter
+				rest = retry.next()
+			} else {
+				retry = 0
 			}
 			f.release()
 			if !more || err != nil {
@@ -93,8 +93,10 @@ func (f *flusher) flushOldest(ctx context.Context) (more bool, err error) {
 	}
 	m := frozen[len(frozen)-1]
 	// What is not published may never be: a table must not make it visible.
-	if err := d.publisher.await(d, m.lastSeqNum); err != nil {
-		return false, err
+	if !(mutant.Enabled && mutant.Is(mutant.FlushUnpublished)) {
+		if err := d.publisher.await(d, m.lastSeqNum); err != nil {
+			return false, err
+		}
 	}
 	out, err := d.writeRun(ctx, m)
 	switch {
@@ -190,27 +192,19 @@ func (d *DB) Flush(ctx context.Context) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
-	if err := d.queue.acquire(); err != nil {
+	if err := d.queue.acquire(ctx); err != nil {
 		return err
 	}
 	var err error
 	if d.mutable.Len() > 0 {
-		err = d.freeze(d.mutable.capacity)
+		err = d.freeze(ctx, d.sameMutableBytes())
 	}
 	last := d.lastSeqNum
 	d.queue.passLead()
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, d.room.wakeAll)
-	defer stop()
-	err = d.room.wait(d, flushing, func() bool {
-		return ctx.Err() != nil || d.flushedThrough(last)
-	})
-	if err == nil {
-		err = ctx.Err()
-	}
-	return err
+	return d.room.wait(ctx, d, flushing, func() bool { return d.flushedThrough(last) })
 }
 
 // flushedThrough reports whether no memtable but the mutable one has entries at or

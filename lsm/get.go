@@ -13,7 +13,7 @@ func (d *DB) Get(key []byte) ([]byte, error) {
 }
 
 // AppendGet appends the value of key to dst and returns the extended slice, or dst and
-// ErrNotFound. With room in dst it allocates nothing.
+// ErrNotFound. With room in dst, and a key of up to 127 bytes, it allocates nothing.
 func (d *DB) AppendGet(dst, key []byte) ([]byte, error) {
 	return d.get(dst, key, keys.MaxSeqNum)
 }

@@ -91,6 +91,7 @@ func (d *DB) newIter(o *IterOptions, seq keys.SeqNum) (*Iterator, error) {
 	if err := d.hold(); err != nil {
 		return nil, err
 	}
+	d.metrics.iterators.Add(1)
 	guard := d.readers.Enter()
 	s := d.state.Load()
 	s.refs.Add(1)
@@ -366,6 +367,7 @@ func (it *Iterator) Close() error {
 	it.recycle()
 	it.iterParts = nil
 	it.state.unref()
+	it.db.metrics.iterators.Add(-1)
 	it.db.release()
 	return err
 }

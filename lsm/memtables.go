@@ -28,6 +28,7 @@ type mutableTable struct {
 	firstSeqNum keys.SeqNum // of the oldest entry
 	lastSeqNum  keys.SeqNum // of the newest entry
 	logical     int64       // bytes of keys and values
+	deletes     int64       // entries that are tombstones
 
 	refs atomic.Int32 // read states that reach it
 }
@@ -38,6 +39,9 @@ func (m *mutableTable) insert(key []byte, t keys.Trailer, value []byte) {
 		m.firstSeqNum = t.SeqNum()
 	}
 	m.lastSeqNum = t.SeqNum()
+	if t.Kind() == keys.KindDelete {
+		m.deletes++
+	}
 	m.Add(key, t, value)
 }
 

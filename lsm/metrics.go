@@ -50,10 +50,10 @@ type Metrics struct {
 	// CompactionDebt estimates how many bytes compactions would have to write before
 	// none is urgent.
 	CompactionDebt int64
-	// Snapshots is the number of open snapshots, RunningCompactions that of compactions
-	// at work. A store with neither frozen memtables nor running compactions for longer
-	// than a second of rest has settled.
-	Snapshots, RunningCompactions int
+	// Snapshots and Iterators are the numbers of open ones, RunningCompactions that of
+	// compactions at work. A store with neither frozen memtables nor running compactions
+	// for longer than a second of rest has settled.
+	Snapshots, Iterators, RunningCompactions int
 
 	// Flushes since Open, the length of the tables that they wrote, and how many bytes
 	// of keys and values users had given for them.
@@ -62,8 +62,8 @@ type Metrics struct {
 	// tables that the others read and wrote.
 	Compactions, TrivialMoves          int64
 	CompactedBytesRead, CompactedBytes int64
-	// CompactionErrors counts compactions that failed, DeletedFiles obsolete tables
-	// removed.
+	// CompactionErrors counts compactions that failed, DeletedFiles tables removed, those
+	// that a crash had left included.
 	CompactionErrors, DeletedFiles int64
 	// WriteStops counts writes that waited because level 0 was full, WriteDelay is the
 	// time by which writes were slowed before it got so far.
@@ -87,6 +87,7 @@ type counters struct {
 	compactedBytesRead, compactedBytes      atomic.Int64
 	compactionErrors, deletedFiles          atomic.Int64
 	stops, delayed                          atomic.Int64
+	iterators                               atomic.Int64 // open now
 }
 
 // Metrics returns the store's figures. It is cheap, and safe after Close, when only
@@ -107,18 +108,18 @@ func (d *DB) Metrics() Metrics {
 		WriteStops:         c.stops.Load(),
 		WriteDelay:         time.Duration(c.delayed.Load()),
 		Snapshots:          d.snapshots.len(),
+		Iterators:          int(c.iterators.Load()),
 		RunningCompactions: d.compactor.jobs(),
 	}
-	if d.hold() != nil {
+	guard := d.readers.Enter() // Close waits for us before it frees anything
+	defer guard.Leave()
+	if d.closed.Load() {
 		return m
 	}
-	defer d.release()
 	held := d.cache.Metrics()
 	m.CacheBytes, m.EvictedBlocks = held.SlabBytes, int64(held.Evictions)
-	guard := d.readers.Enter()
-	defer guard.Leave()
 	s := d.state.Load()
-	m.CompactionDebt = compaction.DebtOf(s.version.Version, d.compactor.params()).Bytes
+	m.CompactionDebt = compaction.DebtOf(s.version.Version, d.compactor.params())
 	m.FrozenMemtables = len(s.frozen)
 	m.MemtableBytes = int64(s.mutable.UsedBytes())
 	for _, f := range s.frozen {

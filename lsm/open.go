@@ -1,15 +1,20 @@
 package lsm
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	iofs "io/fs"
 	"log/slog"
+	"path/filepath"
+	"slices"
 
 	"github.com/loamdb/loam/internal/cache"
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -33,7 +38,7 @@ func Open(dir string, o *Options) (*DB, error) {
 }
 
 func newDB(dir string, opts Options) *DB {
-	d := &DB{dir: dir, opts: opts, logger: opts.Logger, tables: map[fileid.Num]*table{}, closing: make(chan struct{})}
+	d := &DB{dir: dir, opts: opts, logger: opts.Logger, tables: map[fileid.Num]*table{}, closing: make(chan struct{}), ended: make(chan struct{})}
 	if d.logger == nil {
 		d.logger = slog.New(slog.DiscardHandler)
 	}
@@ -42,6 +47,7 @@ func newDB(dir string, opts Options) *DB {
 	d.room.init()
 	d.flusher = flusher{db: d, alarm: newAlarm()}
 	d.syncer = syncer{db: d, alarm: newAlarm()}
+	d.settler = settler{db: d, alarm: newAlarm()}
 	d.deleter = deleter{db: d, alarm: newAlarm()}
 	d.compactor.init(d)
 	return d
@@ -86,38 +92,100 @@ func (d *DB) open() error {
 	d.visible.store(d.lastSeqNum)
 	d.event("opened", "store", d.store, "clean", d.found.Clean, "lost bytes", d.found.LostBytes)
 	if !d.opts.ReadOnly {
-		d.removeOrphans()
+		if !(mutant.Enabled && mutant.Is(mutant.KeepOrphans)) {
+			d.removeOrphans()
+		}
 		d.startBackground()
 		d.flusher.wake()
 		d.compactor.wake()
 		if len(rec.log.Live) >= maxReplayedSegments {
 			// Waited for, lest a store that is closed again at once never gets there. A
 			// failure is met, and reported, by whoever writes next.
-			_ = d.room.wait(d, flushing, func() bool { return len(d.state.Load().frozen) == 0 })
+			_ = d.room.wait(context.Background(), d, flushing, func() bool { return len(d.state.Load().frozen) == 0 })
 		}
 	}
 	return nil
 }
 
-// takeLock makes the directory and locks it: exclusively, or shared for reading.
+// takeLock locks the directory: exclusively, or shared for reading. It makes the
+// directory if it may and must.
 func (d *DB) takeLock() error {
 	fs := d.opts.seams.FS
-	if !d.opts.ReadOnly && !d.opts.MustExist {
-		if err := fs.MkdirAll(d.dir); err != nil {
+	if !d.mayCreate() {
+		if err := d.findStore(); err != nil {
 			return err
 		}
 	}
-	lock, err := fs.Lock(d.path(manifest.LockName), !d.opts.ReadOnly, vfs.ProcessName())
+	name := d.path(manifest.LockName)
+	lock, err := fs.Lock(name, !d.opts.ReadOnly, vfs.ProcessName())
+	if errors.Is(err, vfs.ErrNotExist) && d.mayCreate() {
+		if d.madeDirs, err = d.makeDir(); err != nil {
+			return err
+		}
+		lock, err = fs.Lock(name, true, vfs.ProcessName())
+	}
 	var held *vfs.LockedError
 	switch {
 	case errors.As(err, &held):
 		return fmt.Errorf("%w: %w", ErrLocked, err)
-	case errors.Is(err, vfs.ErrNotExist):
-		return fmt.Errorf("%w: %w", ErrNotExist, err)
+	case err != nil && d.opts.ReadOnly:
+		return fmt.Errorf("to read, the lock file must be there: %w", err)
 	case err != nil:
 		return err
 	}
 	d.lock = lock
+	return nil
+}
+
+// mayCreate reports whether the options allow a new store.
+func (d *DB) mayCreate() bool { return !d.opts.ReadOnly && !d.opts.MustExist }
+
+// findStore returns ErrNotExist for a directory in which nothing is a store's: not even a
+// lock file may be made there.
+func (d *DB) findStore() error {
+	names, err := d.opts.seams.FS.List(d.dir)
+	if errors.Is(err, vfs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrNotExist, err)
+	}
+	if err == nil && !slices.ContainsFunc(names, func(name string) bool {
+		return name == manifest.LockName || name == manifest.CurrentName || manifest.IsStoreFile(name)
+	}) {
+		return ErrNotExist
+	}
+	return err
+}
+
+// makeDir makes the store's directory, and those above it that are missing, and returns
+// how many there were to make.
+func (d *DB) makeDir() (made int, err error) {
+	fs := d.opts.seams.FS
+	for dir := filepath.Clean(d.dir); ; made++ {
+		_, err := fs.Size(dir) // of a directory an error too, but not this one
+		if parent := filepath.Dir(dir); !errors.Is(err, vfs.ErrNotExist) || parent == dir {
+			break
+		} else {
+			dir = parent
+		}
+	}
+	return made, fs.MkdirAll(d.dir)
+}
+
+// syncParents makes the entry of a new store's directory durable, and those of the
+// directories above it that Open has made. One more is synced, for what somebody else
+// made right before. A directory that may not be read is passed over: it is older than
+// the store.
+func (d *DB) syncParents() error {
+	dir := filepath.Clean(d.dir)
+	for range d.madeDirs + 1 {
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return nil
+		}
+		if err := d.opts.seams.FS.SyncDir(parent); err != nil && !errors.Is(err, iofs.ErrPermission) {
+			return err
+		}
+		dir = parent
+	}
 	return nil
 }
 

@@ -37,7 +37,9 @@ type Options struct {
 	InMemory bool
 
 	// MemoryBudget bounds, in bytes, what memtables, block cache, indexes and filters
-	// take together. 0 means 256 MiB; at least 4 MiB.
+	// take together. 0 means 256 MiB; at least 4 MiB. Open reads the log into memory: after
+	// a crash under a larger budget that is more until it has been flushed. So is a batch
+	// larger than a memtable.
 	MemoryBudget int64
 	// MemtableBytes is the size to which a memtable grows before it is flushed. A
 	// store starts with 256 KiB and doubles as it is written. 0 means a sixth of the
@@ -52,7 +54,8 @@ type Options struct {
 	// FilterBitsPerKey is the size of the tables' filters. 0 means 10, one false
 	// positive in a hundred; negative means no filters; at most 30.
 	FilterBitsPerKey int
-	// TableBytes is the size at which a table ends and the next begins. 0 means 64 MiB.
+	// TableBytes is the size at which a table ends and the next begins. 0 means 64 MiB;
+	// between 64 KiB and 4 GiB.
 	TableBytes int64
 
 	// SyncInterval bounds how long commits with NoSync stay unsynced. 0 means one
@@ -106,6 +109,7 @@ const (
 	minMemtable     = 64 << 10
 	maxMemtable     = 64 << 20
 	maxMemtables    = 3 // the mutable one and those that wait to be flushed
+	minTableBytes   = 64 << 10
 	maxTableBytes   = 4 << 30
 	maxBlockBytes   = 65_536
 	defaultSyncTick = time.Second
@@ -137,8 +141,8 @@ func (o *Options) Validate() error {
 	if o.FilterBitsPerKey > 30 {
 		bad("FilterBitsPerKey %d exceeds 30", o.FilterBitsPerKey)
 	}
-	if o.TableBytes < 0 || o.TableBytes > maxTableBytes {
-		bad("TableBytes %d is not within 0 and %d", o.TableBytes, int64(maxTableBytes))
+	if o.TableBytes != 0 && (o.TableBytes < minTableBytes || o.TableBytes > maxTableBytes) {
+		bad("TableBytes %d is not within %d and %d", o.TableBytes, minTableBytes, int64(maxTableBytes))
 	}
 	if o.LogMode > LogWritten {
 		bad("LogMode %d is unknown", o.LogMode)
@@ -214,6 +218,8 @@ func (o *Options) seamDefaults() seams.Seams {
 	z.L0Stop = orDefault(z.L0Stop, 5*z.L0Trigger)
 	z.ReserveSeqNums = orDefault(z.ReserveSeqNums, 1<<24)
 	z.SettleAfter = orDefault(z.SettleAfter, time.Second)
+	z.SettleDeletes = orDefault(z.SettleDeletes, 1000)
+	z.SettleBytes = orDefault(z.SettleBytes, 1<<20)
 	return s
 }
 

@@ -3,9 +3,8 @@ package lsm
 import (
 	"errors"
 	"fmt"
-	iofs "io/fs"
-	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
@@ -20,6 +19,11 @@ import (
 // but the log goes on in a new segment: a segment that a crash may have torn is never
 // written again. Until the edit that says so is durable, a crash in recovery finds what
 // this one found.
+//
+// So the memtables hold all of the log at once: three full ones, and a little, after a
+// store was used with the same options. With a smaller budget than the one that the log
+// was written under they take more than that budget until they are flushed, which begins
+// when the store is open.
 
 // replayed is what replaying the log gives.
 type replayed struct {
@@ -48,7 +52,7 @@ func (d *DB) loadManifest() (*manifest.Loaded, error) {
 		return loaded, nil
 	case !errors.Is(err, manifest.ErrNoStore):
 		return nil, d.manifestError(err)
-	case d.opts.ReadOnly || d.opts.MustExist:
+	case !d.mayCreate():
 		return nil, ErrNotExist
 	}
 	uid, err := fileid.NewUID(d.opts.seams.Random)
@@ -71,22 +75,6 @@ func (d *DB) manifestOptions() manifest.LogOptions {
 	return manifest.LogOptions{
 		FS: d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
 		RollBytes: d.opts.seams.Sizing.ManifestBytes,
-	}
-}
-
-// syncParents makes the entry of a new store's directory durable, and those of the
-// directories above it, any of which Open may have made. One that may not be read is
-// passed over: it is older than the store.
-func (d *DB) syncParents() error {
-	for dir := filepath.Clean(d.dir); ; {
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return nil
-		}
-		if err := d.opts.seams.FS.SyncDir(parent); err != nil && !errors.Is(err, iofs.ErrPermission) {
-			return err
-		}
-		dir = parent
 	}
 }
 
@@ -137,7 +125,7 @@ func (d *DB) replay(s *manifest.State) (*replayed, error) {
 	rec := &replayed{}
 	d.replayed = rec
 	first := wal.SegmentNum(s.MinSegment)
-	mutable, err := d.newMutable(d.opts.seams.Sizing.MinMemtableBytes, first)
+	mutable, err := d.newMutable(d.replayBytes(s), first)
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +145,16 @@ func (d *DB) replay(s *manifest.State) (*replayed, error) {
 	rec.found.LostBytes = rec.log.LostBytes
 	d.clock = newClock(d.opts.seams.Now, max(s.LastTime, int64(rec.log.LastTime)))
 	return rec, nil
+}
+
+// replayBytes sizes the memtables of a replay so that there are few: each becomes a run of
+// level 0. What is in the log takes more room in a memtable, seldom twice as much.
+func (d *DB) replayBytes(s *manifest.State) int64 {
+	logged := int64(0)
+	for _, seg := range s.Segments {
+		logged += seg.Bytes
+	}
+	return min(max(2*logged, d.opts.seams.Sizing.MinMemtableBytes), d.opts.MemtableBytes)
 }
 
 // replayRecord applies one batch that no flush has covered.
@@ -248,7 +246,7 @@ func (d *DB) freezeReplayed(rec *replayed) error {
 	if len(rec.log.Live) < maxReplayedSegments || d.mutable.Len() == 0 {
 		return nil
 	}
-	fresh, err := d.newMutable(d.mutable.capacity, d.wal.Current())
+	fresh, err := d.newMutable(d.sameMutableBytes(), d.wal.Current())
 	if err != nil {
 		return err
 	}
@@ -312,6 +310,15 @@ func (d *DB) removeOrphans() {
 	for _, name := range names {
 		if live[name] || !manifest.IsStoreFile(name) {
 			continue
+		}
+		if strings.HasSuffix(name, ".sst") {
+			// Tables may be gigabytes. No new one gets the name: numbers go on after every
+			// file that was in the directory when the manifest was loaded.
+			size, err := fs.Size(d.path(name))
+			if err == nil {
+				d.deleter.add(name, size)
+				continue
+			}
 		}
 		if err := fs.Remove(d.path(name)); err != nil {
 			d.event("orphan not removed", "file", name, "cause", err)

@@ -15,6 +15,7 @@ func openOn(t *testing.T, fs vfs.FS, o Options) *DB {
 	o.seams = seams.Seams{FS: fs, Sizing: seams.Sizing{ReserveSeqNums: 1000}}
 	db, err := Open("db", &o)
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
 	return db
 }
 
@@ -104,6 +105,26 @@ func TestAMissingTableIsFoundAtOpening(t *testing.T) {
 	require.ErrorAs(t, err, &c)
 	require.Equal(t, "000001.sst", c.File)
 	require.ErrorIs(t, err, ErrCorrupt)
+}
+
+// The log was replayed into memtables that began as small as those of a new store: each
+// of them became a run of level 0.
+func TestALogIsReplayedIntoFewMemtables(t *testing.T) {
+	fs := vfs.NewMem()
+	z := small()
+	z.MinMemtableBytes, z.MemtableBytes, z.BudgetBytes = 1<<20, 1<<20, 8<<20
+	db := openSized(t, fs, Options{}, z)
+	for i := range 6000 {
+		require.NoError(t, db.Set(fmt.Appendf(nil, "k%05d", i), make([]byte, 100), NoSync))
+	}
+	left := killed(t, db, fs)
+	z.MinMemtableBytes = 16 << 10
+	o := Options{ReadOnly: true, seams: seams.Seams{FS: left, Sizing: z}}
+	db, err := Open("db", &o)
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(db.state.Load().frozen), 1)
+	require.EqualValues(t, 6000, db.found.ReplayedOps)
+	require.NoError(t, db.Close())
 }
 
 // Opening again and again leaves neither tables nor log segments behind.

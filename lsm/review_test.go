@@ -20,11 +20,11 @@ import (
 // beside Close could replace the memtable of a store that was being freed.
 func TestTheLeadIsNotGivenAfterClose(t *testing.T) {
 	var q commitQueue
-	require.NoError(t, q.acquire())
+	require.NoError(t, q.acquire(context.Background()))
 	var wg sync.WaitGroup
 	errs := make(chan error, 3)
 	for range 2 {
-		wg.Go(func() { errs <- q.acquire() })
+		wg.Go(func() { errs <- q.acquire(context.Background()) })
 	}
 	wg.Go(func() { q.close(); errs <- nil })
 	for {
@@ -54,7 +54,7 @@ func TestTheLeadIsNotGivenAfterClose(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	require.ErrorIs(t, q.acquire(), ErrClosed)
+	require.ErrorIs(t, q.acquire(context.Background()), ErrClosed)
 }
 
 // A store that failed for lack of space in its log said that space would help, and its

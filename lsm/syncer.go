@@ -49,7 +49,7 @@ func (s *syncer) loop() {
 // vouch writes a claim mark if nothing was written since end. It needs the lead.
 func (s *syncer) vouch(end wal.Position) error {
 	d := s.db
-	if d.wal.End() != end || d.queue.acquire() != nil {
+	if d.wal.End() != end || d.queue.acquire(d.background.ctx) != nil {
 		return nil // the next commit carries the claim, or Close does
 	}
 	defer d.queue.passLead()

@@ -46,6 +46,9 @@ type Sizing struct {
 	// SettleAfter is how long a store must rest before it is compacted to one run a
 	// level.
 	SettleAfter time.Duration
+	// SettleDeletes is how many deletes in the mutable memtable make a store at rest
+	// flush it, and SettleBytes how many bytes of tables or of log that should give back.
+	SettleDeletes, SettleBytes int64
 }
 
 // Inject puts s into options, which must be an *lsm.Options. Package lsm sets it.
