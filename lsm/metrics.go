@@ -39,8 +39,9 @@ type Metrics struct {
 	// to be flushed.
 	MemtableBytes   int64
 	FrozenMemtables int
-	// LogBytes is the total length of the live log segments.
-	LogBytes int64
+	// LogBytes is the total length of the live log segments, LogSyncs how often the log
+	// was synced since Open.
+	LogBytes, LogSyncs int64
 	// DiskBytes is the length of all live tables and log segments.
 	DiskBytes int64
 	// CacheBytes is what the block cache holds, EvictedBlocks how many blocks it has
@@ -130,7 +131,8 @@ func (d *DB) Metrics() Metrics {
 		m.DiskBytes += m.Levels[i].Bytes
 	}
 	if d.wal != nil {
-		m.LogBytes = d.wal.Stats().Bytes
+		log := d.wal.Stats()
+		m.LogBytes, m.LogSyncs = log.Bytes, int64(log.Syncs)
 	}
 	m.DiskBytes += m.LogBytes
 	return m

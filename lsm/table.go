@@ -41,6 +41,7 @@ func (t *table) open() (*sstable.Reader, error) {
 	r, err := sstable.Open(f, sstable.ReaderOptions{
 		UID:    t.meta.UID,
 		Size:   t.meta.Bytes,
+		Digest: t.meta.Digest,
 		Cache:  t.db.cache,
 		Name:   name,
 		Mapped: t.db.mapTables,
