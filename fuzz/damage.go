@@ -39,8 +39,9 @@ func NewDamaged(setup Setup, shape Shape, clean bool) (*Damaged, error) {
 			return nil, err
 		}
 		if i == len(steps)/2 {
+			// Of a copy: the store's background work removes files meanwhile.
 			var err error
-			if d.older, err = contentsOf(d.mem); err != nil {
+			if d.older, err = contentsOf(d.mem.Copy()); err != nil {
 				return nil, err
 			}
 		}

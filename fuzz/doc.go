@@ -7,7 +7,8 @@
 // what the store must hold after each batch. history.go makes histories, setup.go says how
 // a store is opened for them, play.go plays them, and census.go counts what they reach.
 // crash.go explores power cuts and kills, writers.go those of several writers, recovery.go
-// power cuts inside recovery and what comes after; readers.go reads beside writers.
+// power cuts inside recovery and what comes after, lives.go those after a process has ended
+// and another one has gone on; readers.go reads beside writers.
 // faults.go makes operations fail; damage.go changes stored bytes. Each explorer returns
 // how much it explored, for package internal/scorecard to print.
 //

@@ -87,7 +87,7 @@ func (f Faulty) rules(calls int) iter.Seq[vfs.Rule] {
 }
 
 func effectName(e vfs.Effect) string {
-	return [...]string{"fail", "fail after", "short", "flip", "drop"}[e]
+	return [...]string{"fail", "fail after", "short", "flip", "drop", "gone"}[e]
 }
 
 // sweep runs the rules on all processors, and counts.

@@ -3,6 +3,7 @@ package fuzz
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 )
 
 // Step is one step of a history.
@@ -50,6 +51,9 @@ type Shape struct {
 	HoldEvery int
 	// Large lets one batch in a hundred be larger than a memtable.
 	Large bool
+	// LongKeys makes one key in three so long that what the manifest says of a table
+	// does not fit into a sector.
+	LongKeys bool
 	// SyncOneIn makes one batch in so many a synced one; zero means none.
 	SyncOneIn int
 }
@@ -154,6 +158,9 @@ func (m *maker) key() string {
 	n := m.rnd.IntN(m.shape.Keys)
 	if m.rnd.IntN(2) == 0 {
 		n = m.rnd.IntN(m.shape.Keys/8 + 1)
+	}
+	if m.shape.LongKeys && n%3 == 0 {
+		return fmt.Sprintf("key-%04d-%s", n, strings.Repeat("long", 100))
 	}
 	switch n % 4 {
 	case 0:

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/loamdb/loam/internal/keys"
-	"github.com/loamdb/loam/sstable/filter"
 )
 
 // Get returns the value of key as a copy that the caller owns, or ErrNotFound. It may
@@ -52,15 +51,15 @@ func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
 	s := d.state.Load()
 	seq = min(seq, d.visible.load())
 
-	if value, t, ok := s.mutable.Get(ikey, seq); ok {
+	hash := keys.Hash(ikey)
+	if value, t, ok := s.mutable.Get(ikey, hash, seq); ok {
 		return found(dst, value, t)
 	}
 	for _, m := range s.frozen {
-		if value, t, ok := m.Get(ikey, seq); ok {
+		if value, t, ok := m.Get(ikey, hash, seq); ok {
 			return found(dst, value, t)
 		}
 	}
-	hash := filter.Hash(ikey)
 	for i := range s.version.runs {
 		t := s.version.runs[i].find(ikey)
 		if t == nil {

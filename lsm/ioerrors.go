@@ -30,7 +30,7 @@ func (d *DB) walError(err error) error {
 	switch {
 	case errors.As(err, &c):
 		return &CorruptionError{File: filepath.Base(c.File), Offset: c.Offset, Err: c.Err}
-	case errors.Is(err, wal.ErrTooNew):
+	case errors.Is(err, wal.ErrTooNew), errors.Is(err, wal.ErrSealed): // by a version that seals
 		return errors.Join(ErrTooNew, err)
 	}
 	return err

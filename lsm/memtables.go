@@ -91,6 +91,7 @@ func (p *arenaPool) take(n int64) (*offheap.Region, error) {
 func (p *arenaPool) give(r *offheap.Region, n int64) {
 	p.mu.Lock()
 	if n == p.fullBytes && len(p.kept) < maxKeptArenas {
+		r.Poison() // readers have left, and must find nothing if they have not
 		p.kept = append(p.kept, r)
 		r = nil
 	}

@@ -70,7 +70,7 @@ func (d *DB) open() error {
 	if err != nil {
 		return err
 	}
-	d.mapTables = traits.MappedStores // where stores are safe, loads are
+	d.mapTables = traits.MappedLoads
 	loaded, err := d.loadManifest()
 	if err != nil {
 		return err

@@ -84,7 +84,7 @@ type LogMode uint8
 
 // Log modes.
 const (
-	LogAuto    LogMode = iota // mapped where the file system is known to be safe
+	LogAuto    LogMode = iota // mapped where the file system is known to be safe: ext4
 	LogMapped                 // copied into a mapping of the segment
 	LogWritten                // one write per group of commits
 )

@@ -62,7 +62,7 @@ type run struct {
 // find returns the only table of the run that may hold the key, or nil.
 func (r *run) find(key []byte) *table {
 	i := sort.Search(len(r.tables), func(i int) bool {
-		return bytes.Compare(r.tables[i].meta.Largest, key) >= 0
+		return !r.tables[i].meta.EndsBefore(key)
 	})
 	if i == len(r.tables) || bytes.Compare(r.tables[i].meta.Smallest, key) > 0 {
 		return nil

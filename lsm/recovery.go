@@ -168,7 +168,11 @@ func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) erro
 		err = errOpCount
 	}
 	if err != nil {
-		return fmt.Errorf("batch at sequence number %d: %w", r.FirstSeqNum, err)
+		err = fmt.Errorf("batch at sequence number %d: %w", r.FirstSeqNum, err)
+		if errors.Is(err, ErrTooNew) {
+			return err
+		}
+		return &CorruptionError{File: wal.SlotName(r.Slot), Offset: r.Offset, Err: err}
 	}
 	if !d.mutable.Fits(stats.ops, int(stats.bytes)) {
 		n := d.nextMutableBytes(stats.ops, stats.bytes)
@@ -194,8 +198,13 @@ func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) erro
 }
 
 // startWriting makes the store writable: what was replayed is synced, a fresh segment
-// is prepared, and one edit records the opening, the cut and the segment.
-func (d *DB) startWriting(loaded *manifest.Loaded, rec *replayed) error {
+// is prepared, and one edit records the opening, the cut and the segment. The manifest is
+// opened before anything is written: only then is it sure that no power cut brings back an
+// earlier one, for which a slot that looks free, or a table that looks orphaned, counts.
+func (d *DB) startWriting(loaded *manifest.Loaded, rec *replayed) (err error) {
+	if d.manifestLog, err = manifest.OpenLog(loaded, d.manifestOptions()); err != nil {
+		return err
+	}
 	s := loaded.State
 	if n := len(s.Lineage); n > 0 {
 		// An opening that followed a crash and wrote nothing has left no trace in the log.
@@ -222,7 +231,7 @@ func (d *DB) startWriting(loaded *manifest.Loaded, rec *replayed) error {
 	if err := d.logOpening(loaded, rec, first.Segment()); err != nil {
 		return err
 	}
-	if d.wal, err = wal.Open(o, first, rec.log.End, rec.log.Live, nil); err != nil {
+	if d.wal, err = wal.Open(o, first, rec.log.End, rec.log.Live); err != nil {
 		return err
 	}
 	return d.freezeReplayed(rec)
@@ -246,14 +255,10 @@ func (d *DB) freezeReplayed(rec *replayed) error {
 	return nil
 }
 
-// logOpening opens the manifest for writing and logs the edit of this opening: from
-// then on the old log ends where it was found to end.
+// logOpening logs the edit of this opening: from then on the old log ends where it was
+// found to end.
 func (d *DB) logOpening(loaded *manifest.Loaded, rec *replayed, first wal.Segment) error {
 	id, err := fileid.NewUID(d.opts.seams.Random)
-	if err != nil {
-		return err
-	}
-	d.manifestLog, err = manifest.OpenLog(loaded, d.manifestOptions())
 	if err != nil {
 		return err
 	}
@@ -288,8 +293,9 @@ func fromManifestSegments(segments []manifest.Segment) []wal.Segment {
 }
 
 // removeOrphans deletes files that the manifest does not know: what a crash left of
-// flushes, compactions and manifest rolls. It runs only after a successful open, and
-// touches only names that the engine itself gives.
+// flushes, compactions and manifest rolls. It runs only after the edit of the opening is
+// durable, lest an earlier manifest that knows them comes back, and touches only names
+// that the engine itself gives.
 func (d *DB) removeOrphans() {
 	fs := d.opts.seams.FS
 	names, err := fs.List(d.dir)

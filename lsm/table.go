@@ -49,6 +49,11 @@ func (t *table) open() (*sstable.Reader, error) {
 		_ = f.Close() // the first error says what is wrong
 		return nil, t.db.tableError(err)
 	}
+	if n := len(r.RangeTombstones()); n > 0 {
+		// No read applies them yet: what they delete would come back.
+		_ = r.Close() // nothing was written through it
+		return nil, fmt.Errorf("%w: %s has %d range tombstones", ErrTooNew, name, n)
+	}
 	t.reader.Store(r)
 	return r, nil
 }

@@ -64,7 +64,8 @@ func BenchmarkGet(b *testing.B) {
 			var key [8]byte
 			i := uint64(0)
 			for b.Loop() {
-				m.Get(benchKey(key[:0], offset+i, false), keys.MaxSeqNum)
+				k := benchKey(key[:0], offset+i, false)
+				m.Get(k, keys.Hash(k), keys.MaxSeqNum)
 				i = (i + 7919) % benchEntries
 			}
 		})
@@ -100,7 +101,7 @@ func TestNothingAllocates(t *testing.T) {
 		seq++
 		k := benchKey(key[:0], uint64(seq), false)
 		m.Add(k, keys.MakeTrailer(seq, keys.KindSet), k)
-		m.Get(k, seq)
+		m.Get(k, keys.Hash(k), seq)
 		it := m.Iter()
 		it.SeekGE(k, keys.SeekTrailer(seq))
 		it.SeekLT(k)

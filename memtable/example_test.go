@@ -20,7 +20,8 @@ func Example() {
 	add(3, keys.KindSet, "banana", "yellow")
 	add(4, keys.KindDelete, "cherry", "")
 
-	v, t, found := m.Get([]byte("banana"), 2)
+	key := []byte("banana")
+	v, t, found := m.Get(key, keys.Hash(key), 2)
 	fmt.Printf("%s %v %v\n", v, t, found)
 
 	it := m.Iter()

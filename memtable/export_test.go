@@ -66,7 +66,7 @@ func Overlap(m *Memtable) bool { return m.front+m.credit*8 > m.back }
 
 // Indexed reports whether the hash index knows about the key, be it that it is absent.
 func Indexed(m *Memtable, key []byte) bool {
-	_, sure := m.find(key, hashKey(key))
+	_, sure := m.find(key, keys.Hash(key))
 	return sure
 }
 

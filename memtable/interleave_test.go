@@ -81,7 +81,7 @@ var readers = map[string]func(w *world, key []byte){
 	"get": func(w *world, key []byte) {
 		for _, seq := range []keys.SeqNum{keys.MaxSeqNum, 4, 2} {
 			w.step(func() (entry, bool) {
-				v, tr, ok := w.m.Get(key, seq)
+				v, tr, ok := w.m.Get(key, keys.Hash(key), seq)
 				if !ok {
 					return entry{}, false
 				}

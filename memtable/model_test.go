@@ -108,7 +108,7 @@ func requireAnswers(t *testing.T, m *memtable.Memtable, want *model, key []byte,
 		requireEntry(t, &it, e, ok)
 	}
 	e, ok = want.get(key, tr.SeqNum())
-	value, gotTrailer, found := m.Get(key, tr.SeqNum())
+	value, gotTrailer, found := m.Get(key, keys.Hash(key), tr.SeqNum())
 	require.Equal(t, ok, found)
 	if ok && (gotTrailer != e.trailer || !bytes.Equal(e.value, value)) {
 		require.Equal(t, e, entry{key, gotTrailer, value})

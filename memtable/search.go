@@ -69,10 +69,11 @@ func (m *Memtable) compare(key []byte, t keys.Trailer, n nodeRef, shared int) (i
 	return c, m.trailer(n) > t, true
 }
 
-// Get returns the newest entry of key whose sequence number is at most seq. The value
+// Get returns the newest entry of key whose sequence number is at most seq. hash is
+// keys.Hash(key): the caller computes it once for all memtables and tables. The value
 // aliases the region.
-func (m *Memtable) Get(key []byte, seq keys.SeqNum) (value []byte, t keys.Trailer, found bool) {
-	n, sure := m.find(key, hashKey(key))
+func (m *Memtable) Get(key []byte, hash uint64, seq keys.SeqNum) (value []byte, t keys.Trailer, found bool) {
+	n, sure := m.find(key, hash)
 	switch {
 	case n == head && sure:
 		return nil, 0, false

@@ -147,7 +147,7 @@ func (m *Memtable) Fits(entries, keyValueBytes int) bool {
 // new, and Fits must have promised the room. Sequence numbers usually ascend, but any
 // order is right. Readers see the entry when Add returns, and may see it before.
 func (m *Memtable) Add(key []byte, t keys.Trailer, value []byte) {
-	hash := hashKey(key)
+	hash := keys.Hash(key)
 	m.prefetchTargets(hash, len(key)+len(value))
 	m.locate(key, t)
 	// The backward link of the next node will be stored: a miss of its own.

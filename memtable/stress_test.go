@@ -58,7 +58,7 @@ func readSome(m *memtable.Memtable, r *rand.Rand, visible uint64) error {
 	}
 	i := 1 + r.Uint64N(visible)
 	key := stressKey(i)
-	value, t, found := m.Get(key, keys.SeqNum(visible))
+	value, t, found := m.Get(key, keys.Hash(key), keys.SeqNum(visible))
 	if !found || uint64(t.SeqNum()) < i || uint64(t.SeqNum()) > visible {
 		return fmt.Errorf("operation %d of %d: found %v at %v", i, visible, found, t)
 	}

@@ -158,11 +158,26 @@ func (r *Reader) readPlain(at span) (cache.Buf, error) {
 // would else leave the collector a block each.
 var scratches = sync.Pool{New: func() any { return new([]byte) }}
 
+// keptBytes is how large a buffer may be that is kept for other blocks: one value of a
+// gibibyte would else hold as much memory for good.
+const keptBytes = 4 << 20
+
+// keepSmall returns b, without its content, or nil where it is too large to keep.
+func keepSmall(b []byte) []byte {
+	if cap(b) > keptBytes {
+		return nil
+	}
+	return b[:0]
+}
+
 // readCompressed reads a block that may be compressed and decompresses it into the
 // cache's memory.
 func (r *Reader) readCompressed(at span) (cache.Buf, error) {
 	scratch := scratches.Get().(*[]byte)
-	defer scratches.Put(scratch)
+	defer func() {
+		*scratch = keepSmall(*scratch)
+		scratches.Put(scratch)
+	}()
 	if int64(cap(*scratch)) < at.len {
 		*scratch = make([]byte, at.len)
 	}
@@ -202,10 +217,10 @@ func (r *Reader) readSealed(at span, limit uint64) ([]byte, error) {
 
 // open opens the sealed block that was read from a place. A compressed payload is
 // decompressed into *scratch, which grows up to limit: the length in the block is not
-// trusted with more (S6). With limit 0 nothing may be compressed.
+// trusted with more (S6). Without a scratch nothing may be compressed.
 func (r *Reader) open(scratch *[]byte, sealed []byte, at span, limit uint64) ([]byte, error) {
 	payload, err := block.Open(sealed, r.seed, at.off, func(n int) []byte {
-		if uint64(n) > limit {
+		if scratch == nil || uint64(n) > limit {
 			return nil
 		}
 		if cap(*scratch) < n {

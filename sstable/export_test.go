@@ -91,6 +91,24 @@ func (p *Partition) Block(i int, end int64) (int64, int64, error) {
 	return s.off, s.len, err
 }
 
+// LowerBound and PlainLowerBound return the first block whose head is not below h: the
+// search in use, and the same with conditions.
+func (p *Partition) LowerBound(h uint64) int { return p.p.lowerBound(h) }
+func (p *Partition) PlainLowerBound(h uint64) int {
+	at, n := 0, p.p.n
+	for n > 1 {
+		half := n >> 1
+		if p.p.head(at+half-1) < h {
+			at += half
+		}
+		n -= half
+	}
+	if p.p.head(at) < h {
+		at++
+	}
+	return at
+}
+
 func (p *Partition) Separator(i int) ([]byte, error) {
 	s, err := p.p.suffix(i)
 	return append(append([]byte{}, p.p.prefix...), s...), err
@@ -116,6 +134,40 @@ func DataBlocks(t interface{ Fatal(...any) }, r *Reader) (out [][2]int64) {
 	return out
 }
 
+// DataBlockPayloads returns what each data block holds.
+func DataBlockPayloads(t interface{ Fatal(...any) }, r *Reader) (out [][]byte) {
+	for _, at := range DataBlocks(t, r) {
+		p, err := r.readSealed(span{at[0], at[1] - at[0]}, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// Partitions returns how many index partitions the table has.
+func Partitions(r *Reader) int { return len(r.top.partitions) }
+
+// MetaBlocks returns [offset, end) of each partition, then of each filter chunk.
+func MetaBlocks(r *Reader) (out [][2]int64) {
+	for m := range r.meta {
+		at := r.metaSpan(m)
+		out = append(out, [2]int64{at.off, at.end()})
+	}
+	return out
+}
+
+// KeptBytes returns how much memory an iterator keeps for blocks.
+func KeptBytes(it *Iter) int { return cap(it.stream.buf) + cap(it.stream.raw) }
+
+// PooledBytes returns the size of a buffer of the pool for compressed blocks.
+func PooledBytes() int {
+	b := scratches.Get().(*[]byte)
+	defer scratches.Put(b)
+	return cap(*b)
+}
+
 // Tamper changes the properties of the table whose file is content, with checksums
 // that pass, if change keeps the length of their encoding.
 func Tamper(content []byte, u fileid.UID, change func(*Properties)) bool {
@@ -132,6 +184,19 @@ func Tamper(content []byte, u fileid.UID, change func(*Properties)) bool {
 	var s block.Sealer
 	sealed := s.Seal(nil, block.CodecNone, fileid.NewSeed(fileid.KindTable, u), f.props.off, p.append(nil))
 	return copy(at, sealed) == len(sealed) && len(at) == len(sealed)
+}
+
+// TopBlock returns [offset, end) of the top index.
+func TopBlock(r *Reader) [2]int64 { return [2]int64{r.footer.top.off, r.footer.top.end()} }
+
+// TamperBlock changes the uncompressed payload of the block at a place, with a checksum
+// that passes.
+func TamperBlock(content []byte, u fileid.UID, at [2]int64, change func(payload []byte)) {
+	raw := content[at[0]:at[1]]
+	payload := append([]byte{}, raw[:len(raw)-block.TrailerLen]...)
+	change(payload)
+	var s block.Sealer
+	copy(raw, s.Seal(nil, block.CodecNone, fileid.NewSeed(fileid.KindTable, u), at[0], payload))
 }
 
 // TamperPartition changes the payload of the only partition likewise.

@@ -63,6 +63,9 @@ func FuzzOpenTable(f *testing.F) {
 	f.Add(one.content(f), true)
 	o.Codec, o.FilterBitsPerKey = block.CodecNone, 0
 	f.Add(write(f, vfs.NewMem(), "t", o, []entry{set("a", 1, "v"), set("a", 0, "w"), set("b", 3, "")}).content(f), true)
+	hostile := write(f, vfs.NewMem(), "t", o, []entry{set("a", 1, "a plain block that will say it is compressed")}).content(f)
+	claimCompressed(hostile, [2]int64{80, int64(binary.LittleEndian.Uint64(hostile[len(hostile)-128+32:]))}, block.CodecS2)
+	f.Add(hostile, true)
 	f.Fuzz(func(t *testing.T, p []byte, resummed bool) {
 		if resummed {
 			resum(p)

@@ -229,11 +229,9 @@ type shape struct {
 var codecs = []block.Codec{block.CodecNone, block.CodecS2, block.CodecZstd}
 
 func timedValue(kind keys.Kind, v []byte, rng *rand.Rand) []byte {
-	switch kind {
-	case keys.KindSetWithExpiry, keys.KindSetWithExpiryBlob, keys.KindExpiryMarker, keys.KindMerge, keys.KindMergeBlob:
-		return append(binary.LittleEndian.AppendUint64(nil, rng.Uint64N(1<<41)), v...)
-	}
-	return v
+	header := make([]byte, 8+keys.MergeHeaderLen)
+	binary.LittleEndian.PutUint64(header, rng.Uint64N(1<<41))
+	return append(header[:kind.MinValueLen()], v...)
 }
 
 // shapes returns tables of many kinds: keys random, under one long prefix, under many

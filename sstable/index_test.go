@@ -2,8 +2,10 @@ package sstable_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sort"
@@ -95,6 +97,55 @@ func checkPartition(t *testing.T, p *sstable.Partition, part []sstable.IndexEntr
 	}
 }
 
+// partitionOfHeads returns a partition whose separators are these heads, ascending.
+func partitionOfHeads(t testing.TB, heads []uint64) sstable.Partition {
+	entries := make([]sstable.IndexEntry, len(heads))
+	for i, h := range heads {
+		entries[i] = sstable.IndexEntry{Separator: binary.BigEndian.AppendUint64(nil, h), Off: 80 + 100*int64(i), Len: 100}
+	}
+	p, err := sstable.DecodePartition(sstable.BuildPartitions(entries, 1<<30)[0])
+	require.NoError(t, err)
+	require.Equal(t, len(heads), p.Len())
+	return p
+}
+
+func TestSearchWithoutConditionsFindsWhatOneWithThemDoes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 6))
+	for n := 1; n < 300; n += 1 + n/20 {
+		heads := []uint64{0, math.MaxUint64, 1 << 63, 1<<63 - 1}[:min(n, 4)]
+		for len(heads) < n {
+			heads = append(heads, rng.Uint64()>>(rng.Uint64N(8)*8))
+		}
+		slices.Sort(heads)
+		p := partitionOfHeads(t, heads)
+		for _, h := range append(heads, rng.Uint64(), rng.Uint64()>>32, 0, math.MaxUint64) {
+			for _, h := range []uint64{h - 1, h, h + 1} {
+				require.Equal(t, p.PlainLowerBound(h), p.LowerBound(h), "%x of %d", h, n)
+			}
+		}
+	}
+}
+
+func BenchmarkIndexSearch(b *testing.B) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	heads := make([]uint64, 2048)
+	for i := range heads {
+		heads[i] = rng.Uint64()
+	}
+	slices.Sort(heads)
+	p := partitionOfHeads(b, heads)
+	for name, search := range map[string]func(uint64) int{"mask": p.LowerBound, "plain": p.PlainLowerBound} {
+		b.Run(name, func(b *testing.B) {
+			x, sum := uint64(1), 0
+			for b.Loop() {
+				x = x*6364136223846793005 + 1442695040888963407
+				sum += search(x)
+			}
+			require.NotZero(b, sum)
+		})
+	}
+}
+
 func TestPartitionOfBlocksFarApart(t *testing.T) {
 	entries := []sstable.IndexEntry{
 		{Separator: []byte("a"), Off: 80, Len: 5 << 32, MaxSeq: 1},
@@ -103,6 +154,42 @@ func TestPartitionOfBlocksFarApart(t *testing.T) {
 	p, err := sstable.DecodePartition(sstable.BuildPartitions(entries, 1<<20)[0])
 	require.NoError(t, err)
 	checkPartition(t, &p, entries, rand.New(rand.NewPCG(2, 2)))
+}
+
+// Each bound of a block's place is checked for itself: whatever the offsets are, a place
+// lies within [80, end) and has room for a trailer.
+func TestPlacesOfBlocksAreChecked(t *testing.T) {
+	le := binary.LittleEndian
+	const end = 1 << 40
+	offsets := func(base, lo, hi int64) []byte { // one block, offsets of eight bytes
+		p := sstable.BuildPartitions([]sstable.IndexEntry{{Separator: []byte("s"), Off: 80, Len: 5 << 32}}, 1<<20)[0]
+		le.PutUint64(p[16:], uint64(base))
+		le.PutUint64(p[32+8:], uint64(lo))
+		le.PutUint64(p[32+16:], uint64(hi))
+		return p
+	}
+	for _, c := range []struct {
+		base, lo, hi int64
+		ok           bool
+	}{
+		{80, 0, 8, true}, {80, 100, 1000, true}, {80, 0, end - 80, true}, {end - 8, 0, 8, true},
+		{79, 0, 100, false}, {79, 1, 100, false}, {-80, 160, 200, false}, {math.MinInt64, 0, 100, false},
+		{80, -1, 100, false}, {200, -100, 100, false}, {80, math.MinInt64, 100, false},
+		{80, 100, 99, false}, {80, 100, -100, false}, {80, 1, math.MinInt64, false},
+		{80, 0, 0, false}, {80, 0, 7, false}, {80, 100, 107, false},
+		{80, 0, end - 79, false}, {80, end, end + 8, false}, {end, 0, 8, false}, {80, 0, math.MaxInt64, false},
+		{math.MaxInt64, 0, 8, false},
+	} {
+		p, err := sstable.DecodePartition(offsets(c.base, c.lo, c.hi))
+		require.NoError(t, err)
+		off, n, err := p.Block(0, end)
+		if c.ok {
+			require.NoError(t, err, "%+v", c)
+			require.Equal(t, [2]int64{c.base + c.lo, c.hi - c.lo}, [2]int64{off, n})
+		} else {
+			require.Error(t, err, "%+v", c)
+		}
+	}
 }
 
 func TestSeparatorsLieBetweenTheirKeys(t *testing.T) {

@@ -24,14 +24,14 @@ func (it *Iter) SeekGE(key []byte, t keys.Trailer) bool {
 		if it.rows.SeekGE(key, t) {
 			return it.settle(+1)
 		}
-		if !it.toBlock(it.pi, it.bi+1, +1) {
+		if !it.toVersion(it.pi, it.bi+1, key, t) {
 			return false
 		}
-	} else if !it.toKey(key, +1) {
+	} else if !it.toKey(key, t, +1) {
 		return false
 	}
 	for !it.rows.SeekGE(key, t) { // versions of key may go on in the next block (S4)
-		if !it.toBlock(it.pi, it.bi+1, +1) {
+		if !it.toVersion(it.pi, it.bi+1, key, t) {
 			return false
 		}
 	}
@@ -47,7 +47,7 @@ func (it *Iter) SeekLT(key []byte) bool {
 	if it.o.Upper != nil && bytes.Compare(key, it.o.Upper) > 0 {
 		key = it.o.Upper
 	}
-	if !it.covers(key) && !it.toKey(key, -1) {
+	if !it.covers(key) && !it.toKey(key, seekAll, -1) {
 		return false
 	}
 	for !it.rows.SeekLT(key) {
@@ -89,9 +89,9 @@ func (it *Iter) settle(dir int) bool {
 func (it *Iter) belowUpper() bool    { return bytes.Compare(it.rows.Key(), it.o.Upper) < 0 }
 func (it *Iter) notBelowLower() bool { return bytes.Compare(it.rows.Key(), it.o.Lower) >= 0 }
 
-// toKey makes the block current in which entries at or above key begin or, in
+// toKey makes the block current in which entries at or above key and t begin or, in
 // direction -1, in which the last entry below key may be.
-func (it *Iter) toKey(key []byte, dir int) bool {
+func (it *Iter) toKey(key []byte, t keys.Trailer, dir int) bool {
 	pi := it.r.top.search(key)
 	if pi == len(it.r.top.partitions) {
 		if dir > 0 || pi == 0 {
@@ -102,11 +102,39 @@ func (it *Iter) toKey(key []byte, dir int) bool {
 	if !it.toPartition(pi) {
 		return false
 	}
-	bi, _, err := it.part.part.search(key)
+	p := &it.part.part
+	bi, equal, err := p.search(key)
 	if err != nil {
 		return it.fail(it.r.corrupt(it.r.top.partitions[pi].at.off, err))
 	}
+	if equal && dir > 0 {
+		bi = p.passNewer(bi, t.SeqNum())
+	}
 	return it.toBlock(pi, bi, dir)
+}
+
+// toVersion makes block bi of partition pi current, which may be one behind the
+// partition's last, but for blocks of newer versions of key only.
+func (it *Iter) toVersion(pi, bi int, key []byte, t keys.Trailer) bool {
+	if bi == it.r.top.partitions[pi].count {
+		pi, bi = pi+1, 0
+	}
+	if pi == len(it.r.top.partitions) {
+		it.valid = false
+		return false
+	}
+	if !it.toPartition(pi) {
+		return false
+	}
+	p := &it.part.part
+	equal, err := p.separatorIs(bi, key)
+	if err != nil {
+		return it.fail(it.r.corrupt(it.r.top.partitions[pi].at.off, err))
+	}
+	if equal {
+		bi = p.passNewer(bi, t.SeqNum())
+	}
+	return it.toBlock(pi, bi, +1)
 }
 
 // toBlock makes block bi of partition pi current; bi may be one outside of the

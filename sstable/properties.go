@@ -1,6 +1,8 @@
 package sstable
 
 import (
+	"encoding/binary"
+
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 )
@@ -116,6 +118,22 @@ func (p *Properties) count(kind keys.Kind, keyLen, valueLen int) {
 	c := &p.Kinds[kind]
 	c.Entries++
 	c.Bytes += uint64(keyLen) + uint64(valueLen)
+}
+
+// countTime enters the time that an entry of some kinds carries.
+func (p *Properties) countTime(kind keys.Kind, value []byte) {
+	if kind.MinValueLen() == 0 {
+		return
+	}
+	at := int64(binary.LittleEndian.Uint64(value))
+	switch kind {
+	case keys.KindMerge, keys.KindMergeBlob:
+		if !p.HasMerge || at < p.OldestMerge {
+			p.OldestMerge, p.HasMerge = at, true
+		}
+	default:
+		p.Expiry.extend(at)
+	}
 }
 
 // seqRange returns the range of all sequence numbers of the table.

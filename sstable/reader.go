@@ -160,31 +160,59 @@ func (r *Reader) readFragments() error {
 		return nil
 	}
 	c := r.props.Kinds[keys.KindRangeDelete]
+	if c.Bytes > maxRangeBytes || c.Entries > c.Bytes { // an upper bound is never empty
+		return r.corrupt(r.footer.props.off, fmt.Errorf("%d bytes of range tombstones: %w", c.Bytes, errMalformed))
+	}
 	payload, err := r.readSealed(r.footer.ranges, 64+c.Bytes+32*c.Entries)
 	if err != nil {
 		return err
 	}
-	if r.fragments, err = decodeFragments(payload); err != nil {
+	if r.fragments, err = decodeFragments(payload, c); err != nil {
 		return r.refuse(r.footer.ranges.off, err)
 	}
 	return nil
 }
 
-func decodeFragments(payload []byte) ([]Fragment, error) {
+// decodeFragments decodes the block of range tombstones, of which the properties say c.
+// A block stores the prefix of all lower bounds once, so that its bounds may be ten
+// thousand times longer than it is: they are counted as they are copied (S6). Fragments
+// of one range share their bounds.
+func decodeFragments(payload []byte, c KindCount) ([]Fragment, error) {
 	b, err := block.Decode(payload)
 	if err != nil {
 		return nil, err
 	}
+	if uint64(b.Count()) != c.Entries {
+		return nil, fmt.Errorf("%d range tombstones instead of %d: %w", b.Count(), c.Entries, errMalformed)
+	}
 	var out []Fragment
+	var last Fragment
+	var lower []byte
+	left := c.Bytes
 	for i := range b.Count() {
-		f := Fragment{Lower: b.AppendKey([]byte{}, i), Upper: bytes.Clone(b.Value(i)), Trailer: b.Trailer(i)}
+		lower = b.AppendKey(lower[:0], i)
+		f := Fragment{Lower: lower, Upper: b.Value(i), Trailer: b.Trailer(i)}
 		if f.Trailer.Kind() != keys.KindRangeDelete || bytes.Compare(f.Lower, f.Upper) >= 0 {
 			return nil, fmt.Errorf("range tombstone %d: %w", i, errMalformed)
 		}
-		if n := len(out); n > 0 && !followsFragment(&out[n-1], &f) {
+		if i > 0 && !followsFragment(&last, &f) {
 			return nil, fmt.Errorf("range tombstone %d: %w", i, errOrder)
 		}
+		n := uint64(len(f.Lower) + len(f.Upper))
+		if n > left {
+			return nil, fmt.Errorf("range tombstones of more than %d bytes: %w", c.Bytes, errMalformed)
+		}
+		left -= n
+		if i > 0 && bytes.Equal(last.Lower, f.Lower) { // then the upper bounds are equal, too
+			f.Lower, f.Upper = last.Lower, last.Upper
+		} else {
+			f.Lower, f.Upper = append([]byte{}, f.Lower...), bytes.Clone(f.Upper)
+		}
 		out = append(out, f)
+		last = f
+	}
+	if left != 0 {
+		return nil, fmt.Errorf("range tombstones of %d bytes less than %d: %w", left, c.Bytes, errMalformed)
 	}
 	return out, nil
 }

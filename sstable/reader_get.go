@@ -60,10 +60,8 @@ func (r *Reader) getFrom(dst []byte, p *partition, first int, key []byte, seq ke
 		return dst, 0, false, r.corrupt(p.base, err)
 	}
 	for ; i < p.n; i++ {
-		// Blocks between two equal separators hold versions of key only, so that all of
-		// this one is newer than all of the next, and need not be read.
-		for equal && p.sameAsNext(i) && p.maxSeq(i+1) > seq {
-			i++
+		if equal {
+			i = p.passNewer(i, seq)
 		}
 		h, ok := r.cached.Get(first + i)
 		if !ok {
@@ -113,6 +111,19 @@ func (r *Reader) MayContain(hash uint64) (bool, error) {
 		return r.footer.blocks > 0, nil
 	}
 	return r.mayContain(hash)
+}
+
+// passNewer returns the first block, from i on, in which a reader at seq may see a
+// version of the key that is block i's separator, or the last of the partition that has
+// such versions. Blocks between two equal separators hold versions of that key only, so
+// that all of one is newer than all of the next: it need not be read when the next one
+// begins above seq. If the next begins at seq, the last version of this one may have the
+// same number, and a greater kind (S1).
+func (p *partition) passNewer(i int, seq keys.SeqNum) int {
+	for p.sameAsNext(i) && p.maxSeq(i+1) > seq {
+		i++
+	}
+	return i
 }
 
 // separatorIs reports whether block i's separator is key.

@@ -13,8 +13,9 @@ type stream struct {
 	raw []byte // payload of the last compressed block
 }
 
-// forget drops what was read, for another file, and keeps the memory.
-func (s *stream) forget() { s.buf, s.off = s.buf[:0], 0 }
+// forget drops what was read, for another file, and keeps the memory unless it became
+// large.
+func (s *stream) forget() { s.buf, s.off, s.raw = keepSmall(s.buf), 0, keepSmall(s.raw) }
 
 // piece returns the bytes at a place, valid until the next call. Data blocks lie in
 // [headerLen, end).

@@ -154,23 +154,84 @@ func TestLongKeysAndValues(t *testing.T) {
 	}
 }
 
-// A key with versions in hundreds of blocks, over several partitions, is found at
-// every sequence number.
-func TestVersionsOfOneKeySpanBlocks(t *testing.T) {
+// A key with versions in thousands of blocks, over several partitions, is found at
+// every sequence number, and iterators walk through it. The test said so before, too,
+// but its table had one partition, and passed when Get never went on to the next.
+func TestVersionsOfOneKeySpanBlocksAndPartitions(t *testing.T) {
+	tb, es := hotTable(t)
+	c := newCache(t, 4<<20)
+	r := tb.open(t, readerOptions(&tb.meta, c))
+	require.Greater(t, tb.meta.Props.Blocks, uint64(4000))
+	require.GreaterOrEqual(t, sstable.Partitions(r), 3)
+	newest := es[1].t.SeqNum()
+	for seq := keys.SeqNum(0); seq < newest+3; seq += 13 {
+		checkGet(t, r, es, []byte("hot"), seq)
+	}
+	for _, k := range []string{"a", "b", "hos", "hot\x00", "i", "j"} {
+		checkGet(t, r, es, []byte(k), keys.MaxSeqNum)
+	}
+	require.NoError(t, r.Verify(context.Background()))
+	for _, noFill := range []bool{false, true} {
+		var it sstable.Iter
+		it.Init(r, sstable.IterOptions{NoFill: noFill})
+		for seq := keys.SeqNum(0); seq < newest+900; seq += 899 {
+			it.SeekGE([]byte("hot"), keys.SeekTrailer(seq))
+			at := search(es, []byte("hot"), keys.SeekTrailer(seq))
+			checkAt(t, &it, es, at, "SeekGE")
+			it.Prev()
+			checkAt(t, &it, es, at-1, "SeekGE, Prev")
+		}
+		it.SeekLT([]byte("hot"))
+		checkAt(t, &it, es, 0, "SeekLT hot")
+		it.SeekLT([]byte("i"))
+		checkAt(t, &it, es, len(es)-2, "SeekLT i")
+		n := 0
+		for ok := it.First(); ok; ok = it.Next() {
+			checkAt(t, &it, es, n, "forward")
+			n++
+		}
+		require.Equal(t, len(es), n)
+		for ok := it.Last(); ok; ok = it.Prev() {
+			n--
+			checkAt(t, &it, es, n, "back")
+		}
+		require.Zero(t, n)
+		require.NoError(t, it.Close())
+	}
+}
+
+// Seeking an old version of a key read every block of newer ones: 3,000 blocks for
+// 100,000 versions, where Get read two. The index says which blocks are too new.
+func TestSeekingAnOldVersionPassesBlocksOfNewerOnes(t *testing.T) {
+	tb, es := hotTable(t)
+	for _, seq := range []keys.SeqNum{0, 1, 2, 10, 9_999, 23_000} {
+		for _, from := range []string{"hot", "b"} { // by the index, and from the block at hand
+			c := newCache(t, 16<<20)
+			var it sstable.Iter
+			it.Init(tb.open(t, readerOptions(&tb.meta, c)), sstable.IterOptions{})
+			if from == "b" {
+				require.True(t, it.SeekGE([]byte("b"), seekAll))
+			}
+			it.SeekGE([]byte("hot"), keys.SeekTrailer(seq))
+			checkAt(t, &it, es, search(es, []byte("hot"), keys.SeekTrailer(seq)), from)
+			require.NoError(t, it.Close())
+			m := c.Metrics()
+			require.LessOrEqual(t, m.TotalFrames-m.FreeFrames, int64(12), "blocks read for %s at %d", from, seq)
+		}
+	}
+}
+
+// hotTable returns a table of a key with so many versions that its index has several
+// partitions, and what it must hold. Versions have even numbers.
+func hotTable(t testing.TB) (*table, []entry) {
 	es := []entry{set("a", 1, "first")}
-	for seq := 1500; seq > 0; seq-- {
+	for seq := 12_000; seq > 0; seq-- {
 		es = append(es, set("hot", keys.SeqNum(2*seq), fmt.Sprintf("%0100d", seq)))
 	}
 	es = append(es, set("i", 1, "last"))
 	o := options()
 	o.BlockBytes = 300
-	tb := write(t, vfs.NewMem(), "t", o, es)
-	require.Greater(t, tb.meta.Props.Blocks, uint64(400))
-	r := tb.open(t, readerOptions(&tb.meta, newCache(t, 1<<20)))
-	for seq := keys.SeqNum(0); seq < 3003; seq++ {
-		checkGet(t, r, es, []byte("hot"), seq)
-	}
-	require.NoError(t, r.Verify(context.Background()))
+	return write(t, vfs.NewMem(), "t", o, es), es
 }
 
 func TestRangeTombstonesAreKeptApart(t *testing.T) {
@@ -218,7 +279,7 @@ func TestMetaAndPropertiesDescribeTheTable(t *testing.T) {
 			es = append(es, set(fmt.Sprintf("%d/%05d", s, i), keys.SeqNum(10+i), "value value value"))
 		}
 	}
-	es = append(es, entry{[]byte("3/x"), keys.MakeTrailer(4, keys.KindMerge), []byte("\x09\x00\x00\x00\x00\x00\x00\x00op")},
+	es = append(es, entry{[]byte("3/x"), keys.MakeTrailer(4, keys.KindMerge), []byte("\x09\x00\x00\x00\x00\x00\x00\x00op__stmp")},
 		entry{[]byte("3/y"), keys.MakeTrailer(5, keys.KindSetWithExpiry), []byte("\x05\x00\x00\x00\x00\x00\x00\x00v")},
 		entry{[]byte("3/z"), keys.MakeTrailer(6, keys.KindExpiryMarker), []byte("\x03\x00\x00\x00\x00\x00\x00\x00")},
 		entry{[]byte("4"), keys.MakeTrailer(6, keys.KindDelete), nil})
@@ -300,4 +361,36 @@ func TestTablesOfManyPartitionsAndChunks(t *testing.T) {
 	it.Init(r, sstable.IterOptions{})
 	checkWalk(t, &it, es, [][]byte{es[0].key, es[20_000].key, es[29_999].key, []byte("b"), nil}, 2000, rng)
 	require.NoError(t, it.Close())
+}
+
+// Buffers grew to the largest block ever read, and stayed: in the pool for compressed
+// blocks, and in every iterator past the cache.
+func TestBuffersOfHugeBlocksAreNotKept(t *testing.T) {
+	noise := make([]byte, 9<<20) // a third of it compresses
+	for i := range noise {
+		if i < 6<<20 {
+			noise[i] = byte(uint64(i) * 0x9E3779B97F4A7C15 >> 40)
+		}
+	}
+	es := []entry{set("a", 1, "small"), set("huge", 1, string(noise)), set("z", 1, "small")}
+	for _, codec := range codecs {
+		o := options()
+		o.Codec = codec
+		tb := write(t, vfs.NewMem(), "t", o, es)
+		r := tb.open(t, readerOptions(&tb.meta, newCache(t, 1<<20)))
+		checkGet(t, r, es, []byte("huge"), 7)
+		require.LessOrEqual(t, sstable.PooledBytes(), 4<<20, codec)
+		var it sstable.Iter
+		for range 2 {
+			it.Init(r, sstable.IterOptions{NoFill: true})
+			require.LessOrEqual(t, sstable.KeptBytes(&it), 8<<20, codec)
+			n := 0
+			for ok := it.First(); ok; ok = it.Next() {
+				n++
+			}
+			require.Equal(t, 3, n)
+		}
+		require.NoError(t, it.Close())
+		require.LessOrEqual(t, sstable.KeptBytes(&it), 8<<20, codec)
+	}
 }

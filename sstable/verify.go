@@ -11,15 +11,16 @@ import (
 	"github.com/loamdb/loam/sstable/filter"
 )
 
-// Verify reads the whole file, past the cache, and checks all that it promises: every
-// checksum, the order of the entries, index, filter and counts, and the digest when
-// ReaderOptions gave one. It holds up no reader. The first thing wrong is a
-// *CorruptionError; ctx ends it early.
+// Verify reads the whole file, past the cache, and checks all of its promises that the
+// file itself can tell: every checksum, the order of the entries, index, filter and
+// counts, and the digest when ReaderOptions gave one. It cannot tell the Annotations,
+// which their caller knew, nor whether a scope that is not listed is small. It holds up
+// no reader. The first thing wrong is a *CorruptionError; ctx ends it early.
 func (r *Reader) Verify(ctx context.Context) error {
 	if err := r.verifyDigest(ctx); err != nil {
 		return err
 	}
-	v := verifier{r: r, ctx: ctx, next: headerLen}
+	v := verifier{r: r, ctx: ctx, next: headerLen, scopes: newScopeWalk(r.props.Scopes)}
 	if err := v.readFilter(); err != nil {
 		return err
 	}
@@ -64,6 +65,10 @@ type verifier struct {
 	trailer keys.Trailer
 	sep     []byte // separator of the block before
 	any     bool
+
+	hashes   int    // of distinct keys, as the filter's builder counts them
+	lastHash uint64 // the last of them
+	scopes   scopeWalk
 }
 
 func (v *verifier) partition(m int) error {
@@ -105,15 +110,20 @@ func (v *verifier) block(p *partition, i int) error {
 	}
 	v.seen.Blocks++
 	v.seen.StoredBytes += uint64(at.len)
-	newest := keys.SeqNum(0)
+	v.seen.RawBytes += uint64(b.Size())
+	newest, unique := keys.SeqNum(0), true
 	var key []byte
 	for j := range b.Count() {
 		key = b.AppendKey(key[:0], j)
 		t := b.Trailer(j)
-		if err := v.entry(key, t, len(b.Value(j)), j == 0); err != nil {
+		unique = unique && (j == 0 || !bytes.Equal(v.key, key))
+		if err := v.entry(key, t, b.Value(j), j == 0); err != nil {
 			return v.r.corrupt(at.off, err)
 		}
 		newest = max(newest, t.SeqNum())
+	}
+	if newest != b.MaxSeqNum() || unique != b.Unique() {
+		return v.r.corrupt(at.off, fmt.Errorf("header of block %d: %w", v.seen.Blocks-1, errMalformed))
 	}
 	sep, err := p.suffix(i)
 	if err != nil {
@@ -128,9 +138,9 @@ func (v *verifier) block(p *partition, i int) error {
 
 // entry checks one entry against the one before it, the separator of the block before
 // it and the filter.
-func (v *verifier) entry(key []byte, t keys.Trailer, valueLen int, first bool) error {
-	if !pointKind(t.Kind()) {
-		return fmt.Errorf("kind %v: %w", t.Kind(), errMalformed)
+func (v *verifier) entry(key []byte, t keys.Trailer, value []byte, first bool) error {
+	if !validPoint(t.Kind(), value) {
+		return fmt.Errorf("kind %v, value of %d bytes: %w", t.Kind(), len(value), errMalformed)
 	}
 	newKey := !v.any || !bytes.Equal(v.key, key)
 	if v.any && keys.Compare(v.key, v.trailer, key, t) >= 0 {
@@ -140,14 +150,22 @@ func (v *verifier) entry(key []byte, t keys.Trailer, valueLen int, first bool) e
 		return fmt.Errorf("separator not below the block after it: %w", errMalformed)
 	}
 	if newKey {
-		if !v.mayContain(filter.Hash(key)) {
+		hash := filter.Hash(key)
+		if !v.mayContain(hash) {
 			return fmt.Errorf("key is not in the filter: %w", errMalformed)
 		}
+		if v.hashes == 0 || hash != v.lastHash {
+			v.hashes++
+			v.lastHash = hash
+		}
+		v.scopes.enter(key)
 	}
+	v.scopes.count(len(key), len(value))
 	v.seen.Entries++
 	v.seen.KeyBytes += uint64(len(key))
-	v.seen.ValueBytes += uint64(valueLen)
-	v.seen.count(t.Kind(), len(key), valueLen)
+	v.seen.ValueBytes += uint64(len(value))
+	v.seen.count(t.Kind(), len(key), len(value))
+	v.seen.countTime(t.Kind(), value)
 	if !v.any {
 		v.seen.Smallest = bytes.Clone(key)
 		v.seen.Points = SeqRange{t.SeqNum(), t.SeqNum()}
@@ -201,10 +219,13 @@ func (v *verifier) counts() error {
 		}
 	}
 	s.Kinds[keys.KindRangeDelete] = ranges
+	f := &p.Filter
+	filterFits := v.r.filterLines == 0 || f.BitsPerKey <= maxBitsPerKey && int(f.Lines) == filter.Lines(v.hashes, int(f.BitsPerKey))
 	same := p.Entries == s.Entries && p.KeyBytes == s.KeyBytes && p.ValueBytes == s.ValueBytes &&
-		p.Blocks == s.Blocks && p.StoredBytes == s.StoredBytes && p.Kinds == s.Kinds &&
+		p.Blocks == s.Blocks && p.RawBytes == s.RawBytes && p.StoredBytes == s.StoredBytes && p.Kinds == s.Kinds &&
 		bytes.Equal(p.Smallest, s.Smallest) && bytes.Equal(p.Largest, s.Largest) && p.LargestExclusive == s.LargestExclusive &&
-		p.Points == s.Points && p.Ranges == s.Ranges && v.next == v.r.footer.ranges.off
+		p.Points == s.Points && p.Ranges == s.Ranges && p.Expiry == s.Expiry && p.HasMerge == s.HasMerge &&
+		p.OldestMerge == s.OldestMerge && filterFits && v.scopes.agree(p) && v.next == v.r.footer.ranges.off
 	if !same {
 		return v.r.corrupt(v.r.footer.props.off, fmt.Errorf("counts differ from the entries: %w", errMalformed))
 	}

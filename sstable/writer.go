@@ -2,7 +2,6 @@ package sstable
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -27,8 +26,9 @@ type WriterOptions struct {
 	BlockBytes int
 	// FilterBitsPerKey is the size of the filter; 0 means none.
 	FilterBitsPerKey int
-	// Scope returns the length of the scope prefix of a key, at most the key's. With
-	// it, the properties list entries and bytes of the large scopes. It may be nil.
+	// Scope returns the length of the scope prefix of a key, at most the key's; no scope's
+	// prefix begins another's. With it, the properties list entries and bytes of the
+	// large scopes. It may be nil.
 	Scope func(key []byte) (prefixLen int)
 }
 
@@ -78,7 +78,7 @@ type Writer struct {
 	firstLower []byte
 	lastRange  Fragment
 	sep        []byte // scratch
-	bound      int    // what the block under construction takes at most, without its header
+	bound      int    // what the entries of the block under construction take at most
 }
 
 // NewWriter begins a table in f, an empty file opened for writing.
@@ -123,20 +123,17 @@ func (w *Writer) Add(key []byte, t keys.Trailer, value []byte) error {
 		newKey = c != 0
 	}
 	kind := t.Kind()
-	if !pointKind(kind) || len(key) > keys.MaxKeyLen || len(value) > keys.MaxValueLen || timed(kind) && len(value) < 8 {
+	if !validPoint(kind, value) || len(key) > keys.MaxKeyLen || len(value) > keys.MaxValueLen {
 		return w.fail(fmt.Errorf("%w: %v, key of %d bytes, value of %d", ErrInvalidEntry, t, len(key), len(value)))
 	}
-	// The exact size is asked for only near the target: asking each time took a quarter
-	// of the time of building a table of small entries.
-	size := len(key) + len(value)
-	if w.bound+size+maxColumns > w.o.BlockBytes && w.block.Len() > 0 && w.block.EstimatedSize()+size+8 > w.o.BlockBytes {
+	if w.full(key, t, len(value)) {
 		w.sep = appendSeparator(w.sep[:0], w.lastKey, key)
 		if err := w.finishBlock(w.sep); err != nil {
 			return err
 		}
 	}
 	w.block.Add(key, t, value)
-	w.bound += size + maxColumns
+	w.bound += len(key) + len(value) + maxColumns
 	if newKey {
 		w.startKey(key)
 	}
@@ -145,21 +142,32 @@ func (w *Writer) Add(key []byte, t keys.Trailer, value []byte) error {
 	return nil
 }
 
-// maxColumns is the most that an entry takes in a block beside key and value.
-const maxColumns = 20
-
-// pointKind reports whether tables hold entries of kind k.
-func pointKind(k keys.Kind) bool {
-	return k.Valid() && k != keys.KindRangeDelete && k != keys.KindIngest
+// full reports whether the block under construction must end before an entry.
+func (w *Writer) full(key []byte, t keys.Trailer, valueLen int) bool {
+	// The exact size is asked for only near the target: asking each time took a quarter
+	// of the time of building a table of small entries.
+	size := len(key) + valueLen
+	if w.block.Len() == 0 || w.bound+size+maxColumns+maxFixed <= w.o.BlockBytes {
+		return false
+	}
+	return w.block.SizeWith(key, t, valueLen) > w.o.BlockBytes || w.block.RawSize()+size > maxRawRatio*w.o.BlockBytes
 }
 
-// timed reports whether the value of an entry of kind k begins with a time.
-func timed(k keys.Kind) bool {
-	switch k {
-	case keys.KindSetWithExpiry, keys.KindSetWithExpiryBlob, keys.KindExpiryMarker, keys.KindMerge, keys.KindMergeBlob:
-		return true
-	}
-	return false
+const (
+	// maxColumns is the most that an entry takes in a block beside key and value,
+	// maxFixed what a block takes beside its entries.
+	maxColumns = 20
+	maxFixed   = 28
+
+	// maxRawRatio limits how much longer the keys and values of a block are than the
+	// block. Keys that share all but a few of 60,000 bytes would else make the writer
+	// hold gigabytes for a block of 1 MiB, more than package block can count.
+	maxRawRatio = 64
+)
+
+// validPoint reports whether tables hold points of kind k with such a value.
+func validPoint(k keys.Kind, value []byte) bool {
+	return k.Valid() && k != keys.KindRangeDelete && k != keys.KindIngest && len(value) >= k.MinValueLen()
 }
 
 // startKey notes that key is the first version of a new user key.
@@ -192,18 +200,7 @@ func (w *Writer) count(kind keys.Kind, seq keys.SeqNum, keyLen int, value []byte
 	p.count(kind, keyLen, len(value))
 	w.scopes.entries++
 	w.scopes.bytes += uint64(keyLen) + uint64(len(value))
-	if !timed(kind) {
-		return
-	}
-	at := int64(binary.LittleEndian.Uint64(value))
-	switch kind {
-	case keys.KindMerge, keys.KindMergeBlob:
-		if !p.HasMerge || at < p.OldestMerge {
-			p.OldestMerge, p.HasMerge = at, true
-		}
-	default:
-		p.Expiry.extend(at)
-	}
+	p.countTime(kind, value)
 }
 
 // AddRangeTombstone appends a fragment of a range tombstone over [lower, upper). It
@@ -218,7 +215,7 @@ func (w *Writer) AddRangeTombstone(lower, upper []byte, t keys.Trailer) error {
 		return w.fail(fmt.Errorf("%w: %v over [%x, %x)", ErrInvalidEntry, t, abridged(lower), abridged(upper)))
 	}
 	p, f := &w.props, Fragment{lower, upper, t}
-	if p.Kinds[keys.KindRangeDelete].Bytes > maxRangeBytes {
+	if p.Kinds[keys.KindRangeDelete].Bytes+uint64(len(lower)+len(upper)) > maxRangeBytes {
 		return w.fail(fmt.Errorf("%w: too many range tombstones for one table", ErrInvalidEntry))
 	}
 	if p.Kinds[keys.KindRangeDelete].Entries == 0 {
@@ -244,10 +241,10 @@ func (w *Writer) Annotate(a Annotations) { w.props.Annotations = a }
 func (w *Writer) EstimatedBytes() int64 {
 	n := w.out.offset() + w.index.estimatedBytes() + int64(w.filter.Len()*w.o.FilterBitsPerKey/8)
 	if w.block.Len() > 0 {
-		n += int64(w.block.EstimatedSize())
+		n += int64(w.block.Size())
 	}
 	if w.ranges.Len() > 0 {
-		n += int64(w.ranges.EstimatedSize())
+		n += int64(w.ranges.Size())
 	}
 	return n + footerLen
 }

@@ -1,11 +1,13 @@
 package sstable_test
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,7 +49,7 @@ func TestWriterRefusesInvalidEntries(t *testing.T) {
 	for kind := range 256 {
 		k := keys.Kind(kind)
 		ok := k.Valid() && k != keys.KindRangeDelete && k != keys.KindIngest
-		err := newWriter(t).Add(nil, keys.MakeTrailer(1, k), make([]byte, 8))
+		err := newWriter(t).Add(nil, keys.MakeTrailer(1, k), make([]byte, 16))
 		if ok {
 			require.NoError(t, err, k)
 		} else {
@@ -56,7 +58,9 @@ func TestWriterRefusesInvalidEntries(t *testing.T) {
 	}
 	require.ErrorIs(t, newWriter(t).Add(make([]byte, keys.MaxKeyLen+1), keys.MakeTrailer(1, keys.KindSet), nil), sstable.ErrInvalidEntry)
 	for _, k := range []keys.Kind{keys.KindSetWithExpiry, keys.KindMerge, keys.KindExpiryMarker, keys.KindMergeBlob, keys.KindSetWithExpiryBlob} {
-		require.ErrorIs(t, newWriter(t).Add(nil, keys.MakeTrailer(1, k), make([]byte, 7)), sstable.ErrInvalidEntry, k)
+		n := k.MinValueLen()
+		require.ErrorIs(t, newWriter(t).Add(nil, keys.MakeTrailer(1, k), make([]byte, n-1)), sstable.ErrInvalidEntry, k)
+		require.NoError(t, newWriter(t).Add(nil, keys.MakeTrailer(1, k), make([]byte, n)), k)
 	}
 	if strconv.IntSize == 64 { // a gibibyte of zeros that is never touched
 		require.ErrorIs(t, newWriter(t).Add(nil, keys.MakeTrailer(1, keys.KindSet), make([]byte, keys.MaxValueLen+1)), sstable.ErrInvalidEntry)
@@ -127,4 +131,45 @@ func TestTableGolden(t *testing.T) {
 	golden.Assert(t, "testdata/table.hex", []byte(hex.Dump(small(t, block.CodecNone).content(t))))
 	again := small(t, block.CodecNone)
 	require.Equal(t, small(t, block.CodecNone).meta, again.meta, "equal input, equal file")
+}
+
+// A block used to be ended by its size without the new key. A key that shares nothing
+// with 6,000 keys of a long common prefix gives each of them its prefix back: blocks of
+// a target of 4 KiB became 78 KB, 177 KB and 9 MB long, and no cache keeps such a block.
+func TestBlocksEndBeforeTheirTarget(t *testing.T) {
+	for _, c := range []struct {
+		target, prefix int
+		codec          block.Codec
+	}{
+		{4096, 40, block.CodecNone}, {4096, 200, block.CodecNone}, {4096, 1000, block.CodecNone}, {4096, 2000, block.CodecNone},
+		{16 << 10, 200, block.CodecS2}, {16 << 10, 8000, block.CodecS2}, {64 << 10, 30_000, block.CodecNone}, {300, 8, block.CodecNone},
+	} {
+		var es []entry
+		for _, p := range []string{"a", "p", "q"} {
+			for i := range min(700, 2_000_000/c.prefix) {
+				es = append(es, set(fmt.Sprintf("%s%06d", strings.Repeat(p, c.prefix), i), 1, ""))
+			}
+			es = append(es, set(p+"z", 1, "v")) // shares one byte
+		}
+		o := options()
+		o.BlockBytes, o.Codec = c.target, c.codec
+		tb := write(t, vfs.NewMem(), "t", o, es)
+		r := tb.open(t, readerOptions(&tb.meta, newCache(t, 1<<20)))
+		raw := 0
+		for _, b := range sstable.DataBlockPayloads(t, r) {
+			view, err := block.Decode(b)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(b), c.target, "%+v", c)
+			raw = 0
+			for i := range view.Count() {
+				raw += len(view.AppendKey(nil, i)) + len(view.Value(i))
+			}
+			require.LessOrEqual(t, raw, 64*c.target, "%+v", c)
+		}
+		require.NoError(t, r.Verify(context.Background()))
+	}
+	// An entry larger than the target has a block of its own.
+	es := []entry{set("a", 1, "v"), set("b", 1, strings.Repeat("v", 5000)), set("c", 1, "v"), set("d", 1, "v")}
+	tb := write(t, vfs.NewMem(), "t", options(), es)
+	require.Equal(t, uint64(3), tb.meta.Props.Blocks)
 }

@@ -119,15 +119,13 @@ func (l *Log) check(batches []Batch) (int64, error) {
 // room is how many bytes of records the current segment still takes.
 func (l *Log) room() int64 {
 	if l.off == headerSize {
-		return freshRoom(l.cur, len(l.note))
+		return freshRoom(l.cur)
 	}
 	return l.cur.limit - l.off
 }
 
 // freshRoom is how many bytes of records an unused segment takes beside its link.
-func freshRoom(s *segment, note int) int64 {
-	return s.limit - headerSize - recordSize(int64(linkFixedSize+note))
-}
+func freshRoom(s *segment) int64 { return s.limit - headerSize - recordSize(linkSize) }
 
 // begin decides how the group is written and what its records claim.
 func (l *Log) begin(intent Intent) {
@@ -150,8 +148,9 @@ func (l *Log) begin(intent Intent) {
 // left behind, which it can only do once the group that rotated is committed.
 func (l *Log) wakePreparer() {
 	l.mu.Lock()
-	if l.off >= l.trigger || l.rotated { // who has filled one segment will fill another
-		l.trigger, l.mu.ahead = math.MaxInt64, true
+	if l.off >= l.trigger.Load() || l.rotated { // who has filled one segment will fill another
+		l.trigger.Store(math.MaxInt64)
+		l.mu.ahead = true
 	}
 	l.rotated = false
 	l.wake.Broadcast()
@@ -169,7 +168,7 @@ func (l *Log) commit() (Position, error) {
 		// The group began exactly at durable, and every byte of it went through O_DSYNC (W3).
 		l.advance(end)
 	}
-	if l.off >= l.trigger || l.rotated {
+	if l.off >= l.trigger.Load() || l.rotated {
 		l.wakePreparer()
 	}
 	return Position{Segment: l.cur.Num, Offset: l.off, stream: end}, nil
@@ -226,7 +225,7 @@ func (l *Log) emit(rec *record, payload []byte) error {
 }
 
 func (l *Log) emitLink() error {
-	payload := appendLink(make([]byte, 0, linkFixedSize+len(l.note)), l.cur.prev, l.note)
+	payload := appendLink(make([]byte, 0, linkSize), l.cur.prev)
 	return l.frame(&record{kind: typeLink, fragment: fragFull, payloadCRC: codec.Checksum(0, payload)}, payload)
 }
 
@@ -338,8 +337,9 @@ func (l *Log) rotate() error {
 	next.base = old.streamEnd() - headerSize
 	next.prev = Link{Num: old.Num, UID: old.UID, Length: l.off, LastSeqNum: l.lastSeq}
 	l.mu.segs = append(l.mu.segs, next)
+	l.trigger.Store(triggerOf(next))
 	l.mu.Unlock()
-	l.cur, l.off, l.bufOff, l.trigger = next, headerSize, headerSize, triggerOf(next)
+	l.cur, l.off, l.bufOff = next, headerSize, headerSize
 	l.current.Store(uint64(next.Num))
 	l.rotated = true
 	return nil

@@ -26,7 +26,7 @@ func benchLog(b *testing.B, mode wal.Mode) (*wal.Log, wal.Options, *[]wal.Segmen
 	first, err := wal.PrepareFirst(o, 1, nil)
 	require.NoError(b, err)
 	*live = append(*live, first.Segment())
-	l, err := wal.Open(o, first, wal.Link{}, nil, nil)
+	l, err := wal.Open(o, first, wal.Link{}, nil)
 	require.NoError(b, err)
 	return l, o, live
 }

@@ -25,9 +25,13 @@
 //     the sync; an O_DSYNC write moves it only from exactly its own start.
 //   - W4. A claim in a record is a value durable had before the record was written.
 //   - W5. Batches enter the log whole: end moves only after the last byte of a group is
-//     written, so no claim lies inside a batch.
-//   - W6. After the first failed write, store or sync nothing is written, synced or
-//     acknowledged again, and nothing is retried on the same file.
+//     written. So a claim is never beyond the start of its own record, and inside a batch
+//     only at the end of a segment, which is synced when it is left. Recovery compares the
+//     greatest claim with the place where reading stopped, not with the end of the last
+//     whole batch.
+//   - W6. After the first failed write, store or sync nothing is written, synced,
+//     registered or acknowledged again, but what was under way, and nothing is retried on
+//     the same file.
 //   - W7. Nothing is ever appended to a segment that a recovery has read.
 //   - W8. Recovery cuts the log only at or above every claim it can find; below one,
 //     damage is an error.

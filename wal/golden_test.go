@@ -11,13 +11,12 @@ import (
 	"github.com/loamdb/loam/wal"
 )
 
-// The files of a small log: a batch split over two segments, a note, a claim mark, a
-// clean close. They change only with the format's version.
+// The files of a small log: a batch split over two segments, a claim mark, a clean
+// close. They change only with the format's version.
 func TestGoldenLog(t *testing.T) {
 	forModes(t, func(t *testing.T, mode wal.Mode) {
 		o := newOwner(memFS(), mode, 70)
 		l, _, _ := o.mustOpen(t)
-		require.NoError(t, l.SetNote([]byte("owner's note")))
 		require.NoError(t, l.Reserve(15_000, 4))
 		appendAll(t, l, wal.WillSync, entry{1, 1, 5}, entry{2, 3, 40})
 		require.NoError(t, l.Mark())

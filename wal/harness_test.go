@@ -217,7 +217,7 @@ func (o *owner) open() (*wal.Log, wal.Recovery, []entry, error) {
 	if err != nil {
 		return nil, rec, nil, err
 	}
-	l, err := wal.Open(o.opts, first, rec.End, rec.Live, rec.Note)
+	l, err := wal.Open(o.opts, first, rec.End, rec.Live)
 	return l, rec, got, err
 }
 

@@ -10,8 +10,8 @@ import (
 )
 
 // Log is a log that is open for writing. One goroutine at a time, the commit leader,
-// calls Append, Reserve, Mark and SetNote; every other method may be called at any
-// time from any goroutine. Close comes after all of them.
+// calls Append, Reserve and Mark; every other method may be called at any time from any
+// goroutine. Close comes after all of them.
 type Log struct {
 	// Constant after Open.
 	o      Options
@@ -25,10 +25,8 @@ type Log struct {
 	way     way   // how this group is written
 	synced  bool  // all of this group went through O_DSYNC so far
 	lastSeq keys.SeqNum
-	note    []byte
 	claimAt uint64   // the value of durable that claim stands for
 	claim   Position // what records of this group claim
-	trigger int64    // offset in cur from which a spare is wanted
 	rotated bool     // since the preparer was last woken
 	marked  uint64   // end of the last claim mark
 
@@ -38,6 +36,9 @@ type Log struct {
 	durable atomic.Uint64
 	current atomic.Uint64 // number of cur
 	failure atomic.Pointer[error]
+	// trigger is the offset in cur from which a spare is wanted. It is changed under mu,
+	// and read by Append's caller without.
+	trigger atomic.Int64
 
 	// changed is signalled when durable, the spares, busy or the failure change; wake when
 	// the preparer may have work. Both use mu.
@@ -66,8 +67,8 @@ type Log struct {
 // Open begins to write. first is the segment that the owner's synced manifest now
 // lists as the last one, prev is Recovery.End, live is Recovery.Live, whose files have
 // been synced by SyncSegments. The zero Link and no live segments begin a new store.
-// Open takes first over when it succeeds. note is as for SetNote.
-func Open(o Options, first *Prepared, prev Link, live []Segment, note []byte) (*Log, error) {
+// Open takes first over when it succeeds.
+func Open(o Options, first *Prepared, prev Link, live []Segment) (*Log, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
@@ -81,15 +82,13 @@ func Open(o Options, first *Prepared, prev Link, live []Segment, note []byte) (*
 		return nil, err
 	}
 	l := &Log{o: o, mapped: first.mapped, cur: first.seg, lastSeq: prev.LastSeqNum, preparerDone: make(chan struct{})}
-	if err := l.SetNote(note); err != nil {
-		return nil, err
-	}
 	l.changed, l.wake = sync.NewCond(&l.mu), sync.NewCond(&l.mu)
 	l.mu.slots, l.mu.next = slots, first.seg.Num+1
 	l.mu.retired = append(l.mu.retired, live...)
 	l.cur.prev = prev
 	l.mu.segs = []*segment{l.cur}
-	l.off, l.bufOff, l.trigger = headerSize, headerSize, triggerOf(l.cur)
+	l.off, l.bufOff = headerSize, headerSize
+	l.trigger.Store(triggerOf(l.cur))
 	l.end.Store(headerSize)
 	l.durable.Store(headerSize)
 	l.current.Store(uint64(l.cur.Num))
@@ -155,16 +154,6 @@ func (l *Log) position(at uint64) Position {
 	}
 	prev := l.mu.segs[0].prev
 	return Position{Segment: prev.Num, Offset: prev.Length, stream: at}
-}
-
-// SetNote gives the bytes that the first record of each further segment carries for
-// the owner; Recovery.Note returns them. At most MaxNoteBytes, copied.
-func (l *Log) SetNote(note []byte) error {
-	if len(note) > MaxNoteBytes {
-		return fmt.Errorf("%w: note of %d bytes", ErrInvalid, len(note))
-	}
-	l.note = append(l.note[:0], note...)
-	return nil
 }
 
 // Obsolete tells that the owner's synced manifest lists no segment below min any

@@ -189,7 +189,6 @@ func TestInvalidBatchesLeaveTheLogAsItWas(t *testing.T) {
 		require.ErrorIs(t, err, wal.ErrInvalid)
 	}
 	appendAll(t, l, wal.NoSync, entry{12, 1, 5})
-	require.ErrorIs(t, l.SetNote(make([]byte, wal.MaxNoteBytes+1)), wal.ErrInvalid)
 	require.NoError(t, l.Close())
 	_, got, err := o.replay()
 	require.NoError(t, err)
@@ -224,25 +223,6 @@ func TestClosedLogRefuses(t *testing.T) {
 	require.ErrorIs(t, l.Reserve(1, 1), wal.ErrClosed)
 	require.ErrorIs(t, l.Mark(), wal.ErrClosed)
 	require.ErrorIs(t, l.Err(), wal.ErrClosed)
-}
-
-func TestNoteComesBackFromTheNewestSegment(t *testing.T) {
-	o := newOwner(memFS(), wal.Mapped, 10)
-	l, _, _ := o.mustOpen(t)
-	require.NoError(t, l.SetNote([]byte("one")))
-	appendAll(t, l, wal.NoSync, sequence(1, 100, 200)...)
-	require.NoError(t, l.SetNote(make([]byte, wal.MaxNoteBytes)))
-	appendAll(t, l, wal.NoSync, sequence(101, 100, 200)...)
-	require.NoError(t, l.Close())
-	rec, got, err := o.replay()
-	require.NoError(t, err)
-	require.Len(t, got, 200)
-	require.Equal(t, make([]byte, wal.MaxNoteBytes), rec.Note)
-	l, rec, _ = o.mustOpen(t)
-	require.NoError(t, l.Close())
-	l, again, _ := o.mustOpen(t)
-	require.Equal(t, rec.Note, again.Note, "a store that is only opened keeps it")
-	require.NoError(t, l.Close())
 }
 
 func TestOpeningAndClosingCollectsNoSegments(t *testing.T) {

@@ -15,7 +15,8 @@ type Mode uint8
 
 // Modes of writing.
 const (
-	// Auto is Mapped where the file system's traits allow it, Written elsewhere.
+	// Auto is Mapped where the file system's traits allow it (vfs.Traits.MappedStores),
+	// Written elsewhere.
 	Auto Mode = iota
 	// Mapped copies them into a mapping of the segment. Synced commits are written by
 	// WriteAt all the same: syncing a mapped page costs about three times as much.

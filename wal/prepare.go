@@ -56,7 +56,7 @@ func (s *segment) close() error {
 // errDevice marks a write or a sync that failed while a slot was prepared.
 var errDevice = errors.New("wal: device")
 
-// errStopped: the log is being closed.
+// errStopped: the log is being closed, or has failed.
 var errStopped = errors.New("wal: stopped")
 
 // retryable reports whether a failed preparation leaves the log whole: it lacked
@@ -71,7 +71,16 @@ type preparation struct {
 	mapped bool
 	num    SegmentNum
 	want   int64
-	stop   func() bool
+	stop   func() bool // nil: never
+}
+
+// check returns errStopped once nothing more may be written: the log is being closed, or
+// has failed (W6).
+func (p *preparation) check() error {
+	if p.stop != nil && p.stop() {
+		return errStopped
+	}
+	return nil
 }
 
 // run writes the slot's blocks, then its header, each synced (W1). On an error
@@ -94,18 +103,28 @@ func (p *preparation) run(slot freeSlot) (seg *segment, err error) {
 		return seg, err
 	}
 	bytes := max(p.want, slot.proven)
-	if err := p.writeBlocks(seg.file, slot.proven, bytes); err != nil {
+	written, err := unholed(seg.file, slot.proven)
+	if err == nil {
+		err = p.writeBlocks(seg.file, written, bytes)
+	}
+	if err != nil {
 		return seg, err
 	}
 	h, err := newHeader(p.o, p.num, bytes)
 	if err == nil && slot.proven > 0 && h.uid == slot.uid {
 		err = errRepeats
 	}
+	if err == nil {
+		err = p.check()
+	}
 	if err != nil {
 		return seg, err
 	}
 	if _, err = seg.file.WriteAt(h.encode(), 0); err != nil {
 		return seg, fmt.Errorf("%w: %w", errDevice, err)
+	}
+	if err = p.check(); err != nil {
+		return seg, err
 	}
 	if err = seg.file.Sync(); err != nil {
 		return seg, fmt.Errorf("%w: %w", errDevice, err)
@@ -132,6 +151,20 @@ func (p *preparation) openWays(seg *segment, name string) error {
 	return err
 }
 
+// unholed returns proven if the file has written blocks up to there, and 0 otherwise. What
+// a header says of them is true of the file that was written, and not of a copy that
+// leaves out zeros ("cp --sparse", "tar"): a store into its holes would need space.
+func unholed(f vfs.File, proven int64) (int64, error) {
+	if proven == 0 {
+		return 0, nil
+	}
+	hole, err := f.FirstHole()
+	if err != nil || hole < proven {
+		return 0, err
+	}
+	return proven, nil
+}
+
 // Zeros are written page by page, because the page cache otherwise builds folios as
 // large as the writes, and a later sync of one record then writes a whole folio:
 // measured, 1 MiB to the device after 1 MiB writes, 5 KB after 4 KiB writes. A sync in
@@ -149,8 +182,8 @@ func (p *preparation) writeBlocks(f vfs.File, from, to int64) error {
 	}
 	unsynced := int64(0)
 	for off := from; off < to; off += int64(len(zeroPage)) {
-		if p.stop != nil && p.stop() {
-			return errStopped
+		if err := p.check(); err != nil {
+			return err
 		}
 		if _, err := f.WriteAt(zeroPage[:], off); err != nil {
 			return fmt.Errorf("%w: %w", errDevice, err)
@@ -163,8 +196,14 @@ func (p *preparation) writeBlocks(f vfs.File, from, to int64) error {
 			}
 		}
 	}
+	if err := p.check(); err != nil {
+		return err
+	}
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("%w: %w", errDevice, err)
+	}
+	if err := p.check(); err != nil {
+		return err
 	}
 	if from > 0 {
 		return nil // the entry was synced before the header that proves [0, from) was written

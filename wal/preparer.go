@@ -57,11 +57,11 @@ func (l *Log) ensure(need int64) error {
 }
 
 // spareRoomLocked is how many bytes of records the spares take at least, however the
-// batches fall and however long the owner's note is.
+// batches fall.
 func (l *Log) spareRoomLocked() int64 {
 	n := int64(0)
 	for _, s := range l.mu.spares {
-		n += freshRoom(s, MaxNoteBytes) - crossing
+		n += freshRoom(s) - crossing
 	}
 	return n
 }
@@ -198,6 +198,9 @@ func (l *Log) prepareSpare(pending *segment) *segment {
 	if seg == nil {
 		seg, err = l.readySlot()
 	}
+	if err == nil && l.Err() != nil {
+		return seg // nothing is registered, nor written, for a log that has failed
+	}
 	if err == nil {
 		if err = l.o.Register(seg.Segment); err == nil {
 			l.prepared(seg)
@@ -216,9 +219,18 @@ func (l *Log) prepareSpare(pending *segment) *segment {
 	l.mu.Lock()
 	l.mu.attempts++
 	l.mu.lastTry, l.mu.ahead, l.mu.wanted = err, false, 0
+	l.triggerAgainLocked()
 	l.changed.Broadcast()
 	l.mu.Unlock()
 	return seg
+}
+
+// triggerAgainLocked asks for the next try at a spare once another eighth of the current
+// segment is full: not at every commit, while the cause lasts, and not as late as a commit
+// that has to wait for it.
+func (l *Log) triggerAgainLocked() {
+	cur := l.mu.segs[len(l.mu.segs)-1]
+	l.trigger.Store(int64(l.end.Load()-cur.base) + cur.Bytes/8)
 }
 
 // prepared adds a spare.
@@ -246,7 +258,7 @@ func (l *Log) readySlot() (*segment, error) {
 		stop: func() bool {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			return l.mu.stopping
+			return l.mu.stopping || l.Err() != nil
 		},
 	}
 	seg, err := p.run(slot)
@@ -256,8 +268,8 @@ func (l *Log) readySlot() (*segment, error) {
 		l.mu.Unlock()
 		return seg, nil
 	}
-	if errors.Is(err, errStopped) && !slot.fresh {
-		return nil, err // its header still tells what of it is written
+	if errors.Is(err, errStopped) && (!slot.fresh || l.Err() != nil) {
+		return nil, err // what is there of a header still tells what of it is written
 	}
 	// What a failed write left in the slot is not trusted: its name is used again only by
 	// a new file.

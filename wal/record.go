@@ -165,32 +165,32 @@ func recordSize(n int64) int64 { return recordHeaderSize + (n+recordAlign-1)&^(r
 
 // Sizes of the payloads that the log writes for itself.
 const (
-	linkFixedSize = 40
-	closeSize     = 8
-	// MaxNoteBytes limits what SetNote takes.
-	MaxNoteBytes = 2048
+	linkSize  = 40
+	closeSize = 8
+	// maxLinkExtra is how many further bytes a link may have. They are reserved: nobody
+	// writes any yet, and a reader passes them over.
+	maxLinkExtra = 2048
 )
 
 // appendLink appends the payload of a link record: number, UID, length and last
-// sequence number of the predecessor, then the owner's note.
-func appendLink(dst []byte, l Link, note []byte) []byte {
+// sequence number of the predecessor.
+func appendLink(dst []byte, l Link) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(l.Num))
 	dst = append(dst, l.UID[:]...)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(l.Length))
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(l.LastSeqNum))
-	return append(dst, note...)
+	return binary.LittleEndian.AppendUint64(dst, uint64(l.LastSeqNum))
 }
 
-// decodeLink reads what appendLink wrote. note aliases p.
-func decodeLink(p []byte) (l Link, note []byte, err error) {
+// decodeLink reads what appendLink wrote.
+func decodeLink(p []byte) (l Link, err error) {
 	d := codec.NewDecoder(p)
 	l.Num = SegmentNum(d.Uint64())
 	copy(l.UID[:], d.Bytes(len(l.UID)))
 	length := d.Uint64()
 	l.LastSeqNum = keys.SeqNum(d.Uint64())
-	if d.Err() != nil || length > maxSegmentBytes || length%recordAlign != 0 || l.LastSeqNum > keys.MaxSeqNum || d.Len() > MaxNoteBytes {
-		return Link{}, nil, errLink
+	if d.Err() != nil || length > maxSegmentBytes || length%recordAlign != 0 || l.LastSeqNum > keys.MaxSeqNum || d.Len() > maxLinkExtra {
+		return Link{}, errLink
 	}
 	l.Length = int64(length)
-	return l, d.Bytes(d.Len()), nil
+	return l, nil
 }

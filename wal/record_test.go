@@ -87,20 +87,21 @@ func TestClaims(t *testing.T) {
 
 func TestLinkRoundTrip(t *testing.T) {
 	want := Link{Num: 3, UID: fileid.UID{4}, Length: 8192, LastSeqNum: 99}
-	got, note, err := decodeLink(appendLink(nil, want, []byte("note")))
-	require.NoError(t, err)
-	require.Equal(t, want, got)
-	require.Equal(t, "note", string(note))
+	for _, extra := range []int{0, 4, maxLinkExtra} {
+		got, err := decodeLink(append(appendLink(nil, want), make([]byte, extra)...))
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
 
-	_, _, err = decodeLink(make([]byte, linkFixedSize-1))
+	_, err := decodeLink(make([]byte, linkSize-1))
 	require.ErrorIs(t, err, errLink)
-	_, _, err = decodeLink(make([]byte, linkFixedSize+MaxNoteBytes+1))
+	_, err = decodeLink(make([]byte, linkSize+maxLinkExtra+1))
 	require.ErrorIs(t, err, errLink)
-	_, _, err = decodeLink(appendLink(nil, Link{Length: 8191}, nil))
+	_, err = decodeLink(appendLink(nil, Link{Length: 8191}))
 	require.ErrorIs(t, err, errLink)
-	_, _, err = decodeLink(appendLink(nil, Link{Length: maxSegmentBytes + 8}, nil))
+	_, err = decodeLink(appendLink(nil, Link{Length: maxSegmentBytes + 8}))
 	require.ErrorIs(t, err, errLink)
-	_, _, err = decodeLink(appendLink(nil, Link{LastSeqNum: keys.MaxSeqNum + 1}, nil))
+	_, err = decodeLink(appendLink(nil, Link{LastSeqNum: keys.MaxSeqNum + 1}))
 	require.ErrorIs(t, err, errLink)
 }
 

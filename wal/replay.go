@@ -15,6 +15,9 @@ import (
 type Record struct {
 	// Segment is where it begins: a memtable that it opens needs the log from there on.
 	Segment SegmentNum
+	// Slot and Offset say the same for messages: the file, and where in it, in bytes.
+	Slot   Slot
+	Offset int64
 	// FirstSeqNum and Count number its operations.
 	FirstSeqNum keys.SeqNum
 	Count       uint32
@@ -52,10 +55,9 @@ func Replay(o Options, live []Segment, fn func(Record) error) (Recovery, error) 
 
 // segmentStart is what the first 8 KiB of a listed segment tell.
 type segmentStart struct {
-	used bool   // its first record is a valid link
-	link Link   // what that names
-	note []byte // the owner's bytes in it
-	size int64  // bytes of the link record
+	used bool  // its first record is a valid link
+	link Link  // what that names
+	size int64 // bytes of the link record
 	// What the scans found.
 	batches  bool  // it holds at least a part of a batch that was delivered
 	furthest int64 // where the furthest record seen ends
@@ -71,8 +73,6 @@ type replayer struct {
 
 	lastSeq  keys.SeqNum
 	lastTime uint64
-	batches  int
-	bytes    int64
 	claimed  Position // greatest claim seen
 	open     openBatch
 	closed   uint64 // greatest segment the close record knows; 0: no close record ends the log
@@ -146,18 +146,18 @@ func (r *replayer) inspect(i int) error {
 	s := &r.starts[i]
 	s.furthest = headerSize
 	rec, ok := parseRecord(p[headerSize:], &r.scan.seal, seg.Num, headerSize, seg.Bytes)
-	if !ok || rec.kind != typeLink || rec.payloadLen > linkFixedSize+MaxNoteBytes {
+	if !ok || rec.kind != typeLink || rec.payloadLen > linkSize+maxLinkExtra {
 		return nil
 	}
 	body := p[headerSize+recordHeaderSize:][:rec.payloadLen]
 	if codec.Checksum(0, body) != rec.payloadCRC {
 		return nil
 	}
-	link, note, err := decodeLink(body)
+	link, err := decodeLink(body)
 	if err != nil {
 		return r.corrupt(i, headerSize, err)
 	}
-	s.used, s.link, s.note, s.size = true, link, append([]byte(nil), note...), recordSize(int64(rec.payloadLen))
+	s.used, s.link, s.size = true, link, recordSize(int64(rec.payloadLen))
 	return nil
 }
 

@@ -108,7 +108,7 @@ func (r *replayer) peek(slot Slot) (num SegmentNum, used bool, err error) {
 	}
 	r.scan.reset(f, Segment{Num: h.num, Slot: slot, UID: h.uid, Bytes: h.bytes})
 	rec, ok := parseRecord(p[headerSize:], &r.scan.seal, h.num, headerSize, h.bytes)
-	if !ok || rec.kind != typeLink || rec.payloadLen > linkFixedSize+MaxNoteBytes {
+	if !ok || rec.kind != typeLink || rec.payloadLen > linkSize+maxLinkExtra {
 		return h.num, false, nil
 	}
 	body := p[headerSize+recordHeaderSize:][:rec.payloadLen]

@@ -14,8 +14,9 @@ import (
 type freeSlot struct {
 	slot Slot
 	// proven is how many of its bytes are known to be written and synced, its directory
-	// entry too, because a header of this store, which is written last, says so. Zero:
-	// nothing is known, the file may have holes or not be there.
+	// entry too, because a header of this store, which is written last, says so; but if
+	// the file is a copy it may have holes all the same. Zero: nothing is known, the file
+	// may not be there.
 	proven int64
 	uid    fileid.UID // of its last life, if proven is not zero
 	fresh  bool       // the file has to be created

@@ -54,11 +54,6 @@ type Recovery struct {
 	// Discarded are the others that were listed: what lies after the end, and segments
 	// without any batch. The manifest must drop them before Open.
 	Live, Discarded []Segment
-	// Note is what SetNote last gave, as far as a segment was begun since.
-	Note []byte
-	// Batches and Bytes count what fn received.
-	Batches int
-	Bytes   int64
 }
 
 // batch handles one record of a batch: it delivers a whole one, or collects fragments.
@@ -76,7 +71,7 @@ func (r *replayer) batch(i int, off int64, rec *record, payload []byte) (cause, 
 			return nil, r.corrupt(i, off, errSequence)
 		}
 		if rec.fragment == fragFull {
-			return nil, r.deliver(i, i, rec, payload)
+			return nil, r.deliver(i, i, off, rec, payload)
 		}
 		r.open = openBatch{active: true, index: i, off: off, head: *rec, payload: append(r.open.payload[:0], payload...)}
 		return nil, nil
@@ -104,20 +99,19 @@ func (r *replayer) batch(i int, off int64, rec *record, payload []byte) (cause, 
 		r.lastSeq, r.lastTime = rec.last(), max(r.lastTime, rec.time)
 		return nil, nil
 	}
-	return nil, r.deliver(b.index, i, &b.head, b.payload)
+	return nil, r.deliver(b.index, i, b.off, &b.head, b.payload)
 }
 
-// deliver hands a batch, which lies in segments from to i, to the owner.
-func (r *replayer) deliver(from, i int, rec *record, payload []byte) error {
+// deliver hands a batch, which begins at off of segment from and lies in segments from to
+// i, to the owner.
+func (r *replayer) deliver(from, i int, off int64, rec *record, payload []byte) error {
 	r.lastSeq = rec.last()
 	r.lastTime = max(r.lastTime, rec.time)
-	r.batches++
-	r.bytes += int64(len(payload))
 	for j := from; j <= i; j++ {
 		r.starts[j].batches = true
 	}
 	return r.fn(Record{
-		Segment: r.live[from].Num, FirstSeqNum: rec.first, Count: rec.count, CommitTime: rec.time, Payload: payload,
+		Segment: r.live[from].Num, Slot: r.live[from].Slot, Offset: off, FirstSeqNum: rec.first, Count: rec.count, CommitTime: rec.time, Payload: payload,
 	})
 }
 
@@ -145,7 +139,7 @@ func (r *replayer) end(i int, st stop) (Recovery, error) {
 		return Recovery{}, r.corrupt(i, st.off, fmt.Errorf("%w: %w", errHole, cause))
 	}
 	rec := Recovery{
-		LastSeqNum: r.lastSeq, LastTime: r.lastTime, Batches: r.batches, Bytes: r.bytes, Verdict: Unclosed,
+		LastSeqNum: r.lastSeq, LastTime: r.lastTime, Verdict: Unclosed,
 	}
 	if r.closed != 0 && uint64(r.live[len(r.live)-1].Num) <= r.closed {
 		rec.Verdict = Clean
@@ -197,15 +191,12 @@ func (r *replayer) lookPast(i int, st stop) (found bool, err error) {
 	return found, nil
 }
 
-// divide fills End, Live, Discarded and Note. The log ends at off of segment at.
+// divide fills End, Live and Discarded. The log ends at off of segment at.
 // Segments without a batch at either side are not kept: a store that is only opened
 // and closed must not collect them.
 func (r *replayer) divide(rec *Recovery, at int, off int64) {
 	first, last := -1, -1
 	for j := 0; j <= at; j++ {
-		if r.starts[j].used {
-			rec.Note = r.starts[j].note
-		}
 		if r.starts[j].batches {
 			if first < 0 {
 				first = j

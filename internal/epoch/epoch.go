@@ -29,6 +29,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unsafe"
+
+	"github.com/loamdb/loam/internal/mutant"
 )
 
 // slots is a power of two, well above the number of processors, so that two readers
@@ -53,13 +55,16 @@ type Guard struct{ counter *atomic.Int64 }
 
 // Enter begins a read. It never blocks. The guard must be given to Leave on the same
 // or another goroutine.
-func (d *Domain) Enter() Guard {
+func (d *Domain) Enter() Guard { return d.enter(d.current.Load()) }
+
+// enter counts a reader in a generation, the current one unless Wait came between.
+func (d *Domain) enter(generation uint32) Guard {
 	// The address of a local tells goroutines apart without asking the runtime: stacks
 	// are kilobytes apart. A collision costs a shared line, nothing else.
 	var here byte
 	h := uintptr(unsafe.Pointer(&here)) >> 11
 	h ^= h >> 7
-	c := &d.slots[h&(slots-1)].readers[d.current.Load()]
+	c := &d.slots[h&(slots-1)].readers[generation&1]
 	c.Add(1)
 	return Guard{c}
 }
@@ -73,9 +78,13 @@ func (d *Domain) Wait() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	old := d.current.Load()
-	d.drain(1 - old) // E2: stragglers of the flip before this one
+	if !mutant.Enabled || !mutant.Is(mutant.SkipStragglers) {
+		d.drain(1 - old) // E2: stragglers of the flip before this one
+	}
 	d.current.Store(1 - old)
-	d.drain(old)
+	if !mutant.Enabled || !mutant.Is(mutant.SkipReaders) {
+		d.drain(old)
+	}
 }
 
 func (d *Domain) drain(generation uint32) {

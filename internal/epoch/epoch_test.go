@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/loamdb/loam/internal/epoch"
 	"github.com/stretchr/testify/require"
@@ -44,23 +46,57 @@ func TestReadersNeverSeeFreedState(t *testing.T) {
 	require.Zero(t, used.Load(), "a reader held a state that Wait had released")
 }
 
-// Wait waits for a reader that is inside, and only for that.
-func TestWaitBlocksUntilTheReaderLeaves(t *testing.T) {
-	var d epoch.Domain
-	g := d.Enter()
-	var returned atomic.Bool
-	done := make(chan struct{})
+// waiting calls Wait in a bubble of synctest. The result says, once everything in the
+// bubble rests, whether Wait has returned.
+func waiting(d *epoch.Domain) (returned func() bool) {
+	var done atomic.Bool
 	go func() {
 		d.Wait()
-		returned.Store(true)
-		close(done)
+		done.Store(true)
 	}()
-	for range 100 {
-		require.False(t, returned.Load())
-		d.Enter().Leave() // others come and go
+	return func() bool {
+		time.Sleep(time.Minute) // of the bubble's time: Wait looks again after milliseconds
+		synctest.Wait()
+		return done.Load()
 	}
-	g.Leave()
-	<-done
+}
+
+// The tests of Wait once passed with a Wait that did nothing: they asked whether it had
+// returned before it had a chance to run.
+func TestWaitReturnsWhenTheReadersHaveLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d epoch.Domain
+		for range 3 { // in either generation
+			first, second := d.Enter(), d.Enter()
+			returned := waiting(&d)
+			require.False(t, returned(), "two readers are inside")
+			d.Enter().Leave() // others come and go
+			late := d.Enter() // and stay: Wait is not for them
+			first.Leave()
+			require.False(t, returned(), "a reader is inside")
+			second.Leave()
+			require.True(t, returned())
+			late.Leave()
+		}
+	})
+}
+
+// A reader that has loaded the generation, but is not counted yet, is missed by the
+// Wait that flips it, and rightly: it will see the new pointer. The next Wait has to
+// wait for it, though it stands in the generation that was idle (E2).
+func TestWaitWaitsForAStragglerOfTheFlipBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d epoch.Domain
+		for range 3 {
+			generation := d.Generation()
+			d.Wait()
+			straggler := d.EnterIn(generation)
+			returned := waiting(&d)
+			require.False(t, returned(), "the straggler may hold what the first Wait installed")
+			straggler.Leave()
+			require.True(t, returned())
+		}
+	})
 }
 
 func BenchmarkEnterLeave(b *testing.B) {

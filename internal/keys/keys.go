@@ -3,6 +3,8 @@ package keys
 import (
 	"bytes"
 	"fmt"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // SeqNum numbers one operation of the store's history. It has 56 bits, is never
@@ -24,7 +26,7 @@ const (
 	KindDelete            Kind = 1  // the key is absent from here on
 	KindSet               Kind = 2  // the value is the entry's value
 	KindSetWithExpiry     Kind = 3  // value: 8 bytes of expiry (unix ms, little endian), then the value
-	KindMerge             Kind = 4  // value: 8 bytes of commit time, operator id, operand
+	KindMerge             Kind = 4  // value: commit time, operator id and schema stamp, MergeHeaderLen bytes, then the operand
 	KindRangeDelete       Kind = 5  // key: lower bound; value: exclusive upper bound
 	KindExpiryMarker      Kind = 6  // what compaction leaves of an expired SetWithExpiry
 	KindSetBlob           Kind = 7  // as Set, the value in a blob file
@@ -37,6 +39,32 @@ const (
 
 // Valid reports whether k is a kind that format version 1 defines.
 func (k Kind) Valid() bool { return k > KindInvalid && k <= maxKind }
+
+// What precedes the value proper, in bytes.
+const (
+	// ExpiryLen is the length of the expiry (unix ms, little endian) that begins the
+	// values of KindSetWithExpiry and KindSetWithExpiryBlob, and is that of KindExpiryMarker.
+	ExpiryLen = 8
+
+	// MergeHeaderLen is the length of what begins the values of KindMerge and
+	// KindMergeBlob. An operand outlives the write that made it: compaction may carry it
+	// for years, past changes of the schema, before a base turns up to fold it into.
+	//
+	//	0 commit time i64 (unix ms)   8 operator id u32   12 schema stamp u32, 0: none
+	MergeHeaderLen = 16
+)
+
+// MinValueLen returns the length of the shortest value that an entry of kind k can
+// have. Where it is not 0 the first eight bytes are a time.
+func (k Kind) MinValueLen() int {
+	switch k {
+	case KindSetWithExpiry, KindSetWithExpiryBlob, KindExpiryMarker:
+		return ExpiryLen
+	case KindMerge, KindMergeBlob:
+		return MergeHeaderLen
+	}
+	return 0
+}
 
 var kindNames = [...]string{
 	"INVALID", "DELETE", "SET", "SETEXP", "MERGE", "RANGEDEL", "EXPMARK", "SETBLOB", "SETEXPBLOB", "MERGEBLOB", "INGEST",
@@ -82,6 +110,10 @@ func Compare(aKey []byte, aTrailer Trailer, bKey []byte, bTrailer Trailer) int {
 	}
 	return 0
 }
+
+// Hash returns the hash of a user key by which filters and memtables know it: XXH64 with
+// seed 0. Filters are on disk, so it never changes. A lookup computes it once.
+func Hash(key []byte) uint64 { return xxhash.Sum64(key) }
 
 // Limits of what one entry may hold, in bytes. They are checked before commit.
 const (

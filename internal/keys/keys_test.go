@@ -24,6 +24,16 @@ func TestTrailersKeepNumberAndKind(t *testing.T) {
 }
 
 // Internal keys sort by user key ascending, then newest first.
+// The layout of a merge was undecided: values of eight bytes passed, in which no operator
+// and no schema stamp had room (docs/formats/keys.md).
+func TestKindsWithAHeaderNeedRoomForIt(t *testing.T) {
+	want := map[keys.Kind]int{keys.KindSetWithExpiry: 8, keys.KindSetWithExpiryBlob: 8, keys.KindExpiryMarker: 8,
+		keys.KindMerge: 16, keys.KindMergeBlob: 16}
+	for k := range 256 {
+		require.Equal(t, want[keys.Kind(k)], keys.Kind(k).MinValueLen(), keys.Kind(k))
+	}
+}
+
 func TestOrderOfInternalKeys(t *testing.T) {
 	type entry struct {
 		key string

@@ -47,8 +47,11 @@ func (s *State) Apply(e *Edit) (*State, error) {
 
 // applyLineage adds openings, and drops those that no position can name: a position names
 // the opening that gave out its number, so an opening that gave out none is dropped when
-// the next one begins at the same number; and no position below the history floor is
-// accepted. The list would otherwise grow with every opening for ever.
+// the next one begins at the same number. All others stay, however old: a key that nobody
+// has written since still has its number, and whoever compares and sets holds that number
+// with its opening. The history floor does not matter: it bounds differences between
+// positions, not the age of what a key holds. The list grows by about 26 bytes for each
+// opening that wrote something, or came after a crash.
 func (s *State) applyLineage(e *Edit) error {
 	old := s.Lineage
 	all := append(slices.Clone(old), e.Lineage...)
@@ -63,7 +66,7 @@ func (s *State) applyLineage(e *Edit) error {
 		if i > 0 && o.First < all[i-1].First {
 			return invalid("lineage goes back from %d to %d", all[i-1].First, o.First)
 		}
-		if i+1 == len(all) || o.First < all[i+1].First && all[i+1].First > s.HistoryFloor {
+		if i+1 == len(all) || o.First < all[i+1].First {
 			s.Lineage = append(s.Lineage, o)
 		}
 	}

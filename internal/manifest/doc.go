@@ -24,9 +24,12 @@
 //   - M6. A record is written only when every one before it is synced. So a whole
 //     record behind a damaged one proves damage, and a torn record can only be the last.
 //   - M7. CURRENT names a file whose bytes and directory entry are durable; its
-//     predecessor is removed only after the change of CURRENT is durable.
-//   - M8. Nothing is ever appended to a file that ended in a torn record, nor after a
-//     write or sync of it failed.
+//     predecessor is removed only after the change of CURRENT is durable. An open Log
+//     knows that it is: what only the predecessor lists may go.
+//   - M8. A process appends only to a file of which it is known that every record and the
+//     change of CURRENT are durable: never to one that ended in a torn record, whose last
+//     record the mark does not vouch for, that has a predecessor beside it, or that has
+//     recorded no opening and is another process's; nor after a write or sync of it failed.
 //
 // Reading order: version.go, state.go, edit.go, apply.go, apply_version.go,
 // build.go, check.go; edit_encode.go, edit_decode.go; filenames.go, current.go, file.go,

@@ -8,6 +8,7 @@ import (
 	"path"
 
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -30,9 +31,35 @@ type Loaded struct {
 	end        int64  // where the next record goes
 	nextRecord uint64 // its number
 	maxNum     uint64 // greatest number of a manifest file in the directory
-	// unproven is the last record where nothing says that it was synced; it stands
-	// right before end.
-	unproven []byte
+
+	// What forbids to go on in this file (M8).
+	created  bool // by this process's Create, which made it durable
+	siblings bool // the directory has other manifests
+	unproven bool // nothing says that the last record was synced
+}
+
+// relied reports whether all that the file says is known to be durable, its name in
+// CURRENT included. It is not when
+//
+//   - the file ended in a torn record: nothing may be written over the rest of that;
+//   - nothing says that the last record was synced: an earlier process may have seen its
+//     sync fail, or was killed before;
+//   - another manifest is there: it goes only when the change of CURRENT is durable, so
+//     that change may not be;
+//   - no opening is recorded: the process that made the store may have been killed before
+//     its first manifest was durable.
+//
+// To repeat the sync that may be missing would not do: when it has failed before, a later
+// one may succeed and mean nothing.
+func (l *Loaded) relied() bool {
+	// Both killed by TestPowerCutAfterAKillAndAReopening of package fuzz.
+	if mutant.Enabled && mutant.Is(mutant.TrustCurrent) {
+		return !l.Torn && !l.unproven
+	}
+	if mutant.Enabled && mutant.Is(mutant.TrustRecord) {
+		l.unproven = false
+	}
+	return !l.Torn && !l.unproven && !l.siblings && (l.created || len(l.State.Lineage) > 0)
 }
 
 // Load reads the store's manifest. It writes nothing.
@@ -68,6 +95,7 @@ func Load(fs vfs.FS, dir string) (*Loaded, error) {
 		}
 		if num, ok := parseManifestName(name); ok {
 			l.maxNum = max(l.maxNum, num)
+			l.siblings = l.siblings || num != l.num
 		}
 	}
 	l.State = &state
@@ -170,9 +198,7 @@ func (l *Loaded) replay(p []byte) error {
 		if err := l.apply(&r, &tables); err != nil {
 			return err
 		}
-		next := l.end + paddedLen(len(r.body))
-		l.unproven = p[l.end:next]
-		l.end, l.nextRecord = next, l.nextRecord+1
+		l.end, l.nextRecord = l.end+paddedLen(len(r.body)), l.nextRecord+1
 	}
 	if l.Version, err = tables.version(); err != nil {
 		return damageAt(-1, err) // no single edit is at fault
@@ -220,9 +246,8 @@ func (l *Loaded) judge(rest []byte, seed fileid.Seed, synced uint64) error {
 		return damageAt(fileHeaderLen, errNoRecord) // CURRENT came after the first record
 	}
 	// The first record was synced before CURRENT named the file.
-	if last := l.nextRecord - 1; last == 1 || last == synced {
-		l.unproven = nil
-	}
+	last := l.nextRecord - 1
+	l.unproven = last != 1 && last != synced
 	for i := len(rest); i > 0; i-- {
 		if rest[i-1] != 0 {
 			l.Torn, l.LostBytes = true, int64(i)

@@ -40,7 +40,6 @@ type Log struct {
 	// length is the file's, end where the next record goes, nextRecord its number.
 	length, end int64
 	nextRecord  uint64
-	unproven    []byte // the record right before end, to be written again with the next
 	maxNum      uint64 // greatest number a manifest file of this directory has had
 	mustRoll    bool   // M8: nothing may be appended to file
 	superseded  []uint64
@@ -67,22 +66,50 @@ func Create(store fileid.UID, o LogOptions) (*Loaded, error) {
 	if err := l.file.Close(); err != nil {
 		return nil, fmt.Errorf("manifest: close %s: %w", l.Name(), err)
 	}
-	return Load(o.FS, o.Dir)
+	loaded, err := Load(o.FS, o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	loaded.created = true
+	return loaded, nil
 }
 
-// OpenLog opens the log that loaded describes, for writing. It writes nothing itself.
-// loaded must be fresh: the directory must not have changed since Load.
+// OpenLog opens the log that loaded describes, for writing. loaded must be fresh: the
+// directory must not have changed since Load.
+//
+// When OpenLog returns, all that loaded says is durable. Until then the directory must
+// not change either: after a power cut it may be an earlier manifest that counts, with
+// tables and segments that loaded does not list. Where an earlier process was killed, or
+// failed, so that this is not known, OpenLog writes a new manifest with the same contents,
+// and may fail for lack of space (vfs.ErrNoSpace).
 func OpenLog(loaded *Loaded, o LogOptions) (*Log, error) {
 	f, err := o.FS.Open(path.Join(o.Dir, loaded.Name), vfs.ReadWrite)
 	if err != nil {
 		return nil, fmt.Errorf("manifest: open %s: %w", loaded.Name, err)
 	}
-	return &Log{
+	l := &Log{
 		o: o, state: loaded.State, version: loaded.Version,
 		file: f, num: loaded.num, seed: fileid.NewSeed(fileid.KindManifest, loaded.uid),
 		length: loaded.length, end: loaded.end, nextRecord: loaded.nextRecord,
-		unproven: loaded.unproven, maxNum: max(loaded.maxNum, loaded.num), mustRoll: loaded.Torn,
-	}, nil
+		maxNum: max(loaded.maxNum, loaded.num),
+	}
+	if !loaded.relied() {
+		if err := l.renew(); err != nil {
+			_ = f.Close() // nothing was written through it
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// renew goes on in a new file. The directory is synced first, for what little that says:
+// a power cut in between shall find CURRENT, whose entry may be as new as the store is,
+// before it finds a second manifest that speaks of a lost one.
+func (l *Log) renew() error {
+	if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
+		return fmt.Errorf("manifest: sync directory: %w", err)
+	}
+	return l.roll(l.state, l.version)
 }
 
 // State returns the newest state. It is immutable.
@@ -142,13 +169,8 @@ func (l *Log) fail(err error) error {
 
 // write appends the record, syncs it and marks the end.
 func (l *Log) write(r *record) error {
-	buf := append([]byte(nil), l.unproven...)
-	start := l.end - int64(len(buf))
-	// A record that an earlier process wrote and nobody is known to have synced is
-	// written again: should its sync have failed, the system may think it clean, and
-	// only a new write brings it to the device.
-	buf = r.append(buf, l.seed, l.end)
-	_, err := l.file.WriteAt(buf, start)
+	buf := r.append(nil, l.seed, l.end)
+	_, err := l.file.WriteAt(buf, l.end)
 	if err == nil && !(mutant.Enabled && mutant.Is(mutant.SkipManifestSync)) {
 		err = l.file.Sync()
 	}
@@ -156,8 +178,7 @@ func (l *Log) write(r *record) error {
 		l.mustRoll = true
 		return fmt.Errorf("manifest: write %s: %w: %w", l.Name(), ErrUncertain, err)
 	}
-	l.unproven = nil
-	l.end, l.nextRecord = start+int64(len(buf)), r.number+1
+	l.end, l.nextRecord = l.end+int64(len(buf)), r.number+1
 	l.mark()
 	return nil
 }

@@ -65,7 +65,7 @@ func (l *Log) adopt(f vfs.File, num uint64, uid fileid.UID, length, end int64) {
 	l.superseded = nil
 	l.file, l.num, l.seed = f, num, fileid.NewSeed(fileid.KindManifest, uid)
 	l.length, l.end, l.nextRecord = length, end, 2
-	l.unproven, l.mustRoll = nil, false
+	l.mustRoll = false
 }
 
 // image builds the whole content of a new file, and says where its second record goes.

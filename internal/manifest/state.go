@@ -51,9 +51,9 @@ type State struct {
 	// ReservedScopeID the greatest scope id. An unclean opening starts above them.
 	ReservedSeqNum  keys.SeqNum
 	ReservedScopeID uint64
-	// Lineage lists the writable openings, oldest first: those that may have given out
-	// numbers at or above the history floor, and the last one. A position belongs to the
-	// last opening whose First is not above its number.
+	// Lineage lists the writable openings, oldest first: all that may have given out
+	// numbers, and the last one. A position belongs to the last opening whose First is not
+	// above its number.
 	Lineage []Open
 	// HistoryFloor is the greatest sequence number of any tombstone that compaction has
 	// dropped: differences from positions below it are not known any more.

@@ -160,6 +160,8 @@ func TestStatesRefuseWhatCannotBe(t *testing.T) {
 	}
 }
 
+// Openings below the history floor once left the lineage too, and with them the proof that
+// the number of a key that nobody had written since belonged to this store.
 func TestOpeningsThatNoPositionCanNameLeaveTheLineage(t *testing.T) {
 	s := &manifest.State{}
 	apply := func(e *manifest.Edit, want ...byte) {
@@ -184,9 +186,8 @@ func TestOpeningsThatNoPositionCanNameLeaveTheLineage(t *testing.T) {
 	apply(opened(4, 10), 2, 4)
 	apply(opened(5, 20), 2, 4, 5)
 	apply(&manifest.Edit{HistoryFloor: 9}, 2, 4, 5)
-	apply(&manifest.Edit{HistoryFloor: 10}, 4, 5)
-	apply(&manifest.Edit{LastTime: 1}, 4, 5)
-	apply(&manifest.Edit{HistoryFloor: 500}, 5)
+	apply(&manifest.Edit{LastTime: 1}, 2, 4, 5)
+	apply(&manifest.Edit{HistoryFloor: 500}, 2, 4, 5)
 }
 
 func TestOperatorsAreASortedSet(t *testing.T) {

@@ -10,6 +10,8 @@ const (
 	SkipDirSync         Name = "skip-dir-sync"          // install tables whose directory entry was never synced
 	SkipManifestSync    Name = "skip-manifest-sync"     // install edits that were never synced
 	SkipCurrentSync     Name = "skip-current-sync"      // swap the manifest pointer without syncing the directory
+	TrustCurrent        Name = "trust-current"          // go on in a manifest that a power cut may replace by an earlier one
+	TrustRecord         Name = "trust-record"           // go on behind a record of the manifest that nobody is known to have synced
 	AckEarly            Name = "ack-early"              // acknowledge synced commits before the sync ends
 	DropLogEarly        Name = "drop-log-early"         // recycle log segments before the flush is in the manifest
 	RetrySync           Name = "retry-sync"             // try a failed sync of the log again and believe it
@@ -38,4 +40,6 @@ const (
 	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
 	PlainPublish        Name = "plain-publish"          // publish memtable nodes by plain stores: a data race
 	EarlyPublish        Name = "early-publish"          // publish memtable nodes before their key and value are written
+	SkipReaders         Name = "skip-readers"           // free a replaced read state under the readers of its time
+	SkipStragglers      Name = "skip-stragglers"        // free one under readers that entered across the flip before
 )

@@ -4,5 +4,6 @@
 //
 // Under the race detector and the invariants build tag, and on systems without
 // anonymous mappings, regions are ordinary heap slices: the race detector does not
-// see mapped memory, and a use after Free should be found by tests.
+// see mapped memory. Under the first two, Free and Poison overwrite them, so that tests
+// find a use after the end: by its values, or as a race.
 package offheap

@@ -1,9 +1,11 @@
 package offheap_test
 
 import (
+	"bytes"
 	"testing"
 	"unsafe"
 
+	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/offheap"
 	"github.com/stretchr/testify/require"
 )
@@ -22,6 +24,22 @@ func TestRegionsAreZeroedAlignedAndWritable(t *testing.T) {
 		require.NoError(t, r.Free())
 		require.Nil(t, r.Bytes())
 		require.NoError(t, r.Free(), "a second Free does nothing")
+	}
+}
+
+// The package said that tests find a use after Free, and did nothing for it: the slice
+// stayed as it was.
+func TestUseAfterFreeMeetsPoison(t *testing.T) {
+	if !invariants.Enabled {
+		t.Skip("needs invariants")
+	}
+	for _, end := range []func(*offheap.Region){(*offheap.Region).Poison, func(r *offheap.Region) { require.NoError(t, r.Free()) }} {
+		r, err := offheap.New(1000)
+		require.NoError(t, err)
+		p := r.Bytes()
+		end(r)
+		require.Equal(t, bytes.Repeat([]byte{0xDB}, 1000), p)
+		require.NoError(t, r.Free())
 	}
 }
 

@@ -87,11 +87,34 @@ func cutsInRecovery(c config) ([]figure, error) {
 	})
 	states := float64(x.States)
 	x.Explored.Add(deep)
+	reopened, err := cutsAfterReopening(c)
+	if err != nil {
+		x.errs = append(x.errs, err)
+	}
+	x.Explored.Add(reopened)
 	return []figure{
+		{"reopened-states", float64(reopened.States), "states", atLeast(of(c.size, 100.0, 5_000, 50_000))},
 		{"recovery-states", states, "states", atLeast(of(c.size, 100.0, 2_000, 20_000))},
 		{"recovery-states-third-cut", float64(deep.States), "states", atLeast(of(c.size, 1.0, 100, 1_000))},
 		{"recovery-violations", x.failures(), "states", exactly(0)},
 	}, x.err()
+}
+
+// cutsAfterReopening cuts the power after a process has ended badly and another one, on the
+// same machine, has gone on.
+func cutsAfterReopening(c config) (x fuzz.Explored, err error) {
+	shape := fuzz.Shape{Batches: 30, SyncOneIn: 3, FlushEvery: 3, CompactEvery: 20, LongKeys: true}
+	for i, end := range fuzz.Ends {
+		for _, mode := range modes {
+			setup := fuzz.Setup{Seed: c.seed*1000 + 150 + uint64(i), Mode: mode}
+			y, err := fuzz.CutAfterReopening(setup, shape, end, of(c.size, 1, 8, 80), fuzz.Cuts{})
+			if err != nil {
+				return x, err
+			}
+			x.Add(y)
+		}
+	}
+	return x, nil
 }
 
 func lostRecords(c config) ([]figure, error) {

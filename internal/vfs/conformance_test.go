@@ -207,93 +207,6 @@ func TestDSyncWrites(t *testing.T) {
 	})
 }
 
-func TestMappingsAreTheFile(t *testing.T) {
-	conform(t, func(t *testing.T, f vfs.FS, dir string) {
-		name := path.Join(dir, "a")
-		create(t, f, name, string(make([]byte, 10000)))
-		file, err := f.Open(name, vfs.ReadWrite)
-		require.NoError(t, err)
-		_, err = file.Map(10001, vfs.ReadWrite)
-		require.Error(t, err)
-		m, err := file.Map(9000, vfs.ReadWrite)
-		require.NoError(t, err)
-		ro, err := file.Map(10000, vfs.ReadOnly)
-		require.NoError(t, err)
-		require.NoError(t, file.Close()) // the mappings go on
-
-		require.NoError(t, m.Store(4090, []byte("across pages")))
-		p := make([]byte, 12)
-		require.NoError(t, ro.Load(p, 4090))
-		require.Equal(t, "across pages", string(p))
-		require.Equal(t, "across pages", read(t, f, name)[4090:4102])
-
-		require.NoError(t, m.Store(8999, []byte("x")))
-		require.Error(t, m.Store(8999, []byte("xy")))
-		require.Error(t, m.Store(-1, []byte("x")))
-		require.Error(t, m.Load(p, 8989))
-		require.Error(t, ro.Store(0, []byte("x")))
-		require.NoError(t, ro.Close())
-		require.NoError(t, m.Close())
-		require.Error(t, m.Store(0, []byte("x")))
-		require.Error(t, m.Load(p, 0))
-	})
-}
-
-func TestReadOnlyFileHasNoWritableMapping(t *testing.T) {
-	conform(t, func(t *testing.T, f vfs.FS, dir string) {
-		name := path.Join(dir, "a")
-		create(t, f, name, "abc")
-		file, err := f.Open(name, vfs.ReadOnly)
-		require.NoError(t, err)
-		_, err = file.Map(3, vfs.ReadWrite)
-		require.Error(t, err)
-		m, err := file.Map(0, vfs.ReadOnly) // an empty mapping is one
-		require.NoError(t, err)
-		require.NoError(t, m.Load(nil, 0))
-		require.Error(t, m.Load(make([]byte, 1), 0))
-		require.NoError(t, m.Close())
-		require.NoError(t, file.Close())
-	})
-}
-
-// The process lives, the call says what happened, and the other pages can be read.
-func TestTruncatedMappingFaults(t *testing.T) {
-	conform(t, func(t *testing.T, f vfs.FS, dir string) {
-		const pages = 64 << 10 // a multiple of every page size
-		name := path.Join(dir, "a")
-		create(t, f, name, string(bytes.Repeat([]byte{'x'}, 2*pages)))
-		file, err := f.Open(name, vfs.ReadWrite)
-		require.NoError(t, err)
-		m, err := file.Map(2*pages, vfs.ReadWrite)
-		require.NoError(t, err)
-		require.NoError(t, file.Truncate(pages))
-		p := make([]byte, 10)
-		require.ErrorIs(t, m.Load(p, pages+100), vfs.ErrFault)
-		require.ErrorIs(t, m.Load(make([]byte, 2*pages), 0), vfs.ErrFault)
-		require.ErrorIs(t, m.Store(pages+100, p), vfs.ErrFault)
-		require.NoError(t, m.Load(p, pages-10))
-		require.Equal(t, "xxxxxxxxxx", string(p))
-		require.NoError(t, m.Close())
-		require.NoError(t, file.Close())
-	})
-}
-
-func TestPreallocateChangesNothingVisible(t *testing.T) {
-	conform(t, func(t *testing.T, f vfs.FS, dir string) {
-		name := path.Join(dir, "a")
-		file, err := f.Create(name)
-		require.NoError(t, err)
-		_, err = file.WriteAt([]byte("abc"), 0)
-		require.NoError(t, err)
-		if err := file.Preallocate(0, 1<<16); !errors.Is(err, vfs.ErrNotSupported) {
-			require.NoError(t, err)
-		}
-		require.Error(t, file.Preallocate(-1, 1))
-		require.NoError(t, file.Close())
-		require.Equal(t, "abc", read(t, f, name))
-	})
-}
-
 func TestLocksExclude(t *testing.T) {
 	conform(t, func(t *testing.T, f vfs.FS, dir string) {
 		name := path.Join(dir, "LOCK")
@@ -336,7 +249,7 @@ func TestTraits(t *testing.T) {
 	conform(t, func(t *testing.T, f vfs.FS, dir string) {
 		traits, err := f.Traits(dir)
 		require.NoError(t, err)
-		require.NotZero(t, traits.FreeBytes)
+		require.False(t, traits.MappedStores && !traits.MappedLoads)
 		_, err = f.Traits(path.Join(dir, "none"))
 		require.ErrorIs(t, err, vfs.ErrNotExist)
 	})

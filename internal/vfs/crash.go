@@ -11,7 +11,9 @@ import (
 // At point k the first k operations have been called and have returned. Those that a
 // later operation, itself among the k, made durable are in every state: writes and
 // truncations by a Sync of their file, entries by a SyncDir of their directory (F2,
-// F3), a write through a DSync descriptor by itself (F4). The others are pending; a
+// F3), a write through a DSync descriptor by its own return, which is an operation of
+// its own: at the point between the two the write is in flight, and may be there in
+// part or not at all (F4). The others are pending; a
 // state contains any subset of them, applied in the order of the log. Entries and
 // content are independent: a name may be durable while the file's content is not, and
 // a file whose name is not durable cannot be reached. A rename is two halves, of which
@@ -115,15 +117,9 @@ func (e *Explorer) step(at int) {
 		if e.refs[o.ino] == 0 {
 			return
 		}
-		p := pending{op: o, at: at, halves: mainHalf}
-		if o.dsync {
-			e.force(&p, mainHalf)
-		}
-		e.pend = append(e.pend, p)
-		if o.dsync {
-			e.kept.apply(o, mainHalf)
-			e.settle()
-		}
+		e.pend = append(e.pend, pending{op: o, at: at, halves: mainHalf})
+	case opForce:
+		e.forceWrite(o)
 	case opEnter, opRename:
 		e.enter(at)
 	case opLeave:
@@ -172,6 +168,20 @@ func (e *Explorer) forceData(ino uint64) {
 			e.force(p, mainHalf)
 		}
 	}
+	e.settle()
+}
+
+// forceWrite makes one write durable: that of a DSync descriptor, which has returned.
+func (e *Explorer) forceWrite(o *op) {
+	if e.refs[o.ino] == 0 {
+		return
+	}
+	for i := range e.pend {
+		if p := &e.pend[i]; p.at == int(o.off) {
+			e.force(p, mainHalf)
+		}
+	}
+	e.kept.apply(&e.ops[o.off], mainHalf)
 	e.settle()
 }
 
@@ -310,6 +320,8 @@ func (e *Explorer) Describe(i int) string {
 			how = "dsync write"
 		}
 		return fmt.Sprintf("%d: %s %s [%d,%d)", i, how, file, o.off, o.off+int64(len(o.data)))
+	case opForce:
+		return fmt.Sprintf("%d: end of dsync write %d to %s", i, o.off, file)
 	case opTruncate:
 		return fmt.Sprintf("%d: truncate %s to %d", i, file, o.off)
 	case opSync:

@@ -26,7 +26,7 @@ func seeds(n uint64) uint64 {
 // modelOp is an operation on files of two bytes in one directory, in the terms of rules
 // F1 to F4 and of nothing else.
 type modelOp struct {
-	kind     string // write dsync sync create remove rename link syncdir
+	kind     string // write dsync dsyncend sync create remove rename link syncdir
 	file     int
 	at       int
 	value    byte
@@ -37,10 +37,13 @@ type modelOp struct {
 func durable(ops []modelOp, k int) []bool {
 	out := make([]bool, k)
 	for i, o := range ops[:k] {
-		out[i] = o.kind == "dsync" || o.kind == "sync" || o.kind == "syncdir"
+		out[i] = o.kind == "dsyncend" || o.kind == "sync" || o.kind == "syncdir"
+		if o.kind == "dsync" {
+			out[i] = i+1 < k // its end follows at once
+		}
 		for _, later := range ops[i+1 : k] {
 			switch o.kind {
-			case "write":
+			case "write", "dsync":
 				out[i] = out[i] || later.kind == "sync" && later.file == o.file
 			case "create", "remove", "rename", "link":
 				out[i] = out[i] || later.kind == "syncdir"
@@ -181,6 +184,9 @@ func modelHistory(t testing.TB, rnd *rand.Rand, n int) (*vfs.Mem, []modelOp) {
 		}
 		require.NoError(t, err)
 		ops = append(ops, o)
+		if o.kind == "dsync" {
+			ops = append(ops, modelOp{kind: "dsyncend"})
+		}
 	}
 	return m, ops
 }

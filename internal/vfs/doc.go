@@ -20,7 +20,8 @@
 //     directory returns nil, in any order and one without the other until then.
 //     Rename replaces its target atomically.
 //   - F4. A file opened with DSync makes exactly the bytes of each WriteAt durable
-//     before it returns; it says nothing about other bytes of the file.
+//     before it returns; it says nothing about other bytes of the file. Until it returns
+//     the write is one like any other.
 //   - F5. Nothing is buffered in the process: what was written survives the process.
 //
 // A power cut is taken to leave any subset of what F1 to F4 do not make durable, in the
@@ -29,7 +30,9 @@
 // may have grown without the new bytes, with anything in their place. Assumed are, as
 // in docs/durability.md, that a sector which is not being written keeps its content,
 // that a rename never loses both names and replaces its target atomically, and that a
-// Sync that returned nil told the truth. A process that is killed leaves everything.
+// Sync that returned nil told the truth. A process that is killed leaves everything, and
+// what was pending stays so: Mem.Kill ends the process, the next one finds every byte,
+// and the power cut after that may still take what the first one never synced.
 //
 // A history is explored like this:
 //

@@ -23,7 +23,7 @@ const (
 	OpLink                           // FS.Link
 	OpMkdir                          // FS.MkdirAll
 	OpList                           // FS.List
-	OpSize                           // FS.Size, File.Size
+	OpSize                           // FS.Size, File.Size, File.FirstHole
 	OpSyncDir                        // FS.SyncDir
 	OpLock                           // FS.Lock
 	OpTraits                         // FS.Traits
@@ -102,6 +102,10 @@ const (
 	// Drop: as Fail, and of a Sync of a file of a logging Mem what was written since
 	// the last successful one is gone from reads as well.
 	Drop
+	// Gone: as Fail, but the file system learns nothing of the call: the process that
+	// made it was killed before. After Fail of a Sync no later one makes durable what it
+	// was for; after Gone the next one does.
+	Gone
 )
 
 // Rule makes calls go wrong.

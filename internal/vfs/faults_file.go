@@ -78,7 +78,7 @@ func (f *faultsFile) Sync() error {
 		if err := f.inner.Sync(); err != nil {
 			return err
 		}
-	default:
+	case v.Effect != Gone:
 		f.failSync(v.Effect == Drop)
 	}
 	return v.err()
@@ -94,6 +94,11 @@ func (f *faultsFile) failSync(drop bool) {
 // Size implements File.
 func (f *faultsFile) Size() (int64, error) {
 	return get(f.fs, f.call(OpSize, 0, 0), f.inner.Size)
+}
+
+// FirstHole implements File.
+func (f *faultsFile) FirstHole() (int64, error) {
+	return get(f.fs, f.call(OpSize, 0, 0), f.inner.FirstHole)
 }
 
 // Map implements File.

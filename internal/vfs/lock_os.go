@@ -71,14 +71,14 @@ func lockOpened(f *os.File, name string, exclusive bool, holder string) (io.Clos
 	if err == nil && !taken {
 		err = &LockedError{Name: name, Holder: readHolder(f, exclusive)}
 	}
-	if err == nil && exclusive {
-		err = writeHolder(f, holder)
-	}
 	if err != nil {
 		if entry.state.release(exclusive) {
 			dropOSLock(entry)
 		}
 		return nil, err
+	}
+	if exclusive {
+		writeHolder(f, holder)
 	}
 	return &osLock{file: f, name: name, entry: entry, exclusive: exclusive}, nil
 }
@@ -120,17 +120,14 @@ func readHolder(f *os.File, wantExclusive bool) string {
 	return strings.ToValidUTF8(string(b), "?")
 }
 
-// writeHolder replaces the lock file's content. The text serves people; it need not
-// survive anything.
-func writeHolder(f *os.File, holder string) error {
-	if err := f.Truncate(0); err != nil {
-		return err
+// writeHolder replaces the lock file's content. The text serves people: the lock is held
+// without it. On a full device it cannot be written, and a store must open there all the
+// same, so errors are passed over; a LockedError of another process then has no holder,
+// or one cut short, or, should the truncation fail, the one before.
+func writeHolder(f *os.File, holder string) {
+	if f.Truncate(0) == nil && holder != "" {
+		_, _ = f.WriteAt([]byte(holder), 0)
 	}
-	if holder == "" {
-		return nil
-	}
-	_, err := f.WriteAt([]byte(holder), 0)
-	return err
 }
 
 // osLock is a lock that is held. Close releases it once.
@@ -143,15 +140,16 @@ type osLock struct {
 	err       error
 }
 
-// Close implements io.Closer. The system releases the lock with the descriptor.
+// Close implements io.Closer. The system releases the lock with the descriptor. The text
+// is removed first; where that fails it stays, a former holder's, until the next one's.
 func (l *osLock) Close() error {
 	l.once.Do(func() {
 		osLocks.mu.Lock()
 		defer osLocks.mu.Unlock()
 		if l.exclusive {
-			l.err = l.file.Truncate(0)
+			_ = l.file.Truncate(0)
 		}
-		l.err = osError("unlock", l.name, errors.Join(l.err, l.file.Close()))
+		l.err = osError("unlock", l.name, l.file.Close())
 		if l.entry.state.release(l.exclusive) {
 			dropOSLock(l.entry)
 		}

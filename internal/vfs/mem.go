@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -31,6 +32,7 @@ type Mem struct {
 	log *opLog // nil: nothing is logged
 
 	locks memLocks
+	kills atomic.Uint64 // what was opened before the last one is dead
 }
 
 // node is a file or a directory.
@@ -134,7 +136,7 @@ func (m *Mem) Create(name string) (File, error) {
 	if err != nil {
 		return nil, pathError("create", name, err)
 	}
-	return &memFile{fs: m, node: n, name: name, mode: ReadWrite}, nil
+	return &memFile{fs: m, node: n, name: name, mode: ReadWrite, born: m.kills.Load()}, nil
 }
 
 // Open implements FS.
@@ -145,7 +147,7 @@ func (m *Mem) Open(name string, mode OpenMode) (File, error) {
 	if err != nil {
 		return nil, pathError("open", name, err)
 	}
-	return &memFile{fs: m, node: n, name: name, mode: mode}, nil
+	return &memFile{fs: m, node: n, name: name, mode: mode, born: m.kills.Load()}, nil
 }
 
 // Remove implements FS. Open files and mappings of the file go on.
@@ -302,6 +304,16 @@ func (m *Mem) SyncDir(dir string) error {
 	return nil
 }
 
+// Kill ends the process that uses m, as the system ends one that is killed while the
+// machine goes on: its files, mappings and locks are gone, and what it wrote is all
+// there. Whatever was opened before fails with fs.ErrClosed from now on; what is pending
+// stays pending, for the next process and for Explore. A call that runs meanwhile may
+// still take effect, as the process's last.
+func (m *Mem) Kill() {
+	m.kills.Add(1)
+	m.locks.drop()
+}
+
 // Traits implements FS.
 func (m *Mem) Traits(dir string) (Traits, error) {
 	m.mu.RLock()
@@ -309,7 +321,7 @@ func (m *Mem) Traits(dir string) (Traits, error) {
 	if _, err := m.find(split(dir)); err != nil {
 		return Traits{}, pathError("statfs", dir, err)
 	}
-	return Traits{MappedStores: true, FreeBytes: -1}, nil
+	return Traits{MappedStores: true, MappedLoads: true}, nil
 }
 
 // Lock implements FS. The holder's text is not part of what a power cut may leave: it

@@ -13,8 +13,12 @@ type memFile struct {
 	node   *node
 	name   string
 	mode   OpenMode
+	born   uint64 // fs.kills when it was opened
 	closed atomic.Bool
 }
+
+// gone reports whether the file was closed or its process killed.
+func (f *memFile) gone() bool { return f.closed.Load() || f.born != f.fs.kills.Load() }
 
 func (n *node) size() int64 {
 	n.mu.RLock()
@@ -24,7 +28,7 @@ func (n *node) size() int64 {
 
 func (f *memFile) check(op string, write bool) error {
 	switch {
-	case f.closed.Load():
+	case f.gone():
 		return pathError(op, f.name, fs.ErrClosed)
 	case write && f.mode == ReadOnly:
 		return pathError(op, f.name, errReadOnly)
@@ -76,6 +80,10 @@ func (m *Mem) write(n *node, p []byte, off int64, dsync bool) {
 		m.log.mu.Lock()
 		defer m.log.mu.Unlock()
 		m.log.append(op{kind: opWrite, ino: n.ino, off: off, data: keepBytes(p), dsync: dsync})
+		if dsync {
+			// Two operations: a power cut between them meets the write in flight.
+			m.log.append(op{kind: opForce, ino: n.ino, off: int64(len(m.log.ops) - 1)})
+		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -165,6 +173,16 @@ func (f *memFile) Size() (int64, error) {
 	return f.node.size(), nil
 }
 
+// FirstHole implements File.
+func (f *memFile) FirstHole() (int64, error) {
+	if err := f.check("seek", false); err != nil {
+		return 0, err
+	}
+	f.node.mu.RLock()
+	defer f.node.mu.RUnlock()
+	return f.node.data.firstHole(), nil
+}
+
 // Map implements File.
 func (f *memFile) Map(size int64, mode OpenMode) (Mapped, error) {
 	if err := f.check("map", mode != ReadOnly); err != nil {
@@ -176,12 +194,12 @@ func (f *memFile) Map(size int64, mode OpenMode) (Mapped, error) {
 	case size > f.node.size():
 		return nil, pathError("map", f.name, errBeyond)
 	}
-	return &memMapped{fs: f.fs, node: f.node, name: f.name, size: size, mode: mode}, nil
+	return &memMapped{fs: f.fs, node: f.node, name: f.name, size: size, mode: mode, born: f.born}, nil
 }
 
 // Close implements File.
 func (f *memFile) Close() error {
-	if f.closed.Swap(true) {
+	if f.gone() || f.closed.Swap(true) {
 		return pathError("close", f.name, fs.ErrClosed)
 	}
 	return nil
@@ -194,8 +212,12 @@ type memMapped struct {
 	name   string
 	size   int64
 	mode   OpenMode
+	born   uint64 // fs.kills when its file was opened
 	closed atomic.Bool
 }
+
+// gone reports whether the mapping was closed or its process killed.
+func (m *memMapped) gone() bool { return m.closed.Load() || m.born != m.fs.kills.Load() }
 
 // inMapping checks that [off, off+n) lies in a mapping of size bytes.
 func inMapping(off int64, n int, size int64) error {
@@ -210,15 +232,17 @@ func (m *memMapped) Load(p []byte, off int64) error {
 	if err := inMapping(off, len(p), m.size); err != nil {
 		return pathError("load", m.name, err)
 	}
-	if m.closed.Load() {
+	if m.gone() {
 		return pathError("load", m.name, fs.ErrClosed)
 	}
 	m.node.mu.RLock()
 	n := m.node.data.readAt(p, off)
+	lost := off+int64(len(p)) > m.node.data.mappedSize()
 	m.node.mu.RUnlock()
-	if n < len(p) {
+	if lost {
 		return pathError("load", m.name, ErrFault)
 	}
+	clear(p[n:]) // the rest of the file's last page
 	return nil
 }
 
@@ -227,7 +251,7 @@ func (m *memMapped) Store(off int64, p []byte) error {
 	err := inMapping(off, len(p), m.size)
 	switch {
 	case err != nil:
-	case m.closed.Load():
+	case m.gone():
 		err = fs.ErrClosed
 	case m.mode == ReadOnly:
 		err = errReadOnly
@@ -240,7 +264,8 @@ func (m *memMapped) Store(off int64, p []byte) error {
 	return nil
 }
 
-// store writes within the file; memory that the file has lost is a fault.
+// store writes within the file; memory that the file has lost is a fault. In the rest of
+// the file's last page there is memory, and no file behind it.
 func (m *Mem) store(n *node, p []byte, off int64) error {
 	if m.log != nil {
 		m.log.mu.Lock()
@@ -248,9 +273,10 @@ func (m *Mem) store(n *node, p []byte, off int64) error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if off+int64(len(p)) > n.data.size {
+	if off+int64(len(p)) > n.data.mappedSize() {
 		return ErrFault
 	}
+	p = p[:max(0, min(int64(len(p)), n.data.size-off))]
 	if len(p) == 0 {
 		return nil
 	}
@@ -263,7 +289,7 @@ func (m *Mem) store(n *node, p []byte, off int64) error {
 
 // Close implements Mapped.
 func (m *memMapped) Close() error {
-	if m.closed.Swap(true) {
+	if m.gone() || m.closed.Swap(true) {
 		return pathError("unmap", m.name, fs.ErrClosed)
 	}
 	return nil

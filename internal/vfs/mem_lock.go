@@ -53,13 +53,21 @@ func (l *memLocks) take(n *node, exclusive bool, holder string) (*memLock, *Lock
 		l.held = map[*node]*lockState{}
 	}
 	l.held[n] = state
-	return &memLock{locks: l, node: n, exclusive: exclusive}, nil
+	return &memLock{locks: l, node: n, state: state, exclusive: exclusive}, nil
+}
+
+// drop releases every lock, as the end of the process that holds them does.
+func (l *memLocks) drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held = nil
 }
 
 // memLock is a lock that is held. Close releases it once.
 type memLock struct {
 	locks     *memLocks
 	node      *node
+	state     *lockState
 	exclusive bool
 	once      sync.Once
 }
@@ -69,7 +77,8 @@ func (l *memLock) Close() error {
 	l.once.Do(func() {
 		l.locks.mu.Lock()
 		defer l.locks.mu.Unlock()
-		if l.locks.held[l.node].release(l.exclusive) {
+		// After drop the entry, if there is one, is another process's.
+		if l.locks.held[l.node] == l.state && l.state.release(l.exclusive) {
 			delete(l.locks.held, l.node)
 		}
 	})

@@ -17,6 +17,7 @@ const (
 	opLeave                        // dir, name: unlink, rmdir
 	opRename                       // dir, name → ino, and from, oldName gone
 	opSyncDir                      // dir
+	opForce                        // ino, off: the index of a dsync write, which has returned
 )
 
 // op is one mutating operation, in the order in which it took effect.

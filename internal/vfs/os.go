@@ -134,6 +134,9 @@ func (osFS) Traits(dir string) (Traits, error) {
 
 // osFile is an open file of the operating system.
 //
+// Calls that take the descriptor by its number look at closed first: after Close the
+// number may be another file's.
+//
 // Package os loops over interrupted and short writes and takes a write of 0 bytes for
 // an error, so ReadAt and WriteAt need no loop here.
 type osFile struct {
@@ -190,6 +193,9 @@ func (f *osFile) Preallocate(off, n int64) error {
 	if off < 0 || n < 0 {
 		return pathError("preallocate", f.name, errNegative)
 	}
+	if f.closed.Load() {
+		return pathError("preallocate", f.name, fs.ErrClosed)
+	}
 	if n == 0 {
 		return nil
 	}
@@ -197,7 +203,12 @@ func (f *osFile) Preallocate(off, n int64) error {
 }
 
 // Sync implements File.
-func (f *osFile) Sync() error { return osError("sync", f.name, syncFile(f.handle)) }
+func (f *osFile) Sync() error {
+	if f.closed.Load() {
+		return pathError("sync", f.name, fs.ErrClosed)
+	}
+	return osError("sync", f.name, syncFile(f.handle))
+}
 
 // Size implements File.
 func (f *osFile) Size() (int64, error) {
@@ -208,8 +219,24 @@ func (f *osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
+// FirstHole implements File.
+func (f *osFile) FirstHole() (int64, error) {
+	size, err := f.Size()
+	if err != nil {
+		return 0, err
+	}
+	if f.closed.Load() {
+		return 0, pathError("seek", f.name, fs.ErrClosed)
+	}
+	at, err := firstHole(f.handle, size)
+	return min(at, size), osError("seek", f.name, err)
+}
+
 // Map implements File.
 func (f *osFile) Map(size int64, mode OpenMode) (Mapped, error) {
+	if f.closed.Load() {
+		return nil, pathError("map", f.name, fs.ErrClosed)
+	}
 	have, err := f.Size()
 	switch {
 	case err != nil:

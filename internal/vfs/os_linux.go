@@ -50,8 +50,25 @@ func preallocate(h *osHandle, off, n int64) error {
 	return err
 }
 
-// traits asks which file system holds dir. XFS files share extents only after a
-// reflink copy, which the engine never makes of a file that it writes.
+// firstHole asks for the first hole. An extent that was allocated and never written
+// counts as one. The file's own position, which this moves, is never used.
+func firstHole(h *osHandle, size int64) (int64, error) {
+	if size == 0 {
+		return 0, nil // there is nothing to seek in
+	}
+	var at int64
+	err := retry(func() (err error) {
+		at, err = unix.Seek(int(h.fd), 0, unix.SEEK_HOLE)
+		return err
+	})
+	runtime.KeepAlive(h)
+	if errors.Is(err, unix.EINVAL) {
+		return size, nil
+	}
+	return at, err
+}
+
+// traits asks which file system holds dir.
 func traits(dir string) (Traits, error) {
 	var st unix.Statfs_t
 	if err := retry(func() error { return unix.Statfs(dir, &st) }); err != nil {
@@ -59,7 +76,7 @@ func traits(dir string) (Traits, error) {
 	}
 	kind := uint32(st.Type)
 	return Traits{
-		MappedStores: kind == unix.EXT4_SUPER_MAGIC || kind == unix.XFS_SUPER_MAGIC,
-		FreeBytes:    int64(st.Bavail) * int64(st.Bsize),
+		MappedStores: kind == unix.EXT4_SUPER_MAGIC,
+		MappedLoads:  kind == unix.EXT4_SUPER_MAGIC || kind == unix.XFS_SUPER_MAGIC,
 	}, nil
 }

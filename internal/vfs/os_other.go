@@ -39,10 +39,13 @@ func syncDir(dir string) error {
 
 func preallocate(*osHandle, int64, int64) error { return ErrNotSupported }
 
+// firstHole cannot tell.
+func firstHole(_ *osHandle, size int64) (int64, error) { return size, nil }
+
 // traits knows nothing of the file system.
 func traits(dir string) (Traits, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return Traits{}, err
 	}
-	return Traits{FreeBytes: -1}, nil
+	return Traits{}, nil
 }

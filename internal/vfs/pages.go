@@ -184,6 +184,19 @@ func (p *pages) backed(off int64) bool {
 	return off < p.size && p.table[off/pageBytes] != nil
 }
 
+// firstHole returns the offset of the first page that was never written, or the length.
+func (p *pages) firstHole() int64 {
+	for i, pg := range p.table {
+		if pg == nil {
+			return int64(i) * pageBytes
+		}
+	}
+	return p.size
+}
+
+// mappedSize is how much of the file a mapping shows: whole pages.
+func (p *pages) mappedSize() int64 { return int64(pageCount(p.size)) * pageBytes }
+
 var zeroSum = xxhash.Sum64(zeroPage[:])
 
 // hash returns a checksum of content and length. Holes and written zeros are equal.

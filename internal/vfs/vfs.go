@@ -70,11 +70,13 @@ const (
 // Traits are facts about a file system that decide how the log may use it.
 type Traits struct {
 	// MappedStores is true where stores into a shared mapping of written blocks
-	// cannot fault for lack of space: ext4, and XFS without shared extents, and the
-	// memory file system.
+	// cannot fault for lack of space: ext4 and the memory file system. XFS is not among
+	// them: a copy by reference, which "cp" makes by default and anybody may make of an
+	// open file, shares its blocks, and the next store needs new ones.
 	MappedStores bool
-	// FreeBytes is the space left for unprivileged writers; negative when unknown.
-	FreeBytes int64
+	// MappedLoads is true where loads from a mapping fault only for an error of the
+	// device or a truncated file: where stores are safe, and XFS.
+	MappedLoads bool
 }
 
 // File is an open file. ReadAt, WriteAt, Sync and Size may be called concurrently;
@@ -95,6 +97,10 @@ type File interface {
 	Sync() error
 	// Size returns the length.
 	Size() (int64, error)
+	// FirstHole returns the offset of the first byte without a written block of its own,
+	// which reads as zero and for which a store may lack space; the length when there is
+	// none, or when the system cannot tell.
+	FirstHole() (int64, error)
 	// Map maps [0, size) of the file, which must be at least that long. The file may
 	// be closed while the mapping lives.
 	Map(size int64, mode OpenMode) (Mapped, error)
@@ -104,6 +110,10 @@ type File interface {
 
 // Mapped is a mapping of a file. Load and Store may be called concurrently for
 // different bytes; Close only once nothing else runs.
+//
+// Memory is mapped by pages: of a file that was truncated within one, the rest of that
+// page may read as zeros, and a store there may be lost, without an error. The caller's
+// checksums catch it.
 type Mapped interface {
 	// Load copies len(p) bytes from off into p. A range outside the mapping, or
 	// memory the file no longer backs, is an error; p is then unspecified.

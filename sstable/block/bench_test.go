@@ -40,7 +40,7 @@ func benchRows(shape string, numbers bool) []row {
 			t = keys.MakeTrailer(keys.SeqNum(1000+r.IntN(1<<20)), keys.KindSet)
 		}
 		next := sorted(append(slices.Clone(rows), row{benchKeys[shape](r), t, randomBytes(r, 100)}))
-		if build(&builder, next); builder.EstimatedSize() > 4096 {
+		if build(&builder, next); builder.Size() > 4096 {
 			return rows
 		}
 		rows = next
@@ -149,7 +149,7 @@ func BenchmarkBuild(b *testing.B) {
 				builder.Reset()
 				for j := range rows {
 					builder.Add(rows[j].key, rows[j].trailer, rows[j].value)
-					sink += builder.EstimatedSize()
+					sink += builder.Size()
 				}
 				sink += len(builder.Finish())
 			})

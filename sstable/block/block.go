@@ -11,11 +11,14 @@ import (
 // Count returns how many entries the block has, at least one.
 func (b *Block) Count() int { return int(b.n) }
 
+// Size returns the length of the block in bytes.
+func (b *Block) Size() int { return len(b.p) }
+
 // MaxSeqNum returns the greatest sequence number in the block.
 func (b *Block) MaxSeqNum() keys.SeqNum { return b.top.SeqNum() }
 
-// Unique reports that no user key occurs twice in the block: a reader that may see
-// all of it need not compare neighbours.
+// Unique reports that no user key occurs twice in the block. Readers do not use it:
+// they compare keys all the same where a seek or a step needs to.
 func (b *Block) Unique() bool { return b.flags&flagUnique != 0 }
 
 // Trailer returns entry i's sequence number and kind.

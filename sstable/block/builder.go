@@ -18,13 +18,24 @@ type Builder struct {
 	entries []entry
 	out     []byte
 
+	extent
+}
+
+// extent is what the size of a block follows from, beside the number of its entries.
+type extent struct {
 	prefix         int // length that all keys share
-	keyBytes       int
+	dataBytes      int // keys and values
 	minKey, maxKey int
 	minVal, maxVal int
 	minSeq, maxSeq keys.SeqNum
-	kinds          bool // kinds differ
-	repeats        bool // a user key occurs twice
+	kind           keys.Kind // of the first entry
+	kinds          bool      // kinds differ
+	repeats        bool      // a user key occurs twice
+
+	// short counts the keys of minKey bytes, of one more, and so on: of those that may
+	// end within their heads, whatever becomes of the prefix, which is no longer than
+	// the shortest key.
+	short [headLen]int
 }
 
 // entry is one entry's place in Builder.data; its value ends where the next begins.
@@ -50,26 +61,59 @@ func (b *Builder) Reset() {
 // value. The caller keeps keys and values within the limits of package keys, and a
 // block of several entries below 1 GiB.
 func (b *Builder) Add(key []byte, t keys.Trailer, value []byte) {
-	seq := t.SeqNum()
-	if len(b.entries) == 0 {
-		b.prefix = len(key)
-		b.minKey, b.maxKey, b.minVal, b.maxVal = len(key), len(key), len(value), len(value)
-		b.minSeq, b.maxSeq = seq, seq
-	} else {
-		last := b.LastKey()
-		if invariants.Enabled && keys.Compare(last, b.entries[len(b.entries)-1].trailer, key, t) >= 0 {
-			panic("block: entries out of order")
-		}
-		b.repeats = b.repeats || bytes.Equal(last, key)
-		b.prefix = commonPrefix(b.data[:b.prefix], key)
-		b.minKey, b.maxKey = min(b.minKey, len(key)), max(b.maxKey, len(key))
-		b.minVal, b.maxVal = min(b.minVal, len(value)), max(b.maxVal, len(value))
-		b.minSeq, b.maxSeq = min(b.minSeq, seq), max(b.maxSeq, seq)
-		b.kinds = b.kinds || t.Kind() != b.entries[0].trailer.Kind()
+	if invariants.Enabled && len(b.entries) > 0 && keys.Compare(b.LastKey(), b.entries[len(b.entries)-1].trailer, key, t) >= 0 {
+		panic("block: entries out of order")
 	}
+	b.extend(b, key, t, len(value))
 	b.entries = append(b.entries, entry{uint32(len(b.data)), uint32(len(key)), t})
 	b.data = append(append(b.data, key...), value...)
-	b.keyBytes += len(key)
+}
+
+// extend makes e, the extent of b's entries, that of one entry more.
+func (e *extent) extend(b *Builder, key []byte, t keys.Trailer, valueLen int) {
+	n, seq := len(key), t.SeqNum()
+	if len(b.entries) == 0 {
+		*e = extent{prefix: n, minKey: n, maxKey: n, minVal: valueLen, maxVal: valueLen, minSeq: seq, maxSeq: seq, kind: t.Kind()}
+	} else {
+		e.repeats = e.repeats || bytes.Equal(b.LastKey(), key)
+		e.prefix = commonPrefix(b.data[:e.prefix], key)
+		e.maxKey = max(e.maxKey, n)
+		e.minVal, e.maxVal = min(e.minVal, valueLen), max(e.maxVal, valueLen)
+		e.minSeq, e.maxSeq = min(e.minSeq, seq), max(e.maxSeq, seq)
+		e.kinds = e.kinds || t.Kind() != e.kind
+	}
+	if n < e.minKey {
+		e.shorten(n)
+	}
+	if d := uint(n - e.minKey); d < headLen {
+		e.short[d]++
+	}
+	e.dataBytes += n + valueLen
+}
+
+// shorten makes n, which is less, the length of the shortest key.
+func (e *extent) shorten(n int) {
+	d := e.minKey - n
+	e.minKey = n
+	for i := headLen - 1; i >= 0; i-- {
+		e.short[i] = 0
+		if i >= d {
+			e.short[i] = e.short[i-d]
+		}
+	}
+}
+
+// rows returns the length of the rows of n entries: of what remains of keys and values
+// without the prefix and the heads.
+func (e *extent) rows(n int) int {
+	rows := e.dataBytes - n*(e.prefix+headLen)
+	if e.minKey >= e.prefix+headLen {
+		return rows
+	}
+	for i, count := range e.short {
+		rows += count * max(0, headLen-(e.minKey+i-e.prefix))
+	}
+	return rows
 }
 
 // commonPrefix returns how long the common prefix of a and b is.
@@ -107,16 +151,24 @@ func (b *Builder) MaxSeqNum() keys.SeqNum { return b.maxSeq }
 // MinSeqNum returns the least sequence number, 0 without entries.
 func (b *Builder) MinSeqNum() keys.SeqNum { return b.minSeq }
 
-// EstimatedSize returns the length in bytes of what Finish would return now, or a
-// little more: at most four bytes for each key that ends within its head.
-func (b *Builder) EstimatedSize() int {
+// Size returns the length in bytes of what Finish would return now.
+func (b *Builder) Size() int {
 	if len(b.entries) == 0 {
 		return 0
 	}
-	rows := len(b.data) - len(b.entries)*b.prefix
-	if b.minKey >= b.prefix+headLen {
-		rows -= len(b.entries) * headLen
-	}
-	s := b.shape(rows)
+	s := b.shape(len(b.entries))
 	return s.size()
 }
+
+// SizeWith returns what Size would return after Add of an entry. A key that shares less
+// with the others than they do makes the block longer by much more than itself: all
+// that the prefix loses, times the number of entries.
+func (b *Builder) SizeWith(key []byte, t keys.Trailer, valueLen int) int {
+	e := b.extent
+	e.extend(b, key, t, valueLen)
+	s := e.shape(len(b.entries) + 1)
+	return s.size()
+}
+
+// RawSize returns the length in bytes of all keys and values, which Builder keeps.
+func (b *Builder) RawSize() int { return b.dataBytes }

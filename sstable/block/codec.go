@@ -68,19 +68,52 @@ var zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
 	return d
 })
 
+// What a compressed payload can hold at most for each of its bytes. An element of S2
+// takes at least five bytes to repeat up to 2^24 + 2^16 + 4 of them, and a shorter one
+// repeats 2^16 + 260 at most; a block of Zstandard takes at least four bytes, header
+// included, and holds 2^17.
+const (
+	maxS2Ratio   = (1<<24 + 1<<16 + 4) / 5
+	maxZstdRatio = 1 << 17 / 4
+)
+
+// checkDecompressedLen compares the length that a block claims for its payload, before
+// anything is allocated for it, with the length that the codec's own frame tells, and
+// with what so many bytes can hold. A writer compresses no empty payload.
+func checkDecompressedLen(n uint32, codec Codec, p []byte) error {
+	said, ratio := int64(n), uint64(maxS2Ratio)
+	if codec == CodecS2 {
+		m, err := s2.DecodedLen(p)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		said = int64(m)
+	} else {
+		ratio = maxZstdRatio
+		var h zstd.Header
+		if err := h.Decode(p); err != nil {
+			return fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		if h.Skippable {
+			return malformed("frame")
+		}
+		if h.HasFCS { // a frame need not tell
+			said = int64(min(h.FrameContentSize, MaxPayloadLen+1))
+		}
+	}
+	if n == 0 || said != int64(n) || uint64(n) > uint64(len(p))*ratio {
+		return malformed("decompressed length")
+	}
+	return nil
+}
+
 // decompress fills dst with what p decompresses to, which must have exactly its length.
 func decompress(dst []byte, codec Codec, p []byte) error {
 	dst = dst[:len(dst):len(dst)]
 	var out []byte
 	var err error
 	if codec == CodecS2 {
-		var n int
-		if n, err = s2.DecodedLen(p); err == nil && n != len(dst) {
-			return malformed("decompressed length")
-		}
-		if err == nil {
-			out, err = s2.Decode(dst, p)
-		}
+		out, err = s2.Decode(dst, p) // into dst: checkDecompressedLen compared their lengths
 	} else {
 		out, err = zstdDecoder().DecodeAll(p, dst[:0])
 	}

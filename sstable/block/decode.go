@@ -112,7 +112,7 @@ func (b *Block) checkRows() error {
 		if uint64(b.n)*uint64(b.stride) != size || b.rest > b.stride {
 			return malformed("length of rows")
 		}
-		if uint64(b.stride) > keys.MaxKeyLen+keys.MaxValueLen {
+		if b.stride-b.rest > keys.MaxValueLen {
 			return malformed("value length")
 		}
 		return b.checkPadding()
@@ -124,10 +124,11 @@ func (b *Block) checkRows() error {
 	for i := range int(b.n) {
 		to := b.offset(i + 1)
 		n := b.suffixLen(i)
-		if to < from || to > size || uint64(max(n-headLen, 0)) > to-from {
+		rest := uint64(max(n-headLen, 0))
+		if to < from || to > size || rest > to-from {
 			return malformed("row")
 		}
-		if n > maxSuffix || to-from > keys.MaxKeyLen+keys.MaxValueLen {
+		if n > maxSuffix || to-from-rest > keys.MaxValueLen {
 			return malformed("key or value length")
 		}
 		from = to
@@ -157,19 +158,26 @@ func (b *Block) offset(i int) uint64 {
 	return uint64(le.Uint16(b.p[int(b.offs)+i*2:]))
 }
 
-// checkTrailers checks that each entry has a valid kind, and no negative number.
+// checkTrailers checks that each entry has a valid kind, with a value that is long
+// enough for it, and no negative number.
 func (b *Block) checkTrailers() error {
-	if b.flags&flagKinds != 0 {
-		if b.top.Kind() != 0 {
-			return malformed("two kinds")
+	if b.flags&flagKinds != 0 && b.top.Kind() != 0 {
+		return malformed("two kinds")
+	}
+	for i := range int(b.n) {
+		k := b.top.Kind()
+		if b.flags&flagKinds != 0 {
+			k = keys.Kind(b.p[int(b.kinds)+i])
 		}
-		for _, k := range b.p[b.kinds:b.rows] {
-			if !keys.Kind(k).Valid() {
-				return malformed("kind")
-			}
+		if !k.Valid() {
+			return malformed("kind")
 		}
-	} else if !b.top.Kind().Valid() {
-		return malformed("kind")
+		if n := k.MinValueLen(); n > 0 && len(b.Value(i)) < n {
+			return malformed("value of a kind that has a header")
+		}
+		if b.flags&flagKinds == 0 && k.MinValueLen() == 0 {
+			break // all are like the first
+		}
 	}
 	if b.flags&seqWidthMask == 0 {
 		return nil

@@ -15,30 +15,29 @@ type shape struct {
 	flags              uint16
 }
 
-// shape returns the shape of a block of the builder's entries if its rows have the
-// given length in all.
-func (b *Builder) shape(rows int) shape {
-	s := shape{n: len(b.entries), prefix: b.prefix, rows: rows}
-	if b.minKey == b.maxKey {
-		s.suffix = b.maxKey - b.prefix
-		if b.minVal == b.maxVal {
+// shape returns the shape of a block of n entries of this extent.
+func (e *extent) shape(n int) shape {
+	s := shape{n: n, prefix: e.prefix, rows: e.rows(n)}
+	if e.minKey == e.maxKey {
+		s.suffix = e.maxKey - e.prefix
+		if e.minVal == e.maxVal {
 			s.flags |= flagFixedRows
 		}
 	} else {
 		code := uint16(1)
-		for s.lenWidth = 1; (b.maxKey-b.prefix)>>(8*s.lenWidth) != 0; s.lenWidth *= 2 {
+		for s.lenWidth = 1; (e.maxKey-e.prefix)>>(8*s.lenWidth) != 0; s.lenWidth *= 2 {
 			code++
 		}
 		s.flags |= code << lenWidthShift
 	}
-	for d := b.maxSeq - b.minSeq; d != 0; d >>= 8 {
+	for d := e.maxSeq - e.minSeq; d != 0; d >>= 8 {
 		s.seqWidth++
 	}
 	s.flags |= uint16(s.seqWidth) << seqWidthShift
-	if b.kinds {
+	if e.kinds {
 		s.flags |= flagKinds
 	}
-	if !b.repeats {
+	if !e.repeats {
 		s.flags |= flagUnique
 	}
 	if s.size() > maxNarrow {
@@ -72,11 +71,7 @@ func (b *Builder) Finish() []byte {
 		}
 		return nil
 	}
-	rows := len(b.data) - len(b.entries)*b.prefix
-	for i := range b.entries {
-		rows -= min(headLen, int(b.entries[i].keyLen)-b.prefix)
-	}
-	s := b.shape(rows)
+	s := b.shape(len(b.entries))
 	size := s.size()
 	if cap(b.out) < size {
 		b.out = make([]byte, size)
@@ -91,7 +86,7 @@ func (b *Builder) Finish() []byte {
 func (b *Builder) putHeader(out []byte, s *shape) int {
 	top := keys.MakeTrailer(b.maxSeq, 0)
 	if !b.kinds {
-		top |= keys.Trailer(b.entries[0].trailer.Kind())
+		top |= keys.Trailer(b.kind)
 	}
 	le.PutUint64(out, uint64(top))
 	le.PutUint16(out[8:], s.flags)

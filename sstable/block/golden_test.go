@@ -35,7 +35,7 @@ func goldenBlocks() []struct {
 			kv("user:0001", 7, keys.KindSet, "Ada"), kv("user:0002", 7, keys.KindSet, "Bob"), kv("user:0010", 7, keys.KindSet, "Cyd")}},
 		{"several", []row{
 			kv("", 5, keys.KindSet, "the empty key"), kv("a", 1000, keys.KindDelete, ""), kv("a", 70, keys.KindSet, "old"),
-			kv("a\x00", 3, keys.KindSet, ""), kv("abcd", 3, keys.KindMerge, "12345678x"), kv("abcdef", 2, keys.KindSet, "value")}},
+			kv("a\x00", 3, keys.KindSet, ""), kv("abcd", 3, keys.KindMerge, "timetimeop__stmpx"), kv("abcdef", 2, keys.KindSet, "value")}},
 		{"single", []row{kv("alone", 1<<40, keys.KindSet, "value")}},
 		{"wide", many},
 	}
@@ -100,6 +100,8 @@ func TestDecodeRefusesMalformedBlocks(t *testing.T) {
 		"last offset":                 {"several", len16("several", 4, 1) + 12, 1},
 		"negative number":             {"several", len16("several", 4, 1, 2) + 3, 0xff},
 		"length of rows":              {"uniform", len16("uniform", 4) + 7, 9},
+		"no room for an expiry":       {"uniform", 0, byte(keys.KindSetWithExpiry)},
+		"no room for a merge":         {"several", len16("several", 4, 1, 2, 2) + 5, byte(keys.KindMerge)},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -9,8 +9,9 @@ import (
 
 // Open verifies raw, a sealed block that was read at offset from the file of the seed,
 // and returns its payload. An uncompressed payload is a slice of raw; another is
-// decompressed into what alloc returns for its length, which is at most MaxPayloadLen.
-// alloc may return nil to refuse, and is not called otherwise. Errors are ErrTruncated,
+// decompressed into what alloc returns for its length, which is at least 1 and at most
+// MaxPayloadLen, and no more than the stored bytes can hold (B5). alloc may return nil to
+// refuse, and is not called otherwise. Errors are ErrTruncated,
 // ErrChecksum, ErrCodec, ErrTooLong and ErrMalformed. It may be called concurrently.
 func Open(raw []byte, seed fileid.Seed, offset int64, alloc func(n int) []byte) ([]byte, error) {
 	if len(raw) < TrailerLen {
@@ -34,6 +35,9 @@ func Open(raw []byte, seed fileid.Seed, offset int64, alloc func(n int) []byte) 
 	n := le.Uint32(stored)
 	if n > MaxPayloadLen {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooLong, n)
+	}
+	if err := checkDecompressedLen(n, c, stored[lengthPrefix:]); err != nil {
+		return nil, err
 	}
 	dst := alloc(int(n))
 	if len(dst) < int(n) {

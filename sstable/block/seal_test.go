@@ -172,3 +172,38 @@ func TestChecksumIsSeededCRC32C(t *testing.T) {
 	want := codec.Checksum(codec.Checksum(uint32(seed), place), append([]byte("payload"), 0, 0, 0, 0))
 	require.Equal(t, want, binary.LittleEndian.Uint32(raw[len(raw)-4:]))
 }
+
+// Open used to ask for whatever length up to 1 GiB a block claimed: a file of a hundred
+// bytes with a checksum that fits made a reader allocate it. The codec's own frame says
+// what will come out, and so many bytes of a codec hold only so much.
+func TestOpenAsksForNoMemoryThatTheStoredBytesCannotFill(t *testing.T) {
+	var s block.Sealer
+	for _, c := range codecs[1:] {
+		raw := s.Seal(nil, c, seed, 0, make([]byte, 10_000))
+		require.Equal(t, c, block.Codec(raw[len(raw)-block.TrailerLen]))
+		for _, n := range []uint32{0, 1, 9_999, 10_001, 1 << 20, block.MaxPayloadLen} {
+			binary.LittleEndian.PutUint32(raw, n)
+			_, err := block.Open(reseal(raw, 0), seed, 0, func(n int) []byte {
+				t.Errorf("%v: asked for %d bytes", c, n)
+				return nil
+			})
+			require.ErrorIs(t, err, block.ErrMalformed, "%v, %d bytes", c, n)
+		}
+	}
+	// A frame whose header agrees, but which is too short for it: S2's varint, and a
+	// single-segment frame of Zstandard with eight bytes of content size.
+	const n = 1 << 28
+	le := binary.LittleEndian
+	for c, frame := range map[block.Codec][]byte{
+		block.CodecS2:   binary.AppendUvarint(nil, n),
+		block.CodecZstd: append(le.AppendUint64([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0}, n), 3, 0, 0, 0),
+	} {
+		raw := append(le.AppendUint32(nil, n), frame...)
+		raw = append(raw, byte(c), 0, 0, 0, 0, 0, 0, 0)
+		_, err := block.Open(reseal(raw, 0), seed, 0, func(n int) []byte {
+			t.Errorf("%v: asked for %d bytes", c, n)
+			return nil
+		})
+		require.ErrorIs(t, err, block.ErrMalformed, c)
+	}
+}

@@ -3,7 +3,7 @@ package filter
 import (
 	"math/bits"
 
-	"github.com/cespare/xxhash/v2"
+	"github.com/loamdb/loam/internal/keys"
 )
 
 // What a table says of its filter. A reader that meets another value does not use the
@@ -11,7 +11,7 @@ import (
 const (
 	// Policy names the layout of this package.
 	Policy uint8 = 1
-	// HashID names Hash: XXH64 with seed 0.
+	// HashID names keys.Hash: XXH64 with seed 0.
 	HashID uint8 = 1
 )
 
@@ -28,7 +28,7 @@ const (
 )
 
 // Hash returns the hash of a user key by which filters know it.
-func Hash(key []byte) uint64 { return xxhash.Sum64(key) }
+func Hash(key []byte) uint64 { return keys.Hash(key) }
 
 // Layout (docs/formats/filter.md), for hash h of a key and n lines of 64 bytes:
 //

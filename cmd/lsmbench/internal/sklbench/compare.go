@@ -137,14 +137,14 @@ func (w *workload) insertTheirs(l *skl.Skiplist) float64 {
 func (w *workload) lookupOurs(m *memtable.Memtable, present, absent *operation) error {
 	start := time.Now()
 	for _, k := range w.present.ours {
-		if v, _, found := m.Get(k, keys.MaxSeqNum); !found || len(v) != len(w.value) {
+		if v, _, found := m.Get(k, keys.Hash(k), keys.MaxSeqNum); !found || len(v) != len(w.value) {
 			return errWrongAnswer
 		}
 	}
 	present.ours = append(present.ours, perOperation(start, len(w.present.ours)))
 	start = time.Now()
 	for _, k := range w.absent.ours {
-		if _, _, found := m.Get(k, keys.MaxSeqNum); found {
+		if _, _, found := m.Get(k, keys.Hash(k), keys.MaxSeqNum); found {
 			return errWrongAnswer
 		}
 	}
