@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -256,20 +257,21 @@ func TestReadersOfTablesAreClosed(t *testing.T) {
 // Engine time does not go back when the wall clock does, not even to the last commit.
 func TestEngineTimeGoesOnAfterClose(t *testing.T) {
 	fs := vfs.NewMem()
-	now := time.UnixMilli(1e12)
+	var now atomic.Int64
+	now.Store(1e12)
 	open := func() *DB {
 		o := Options{}
-		o.seams.FS, o.seams.Now = fs, func() time.Time { return now }
+		o.seams.FS, o.seams.Now = fs, func() time.Time { return time.UnixMilli(now.Load()) }
 		db, err := Open("db", &o)
 		require.NoError(t, err)
 		return db
 	}
 	db := open()
 	require.NoError(t, db.Set([]byte("k"), nil, nil))
-	now = now.Add(time.Hour)
+	now.Add(time.Hour.Milliseconds())
 	ended := db.clock.millis()
 	require.NoError(t, db.Close())
-	now = now.Add(-2 * time.Hour)
+	now.Add(-2 * time.Hour.Milliseconds())
 	db = open()
 	require.GreaterOrEqual(t, db.clock.millis(), ended)
 	require.NoError(t, db.Close())
