@@ -1,0 +1,67 @@
+// Package workload is what is measured: the loops over a store that the rows of a table
+// are named after, and the figures taken meanwhile. A run belongs into a process of its
+// own, since it reads what the process has used.
+//
+// It must not know engines beyond package engine, nor how results are shown.
+//
+// Reading order: this file, spec.go (what a run is told), run.go (how one goes), loop.go
+// (how operations are issued and timed), then fill.go, read.go, update.go, mix.go and
+// upkeep.go (what they are), measure.go (what is sampled).
+package workload
+
+// Workload is one row of a table.
+type Workload struct {
+	Name string
+	Doc  string
+	// Start is the store that the workload needs.
+	Start Start
+	// Fills: afterwards the store holds every key, if it was not cut short, and can serve
+	// those that need a filled one.
+	Fills bool
+	// Reads: its rate is one of reads; it owes nothing afterwards.
+	Reads bool
+	// Single: it takes no notice of the number of goroutines.
+	Single bool
+	// Hidden: it is for other workloads.
+	Hidden bool
+	// open says that the workload opens the store itself.
+	open bool
+	run  func(*run) error
+}
+
+// Start is the state of a store.
+type Start uint8
+
+// States of a store before a run.
+const (
+	// Empty: there is no store yet.
+	Empty Start = iota
+	// Filled: it holds every key, and will again afterwards.
+	Filled
+	// Spare: it holds every key, and is the workload's to spoil.
+	Spare
+	// Crashed: it was written and not closed.
+	Crashed
+)
+
+// all are the workloads in the order in which they are listed.
+var all []*Workload
+
+func init() {
+	for _, list := range [][]Workload{fills, updates, reads, mixes, upkeep} {
+		for i := range list {
+			all = append(all, &list[i])
+		}
+	}
+}
+
+// All returns the workloads that people can ask for, in order.
+func All() []*Workload {
+	var shown []*Workload
+	for _, w := range all {
+		if !w.Hidden {
+			shown = append(shown, w)
+		}
+	}
+	return shown
+}
