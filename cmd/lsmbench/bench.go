@@ -6,191 +6,199 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"slices"
-	"sync/atomic"
-	"time"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/realdata"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/result"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/workload"
 )
 
-// bench runs workloads on engines, one engine after the other for each workload, so
-// that both meet the same state of the machine.
+// group is the runs of one set of parameters: one table.
+type group struct {
+	name     string
+	params   workload.Params
+	config   engine.Config
+	choices  []workload.Choice
+	datasets []realdata.Dataset
+	sync     bool // of the datasets' records
+}
+
+// bench runs workloads on engines, one engine after the other for each repeat of each
+// workload, so that all meet the same state of the machine.
 type bench struct {
-	opts     *options
-	dir      string // of all stores; the caller removes it
-	progress *progress
-	bases    map[string]*openStore // by engine: the store that holds every key
-	serial   int                   // of the next store's directory
+	engines []engine.Engine
+	repeats int
+	dir     string // of all stores; the caller removes it
+	display *display
+	took    func(result.Run) error // is given each run as it ends
+	notes   []string               // what did not go as it should
+
+	bases  map[string]string // by engine: the directory of the store that holds every key
+	serial int               // of the next directory
 }
 
-// openStore is a store and where it is.
-type openStore struct {
-	Store
-	dir string
-}
-
-func newBench(opts *options, dir string, pr *progress) *bench {
-	return &bench{opts: opts, dir: dir, progress: pr, bases: map[string]*openStore{}}
-}
-
-// all runs the chosen workloads and returns their rows: for each workload one per
-// engine, the median of the repeats.
-func (b *bench) all(ctx context.Context) (rows []row, err error) {
-	defer func() { err = errors.Join(err, b.closeBases()) }()
-	for _, w := range b.opts.workloads {
-		byEngine := make([][]row, len(b.opts.engines))
-		for rep := range b.opts.repeats {
-			for i := range b.opts.engines {
-				// Every other repeat in reverse, so that no engine always goes first.
-				if rep%2 == 1 {
-					i = len(b.opts.engines) - 1 - i
-				}
-				e := b.opts.engines[i]
-				one, err := b.one(ctx, w, e)
-				if err != nil {
-					return rows, fmt.Errorf("%s on %s: %w", w.name, e.Name(), err)
-				}
-				byEngine[i] = append(byEngine[i], one)
-			}
-		}
-		for _, repeats := range byEngine {
-			rows = append(rows, median(repeats))
+// all runs the groups. A run that fails is noted, and the others go on; only the end of
+// the context or of the disk ends everything.
+func (b *bench) all(ctx context.Context, groups []group) error {
+	for i := range groups {
+		g := &groups[i]
+		b.display.expect((len(g.choices) + len(g.datasets)) * len(b.engines) * b.repeats)
+	}
+	for i := range groups {
+		if err := b.group(ctx, &groups[i]); err != nil {
+			return err
 		}
 	}
-	return rows, nil
+	return nil
 }
 
-// median returns the row whose rate is in the middle, the lower of two.
-func median(rows []row) row {
-	rows = slices.Clone(rows)
-	slices.SortFunc(rows, func(a, b row) int { return compareFloat(a.Rate, b.Rate) })
-	return rows[(len(rows)-1)/2]
+func (b *bench) group(ctx context.Context, g *group) error {
+	b.bases = map[string]string{}
+	defer func() {
+		for _, dir := range b.bases {
+			os.RemoveAll(dir)
+		}
+	}()
+	for _, set := range g.datasets {
+		err := b.turns(func(e engine.Engine, repeat int) error { return b.load(ctx, g, set, e, repeat) })
+		if err != nil {
+			return err
+		}
+	}
+	for _, c := range g.choices {
+		err := b.turns(func(e engine.Engine, repeat int) error { return b.one(ctx, g, c, e, repeat) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// turns calls run for each engine and repeat: every other repeat in reverse, so that no
+// engine always goes first.
+func (b *bench) turns(run func(e engine.Engine, repeat int) error) error {
+	for repeat := range b.repeats {
+		for i := range b.engines {
+			if repeat%2 == 1 {
+				i = len(b.engines) - 1 - i
+			}
+			if err := run(b.engines[i], repeat); err != nil {
+				return err
+			}
+			b.display.finish()
+		}
+	}
+	return nil
+}
+
+// note records that a run failed, unless everything is to end.
+func (b *bench) note(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if !errors.Is(err, engine.ErrUnsupported) {
+		b.notes = append(b.notes, fmt.Sprintf("%s failed: %v", what, err))
+		return nil
+	}
+	note := what + ": " + err.Error()
+	for _, n := range b.notes {
+		if n == note {
+			return nil
+		}
+	}
+	b.notes = append(b.notes, note)
+	return nil
+}
+
+func (b *bench) load(ctx context.Context, g *group, set realdata.Dataset, e engine.Engine, repeat int) error {
+	b.display.start(set.Name + " " + e.Name())
+	t := task{Load: &realdata.Spec{Dataset: set, Engine: e.Name(), Config: g.config, Repeat: repeat, Sync: g.sync, Dir: b.dir}}
+	settleDevice()
+	runs, err := t.inChild(ctx, b.dir, b.display.progress)
+	if err != nil {
+		return b.note(ctx, set.Name+" on "+e.Name(), err)
+	}
+	for _, r := range runs {
+		if err := b.took(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // one runs one workload once on one engine.
-func (b *bench) one(ctx context.Context, w workload, e Engine) (row, error) {
-	store, err := b.storeFor(ctx, w, e)
+func (b *bench) one(ctx context.Context, g *group, c workload.Choice, e engine.Engine, repeat int) error {
+	what := c.Name + " on " + e.Name()
+	spec := workload.Spec{
+		Group: g.name, Workload: c.Name, Engine: e.Name(), Repeat: repeat, Config: g.config, Params: g.params,
+	}
+	spec.Seed += uint64(repeat)
+	dir, own, err := b.storeFor(ctx, spec, c.Workload.Start)
 	if err != nil {
-		return row{}, err
+		return b.note(ctx, what, err)
 	}
-	runtime.GC()
-	before := deviceWrites()
-	r, err := b.execute(ctx, w, e, store)
+	if own {
+		defer func() {
+			if b.bases[e.Name()] != dir {
+				os.RemoveAll(dir)
+			}
+		}()
+	}
+	spec.Dir = dir
+	b.display.start(what)
+	settleDevice()
+	t := task{Run: &spec}
+	runs, err := t.inChild(ctx, b.dir, b.display.progress)
 	if err != nil {
-		return row{}, errors.Join(err, b.release(w, e, store))
+		return b.note(ctx, what, err)
 	}
-	result := r.row(w, e)
-	if w.writes {
-		if err := result.settle(ctx, store); err != nil {
-			return row{}, errors.Join(err, b.release(w, e, store))
-		}
-		result.setWritten(deviceWrites() - before)
+	// A store that was filled by the same seed serves those that need a filled one.
+	if c.Workload.Fills && b.bases[e.Name()] == "" && repeat == 0 && runs[0].Ops == g.params.Records {
+		b.bases[e.Name()] = dir
 	}
-	result.DiskBytes, err = dirSize(store.dir)
-	if live := liveBytes(w, r); live > 0 {
-		result.SpaceAmp = float64(result.DiskBytes) / float64(live)
-	}
-	if err == nil && (w.writes || w.stirs) && (w.fills || w.filled) && !w.deletes {
-		err = b.rest(ctx, store)
-	}
-	return result, errors.Join(err, b.release(w, e, store))
+	return b.took(runs[0])
 }
 
-// rest lets a store that was written, and is kept, tidy up. Nobody is charged for it;
-// but it must not go on while another engine has its turn.
-func (b *bench) rest(ctx context.Context, s Store) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(b.opts.rest):
+// storeFor returns the directory of a store in the state that a workload needs, and
+// whether it is the workload's own.
+func (b *bench) storeFor(ctx context.Context, spec workload.Spec, start workload.Start) (dir string, own bool, err error) {
+	if start == workload.Empty {
+		return b.newDir(spec.Engine), true, nil
 	}
-	_, err := s.Settle(ctx)
-	return err
+	if start == workload.Crashed {
+		spec.Workload, spec.Dir = workload.Crash, b.newDir(spec.Engine)
+		b.display.start("preparing a crashed store of " + spec.Engine)
+		t := task{Run: &spec}
+		return spec.Dir, true, t.crashInChild(ctx, b.dir)
+	}
+	base, err := b.base(ctx, spec)
+	if err != nil || start == workload.Filled {
+		return base, false, err
+	}
+	dir = b.newDir(spec.Engine)
+	b.display.start("copying the store of " + spec.Engine)
+	if err := copyTree(dir, base); err != nil {
+		return "", false, errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, true, nil
 }
 
-func (b *bench) execute(ctx context.Context, w workload, e Engine, store Store) (*run, error) {
-	p := b.opts.params
-	keys, err := newKeyspace(p.n, p.keyLen)
-	if err != nil {
-		return nil, err
+// base returns the directory of the store that holds every key.
+func (b *bench) base(ctx context.Context, spec workload.Spec) (string, error) {
+	if dir := b.bases[spec.Engine]; dir != "" {
+		return dir, nil
 	}
-	r := &run{ctx: ctx, p: p, store: store, keys: keys, values: newValues(p.valueLen, p.seed), progress: new(atomic.Int64)}
-	b.progress.start(w.name+" "+e.Name(), r.progress)
-	defer b.progress.stop()
-	return r, w.run(r)
+	spec.Workload, spec.Dir = workload.Prepare, b.newDir(spec.Engine)
+	b.display.start("filling a store of " + spec.Engine)
+	t := task{Run: &spec}
+	if _, err := t.inChild(ctx, b.dir, b.display.progress); err != nil {
+		return "", errors.Join(fmt.Errorf("filling the store: %w", err), os.RemoveAll(spec.Dir))
+	}
+	b.bases[spec.Engine] = spec.Dir
+	return spec.Dir, nil
 }
 
-// liveBytes is how much a store's keys and values are, or 0 where that is not known.
-func liveBytes(w workload, r *run) int64 {
-	switch {
-	case w.deletes:
-		return 0
-	case w.filled:
-		return int64(r.p.n) * int64(r.p.keyLen+r.p.valueLen)
-	}
-	return r.bytes
-}
-
-func (b *bench) storeFor(ctx context.Context, w workload, e Engine) (*openStore, error) {
-	if !w.filled {
-		return b.open(e)
-	}
-	if base := b.bases[e.Name()]; base != nil {
-		return base, nil
-	}
-	base, err := b.open(e)
-	if err != nil {
-		return nil, err
-	}
-	b.bases[e.Name()] = base
-	filler := fillWorkloads[slices.IndexFunc(fillWorkloads, func(w workload) bool { return w.fills })]
-	filler.name = "filling for " + w.name
-	if _, err := b.execute(ctx, filler, e, base); err != nil {
-		return nil, err
-	}
-	if _, err := base.Settle(ctx); err != nil {
-		return nil, err
-	}
-	return base, b.rest(ctx, base)
-}
-
-func (b *bench) open(e Engine) (*openStore, error) {
+func (b *bench) newDir(engine string) string {
 	b.serial++
-	dir := filepath.Join(b.dir, fmt.Sprintf("%s-%d", e.Name(), b.serial))
-	s, err := e.Open(dir, b.opts.config)
-	if err != nil {
-		return nil, err
-	}
-	return &openStore{Store: s, dir: dir}, nil
-}
-
-// release keeps the store for the workloads that follow, or closes and removes it.
-func (b *bench) release(w workload, e Engine, s *openStore) error {
-	switch {
-	case w.fills:
-		old := b.bases[e.Name()]
-		b.bases[e.Name()] = s
-		if old == nil {
-			return nil
-		}
-		return old.remove()
-	case w.deletes:
-		delete(b.bases, e.Name())
-		return s.remove()
-	case w.filled:
-		return nil
-	}
-	return s.remove()
-}
-
-func (s *openStore) remove() error {
-	return errors.Join(s.Close(), os.RemoveAll(s.dir))
-}
-
-func (b *bench) closeBases() error {
-	var errs []error
-	for _, s := range b.bases {
-		errs = append(errs, s.remove())
-	}
-	clear(b.bases)
-	return errors.Join(errs...)
+	return filepath.Join(b.dir, fmt.Sprintf("%s-%d", engine, b.serial))
 }

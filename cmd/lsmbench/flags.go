@@ -9,125 +9,205 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/dist"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/workload"
 )
-
-// options are the parsed flags that the commands share.
-type options struct {
-	params
-	config    Config
-	engines   []Engine
-	workloads []workload
-	repeats   int
-	dir       string // parent of the temporary directory; "" is the system's
-	json      bool
-	flags     string // as given, for the header
-}
-
-// reference is the engine that ratios are to: the last one chosen.
-func (o *options) reference() string { return o.engines[len(o.engines)-1].Name() }
 
 const mebi = 1 << 20
 
+// options are the parsed flags that the commands share.
+type options struct {
+	params    workload.Params
+	config    engine.Config
+	engines   []engine.Engine
+	choices   []workload.Choice
+	repeats   int
+	dir       string // parent of the temporary directory; "" is the system's
+	reference string // the engine that ratios are to
+	output
+}
+
+// output says what becomes of the results.
+type output struct {
+	json  bool
+	wide  bool
+	lines string // file of JSON lines
+	bench string // file of Go benchmark lines
+	html  string // file of the report
+}
+
 // rawFlags are the flags before they are checked.
 type rawFlags struct {
-	set                *flag.FlagSet
-	opts               options
-	engines, workloads string
-	memtable, budget   float64
-	limit, rest        float64
+	set                              *flag.FlagSet
+	opts                             options
+	engines, workloads, compressible string
+	memtable, budget                 float64
+	limit, writeLimit, rest, warm    float64
+	command                          string
 }
 
 // newFlags declares the flags that every command that opens engines has.
-func newFlags(name, compression string, usage func(io.Writer)) *rawFlags {
-	r := &rawFlags{set: flag.NewFlagSet(name, flag.ContinueOnError)}
+func newFlags(command, engines, compression string, usage func(io.Writer)) *rawFlags {
+	r := &rawFlags{set: flag.NewFlagSet(command, flag.ContinueOnError), command: command}
 	f, o := r.set, &r.opts
 	f.Usage = func() {
 		usage(f.Output())
 		fmt.Fprintf(f.Output(), "\nFlags:\n")
 		f.PrintDefaults()
 	}
-	f.StringVar(&r.engines, "engines", "all", "engines, separated by commas, or all: "+strings.Join(engineNames(), ", "))
-	f.StringVar(&o.config.Compression, "compress", compression, "compression of tables: "+strings.Join(compressions, ", "))
+	f.StringVar(&r.engines, "engines", engines, "engines, separated by commas, or all; in this build: "+strings.Join(engine.Names(), ", "))
+	f.StringVar(&o.config.Compression, "compress", compression, "compression of tables: "+strings.Join(engine.Compressions, ", "))
 	f.Float64Var(&r.memtable, "memtable", 64, "write buffer, `MiB`")
 	f.Float64Var(&r.budget, "budget", 256, "memory for cache, memtables, indexes and filters, `MiB`")
-	f.IntVar(&o.config.FilterBits, "bits", 10, "bloom filter bits per key")
+	f.IntVar(&o.config.FilterBits, "bits", 10, "bloom filter bits per key; 0 is no filter")
 	f.IntVar(&o.config.BlockBytes, "block", 4096, "data block before compression, `bytes`")
 	f.StringVar(&o.dir, "dir", "", "make the temporary directory in this one; it decides the file system")
-	f.BoolVar(&o.json, "json", false, "print rows as JSON lines instead of a table")
-	f.Uint64Var(&o.seed, "seed", 1, "seed of everything random")
+	o.addFlags(f)
+	f.StringVar(&o.reference, "reference", "", "engine that ratios are to; pebble if it runs, or else the last one")
 	return r
 }
 
-// addWorkloadFlags declares the flags of the workloads.
-func (r *rawFlags) addWorkloadFlags() {
-	f, o := r.set, &r.opts
-	f.StringVar(&r.workloads, "workloads", "all", "workloads, separated by commas, or all")
-	f.IntVar(&o.n, "n", 1_000_000, "number of keys")
-	f.IntVar(&o.keyLen, "key", 16, "key length, `bytes`")
-	f.IntVar(&o.valueLen, "value", 100, "value length, `bytes`")
-	f.IntVar(&o.goroutines, "goroutines", 1, "goroutines that share each workload")
-	f.IntVar(&o.repeats, "repeats", 1, "times to run each workload; the median is shown")
-	f.Float64Var(&r.limit, "seconds", 2, "limit of reads and of fillsync, `seconds`")
-	f.Float64Var(&r.rest, "rest", 1.5, "idle time of a store after writes, for what engines put off until then, `seconds`")
+func (o *output) addFlags(f *flag.FlagSet) {
+	f.BoolVar(&o.json, "json", false, "print JSON lines instead of a table")
+	f.BoolVar(&o.wide, "wide", false, "print all columns")
+	f.StringVar(&o.lines, "out", "", "write the results as JSON lines to this `file`, run by run; report and compare read it")
+	f.StringVar(&o.bench, "gobench", "", "write Go benchmark lines, for benchstat, to this `file`")
+	f.StringVar(&o.html, "html", "", "write a report with charts to this `file`")
 }
 
-// parse reads the arguments and checks what they mean.
-func (r *rawFlags) parse(args []string) (*options, error) {
-	if err := r.set.Parse(args); err != nil {
-		return nil, err
+// addWorkloadFlags declares the flags of the workloads.
+func (r *rawFlags) addWorkloadFlags(d workload.Params, workloads string, repeats int) {
+	f, p := r.set, &r.opts.params
+	f.StringVar(&r.workloads, "workloads", workloads, "workloads, separated by commas, or all; NAME@4 is with four goroutines, read=95,update=5 a mix (then separate by spaces)")
+	f.Uint64Var(&p.Records, "n", d.Records, "number of keys")
+	f.StringVar(&p.Key, "key", d.Key, "key `size`: 16, uniform:16-32, lognormal:24,0.3, corpus:FILE, or ycsb for keys as YCSB makes them")
+	f.StringVar(&p.Value, "value", d.Value, "value `size`: 100, uniform:50-150, lognormal:100,0.8, corpus:FILE (the lengths of its lines)")
+	f.StringVar(&r.compressible, "compressible", "0.5", "`share` to which a compressor can bring values; 1 is not at all")
+	f.StringVar(&p.Chooser, "dist", "", "which records random operations choose: uniform, zipfian, zipfian:0.8, latest, hotspot:0.2,0.8, sequential; the workload's own unless given")
+	f.IntVar(&p.Goroutines, "goroutines", 1, "goroutines that share each workload")
+	f.Float64Var(&p.Rate, "rate", 0, "issue so many operations per second, and count latency from when each was due; 0: the next when the last has ended")
+	f.Uint64Var(&p.Seed, "seed", 1, "seed of everything random")
+	f.IntVar(&r.opts.repeats, "repeats", repeats, "times to run each workload; the median is shown, and the spread")
+	f.Float64Var(&r.limit, "seconds", d.Limit.Seconds(), "length of reads, mixes and synced writes, `seconds`")
+	f.Float64Var(&r.writeLimit, "write-seconds", d.WriteLimit.Seconds(), "limit of workloads that write every key, `seconds`; 0 is none")
+	f.Float64Var(&r.warm, "warm", d.Warm.Seconds(), "length of the unmeasured beginning of reads, `seconds`")
+	f.Float64Var(&r.rest, "rest", d.Rest.Seconds(), "idle time of a store after it was filled, for what engines put off until then, `seconds`")
+}
+
+// parse reads the arguments and checks what they mean. Flags may stand among and after
+// the other arguments, which it returns.
+func (r *rawFlags) parse(args []string) (*options, []string, error) {
+	rest, err := parseAnywhere(r.set, args)
+	if err != nil {
+		return nil, nil, err
 	}
 	o := &r.opts
-	var err error
-	if o.engines, err = chooseEngines(r.engines); err != nil {
-		return nil, err
+	if o.engines, err = engine.Choose(r.engines); err != nil {
+		return nil, nil, err
 	}
-	if r.workloads != "" {
-		if o.workloads, err = chooseWorkloads(r.workloads); err != nil {
-			return nil, err
-		}
-		if err := o.check(); err != nil {
-			return nil, err
-		}
+	if err := o.chooseReference(); err != nil {
+		return nil, nil, err
 	}
-	if !slices.Contains(compressions, o.config.Compression) {
-		return nil, fmt.Errorf("compression %q is unknown", o.config.Compression)
+	if !slices.Contains(engine.Compressions, o.config.Compression) {
+		return nil, nil, fmt.Errorf("compression %q is unknown; there are %s", o.config.Compression, strings.Join(engine.Compressions, ", "))
 	}
-	if r.memtable <= 0 || r.budget <= 0 || r.limit < 0 || r.rest < 0 || o.config.FilterBits < 0 || o.config.BlockBytes < 512 {
-		return nil, errors.New("sizes and times must be positive, and blocks at least 512 bytes")
+	if r.memtable <= 0 || r.budget <= 0 || o.config.FilterBits < 0 || o.config.BlockBytes < 512 {
+		return nil, nil, errors.New("sizes must be positive, and blocks at least 512 bytes")
 	}
 	o.config.MemtableBytes = int64(r.memtable * mebi)
 	o.config.BudgetBytes = int64(r.budget * mebi)
 	o.config.Compactions = min(runtime.NumCPU(), 2)
-	o.limit = time.Duration(r.limit * float64(time.Second))
-	o.rest = time.Duration(r.rest * float64(time.Second))
-	o.flags = r.effective()
-	return o, nil
+	if r.workloads == "" {
+		return o, rest, nil
+	}
+	return o, rest, r.parseWorkloads()
 }
 
-func (o *options) check() error {
-	if o.n < 1 || o.valueLen < 0 || o.goroutines < 1 || o.repeats < 1 {
-		return errors.New("-n, -goroutines and -repeats must be at least 1, and -value not negative")
+func (r *rawFlags) parseWorkloads() (err error) {
+	o := &r.opts
+	if o.choices, err = chooseWorkloads(r.workloads); err != nil {
+		return err
 	}
-	if o.goroutines > o.n {
-		return errors.New("-goroutines exceeds -n")
+	if o.repeats < 1 {
+		return errors.New("-repeats must be at least 1")
 	}
-	_, err := newKeyspace(o.n, o.keyLen)
-	return err
+	p := &o.params
+	if p.Compressible, err = dist.ParseFraction(r.compressible); err != nil {
+		return err
+	}
+	p.Limit, p.WriteLimit = seconds(r.limit), seconds(r.writeLimit)
+	p.Warm, p.Rest = seconds(r.warm), seconds(r.rest)
+	return p.Check()
 }
 
-// effective lists every flag with its value, so that a run can be repeated.
-func (r *rawFlags) effective() string {
-	var parts []string
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// chooseWorkloads resolves a list, "all" meaning every one.
+func chooseWorkloads(list string) ([]workload.Choice, error) {
+	if list != "all" {
+		return workload.ParseList(list)
+	}
+	var all []workload.Choice
+	for _, w := range workload.All() {
+		all = append(all, workload.Choice{Name: w.Name, Workload: w})
+	}
+	return all, nil
+}
+
+func (o *options) chooseReference() error {
+	names := make([]string, len(o.engines))
+	for i, e := range o.engines {
+		names[i] = e.Name()
+	}
+	switch {
+	case o.reference == "" && slices.Contains(names, "pebble"):
+		o.reference = "pebble"
+	case o.reference == "":
+		o.reference = names[len(names)-1]
+	case !slices.Contains(names, o.reference):
+		return fmt.Errorf("the reference %q is not among the engines", o.reference)
+	}
+	return nil
+}
+
+// parseAnywhere parses flags wherever they stand and returns the other arguments.
+func parseAnywhere(set *flag.FlagSet, args []string) ([]string, error) {
+	var others []string
+	for {
+		if err := set.Parse(args); err != nil {
+			return nil, err
+		}
+		args = set.Args()
+		if len(args) == 0 {
+			return others, nil
+		}
+		others, args = append(others, args[0]), args[1:]
+	}
+}
+
+// commandLine is the command with every flag that differs from its default, and those
+// worth seeing even so, so that a run can be repeated.
+func (r *rawFlags) commandLine() string {
+	parts := []string{"lsmbench"}
+	if r.command != "" {
+		parts = append(parts, r.command)
+	}
 	r.set.VisitAll(func(f *flag.Flag) {
-		if v := f.Value.String(); v != f.DefValue || numeric[f.Name] {
+		if v := f.Value.String(); !quiet[f.Name] && (v != f.DefValue || always[f.Name]) {
 			parts = append(parts, "-"+f.Name+" "+v)
 		}
 	})
-	return strings.Join(append(parts, r.set.Args()...), " ")
+	return strings.Join(parts, " ")
 }
 
-// numeric are the flags worth seeing even at their defaults.
-var numeric = map[string]bool{
-	"n": true, "key": true, "value": true, "seed": true, "goroutines": true, "repeats": true,
-	"compress": true, "memtable": true, "budget": true, "bits": true, "seconds": true,
-}
+var (
+	// always are the flags worth seeing at their defaults.
+	always = map[string]bool{
+		"n": true, "key": true, "value": true, "seed": true, "goroutines": true, "repeats": true,
+		"compress": true, "memtable": true, "budget": true, "bits": true, "block": true, "seconds": true,
+	}
+	// quiet are those that say where results go.
+	quiet = map[string]bool{"json": true, "wide": true, "out": true, "gobench": true, "html": true, "dir": true}
+)

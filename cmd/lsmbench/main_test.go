@@ -2,25 +2,31 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/result"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/workload"
 )
 
-// TestMain lets the test binary stand in for the program: -kill starts its own
-// executable as the child to be killed.
+// TestMain lets the test binary stand in for the program: every measurement starts its
+// own executable as a child.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "load" {
+	if len(os.Args) > 1 && os.Args[1] == taskCommand {
 		main()
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// runLine runs a command line with its stores in a temporary directory of the test.
+// runLine runs a command line.
 func runLine(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
@@ -28,54 +34,143 @@ func runLine(t *testing.T, args ...string) (string, error) {
 	return out.String(), err
 }
 
+// tiny are flags that make any run short.
+func tiny(t *testing.T, more ...string) []string {
+	return append([]string{
+		"-n", "500", "-seconds", "0.02", "-warm", "0.01", "-rest", "0", "-memtable", "1", "-budget", "16", "-dir", t.TempDir(),
+	}, more...)
+}
+
 func TestEveryWorkloadRunsOnEveryEngine(t *testing.T) {
 	dir := t.TempDir()
-	out, err := runLine(t, "bench", "-n", "1000", "-seconds", "0.02", "-rest", "0", "-memtable", "1", "-budget", "16", "-repeats", "2", "-dir", dir)
+	lines := filepath.Join(t.TempDir(), "results.jsonl")
+	_, err := runLine(t, append([]string{"bench", "-engines", "all", "-workloads", "all", "-out", lines}, tiny(t, "-dir", dir)...)...)
 	require.NoError(t, err)
-	for _, w := range workloads {
-		for _, e := range engines {
-			require.Regexp(t, `(?m)^`+w.name+` +`+engines[0].Name(), out)
-			require.Contains(t, out, e.Name())
+	set, err := result.ReadFile(lines)
+	require.NoError(t, err)
+	ran := map[string]bool{}
+	for _, r := range set.Runs {
+		ran[r.Workload+" "+r.Engine] = true
+		require.Positive(t, r.Ops, r.Workload)
+		require.Positive(t, r.Rate, r.Workload)
+		require.Equal(t, r.Reads, r.Settled == 0, r.Workload)
+		require.Positive(t, r.TableBytes+r.LogBytes)
+	}
+	for _, w := range workload.All() {
+		for _, e := range engine.All() {
+			if w.Name != "verifychecksum" && w.Name != "compact" { // which not every engine can
+				require.True(t, ran[w.Name+" "+e.Name()], "%s on %s", w.Name, e.Name())
+			}
 		}
 	}
-	require.Equal(t, len(workloads)*len(engines), strings.Count(out, "\n")-strings.Count(out[:strings.Index(out, "workload ")], "\n")-1)
+	require.True(t, ran["verifychecksum bbolt"])
+	require.True(t, ran["compact loam"])
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left, "the temporary directory stays behind")
 }
 
-func TestSeveralGoroutinesShareAWorkload(t *testing.T) {
-	out, err := runLine(t, "bench", "-n", "1000", "-goroutines", "3", "-seconds", "0.02", "-rest", "0", "-dir", t.TempDir(), "-json")
+func TestRunsCanBeShapedByFlags(t *testing.T) {
+	lines := filepath.Join(t.TempDir(), "results.jsonl")
+	args := append([]string{
+		"bench", "-engines", "loam", "-workloads", "fillrandom@3 readrandom read=50,update=30,insert=10,delete=5,scan=5", "-repeats", "2",
+		"-key", "uniform:16-40", "-value", "lognormal:100,0.5", "-dist", "hotspot:0.2,0.8", "-rate", "5000", "-out", lines,
+	}, tiny(t)...)
+	_, err := runLine(t, args...)
 	require.NoError(t, err)
-	require.Contains(t, out, `"workload":"fillseq","engine":"pebble","ops":1000,`)
-	require.Contains(t, out, `"workload":"fillbatch","engine":"pebble","ops":1000,`)
+	set, err := result.ReadFile(lines)
+	require.NoError(t, err)
+	require.Len(t, set.Runs, 6)
+	rows := result.Rows(set.Runs)
+	require.Len(t, rows, 3)
+	require.Equal(t, 2, rows[0].Repeats)
+	require.EqualValues(t, 500, rows[0].Ops)
+	require.LessOrEqual(t, rows[0].Rate, 5500.0, "the rate is fixed")
+	require.Equal(t, "read=50,update=30,insert=10,delete=5,scan=5", rows[2].Workload)
+	require.Greater(t, len(rows[2].Latencies), 1)
+	require.Contains(t, set.Environment.Flags, "-dist hotspot:0.2,0.8")
 }
 
 func TestLoadVerifiesOnEveryEngine(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "events.jsonl")
 	require.NoError(t, os.WriteFile(file, jsonLines(500), 0o600))
-	for _, compression := range compressions {
-		out, err := runLine(t, "load", "-compress", compression, "-dir", t.TempDir(), file)
+	for _, compression := range engine.Compressions {
+		out, err := runLine(t, "load", "-engines", "all", "-compress", compression, "-dir", t.TempDir(), file)
 		require.NoError(t, err)
 		for _, step := range []string{"load", "get", "scan", "reverse"} {
 			require.Contains(t, out, "events.jsonl "+step)
 		}
 	}
+	out, err := runLine(t, "load", "-engines", "loam", "-kill", "-dir", t.TempDir(), file)
+	require.NoError(t, err)
+	require.Contains(t, out, "killed with")
+}
+
+// jsonLines makes n lines with ids of their own.
+func jsonLines(n int) []byte {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"id":"user-%04d","n":%d}`+"\n", i*7%n, i)
+	}
+	return []byte(b.String())
+}
+
+func TestResultsAreKeptReportedAndCompared(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{"old.jsonl", "new.jsonl"} {
+		_, err := runLine(t, append([]string{"bench", "-engines", "loam,pebble", "-workloads", "fillseq,readrandom", "-out", file(name)}, tiny(t)...)...)
+		require.NoError(t, err)
+	}
+	out, err := runLine(t, "report", file("old.jsonl"), "-html", file("report.html"), "-gobench", file("bench.txt"), "-wide")
+	require.NoError(t, err)
+	require.Contains(t, out, "fillseq")
+	html, err := os.ReadFile(file("report.html"))
+	require.NoError(t, err)
+	require.Contains(t, string(html), "<svg")
+	bench, err := os.ReadFile(file("bench.txt"))
+	require.NoError(t, err)
+	require.Contains(t, string(bench), "ops/s")
+
+	out, err = runLine(t, "compare", file("old.jsonl"), file("old.jsonl"), "--fail-over", "10%")
+	require.NoError(t, err)
+	require.Contains(t, out, "readrandom")
+	set, err := result.ReadFile(file("new.jsonl"))
+	require.NoError(t, err)
+	old, err := result.ReadFile(file("old.jsonl"))
+	require.NoError(t, err)
+	set.Runs = old.Runs
+	for i := range set.Runs {
+		set.Runs[i].Rate /= 2
+	}
+	require.NoError(t, writeFile(file("slow.jsonl"), func(w io.Writer) error { return set.Write(w) }))
+	_, err = runLine(t, "compare", file("old.jsonl"), file("slow.jsonl"), "--fail-over", "10%")
+	require.ErrorContains(t, err, "fell by more than 10%")
 }
 
 func TestWrongArgumentsAreExplained(t *testing.T) {
 	for want, args := range map[string][]string{
-		"command \"lode\" is unknown":      {"lode"},
-		"engine \"rocks\" is unknown":      {"bench", "-engines", "rocks"},
-		"named twice":                      {"bench", "-engines", "pebble,pebble"},
-		"workload \"fillall\" is unknown":  {"bench", "-workloads", "fillall"},
-		"compression \"lzo\" is unknown":   {"bench", "-compress", "lzo"},
-		"format \"xml\" is unknown":        {"load", "-format", "xml", "main.go"},
-		"no file to load":                  {"load"},
-		"keys of 3 bytes cannot number":    {"bench", "-n", "1000", "-key", "3"},
-		"argument \"fillseq\" is not":      {"bench", "fillseq"},
-		"-n, -goroutines and -repeats":     {"bench", "-n", "0"},
-		"sizes and times must be positive": {"bench", "-memtable", "0"},
+		"command \"lode\" is unknown":         {"lode"},
+		"engine \"rocks\" is unknown":         {"bench", "-engines", "rocks"},
+		"build with -tags rocksdb":            {"bench", "-engines", "rocksdb"},
+		"named twice":                         {"bench", "-engines", "pebble,pebble"},
+		"workload \"fillall\" is unknown":     {"bench", "-workloads", "fillall"},
+		"no number of goroutines":             {"bench", "-workloads", "fillseq@x"},
+		"the shares make 90":                  {"bench", "-workloads", "read=90"},
+		"operation \"peek\" is unknown":       {"bench", "-workloads", "peek=100"},
+		"compression \"lzo\" is unknown":      {"bench", "-compress", "lzo"},
+		"format \"xml\" is unknown":           {"load", "-format", "xml", "main.go"},
+		"no file to load":                     {"load"},
+		"argument \"fillseq\" is not":         {"bench", "fillseq"},
+		"records and goroutines must be":      {"bench", "-n", "0"},
+		"sizes must be positive":              {"bench", "-memtable", "0"},
+		"the reference \"bbolt\" is not":      {"bench", "-engines", "loam", "-reference", "bbolt"},
+		"report takes files":                  {"report"},
+		"compare takes two files":             {"compare", "one"},
+		"\"much\" is no percentage":           {"compare", "a", "b", "--fail-over", "much"},
+		"task is for processes that lsmbench": {"task"},
+		"dump takes one directory":            {"dump"},
+		"-repeats must be at least 1":         {"bench", "-repeats", "0"},
 	} {
 		_, err := runLine(t, args...)
 		require.ErrorContains(t, err, want)
@@ -83,9 +178,9 @@ func TestWrongArgumentsAreExplained(t *testing.T) {
 }
 
 func TestHelpListsEveryWorkload(t *testing.T) {
-	out, err := runLine(t, "help")
+	out, err := runLine(t, "--help")
 	require.NoError(t, err)
-	for _, w := range workloads {
-		require.Contains(t, out, "  "+w.name+" ")
+	for _, w := range workload.All() {
+		require.Contains(t, out, "  "+w.Name+" ")
 	}
 }

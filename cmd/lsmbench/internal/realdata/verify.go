@@ -1,4 +1,4 @@
-package main
+package realdata
 
 import (
 	"bytes"
@@ -6,18 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
 )
 
-// errDiffers: a store does not hold what its source says. The text names the key, never
+// ErrDiffers: a store does not hold what its source says. The text names the key, never
 // a value.
-var errDiffers = errors.New("store differs from its source")
+var ErrDiffers = errors.New("store differs from its source")
 
 // verifyGets reads every record of the source again and asks the store for it by its
 // key, timing the Gets alone. Of a key that occurs more than once the last counts.
-func verifyGets(ctx context.Context, s Session, src *source, e *expected, done *atomic.Int64) (*timing, error) {
+func verifyGets(ctx context.Context, s engine.Session, src *Source, e *expected, done *atomic.Int64) (*timing, error) {
 	t := &timing{}
 	var dst []byte
-	err := src.each(ctx, 0, func(n uint64, r Pair) error {
+	err := src.each(ctx, 0, func(n uint64, r engine.Pair) error {
 		if winner, ok := e.duplicates[string(r.Key)]; ok && winner != n {
 			return nil
 		}
@@ -30,21 +32,21 @@ func verifyGets(ctx context.Context, s Session, src *source, e *expected, done *
 		case err != nil:
 			return err
 		case !found:
-			return fmt.Errorf("%w: record %d, key %q, is missing", errDiffers, n, clip(r.Key))
+			return fmt.Errorf("%w: record %d, key %q, is missing", ErrDiffers, n, clip(r.Key))
 		case !bytes.Equal(v, r.Value):
-			return fmt.Errorf("%w: record %d, key %q, has another value", errDiffers, n, clip(r.Key))
+			return fmt.Errorf("%w: record %d, key %q, has another value", ErrDiffers, n, clip(r.Key))
 		}
 		return nil
 	})
 	if err == nil && uint64(t.ops) != e.count {
-		err = fmt.Errorf("%w: the source has changed since it was loaded", errDiffers)
+		err = fmt.Errorf("%w: the source has changed since it was loaded", ErrDiffers)
 	}
 	return t, err
 }
 
 // verifyScan walks the whole store and compares every key and value, their order and
 // their number with what is expected. The time counts the comparing too.
-func verifyScan(ctx context.Context, s Session, e *expected, reverse bool, done *atomic.Int64) (t *timing, err error) {
+func verifyScan(ctx context.Context, s engine.Session, e *expected, reverse bool, done *atomic.Int64) (t *timing, err error) {
 	want, err := openSortedAt(e.path, reverse)
 	if err != nil {
 		return nil, err
@@ -73,7 +75,7 @@ func verifyScan(ctx context.Context, s Session, e *expected, reverse bool, done 
 	}
 	more, err := want.next()
 	if more {
-		err = fmt.Errorf("%w: key %q, and what follows, is missing in a scan", errDiffers, clip(want.rec.Key))
+		err = fmt.Errorf("%w: key %q, and what follows, is missing in a scan", ErrDiffers, clip(want.rec.Key))
 	}
 	return t, err
 }
@@ -84,11 +86,11 @@ func compareNext(want *sortedReader, key, value []byte) error {
 	case err != nil:
 		return err
 	case !ok:
-		return fmt.Errorf("%w: key %q is beyond the last", errDiffers, clip(key))
+		return fmt.Errorf("%w: key %q is beyond the last", ErrDiffers, clip(key))
 	case !bytes.Equal(want.rec.Key, key):
-		return fmt.Errorf("%w: a scan gives key %q instead of %q", errDiffers, clip(key), clip(want.rec.Key))
+		return fmt.Errorf("%w: a scan gives key %q instead of %q", ErrDiffers, clip(key), clip(want.rec.Key))
 	case !bytes.Equal(want.rec.Value, value):
-		return fmt.Errorf("%w: a scan gives another value for key %q", errDiffers, clip(key))
+		return fmt.Errorf("%w: a scan gives another value for key %q", ErrDiffers, clip(key))
 	}
 	return nil
 }

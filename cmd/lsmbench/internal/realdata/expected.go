@@ -1,4 +1,4 @@
-package main
+package realdata
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
 )
 
 // expected is what a store must hold after a source was loaded: its records sorted by
@@ -32,11 +34,11 @@ const everything = math.MaxUint64
 const sortRunBytes = 64 << 20
 
 // buildExpected sorts the source's first limit records into a file in dir.
-func buildExpected(ctx context.Context, src *source, limit uint64, dir string, runBytes int) (*expected, error) {
+func buildExpected(ctx context.Context, src *Source, limit uint64, dir string, runBytes int) (*expected, error) {
 	s := &sorter{runBytes: runBytes, dir: dir, duplicates: map[string]uint64{}}
 	defer s.cleanUp()
 	total := uint64(0)
-	err := src.each(ctx, 0, func(n uint64, r Pair) error {
+	err := src.each(ctx, 0, func(n uint64, r engine.Pair) error {
 		if n >= limit {
 			return errStop
 		}
@@ -108,7 +110,7 @@ func (s *sorter) spill() error {
 			s.duplicates[string(s.key(e))] = s.entries[i+1].n
 			continue
 		}
-		if err := w.add(sortedRecord{n: e.n, Pair: Pair{Key: s.key(e), Value: s.arena[e.off+e.keyLen : e.to]}}); err != nil {
+		if err := w.add(sortedRecord{n: e.n, Pair: engine.Pair{Key: s.key(e), Value: s.arena[e.off+e.keyLen : e.to]}}); err != nil {
 			return w.abandon(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package realdata
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
 )
 
 // readSorted returns all records of a sorted file, in the direction given.
@@ -84,7 +86,7 @@ func TestSortedFileIsReadAcrossWindows(t *testing.T) {
 	var want []string
 	for i := range 40 {
 		value := bytes.Repeat([]byte{byte('a' + i%26)}, i*i*700)
-		require.NoError(t, w.add(sortedRecord{n: uint64(i), Pair: Pair{Key: fmt.Appendf(nil, "%03d", i), Value: value}}))
+		require.NoError(t, w.add(sortedRecord{n: uint64(i), Pair: engine.Pair{Key: fmt.Appendf(nil, "%03d", i), Value: value}}))
 		want = append(want, fmt.Sprintf("%03d=%s", i, value))
 	}
 	require.NoError(t, w.close())

@@ -1,4 +1,4 @@
-package main
+package realdata
 
 import (
 	"bufio"
@@ -10,24 +10,28 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
 )
 
-// source is real data: files read as records, in order, as often as needed. Nothing of
+// Source is real data: files read as records, in order, as often as needed. Nothing of
 // it is kept in memory but the record at hand.
-type source struct {
-	keyField string // of JSON lines; "" is the default choice
-	files    []sourceFile
+type Source struct {
+	// KeyField of JSON lines; "" is the default choice.
+	KeyField string `json:"key_field,omitempty"`
+	Files    []File `json:"files"`
 }
 
-type sourceFile struct {
-	path   string
-	format string
+// File is a file and how it is read: one of the names of FormatNames.
+type File struct {
+	Path   string `json:"path"`
+	Format string `json:"format"`
 }
 
 // formats are the ways to read a file, by name.
 var formats = map[string]struct {
 	doc  string
-	open func(f sourceFile, lines *lineReader, keyField string) recordReader
+	open func(f File, lines *lineReader, keyField string) recordReader
 }{
 	"json":  {"JSON lines: the key is the field given by -key, or id, _id or key, or else the line's number; the value is the line", newJSONRecords},
 	"deb":   {"Debian control stanzas: the key is Package/Version/Architecture, the value is the stanza", newStanzaRecords},
@@ -35,7 +39,8 @@ var formats = map[string]struct {
 	"text":  {"any text: the key is the file's path and the line's number, the value is the line", newTextRecords},
 }
 
-func formatNames() []string {
+// FormatNames returns the names of the formats, sorted.
+func FormatNames() []string {
 	var names []string
 	for name := range formats {
 		names = append(names, name)
@@ -44,34 +49,37 @@ func formatNames() []string {
 	return names
 }
 
+// FormatDoc says how a format is read.
+func FormatDoc(name string) string { return formats[name].doc }
+
 // recordReader reads one file. The record lives until the next call; io.EOF ends.
 type recordReader interface {
-	next() (Pair, error)
+	next() (engine.Pair, error)
 }
 
-// openSource finds the format of each file by its content, unless format names one.
+// Open finds the format of each file by its content, unless format names one.
 // A directory stands for all files below it.
-func openSource(paths []string, format, keyField string) (*source, error) {
+func Open(paths []string, format, keyField string) (*Source, error) {
 	if _, ok := formats[format]; !ok && format != "auto" {
-		return nil, fmt.Errorf("format %q is unknown; there are auto, %s", format, strings.Join(formatNames(), ", "))
+		return nil, fmt.Errorf("format %q is unknown; there are auto, %s", format, strings.Join(FormatNames(), ", "))
 	}
-	s := &source{keyField: keyField}
+	s := &Source{KeyField: keyField}
 	for _, path := range paths {
 		files, err := filesUnder(path)
 		if err != nil {
 			return nil, err
 		}
 		for _, file := range files {
-			f := sourceFile{path: file, format: format}
+			f := File{Path: file, Format: format}
 			if format == "auto" {
-				if f.format, err = detectFormat(file); err != nil {
+				if f.Format, err = detectFormat(file); err != nil {
 					return nil, err
 				}
 			}
-			s.files = append(s.files, f)
+			s.Files = append(s.Files, f)
 		}
 	}
-	if len(s.files) == 0 {
+	if len(s.Files) == 0 {
 		return nil, errors.New("no file to load")
 	}
 	return s, nil
@@ -104,10 +112,10 @@ var errStop = errors.New("stop")
 
 // each calls visit with every record and its number, beginning with number from. The
 // record lives until visit returns.
-func (s *source) each(ctx context.Context, from uint64, visit func(n uint64, r Pair) error) error {
+func (s *Source) each(ctx context.Context, from uint64, visit func(n uint64, r engine.Pair) error) error {
 	n := uint64(0)
-	for _, f := range s.files {
-		err := f.each(ctx, s.keyField, func(r Pair) error {
+	for _, f := range s.Files {
+		err := f.each(ctx, s.KeyField, func(r engine.Pair) error {
 			n++
 			if n <= from {
 				return nil
@@ -124,14 +132,14 @@ func (s *source) each(ctx context.Context, from uint64, visit func(n uint64, r P
 	return nil
 }
 
-func (f sourceFile) each(ctx context.Context, keyField string, visit func(Pair) error) error {
-	file, err := os.Open(f.path)
+func (f File) each(ctx context.Context, keyField string, visit func(engine.Pair) error) error {
+	file, err := os.Open(f.Path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
 	lines := newLineReader(file)
-	rd := formats[f.format].open(f, lines, keyField)
+	rd := formats[f.Format].open(f, lines, keyField)
 	for i := 0; ; i++ {
 		if i%256 == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -141,7 +149,7 @@ func (f sourceFile) each(ctx context.Context, keyField string, visit func(Pair) 
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("%s:%d: %w", f.path, lines.number, err)
+			return fmt.Errorf("%s:%d: %w", f.Path, lines.number, err)
 		}
 		if err := visit(r); err != nil {
 			return err

@@ -1,12 +1,14 @@
-package main
+package dump
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/loamdb/loam/cmd/lsmbench/internal/proc"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/lsm"
 )
@@ -30,11 +32,24 @@ func storeToDump(t *testing.T) string {
 	return dir
 }
 
+func dumped(t *testing.T, dir string, o Options) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	err := Store(t.Context(), &out, dir, o)
+	return out.String(), err
+}
+
+// dirSize returns the bytes of the files in dir.
+func dirSize(dir string) (int64, error) {
+	logs, others, err := proc.Sizes(dir, func(string) bool { return false })
+	return logs + others, err
+}
+
 func TestDumpShowsManifestLogAndTables(t *testing.T) {
 	dir := storeToDump(t)
 	before, err := dirSize(dir)
 	require.NoError(t, err)
-	out, err := runLine(t, "dump", dir)
+	out, err := dumped(t, dir, Options{Limit: 20})
 	require.NoError(t, err)
 	for _, want := range []string{
 		"MANIFEST-0", ", run 1: 1 tables, ", "30 entries, 0 deletes", `[1/"flushed-00", 1/"flushed-29"]`,
@@ -50,7 +65,7 @@ func TestDumpShowsManifestLogAndTables(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, before, after)
 
-	out, err = runLine(t, "dump", "-values", "-limit", "0", dir)
+	out, err = dumped(t, dir, Options{Values: true})
 	require.NoError(t, err)
 	require.Contains(t, out, `    1/"flushed-29" 30,SET "secret"`)
 	require.Contains(t, out, `    1/"a\x00b" 32,SET "hidden"`)
@@ -59,18 +74,16 @@ func TestDumpShowsManifestLogAndTables(t *testing.T) {
 
 func TestDumpRefusesWhatIsNoStoreOrInUse(t *testing.T) {
 	empty := t.TempDir()
-	_, err := runLine(t, "dump", empty)
+	_, err := dumped(t, empty, Options{})
 	require.ErrorContains(t, err, "no store")
 	size, err := dirSize(empty)
 	require.NoError(t, err)
 	require.Zero(t, size)
-	_, err = runLine(t, "dump")
-	require.ErrorContains(t, err, "one directory")
 
 	dir := filepath.Join(t.TempDir(), "store")
 	db, err := lsm.Open(dir, nil)
 	require.NoError(t, err)
-	_, err = runLine(t, "dump", dir)
+	_, err = dumped(t, dir, Options{Limit: 20})
 	require.ErrorContains(t, err, "locked")
 	require.NoError(t, db.Close())
 }

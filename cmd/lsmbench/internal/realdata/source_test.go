@@ -1,4 +1,4 @@
-package main
+package realdata
 
 import (
 	"bytes"
@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
 )
 
 // jsonLines makes n lines; some ids come twice.
@@ -23,22 +25,22 @@ func jsonLines(n int) []byte {
 }
 
 // writeSource writes content to a file and opens it as a source.
-func writeSource(t *testing.T, format, keyField, content string) *source {
+func writeSource(t *testing.T, format, keyField, content string) *Source {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "input")
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
-	src, err := openSource([]string{path}, format, keyField)
+	src, err := Open([]string{path}, format, keyField)
 	require.NoError(t, err)
 	return src
 }
 
 // readAllRecords returns "key=value" of every record.
-func readAllRecords(t *testing.T, src *source) []string {
+func readAllRecords(t *testing.T, src *Source) []string {
 	t.Helper()
 	var out []string
-	err := src.each(context.Background(), 0, func(n uint64, r Pair) error {
+	err := src.each(context.Background(), 0, func(n uint64, r engine.Pair) error {
 		require.Equal(t, uint64(len(out)), n)
-		key := strings.ReplaceAll(string(r.Key), src.files[0].path, "FILE")
+		key := strings.ReplaceAll(string(r.Key), src.Files[0].Path, "FILE")
 		out = append(out, key+"="+string(r.Value))
 		return nil
 	})
@@ -58,7 +60,7 @@ func TestFormatsAreToldByContent(t *testing.T) {
 		"":                                       "lines",
 		`{"long":"` + strings.Repeat("x", 70<<10) + `"}` + "\n": "json",
 	} {
-		require.Equal(t, want, writeSource(t, "auto", "", content).files[0].format, "%.40q", content)
+		require.Equal(t, want, writeSource(t, "auto", "", content).Files[0].Format, "%.40q", content)
 	}
 }
 
@@ -74,8 +76,8 @@ func TestJSONLinesAreKeyedByField(t *testing.T) {
 
 func TestWrongJSONNamesTheLine(t *testing.T) {
 	src := writeSource(t, "json", "", `{"id":1}`+"\n{broken\n")
-	err := src.each(context.Background(), 0, func(uint64, Pair) error { return nil })
-	require.ErrorContains(t, err, src.files[0].path+":2: ")
+	err := src.each(context.Background(), 0, func(uint64, engine.Pair) error { return nil })
+	require.ErrorContains(t, err, src.Files[0].Path+":2: ")
 }
 
 func TestStanzasAreKeyedByPackageVersionAndArchitecture(t *testing.T) {
@@ -103,7 +105,7 @@ func TestLinesLongerThanTheBufferAreWhole(t *testing.T) {
 func TestEachBeginsWhereItIsTold(t *testing.T) {
 	src := writeSource(t, "lines", "", "a\nb\nc\nd\n")
 	var got []string
-	require.NoError(t, src.each(context.Background(), 2, func(n uint64, r Pair) error {
+	require.NoError(t, src.each(context.Background(), 2, func(n uint64, r engine.Pair) error {
 		got = append(got, fmt.Sprint(n, string(r.Key)))
 		return nil
 	}))
@@ -115,7 +117,7 @@ func TestDirectoryStandsForItsFiles(t *testing.T) {
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "b"), []byte("x\n"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "sub", "a"), []byte("y\n"), 0o600))
-	src, err := openSource([]string{dir}, "auto", "")
+	src, err := Open([]string{dir}, "auto", "")
 	require.NoError(t, err)
 	require.Equal(t, []string{"x=1", "y=1"}, readAllRecords(t, src))
 }
@@ -130,7 +132,7 @@ func FuzzFormats(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) {
 		detect(content)
 		for name, format := range formats {
-			rd := format.open(sourceFile{path: "f", format: name}, newLineReader(bytes.NewReader(content)), "")
+			rd := format.open(File{Path: "f", Format: name}, newLineReader(bytes.NewReader(content)), "")
 			var text []byte
 			for {
 				r, err := rd.next()

@@ -1,4 +1,4 @@
-package main
+package realdata
 
 import (
 	"bufio"
@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
 )
 
 // A sorted file holds records that can be read from either end:
@@ -22,7 +24,7 @@ const (
 // sortedRecord is a record and its number in the source.
 type sortedRecord struct {
 	n uint64
-	Pair
+	engine.Pair
 }
 
 var errSortedFile = errors.New("temporary file is not what was written")

@@ -1,4 +1,11 @@
-package main
+// Package realdata puts records of real files into stores and compares the two, byte for
+// byte: by a Get of every key and by scans in both directions, also after the process
+// that loaded was killed.
+//
+// Reading order: this file (what data there is), source.go and source_formats.go (files
+// as records), load.go, expected.go and sorted_file.go (what a store must hold),
+// verify.go, kill.go.
+package realdata
 
 import (
 	"context"
@@ -8,23 +15,31 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/units"
 )
 
-// findDatasets looks for real data that this machine already has, writing what it must
+// Dataset is a source with a short name for tables.
+type Dataset struct {
+	Name   string  `json:"name"`
+	Source *Source `json:"source"`
+}
+
+// Find looks for real data that this machine already has, writing what it must
 // generate into dir: Debian's package index and its largest word list; where either is
 // missing, Go's own tree instead: its source text with the Unicode tables first, and
 // the names of its API.
-func findDatasets(ctx context.Context, dir string) ([]dataset, error) {
-	var sets []dataset
+func Find(ctx context.Context, dir string) ([]Dataset, error) {
+	var sets []Dataset
 	packages, err := debianPackages(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
 	if packages != "" {
-		sets = append(sets, dataset{"packages", oneFile(packages, "deb")})
+		sets = append(sets, Dataset{"packages", oneFile(packages, "deb")})
 	}
 	if words := wordList(); words != "" {
-		sets = append(sets, dataset{"words", oneFile(words, "lines")})
+		sets = append(sets, Dataset{"words", oneFile(words, "lines")})
 	}
 	if len(sets) == 2 {
 		return sets, nil
@@ -36,17 +51,38 @@ func findDatasets(ctx context.Context, dir string) ([]dataset, error) {
 	root := strings.TrimSpace(string(goRoot))
 	if packages == "" {
 		if files := goSource(root); len(files) > 0 {
-			sets = append([]dataset{{"source", &source{files: files}}}, sets...)
+			sets = append([]Dataset{{"source", &Source{Files: files}}}, sets...)
 		}
 	}
-	if files := goAPI(root); len(files) > 0 && wordList() == "" {
-		sets = append(sets, dataset{"names", &source{files: files}})
+	if wordList() != "" {
+		return sets, nil
 	}
-	return sets, nil
+	names, err := goNames(root, dir)
+	if err != nil || len(names) == 0 {
+		return sets, err
+	}
+	return append(sets, Dataset{"names", &Source{Files: names}}), nil
 }
 
-func oneFile(path, format string) *source {
-	return &source{files: []sourceFile{{path: path, format: format}}}
+// goNames returns Go's exported names or, where a downloaded Go lacks their lists, the
+// names of its source files, which are written into dir.
+func goNames(root, dir string) ([]File, error) {
+	if files := goAPI(root); len(files) > 0 {
+		return files, nil
+	}
+	var names []byte
+	for _, f := range goSource(root) {
+		names = append(append(names, f.Path...), '\n')
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	path := filepath.Join(dir, "names")
+	return []File{{Path: path, Format: "lines"}}, os.WriteFile(path, names, 0o600)
+}
+
+func oneFile(path, format string) *Source {
+	return &Source{Files: []File{{Path: path, Format: format}}}
 }
 
 // debianPackages writes the package index into dir and returns its path, or "" where
@@ -88,18 +124,20 @@ func wordList() string {
 	return ""
 }
 
+const mebi = 1 << 20
+
 // goSourceBytes bounds how much of Go's source is taken.
 const goSourceBytes = 24 * mebi
 
 // goSource returns files of Go's standard library to be read as text, the Unicode
 // tables first.
-func goSource(root string) []sourceFile {
-	var files []sourceFile
+func goSource(root string) []File {
+	var files []File
 	seen, total := map[string]bool{}, int64(0)
 	add := func(path string, size int64) {
 		if !seen[path] && total < goSourceBytes {
 			seen[path], total = true, total+size
-			files = append(files, sourceFile{path: path, format: "text"})
+			files = append(files, File{Path: path, Format: "text"})
 		}
 	}
 	for _, dir := range []string{"src/unicode", "src/vendor/golang.org/x/text/unicode", "src"} {
@@ -118,30 +156,30 @@ func goSource(root string) []sourceFile {
 }
 
 // goAPI returns the lists of Go's exported names, one name to a line.
-func goAPI(root string) []sourceFile {
+func goAPI(root string) []File {
 	paths, err := filepath.Glob(filepath.Join(root, "api", "go1*.txt"))
 	if err != nil {
 		return nil
 	}
-	var files []sourceFile
+	var files []File
 	for _, p := range paths {
-		files = append(files, sourceFile{path: p, format: "lines"})
+		files = append(files, File{Path: p, Format: "lines"})
 	}
 	return files
 }
 
-// describe says what a dataset is, for the header.
-func (d dataset) describe() string {
+// Describe says what a Dataset is, for the header.
+func (d *Dataset) Describe() string {
 	bytes := int64(0)
-	for _, f := range d.src.files {
-		if info, err := os.Stat(f.path); err == nil {
+	for _, f := range d.Source.Files {
+		if info, err := os.Stat(f.Path); err == nil {
 			bytes += info.Size()
 		}
 	}
-	first := d.src.files[0]
+	first := d.Source.Files[0]
 	more := ""
-	if n := len(d.src.files) - 1; n > 0 {
+	if n := len(d.Source.Files) - 1; n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Sprintf("%s: %s, format %s, %s%s", d.name, byteSize(bytes), first.format, filepath.Base(first.path), more)
+	return fmt.Sprintf("%s: %s, format %s, %s%s", d.Name, units.Bytes(bytes), first.Format, filepath.Base(first.Path), more)
 }

@@ -1,4 +1,4 @@
-package main
+package realdata
 
 import (
 	"context"
@@ -31,22 +31,29 @@ func TestGoTreeServesWhereDebianIsMissing(t *testing.T) {
 	})
 	var names []string
 	for _, f := range goSource(root) {
-		require.Equal(t, "text", f.format)
-		names = append(names, filepath.Base(f.path))
+		require.Equal(t, "text", f.Format)
+		names = append(names, filepath.Base(f.Path))
 	}
 	require.Equal(t, []string{"tables.go", "norm.go", "bufio.go"}, names, "the Unicode tables first, each file once")
 	api := goAPI(root)
 	require.Len(t, api, 1)
-	require.Equal(t, []string{"pkg a, func B()=1"}, readAllRecords(t, &source{files: api}))
+	require.Equal(t, []string{"pkg a, func B()=1"}, readAllRecords(t, &Source{Files: api}))
 	require.Empty(t, goSource(t.TempDir()))
 	require.Empty(t, goAPI(t.TempDir()))
+	listed, err := goNames(root, t.TempDir())
+	require.NoError(t, err)
+	require.Equal(t, api, listed)
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "api"))) // as in a Go that go has downloaded
+	listed, err = goNames(root, t.TempDir())
+	require.NoError(t, err)
+	require.Len(t, readAllRecords(t, &Source{Files: listed}), 3)
 }
 
 func TestSomeRealDataIsFoundWhereGoIs(t *testing.T) {
-	sets, err := findDatasets(context.Background(), t.TempDir())
+	sets, err := Find(context.Background(), t.TempDir())
 	require.NoError(t, err)
 	require.Len(t, sets, 2)
 	for _, set := range sets {
-		require.NotContains(t, set.describe(), ": 0 B,")
+		require.NotContains(t, set.Describe(), ": 0 B,")
 	}
 }

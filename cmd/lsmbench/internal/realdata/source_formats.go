@@ -1,4 +1,4 @@
-package main
+package realdata
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
 )
 
 // detectFormat looks at the beginning of a file: a first line that is a JSON object
@@ -48,13 +50,13 @@ func numberedKey(dst []byte, path string, line int) []byte {
 
 // jsonRecords reads JSON lines.
 type jsonRecords struct {
-	file   sourceFile
+	file   File
 	lines  *lineReader
 	fields []string
 	key    []byte
 }
 
-func newJSONRecords(f sourceFile, lines *lineReader, keyField string) recordReader {
+func newJSONRecords(f File, lines *lineReader, keyField string) recordReader {
 	fields := []string{"id", "_id", "key"}
 	if keyField != "" {
 		fields = []string{keyField}
@@ -62,18 +64,18 @@ func newJSONRecords(f sourceFile, lines *lineReader, keyField string) recordRead
 	return &jsonRecords{file: f, lines: lines, fields: fields}
 }
 
-func (r *jsonRecords) next() (Pair, error) {
+func (r *jsonRecords) next() (engine.Pair, error) {
 	for {
 		line, err := r.lines.next()
 		if err != nil {
-			return Pair{}, err
+			return engine.Pair{}, err
 		}
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
 		var object map[string]json.RawMessage
 		if err := json.Unmarshal(line, &object); err != nil {
-			return Pair{}, err
+			return engine.Pair{}, err
 		}
 		r.key = r.key[:0]
 		for _, field := range r.fields {
@@ -83,9 +85,9 @@ func (r *jsonRecords) next() (Pair, error) {
 			}
 		}
 		if len(r.key) == 0 {
-			r.key = numberedKey(r.key, r.file.path, r.lines.number)
+			r.key = numberedKey(r.key, r.file.Path, r.lines.number)
 		}
-		return Pair{Key: r.key, Value: line}, nil
+		return engine.Pair{Key: r.key, Value: line}, nil
 	}
 }
 
@@ -101,24 +103,24 @@ func appendScalar(dst []byte, raw json.RawMessage) []byte {
 // stanzaRecords reads paragraphs of "Name: value" fields, with continuation lines that
 // begin with a blank, separated by empty lines.
 type stanzaRecords struct {
-	file  sourceFile
+	file  File
 	lines *lineReader
 	key   []byte
 	value []byte
 }
 
-func newStanzaRecords(f sourceFile, lines *lineReader, _ string) recordReader {
+func newStanzaRecords(f File, lines *lineReader, _ string) recordReader {
 	return &stanzaRecords{file: f, lines: lines}
 }
 
-func (r *stanzaRecords) next() (Pair, error) {
+func (r *stanzaRecords) next() (engine.Pair, error) {
 	r.value = r.value[:0]
 	start := 0
 	var parts [3][]byte // Package, Version, Architecture
 	for {
 		line, err := r.lines.next()
 		if err != nil && (err != io.EOF || len(r.value) == 0) {
-			return Pair{}, err
+			return engine.Pair{}, err
 		}
 		if err == io.EOF || len(line) == 0 && len(r.value) > 0 {
 			break
@@ -130,7 +132,7 @@ func (r *stanzaRecords) next() (Pair, error) {
 			start = r.lines.number
 		}
 		if len(r.value)+len(line) > maxLineBytes {
-			return Pair{}, errLineTooLong
+			return engine.Pair{}, errLineTooLong
 		}
 		r.value = append(append(r.value, line...), '\n')
 		if i := keyPart(controlField(line)); i >= 0 {
@@ -139,11 +141,11 @@ func (r *stanzaRecords) next() (Pair, error) {
 	}
 	r.key = r.key[:0]
 	if parts[0] == nil {
-		r.key = numberedKey(r.key, r.file.path, start)
+		r.key = numberedKey(r.key, r.file.Path, start)
 	} else {
 		r.key = append(r.key, bytes.Join(parts[:], []byte("/"))...)
 	}
-	return Pair{Key: r.key, Value: r.value}, nil
+	return engine.Pair{Key: r.key, Value: r.value}, nil
 }
 
 func keyPart(field string) int {
@@ -178,39 +180,39 @@ type wordRecords struct {
 	value []byte
 }
 
-func newWordRecords(_ sourceFile, lines *lineReader, _ string) recordReader {
+func newWordRecords(_ File, lines *lineReader, _ string) recordReader {
 	return &wordRecords{lines: lines}
 }
 
-func (r *wordRecords) next() (Pair, error) {
+func (r *wordRecords) next() (engine.Pair, error) {
 	for {
 		line, err := r.lines.next()
 		if err != nil {
-			return Pair{}, err
+			return engine.Pair{}, err
 		}
 		if len(line) > 0 {
 			r.value = strconv.AppendInt(r.value[:0], int64(r.lines.number), 10)
-			return Pair{Key: line, Value: r.value}, nil
+			return engine.Pair{Key: line, Value: r.value}, nil
 		}
 	}
 }
 
 // textRecords reads any text line by line.
 type textRecords struct {
-	file  sourceFile
+	file  File
 	lines *lineReader
 	key   []byte
 }
 
-func newTextRecords(f sourceFile, lines *lineReader, _ string) recordReader {
+func newTextRecords(f File, lines *lineReader, _ string) recordReader {
 	return &textRecords{file: f, lines: lines}
 }
 
-func (r *textRecords) next() (Pair, error) {
+func (r *textRecords) next() (engine.Pair, error) {
 	line, err := r.lines.next()
 	if err != nil {
-		return Pair{}, err
+		return engine.Pair{}, err
 	}
-	r.key = numberedKey(r.key[:0], r.file.path, r.lines.number)
-	return Pair{Key: r.key, Value: line}, nil
+	r.key = numberedKey(r.key[:0], r.file.Path, r.lines.number)
+	return engine.Pair{Key: r.key, Value: line}, nil
 }

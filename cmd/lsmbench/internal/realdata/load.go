@@ -1,0 +1,226 @@
+package realdata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/hdr"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/proc"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/result"
+)
+
+// Spec says everything about one load: the child process that does it is told nothing
+// else.
+type Spec struct {
+	Dataset Dataset       `json:"dataset"`
+	Engine  string        `json:"engine"`
+	Config  engine.Config `json:"config"`
+	Repeat  int           `json:"repeat"`
+	// Sync makes every record durable before the next.
+	Sync bool `json:"sync,omitempty"`
+	// Dir is for temporary files and, unless Store is set, for the store.
+	Dir string `json:"dir"`
+	// Store is the store's directory, for Fill.
+	Store string `json:"store,omitempty"`
+}
+
+// Report is told, now and then, how many records are done.
+type Report func(n uint64)
+
+// loader puts a dataset into stores and compares the two.
+type loader struct {
+	Spec
+	engine   engine.Engine
+	report   Report
+	runBytes int // of the sort; 0 is sortRunBytes
+}
+
+func newLoader(spec Spec, report Report) (*loader, error) {
+	e, err := engine.Find(spec.Engine)
+	if err != nil {
+		return nil, err
+	}
+	if report == nil {
+		report = func(uint64) {}
+	}
+	return &loader{Spec: spec, engine: e, report: report}, nil
+}
+
+// Load loads and verifies a dataset, and returns runs for the load, the point reads and
+// the scans.
+func Load(ctx context.Context, spec Spec, report Report) ([]result.Run, error) {
+	l, err := newLoader(spec, report)
+	if err != nil {
+		return nil, err
+	}
+	want, err := l.expect(ctx, everything)
+	if err != nil {
+		return nil, err
+	}
+	defer want.remove()
+	dir := filepath.Join(l.Dir, "load-"+l.Engine)
+	defer os.RemoveAll(dir)
+	runs, err := l.loadAndVerify(ctx, want, dir)
+	if err != nil {
+		return nil, fmt.Errorf("%s on %s: %w", l.Dataset.Name, l.Engine, err)
+	}
+	return runs, nil
+}
+
+func (l *loader) loadAndVerify(ctx context.Context, want *expected, dir string) ([]result.Run, error) {
+	runtime.GC()
+	loaded, err := l.load(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if loaded.LogBytes, loaded.TableBytes, err = proc.Sizes(dir, l.engine.LogFile); err != nil {
+		return nil, err
+	}
+	loaded.LiveBytes = want.bytes
+	loaded.Complete()
+	runs, err := l.verify(ctx, want, dir)
+	return append([]result.Run{*loaded}, runs...), err
+}
+
+func (l *loader) expect(ctx context.Context, limit uint64) (*expected, error) {
+	runBytes := l.runBytes
+	if runBytes == 0 {
+		runBytes = sortRunBytes
+	}
+	return buildExpected(ctx, l.Dataset.Source, limit, l.Dir, runBytes)
+}
+
+// timing is the operations of one pass over a dataset.
+type timing struct {
+	ops     uint64
+	bytes   int64
+	elapsed time.Duration
+	hist    hdr.Histogram
+}
+
+func (t *timing) add(d time.Duration, bytes int) {
+	t.ops++
+	t.bytes += int64(bytes)
+	t.elapsed += d
+	t.hist.Add(d)
+}
+
+// run makes a result of the timing of one step.
+func (l *loader) run(step, kind string, t *timing, used proc.Usage) *result.Run {
+	r := &result.Run{
+		Group: "real data", Workload: l.Dataset.Name + " " + step, Engine: l.Engine, Repeat: l.Repeat,
+		Reads: step != "load", Ops: t.ops, Elapsed: t.elapsed, Counted: engine.UnknownStats,
+		CPU: used.CPU, Allocs: used.Allocs, AllocBytes: used.AllocBytes,
+		GCs: used.GCs, GCPause: used.GCPause, DeviceRead: used.DeviceRead, FileRead: used.FileRead,
+	}
+	if t.hist.Count() > 0 {
+		r.Latencies = []result.Latency{result.NewLatency(kind, &t.hist)}
+	}
+	if r.Reads {
+		r.UserRead = t.bytes
+	} else {
+		r.UserWritten = t.bytes
+	}
+	rss := proc.ReadRSS()
+	r.AnonRSS, r.FileRSS = rss.Anon, rss.File
+	r.Complete()
+	return r
+}
+
+var clockStart = time.Now()
+
+// clock is the monotonic time since the process started.
+func clock() time.Duration { return time.Since(clockStart) }
+
+// load writes every record and closes the store.
+func (l *loader) load(ctx context.Context, dir string) (r *result.Run, err error) {
+	before := proc.Now()
+	err = l.opened(dir, func(store engine.Store, s engine.Session) error {
+		t, err := l.write(ctx, s, 0, nil)
+		if err != nil {
+			return err
+		}
+		r = l.run("load", "set", t, proc.Now().Since(before))
+		start := clock()
+		idle, err := store.Settle(ctx)
+		r.Settle(clock() - start - idle)
+		r.Counted = store.Stats()
+		return err
+	})
+	if err == nil {
+		r.DeviceWritten = proc.Now().Since(before).DeviceWritten
+	}
+	return r, err
+}
+
+// write sets the source's records from number from on, one by one, timing the writes
+// alone; acked is told after each how many are in.
+func (l *loader) write(ctx context.Context, s engine.Session, from uint64, acked func(uint64) error) (*timing, error) {
+	t := &timing{}
+	err := l.Dataset.Source.each(ctx, from, func(n uint64, r engine.Pair) error {
+		start := clock()
+		if err := s.Set(r.Key, r.Value, l.Sync); err != nil {
+			return fmt.Errorf("record %d: %w", n, err)
+		}
+		t.add(clock()-start, len(r.Key)+len(r.Value))
+		if t.ops%1024 == 0 {
+			l.report(t.ops)
+		}
+		if acked == nil {
+			return nil
+		}
+		return acked(n + 1)
+	})
+	return t, err
+}
+
+// verify opens the store anew and compares it with its source: by a Get of each key in
+// the source's order, by a scan forward and by one in reverse.
+func (l *loader) verify(ctx context.Context, want *expected, dir string) (runs []result.Run, err error) {
+	steps := []struct {
+		name string
+		run  func(engine.Session, *atomic.Int64) (*timing, error)
+	}{
+		{"get", func(s engine.Session, n *atomic.Int64) (*timing, error) {
+			return verifyGets(ctx, s, l.Dataset.Source, want, n)
+		}},
+		{"scan", func(s engine.Session, n *atomic.Int64) (*timing, error) { return verifyScan(ctx, s, want, false, n) }},
+		{"reverse", func(s engine.Session, n *atomic.Int64) (*timing, error) { return verifyScan(ctx, s, want, true, n) }},
+	}
+	for _, step := range steps {
+		err := l.opened(dir, func(_ engine.Store, s engine.Session) error {
+			before := proc.Now()
+			t, err := step.run(s, new(atomic.Int64))
+			if err == nil {
+				runs = append(runs, *l.run(step.name, "get", t, proc.Now().Since(before)))
+			}
+			return err
+		})
+		if err != nil {
+			return runs, err
+		}
+	}
+	return runs, nil
+}
+
+// opened calls f with a session of the store in dir, which it opens and closes.
+func (l *loader) opened(dir string, f func(engine.Store, engine.Session) error) (err error) {
+	store, err := l.engine.Open(dir, l.Config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	s, err := store.NewSession()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return f(store, s)
+}
