@@ -228,6 +228,8 @@ func TestOptionsAreValidatedAllAtOnce(t *testing.T) {
 	for _, name := range []string{"MemoryBudget", "BlockBytes", "FilterBitsPerKey", "TableBytes", "Compression"} {
 		require.Contains(t, err.Error(), name)
 	}
+	require.ErrorIs(t, (&lsm.Options{TableBytes: 1}).Validate(), lsm.ErrInvalidOptions, "tables of a byte were valid")
+	require.NoError(t, (&lsm.Options{TableBytes: 64 << 10}).Validate())
 	require.NoError(t, (*lsm.Options)(nil).Validate())
 	require.NoError(t, new(lsm.Options).Validate())
 }

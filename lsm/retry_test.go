@@ -145,6 +145,22 @@ func TestTablesAreSetAsideForAWhile(t *testing.T) {
 	require.True(t, a.avoids(5, now.Add(time.Hour), true))
 }
 
+// One failed job answered every request of DB.Compact that waited, whatever its range.
+func TestAFailedJobAnswersTheRequestThatItWasFor(t *testing.T) {
+	var c compactor
+	job := &compaction.Job{}
+	failed := &manualCompaction{job: job, done: make(chan error, 1)}
+	other := &manualCompaction{done: make(chan error, 1)}
+	c.manual = []*manualCompaction{other, failed}
+	c.answerLocked(job, syscall.EIO)
+	require.ErrorIs(t, <-failed.done, syscall.EIO)
+	require.Empty(t, other.done)
+	require.Equal(t, []*manualCompaction{other}, c.manual)
+	c.answerLocked(nil, syscall.EIO)
+	require.ErrorIs(t, <-other.done, syscall.EIO)
+	require.Empty(t, c.manual)
+}
+
 func TestRestsGrowToALimit(t *testing.T) {
 	var b backoff
 	require.Equal(t, firstRetry, b.next())
