@@ -25,8 +25,8 @@ import (
 var (
 	// defaultParams make twelve rows on three engines in about a minute.
 	defaultParams = workload.Params{
-		Records: 200_000, Key: "16", Value: "100",
-		Limit: 700 * time.Millisecond, WriteLimit: 700 * time.Millisecond, Warm: 100 * time.Millisecond, Rest: 1200 * time.Millisecond,
+		Records: 500_000, Key: "16", Value: "100",
+		Limit: 700 * time.Millisecond, WriteLimit: time.Second, Warm: 100 * time.Millisecond, Rest: 1200 * time.Millisecond,
 	}
 	defaultWorkloads = "fillseq,fillrandom,fillbatch,fillsync,overwrite,deleterandom,readrandom,readmissing,readseq,readreverse,seekrandom,readwhilewriting"
 	defaultEngines   = "loam,pebble,bbolt"

@@ -80,13 +80,17 @@ func (l *loader) loadAndVerify(ctx context.Context, want *expected, dir string) 
 	if err != nil {
 		return nil, err
 	}
-	if loaded.LogBytes, loaded.TableBytes, err = proc.Sizes(dir, l.engine.LogFile); err != nil {
+	runs, err := l.verify(ctx, want, dir)
+	if err != nil {
 		return nil, err
 	}
-	loaded.LiveBytes = want.bytes
-	loaded.Complete()
-	runs, err := l.verify(ctx, want, dir)
-	return append([]result.Run{*loaded}, runs...), err
+	runs = append([]result.Run{*loaded}, runs...)
+	logs, tables, err := proc.Sizes(dir, l.engine.LogFile)
+	for i := range runs {
+		runs[i].LogBytes, runs[i].TableBytes, runs[i].LiveBytes = logs, tables, want.bytes
+		runs[i].Complete()
+	}
+	return runs, err
 }
 
 func (l *loader) expect(ctx context.Context, limit uint64) (*expected, error) {
