@@ -65,51 +65,85 @@ func (m *mutableTable) unref() {
 	}
 }
 
-// arenaPool keeps the arenas of flushed memtables: first touches of fresh memory cost
-// more than inserting into it. Only arenas of the full size are kept, at most two.
+// arenaPool makes the memory of memtables, and keeps the arenas of flushed ones: first
+// touches of fresh memory cost more than inserting into it. Only arenas of the full size
+// are kept, at most two, and not by a store at rest.
 type arenaPool struct {
 	fullBytes int64
+	// resized is told, under mu, how much memory the arenas take together, before more is
+	// taken and after some was given back.
+	resized func(total int64)
 
-	mu   sync.Mutex
-	kept []*offheap.Region
+	mu    sync.Mutex
+	kept  []*offheap.Region
+	keep  bool  // a memtable was asked for since trim
+	total int64 // bytes of all arenas, kept ones included
 }
 
 const maxKeptArenas = 2
 
 func (p *arenaPool) take(n int64) (*offheap.Region, error) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keep = true
 	if n == p.fullBytes && len(p.kept) > 0 {
 		r := p.kept[len(p.kept)-1]
 		p.kept = p.kept[:len(p.kept)-1]
-		p.mu.Unlock()
 		return r, nil
 	}
-	p.mu.Unlock()
-	return offheap.New(int(n))
+	p.resizeLocked(n)
+	r, err := offheap.New(int(n))
+	if err != nil {
+		p.resizeLocked(-n)
+	}
+	return r, err
 }
 
 func (p *arenaPool) give(r *offheap.Region, n int64) {
 	p.mu.Lock()
-	if n == p.fullBytes && len(p.kept) < maxKeptArenas {
+	defer p.mu.Unlock()
+	if p.keep && n == p.fullBytes && len(p.kept) < maxKeptArenas {
 		r.Poison() // readers have left, and must find nothing if they have not
 		p.kept = append(p.kept, r)
-		r = nil
+		return
 	}
-	p.mu.Unlock()
-	if r != nil {
-		_ = r.Free() // unmapping our own mapping cannot fail; nothing could be done
-	}
+	p.freeLocked(r, n)
 }
 
-// close frees what the pool keeps.
-func (p *arenaPool) close() {
+// trim frees what the pool keeps, and lets it keep nothing until the next memtable is
+// asked for.
+func (p *arenaPool) trim() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.kept {
-		_ = r.Free()
+		p.freeLocked(r, p.fullBytes)
 	}
-	p.kept, p.fullBytes = nil, -1
+	p.kept, p.keep = nil, false
 }
+
+// close frees what the pool keeps, and makes it keep nothing more.
+func (p *arenaPool) close() {
+	p.trim()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fullBytes = -1
+}
+
+func (p *arenaPool) freeLocked(r *offheap.Region, n int64) {
+	_ = r.Free() // unmapping our own mapping cannot fail; nothing could be done
+	p.resizeLocked(-n)
+}
+
+func (p *arenaPool) resizeLocked(by int64) {
+	p.total += by
+	if p.resized != nil {
+		p.resized(p.total)
+	}
+}
+
+// shareBudget gives the block cache what the memtables do not take: nearly all of the
+// budget in a store that is read, the floor in one that is written as fast as it can be.
+func (d *DB) shareBudget(memtables int64) { d.cache.SetLimit(d.opts.MemoryBudget - memtables) }
 
 // newMutable makes an empty memtable of n bytes.
 func (d *DB) newMutable(n int64, segment wal.SegmentNum) (*mutableTable, error) {

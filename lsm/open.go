@@ -63,9 +63,10 @@ func (d *DB) open() error {
 	}
 	d.heightSeed = binary.LittleEndian.Uint64(seed[:])
 	var err error
-	if d.cache, err = cache.New(d.opts.cacheBytes()); err != nil {
+	if d.cache, err = cache.NewElastic(d.opts.cacheFloor(), d.opts.MemoryBudget); err != nil {
 		return err
 	}
+	d.arenas.resized = d.shareBudget
 	traits, err := d.opts.seams.FS.Traits(d.dir)
 	if err != nil {
 		return err
@@ -189,8 +190,9 @@ func (d *DB) syncParents() error {
 	return nil
 }
 
-// cacheBytes is what the budget leaves for blocks, indexes and filters.
-func (o *Options) cacheBytes() int64 {
+// cacheFloor is what the budget leaves for blocks, indexes and filters when there are as
+// many memtables as there can be.
+func (o *Options) cacheFloor() int64 {
 	return max(o.MemoryBudget-maxMemtables*o.MemtableBytes, o.MemoryBudget/8)
 }
 

@@ -71,6 +71,7 @@ func (s *settler) settle() {
 		_ = d.freeze(d.background.ctx, d.sameMutableBytes())
 	}
 	d.queue.passLead()
+	d.arenas.trim() // readers can use the memory until writers come back
 	d.compactor.wake()
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
-	"github.com/loamdb/loam/internal/offheap"
 	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
@@ -67,7 +66,7 @@ func TestKeptArenasArePoisoned(t *testing.T) {
 	}
 	p := arenaPool{fullBytes: 4096}
 	defer p.close()
-	r, err := offheap.New(4096)
+	r, err := p.take(4096)
 	require.NoError(t, err)
 	kept := r.Bytes()
 	p.give(r, 4096)
@@ -78,4 +77,28 @@ func TestKeptArenasArePoisoned(t *testing.T) {
 	require.NoError(t, err)
 	require.Same(t, r, again)
 	require.NoError(t, again.Free())
+}
+
+// The block cache has what the memtables do not take: nearly all of the budget until they
+// grow, and again when the store is at rest and kept arenas are let go.
+func TestArenasSayWhatTheyTake(t *testing.T) {
+	total := int64(-1)
+	p := arenaPool{fullBytes: 4096, resized: func(n int64) { total = n }}
+	small, err := p.take(1024)
+	require.NoError(t, err)
+	full, err := p.take(4096)
+	require.NoError(t, err)
+	require.EqualValues(t, 5120, total)
+	p.give(small, 1024)
+	require.EqualValues(t, 4096, total)
+	p.give(full, 4096)
+	require.EqualValues(t, 4096, total, "it is kept")
+	p.trim()
+	require.Zero(t, total)
+	full, err = p.take(4096)
+	require.NoError(t, err)
+	p.trim()
+	p.give(full, 4096)
+	require.Zero(t, total, "at rest nothing is kept")
+	p.close()
 }

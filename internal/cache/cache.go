@@ -13,7 +13,8 @@ import (
 // goroutines, Close only once nothing else runs.
 type Cache struct {
 	// Constant after New.
-	capacity  int64
+	capacity  int64 // the most there can be
+	floor     int64 // what the cache can rely on; see SetLimit
 	slabBytes int
 	slabs     []atomic.Pointer[slab] // by index; nil until the slab is needed
 
@@ -25,8 +26,10 @@ type Cache struct {
 	classes  []class
 	files    map[uint64]*File
 	lastFile uint64
-	used     int               // slabs in use
-	limit    int               // slabs that may be in use: len(slabs), 0 once closed
+	made     int     // slabs that were ever cut from regions
+	idle     []*slab // of these, those whose memory the system has
+	limit    int     // slabs that may hold memory; 0 once closed
+	closed   bool
 	regions  []*offheap.Region // what slabs are cut from, each larger than the last
 	region   []byte            // what is left of the last one
 	empty    int               // slabs of which all frames are free
@@ -55,11 +58,15 @@ const maxCapacity = int64(1) << (32 - slotShift) * smallSlabBytes
 // New makes a cache that holds at most capacityBytes in blocks. It takes memory as it
 // fills. Bookkeeping comes on top: about 64 bytes for each block that fits. A cache
 // that is too small for a single slab of 65 KiB caches nothing, and works.
-func New(capacityBytes int64) (*Cache, error) {
-	if capacityBytes < 0 || capacityBytes > maxCapacity {
-		return nil, fmt.Errorf("cache: capacity of %d bytes is not in [0, %d]", capacityBytes, maxCapacity)
+func New(capacityBytes int64) (*Cache, error) { return NewElastic(capacityBytes, capacityBytes) }
+
+// NewElastic makes a cache whose limit can be set between the two sizes. It begins at
+// the greater one.
+func NewElastic(floorBytes, capacityBytes int64) (*Cache, error) {
+	if floorBytes < 0 || floorBytes > capacityBytes || capacityBytes > maxCapacity {
+		return nil, fmt.Errorf("cache: sizes of %d and %d bytes are not in [0, %d]", floorBytes, capacityBytes, maxCapacity)
 	}
-	c := &Cache{capacity: capacityBytes, slabBytes: largeSlabBytes, files: map[uint64]*File{}}
+	c := &Cache{capacity: capacityBytes, floor: floorBytes, slabBytes: largeSlabBytes, files: map[uint64]*File{}}
 	if capacityBytes < 32*largeSlabBytes {
 		c.slabBytes = smallSlabBytes
 	}
@@ -75,9 +82,12 @@ func (c *Cache) Metrics() Metrics {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.metrics
-	m.SlabBytes = int64(c.used) * int64(c.slabBytes)
-	for i := range c.used {
+	m.SlabBytes = int64(c.held()) * int64(c.slabBytes)
+	for i := range c.made {
 		s := c.slabs[i].Load()
+		if s == nil {
+			continue // idle
+		}
 		m.BlockBytes += int64(s.used) * int64(s.size)
 		m.FreeFrames += int64(len(s.frames) - s.used)
 		m.TotalFrames += int64(len(s.frames))
@@ -103,18 +113,22 @@ func (c *Cache) Close() error {
 			first = fmt.Errorf("cache: %w", err)
 		}
 	}
-	for i := range c.used {
+	for i := range c.made {
 		c.slabs[i].Store(nil)
 	}
 	c.classes = newClasses(c.slabBytes)
-	c.regions, c.region, c.used, c.limit, c.empty = nil, nil, 0, 0, 0
+	c.regions, c.region, c.idle, c.made, c.limit, c.empty = nil, nil, nil, 0, 0, 0
+	c.closed = true
 	return first
 }
 
 // checkNoPins panics if a block is still pinned.
 func (c *Cache) checkNoPins() {
-	for i := range c.used {
+	for i := range c.made {
 		s := c.slabs[i].Load()
+		if s == nil {
+			continue
+		}
 		for n := range s.frames {
 			if fr := &s.frames[n]; fr.state.Load()&pinMask != 0 {
 				panic(fmt.Sprintf("cache: closed while block %d of file %d is pinned", fr.block, fr.file))

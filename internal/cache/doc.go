@@ -21,7 +21,11 @@
 //     change a frame's state by addition and compare-and-swap, never by a store.
 //   - C4. A slot names a published frame or one that is being claimed; what it names is
 //     checked after the pin, so that a stale slot costs a miss, never wrong bytes.
-//   - C5. The bytes of all slabs never exceed the capacity.
+//   - C5. The bytes of all slabs never exceed the capacity. No slab is added while they
+//     reach the limit.
+//   - C6. The memory of a slab goes back to the system only when all of its frames are
+//     claimed, and no slot's name leads to it any more.
 //
-// Reading order: cache.go, file.go, frame.go, slab.go, alloc.go, evict.go, reserve.go.
+// Reading order: cache.go, file.go, frame.go, slab.go, alloc.go, evict.go, limit.go,
+// reserve.go.
 package cache

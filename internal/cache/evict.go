@@ -167,15 +167,26 @@ func (c *Cache) stealFrom(d, k int) bool {
 	return false
 }
 
-// transfer gives slab i of class d to class k, with its frames claimed one by one. It
-// is false, and changes nothing but that blocks may be evicted, if one is pinned or
-// being filled.
+// transfer gives slab i of class d to class k. It is false, and changes nothing but that
+// blocks may be evicted, if one is pinned or being filled.
 func (c *Cache) transfer(d, i, k int) bool {
+	s := c.detach(d, i)
+	if s == nil {
+		return false
+	}
+	c.metrics.Steals++
+	c.adopt(k, s)
+	return true
+}
+
+// detach takes slab i out of class d, with its frames claimed one by one, and returns its
+// memory and index as a slab of no class; nil if a frame is pinned or being filled.
+func (c *Cache) detach(d, i int) *slab {
 	from := &c.classes[d]
 	s := from.slabs[i]
 	for n := range s.frames {
 		if st := s.frames[n].state.Load(); !s.frames[n].free && st&(published|pinMask) != published {
-			return false
+			return nil
 		}
 	}
 	for n := range s.frames {
@@ -183,7 +194,7 @@ func (c *Cache) transfer(d, i, k int) bool {
 			continue
 		}
 		if !c.take(s, n) {
-			return false // pinned meanwhile; what was claimed before is free now
+			return nil // pinned meanwhile; what was claimed before is free now
 		}
 		c.release(s, n)
 	}
@@ -198,7 +209,5 @@ func (c *Cache) transfer(d, i, k int) bool {
 			from.handSlab = 0
 		}
 	}
-	c.metrics.Steals++
-	c.adopt(k, &slab{mem: s.mem, index: s.index})
-	return true
+	return &slab{mem: s.mem, index: s.index}
 }

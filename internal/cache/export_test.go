@@ -30,7 +30,7 @@ func Pins(c *Cache) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := 0
-	for i := range c.used {
+	for i := range c.made {
 		s := c.slabs[i].Load()
 		for j := range s.frames {
 			n += int(s.frames[j].state.Load() & pinMask)

@@ -5,7 +5,7 @@ package cache
 // is open. It is false when the share is used up; the holder then pins for one access
 // at a time, like everyone. The bytes are given back by Unreserve.
 func (c *Cache) Reserve(n int) bool {
-	if c.reserved.Add(int64(n)) <= c.capacity/2 {
+	if c.reserved.Add(int64(n)) <= c.floor/2 {
 		return true
 	}
 	c.Unreserve(n)

@@ -111,11 +111,17 @@ func (c *Cache) classOf(n int) int {
 // a cache that stays small takes little, and a large one has few mappings, of a size
 // for which the system has huge pages. If it has no memory the cache stays as it is.
 func (c *Cache) grow(k int) bool {
-	if c.used == c.limit {
+	if c.held() >= c.limit {
 		return false
 	}
+	if n := len(c.idle); n > 0 {
+		s := c.idle[n-1]
+		c.idle = c.idle[:n-1]
+		c.adopt(k, s)
+		return true
+	}
 	if len(c.region) == 0 {
-		n := min(max(c.used, 1), maxRegionSlabs, c.limit-c.used)
+		n := min(max(c.made, 1), maxRegionSlabs, len(c.slabs)-c.made)
 		r, err := offheap.New(n * c.slabBytes)
 		if err != nil {
 			return false
@@ -125,8 +131,8 @@ func (c *Cache) grow(k int) bool {
 	}
 	mem := c.region[:c.slabBytes:c.slabBytes]
 	c.region = c.region[c.slabBytes:]
-	c.used++
-	c.adopt(k, &slab{mem: mem, index: uint32(c.used - 1)})
+	c.made++
+	c.adopt(k, &slab{mem: mem, index: uint32(c.made - 1)})
 	return true
 }
 

@@ -4,6 +4,7 @@ package offheap
 
 import (
 	"fmt"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,4 +29,14 @@ func unmap(p []byte) error {
 		return fmt.Errorf("offheap: unmap %d bytes: %w", len(p), err)
 	}
 	return nil
+}
+
+// Discard gives the whole pages of p, a part of a region, back to the system. The part
+// can be used again, and is then zero where it was discarded.
+func Discard(p []byte) {
+	const page = 4096 // where pages are larger the call fails, and nothing is discarded
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(p)))) & (page - 1)
+	if n := (len(p) - skip) &^ (page - 1); n > 0 {
+		_ = unix.Madvise(p[skip:skip+n], unix.MADV_DONTNEED) // refusal costs memory, nothing else
+	}
 }
