@@ -73,6 +73,9 @@ func (m *Memtable) compare(key []byte, t keys.Trailer, n nodeRef, shared int) (i
 // keys.Hash(key): the caller computes it once for all memtables and tables. The value
 // aliases the region.
 func (m *Memtable) Get(key []byte, hash uint64, seq keys.SeqNum) (value []byte, t keys.Trailer, found bool) {
+	if m.Empty() {
+		return nil, 0, false // a store that is only read meets no line of the index
+	}
 	n, sure := m.find(key, hash)
 	switch {
 	case n == head && sure:
