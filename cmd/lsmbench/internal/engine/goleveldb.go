@@ -42,6 +42,9 @@ func (goleveldbEngine) options(c Config) *opt.Options {
 		Compression:            opt.NoCompression,
 		CompactionTableSize:    goleveldbTableBytes,
 		OpenFilesCacheCapacity: goleveldbOpenTables,
+		// A batch larger than a memtable would be written by a transaction, straight into
+		// tables; in this version keys of those may be missing once the store is reopened.
+		DisableLargeBatchTransaction: true,
 		// Level 1 is ten times this: about what level 0 has when it is compacted.
 		CompactionTotalSize: int(c.MemtableBytes) * opt.DefaultCompactionL0Trigger / 10,
 	}
