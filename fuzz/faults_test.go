@@ -50,17 +50,19 @@ func TestDamageIsDetectedOrHarmless(t *testing.T) {
 	if long {
 		every = 1
 	}
-	for _, clean := range []bool{true, false} {
-		d, err := fuzz.NewDamaged(fuzz.Setup{Seed: 5, Mode: lsm.LogWritten}, fuzz.Shape{
-			Batches: 40, SyncOneIn: 3, FlushEvery: 15, CompactEvery: 30,
-		}, clean)
-		require.NoError(t, err)
-		x := d.EveryByte(every)
-		t.Logf("clean %v: %d bytes, %d damages, %d detected", clean, d.Bytes(), x.States, x.Points)
-		require.NoError(t, x.Err())
-		require.Positive(t, x.Points)
-		x = d.EveryCut(101)
-		t.Logf("clean %v: %d cuts and swaps, %d detected", clean, x.States, x.Points)
-		require.NoError(t, x.Err())
+	for _, mode := range []lsm.LogMode{lsm.LogMapped, lsm.LogWritten} {
+		for _, clean := range []bool{true, false} {
+			d, err := fuzz.NewDamaged(fuzz.Setup{Seed: 5, Mode: mode}, fuzz.Shape{
+				Batches: 40, SyncOneIn: 3, FlushEvery: 15, CompactEvery: 30,
+			}, clean)
+			require.NoError(t, err)
+			x := d.EveryByte(every)
+			t.Logf("mode %d, clean %v: %d bytes, %d damages, %d detected", mode, clean, d.Bytes(), x.States, x.Points)
+			require.NoError(t, x.Err())
+			require.Positive(t, x.Points)
+			x = d.EveryCut(101)
+			t.Logf("mode %d, clean %v: %d cuts and swaps, %d detected", mode, clean, x.States, x.Points)
+			require.NoError(t, x.Err())
+		}
 	}
 }
