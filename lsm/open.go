@@ -21,7 +21,8 @@ import (
 // Open opens the store in dir, or makes one there. It takes the directory's lock (one
 // writer, or several readers), reads the manifest, and replays the log; what a crash
 // left is cut or reported, and Metrics().Recovery says what was found. A nil o means
-// the defaults.
+// the defaults. A directory is not made in one that may be written and not read: its entry
+// could not be made durable.
 //
 // Errors: ErrLocked, ErrCorrupt, ErrTooNew, ErrNotExist, ErrInvalidOptions, and those of
 // the file system. An Open that fails has changed nothing that a later one needs.
