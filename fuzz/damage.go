@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"path"
 	"runtime"
@@ -24,6 +25,9 @@ type Damaged struct {
 	names  []string // of the files, sorted
 	files  map[string][]byte
 	clean  bool
+	// Batches that a killed store must hold: flushed ones are in tables that the manifest
+	// lists, and those below a claim have a later record that says that they were synced.
+	flushed, claimed int
 }
 
 // NewDamaged plays a history. With clean the store is then closed, else killed.
@@ -35,8 +39,15 @@ func NewDamaged(setup Setup, shape Shape, clean bool) (*Damaged, error) {
 		return nil, err
 	}
 	for i, s := range steps {
+		synced, _ := d.ledger.Promised(math.MaxInt)
 		if err := p.Do(s); err != nil {
 			return nil, err
+		}
+		switch s.Kind {
+		case Flush:
+			d.flushed = d.ledger.Acknowledged()
+		case Apply:
+			d.claimed = synced // by the record of this batch
 		}
 		if i == len(steps)/2 {
 			// Of a copy: the store's background work removes files meanwhile.
@@ -106,6 +117,8 @@ func contentsOf(fs vfs.FS) (map[string][]byte, error) {
 type harm struct {
 	what string
 	do   func(fs *vfs.Mem) error
+	// slight harm leaves either what was claimed, or a claim to what it has damaged.
+	slight bool
 }
 
 // EveryByte changes each so many-th byte of every file: all of its bits, or one.
@@ -117,9 +130,9 @@ func (d *Damaged) EveryByte(every int) Explored {
 				if off/every%2 == 1 {
 					mask = 1 << (off % 8)
 				}
-				h := harm{fmt.Sprintf("%s: byte %d ^ %#x", name, off, mask), func(fs *vfs.Mem) error {
+				h := harm{what: fmt.Sprintf("%s: byte %d ^ %#x", name, off, mask), do: func(fs *vfs.Mem) error {
 					return overwrite(fs, name, int64(off), []byte{d.files[name][off] ^ mask})
-				}}
+				}, slight: true}
 				if !yield(h) {
 					return
 				}
@@ -143,11 +156,14 @@ func (d *Damaged) EveryCut(every int) Explored {
 }
 
 func (d *Damaged) cuts(name string, every int) []harm {
+	p := d.files[name]
 	var all []harm
 	add := func(what string, content []byte) {
-		all = append(all, harm{name + ": " + what, func(fs *vfs.Mem) error { return replace(fs, name, content) }})
+		all = append(all, harm{
+			what: name + ": " + what, do: func(fs *vfs.Mem) error { return replace(fs, name, content) },
+			slight: len(content) < len(p),
+		})
 	}
-	p := d.files[name]
 	for n := 0; n < len(p); n += every {
 		add(fmt.Sprintf("cut at %d", n), p[:n])
 	}
@@ -160,7 +176,7 @@ func (d *Damaged) cuts(name string, every int) []harm {
 		add(fmt.Sprintf("%d zeros behind", n), append(slices.Clone(p), make([]byte, n)...))
 		add(fmt.Sprintf("%d rubbish bytes behind", n), append(slices.Clone(p), rubbish...))
 	}
-	all = append(all, harm{name + ": removed", func(fs *vfs.Mem) error { return fs.Remove(path.Join(Dir, name)) }})
+	all = append(all, harm{what: name + ": removed", do: func(fs *vfs.Mem) error { return fs.Remove(path.Join(Dir, name)) }})
 	if old, ok := d.older[name]; ok && !slices.Equal(old, p) {
 		add("as it was earlier", old)
 	}
@@ -231,9 +247,12 @@ func (d *Damaged) suffer(h harm) (detected bool, err error) {
 	if err := h.do(fs); err != nil {
 		return false, err
 	}
-	atLeast := 0
-	if d.clean {
+	atLeast := d.flushed
+	switch {
+	case d.clean:
 		atLeast = d.ledger.Issued()
+	case h.slight:
+		atLeast = max(atLeast, d.claimed)
 	}
 	_, err = reopen(d.setup, fs, d.ledger, atLeast)
 	if errors.Is(err, lsm.ErrCorrupt) || errors.Is(err, lsm.ErrTooNew) {

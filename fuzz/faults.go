@@ -18,9 +18,12 @@ type Faulty struct {
 	// Kinds and Glob choose the calls, as in vfs.Rule.
 	Kinds vfs.OpKind
 	Glob  string
-	// Effects are tried in turn from call to call, and with Fail and FailAfter the
-	// errors of vfs.FaultErrors.
+	// Effects are tried in turn from call to call, once and for ever in turn, and with
+	// Fail and FailAfter the errors of vfs.FaultErrors in turn: one run for each call.
 	Effects []vfs.Effect
+	// Product instead makes a run for each call with each effect, each error, once and
+	// for ever.
+	Product bool
 	// Every makes only each so many-th call go wrong; 0 and 1 mean each.
 	Every int
 	// Limit ends the sweep after so many runs; 0 means no limit.
@@ -29,7 +32,9 @@ type Faulty struct {
 
 // The sweeps.
 var (
-	// AnyCall fails every call with every error, once and for ever.
+	// EveryError fails every call with every error, once and for ever.
+	EveryError = Faulty{Kinds: vfs.OpAll &^ vfs.OpClose, Effects: []vfs.Effect{vfs.Fail}, Product: true}
+	// AnyCall fails every call in one way, which changes from call to call.
 	AnyCall = Faulty{Kinds: vfs.OpAll &^ vfs.OpClose, Effects: []vfs.Effect{vfs.Fail, vfs.Short, vfs.FailAfter}}
 	// AnySync fails every sync, and drops what it was for.
 	AnySync = Faulty{Kinds: vfs.OpSync | vfs.OpSyncDir, Effects: []vfs.Effect{vfs.Drop, vfs.Fail, vfs.FailAfter}}
@@ -41,13 +46,15 @@ var (
 )
 
 // SweepFaults plays the history once to count the calls, then again for each call with
-// that one going wrong, once or for ever in turn. Every step must succeed, or fail with
+// that one going wrong, as f says. Every step must succeed, or fail with
 // an error that says what failed; no answer may be wrong; and a store opened afterwards
 // on the same files must hold what was promised: everything acknowledged when the
-// process is killed, what was acknowledged as synced when the power is cut.
+// process is killed, what was acknowledged as synced when the power is cut. No goroutine
+// of a store may be left at the end, so nothing else may run in the process meanwhile.
 //
 // Explored.Points counts the faults that were met, States the runs.
 func SweepFaults(setup Setup, shape Shape, f Faulty) (Explored, error) {
+	goroutines := runtime.NumGoroutine()
 	steps := NewHistory(setup.Seed, shape)
 	counter := vfs.NewFaults(vfs.NewMem())
 	p := &Player{Setup: setup, FS: counter, Ledger: NewLedger()}
@@ -64,26 +71,68 @@ func SweepFaults(setup Setup, shape Shape, f Faulty) (Explored, error) {
 		}
 		return met, err
 	})
+	if err := noneLeft(goroutines); err != nil {
+		x.fail(fmt.Errorf("seed %d, %s: %w", setup.Seed, modeName(setup.Mode), err))
+	}
 	return x, nil
 }
 
-// rules yields a rule for each call that shall go wrong.
+// patience is how often noneLeft lets others run. A goroutine that has been waited for
+// may have its last instructions to run, and a busy machine may be late with them.
+const patience = 5_000_000
+
+// noneLeft reports goroutines beyond those that were there before.
+func noneLeft(before int) error {
+	for range patience {
+		if runtime.NumGoroutine() <= before {
+			return nil
+		}
+		runtime.Gosched()
+	}
+	stacks := make([]byte, 64<<10)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	return fmt.Errorf("%w: %d goroutines instead of %d:\n%s", ErrWrong, runtime.NumGoroutine(), before, stacks)
+}
+
+// rules yields the rules for each call that shall go wrong.
 func (f Faulty) rules(calls int) iter.Seq[vfs.Rule] {
 	return func(yield func(vfs.Rule) bool) {
-		errs := vfs.FaultErrors()
+		runs := 0
 		for i, n := 0, 0; n < calls; i, n = i+1, n+max(f.Every, 1) {
-			r := vfs.Rule{
-				Kinds: f.Kinds, Glob: f.Glob, Skip: n, Forever: i%2 == 1,
-				Effect: f.Effects[i/2%len(f.Effects)], Bit: 7 * i,
+			ways := []vfs.Rule{f.inTurn(i)}
+			if f.Product {
+				ways = f.product()
 			}
-			if r.Effect == vfs.Fail || r.Effect == vfs.FailAfter {
-				r.Err = errs[i%len(errs)]
-			}
-			if f.Limit > 0 && i >= f.Limit || !yield(r) {
-				return
+			for _, r := range ways {
+				r.Kinds, r.Glob, r.Skip, r.Bit = f.Kinds, f.Glob, n, 7*i
+				if f.Limit > 0 && runs >= f.Limit || !yield(r) {
+					return
+				}
+				runs++
 			}
 		}
 	}
+}
+
+// inTurn is the way in which the i-th call goes wrong.
+func (f Faulty) inTurn(i int) vfs.Rule {
+	r := vfs.Rule{Forever: i%2 == 1, Effect: f.Effects[i/2%len(f.Effects)]}
+	if errs := vfs.FaultErrors(); r.Effect == vfs.Fail || r.Effect == vfs.FailAfter {
+		r.Err = errs[i%len(errs)]
+	}
+	return r
+}
+
+// product is every way in which a call can go wrong.
+func (f Faulty) product() (ways []vfs.Rule) {
+	for _, effect := range f.Effects {
+		for _, err := range vfs.FaultErrors() {
+			for _, forever := range []bool{false, true} {
+				ways = append(ways, vfs.Rule{Effect: effect, Err: err, Forever: forever})
+			}
+		}
+	}
+	return ways
 }
 
 func effectName(e vfs.Effect) string {

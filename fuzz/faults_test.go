@@ -14,7 +14,7 @@ var long = os.Getenv("LOAM_LONG") != ""
 
 func TestNothingIsLostOrWrongWhateverCallFails(t *testing.T) {
 	for name, f := range map[string]fuzz.Faulty{
-		"any call": fuzz.AnyCall, "any sync": fuzz.AnySync, "any read": fuzz.AnyRead, "any flip": fuzz.AnyFlip,
+		"every error": fuzz.EveryError, "any call": fuzz.AnyCall, "any sync": fuzz.AnySync, "any read": fuzz.AnyRead, "any flip": fuzz.AnyFlip,
 	} {
 		for _, mode := range []lsm.LogMode{lsm.LogMapped, lsm.LogWritten} {
 			f.Limit = 150
@@ -23,6 +23,9 @@ func TestNothingIsLostOrWrongWhateverCallFails(t *testing.T) {
 			}
 			shape := fuzz.Ordinary(60)
 			f.Every = 7
+			if f.Product {
+				f.Every = 70 // each call has many runs
+			}
 			x, err := fuzz.SweepFaults(fuzz.Setup{Seed: 1, Mode: mode}, shape, f)
 			require.NoError(t, err)
 			t.Logf("%s, mode %d: %d runs, %d faults met", name, mode, x.States, x.Points)
@@ -33,11 +36,13 @@ func TestNothingIsLostOrWrongWhateverCallFails(t *testing.T) {
 }
 
 func TestWritesResumeWhenSpaceReturns(t *testing.T) {
-	x, err := fuzz.FillAndFree(fuzz.Setup{Seed: 3, Mode: lsm.LogWritten}, 20)
-	require.NoError(t, x.Err())
-	require.NoError(t, err)
-	t.Logf("%d rounds, %d writes refused for lack of space", x.States, x.Points)
-	require.Positive(t, x.Points)
+	for _, mode := range []lsm.LogMode{lsm.LogMapped, lsm.LogWritten} {
+		x, err := fuzz.FillAndFree(fuzz.Setup{Seed: 3, Mode: mode}, 20)
+		require.NoError(t, x.Err())
+		require.NoError(t, err)
+		t.Logf("mode %d: %d rounds, %d writes refused for lack of space", mode, x.States, x.Points)
+		require.Positive(t, x.Points)
+	}
 }
 
 func TestDamageIsDetectedOrHarmless(t *testing.T) {
@@ -45,17 +50,19 @@ func TestDamageIsDetectedOrHarmless(t *testing.T) {
 	if long {
 		every = 1
 	}
-	for _, clean := range []bool{true, false} {
-		d, err := fuzz.NewDamaged(fuzz.Setup{Seed: 5, Mode: lsm.LogWritten}, fuzz.Shape{
-			Batches: 40, SyncOneIn: 3, FlushEvery: 15, CompactEvery: 30,
-		}, clean)
-		require.NoError(t, err)
-		x := d.EveryByte(every)
-		t.Logf("clean %v: %d bytes, %d damages, %d detected", clean, d.Bytes(), x.States, x.Points)
-		require.NoError(t, x.Err())
-		require.Positive(t, x.Points)
-		x = d.EveryCut(101)
-		t.Logf("clean %v: %d cuts and swaps, %d detected", clean, x.States, x.Points)
-		require.NoError(t, x.Err())
+	for _, mode := range []lsm.LogMode{lsm.LogMapped, lsm.LogWritten} {
+		for _, clean := range []bool{true, false} {
+			d, err := fuzz.NewDamaged(fuzz.Setup{Seed: 5, Mode: mode}, fuzz.Shape{
+				Batches: 40, SyncOneIn: 3, FlushEvery: 15, CompactEvery: 30,
+			}, clean)
+			require.NoError(t, err)
+			x := d.EveryByte(every)
+			t.Logf("mode %d, clean %v: %d bytes, %d damages, %d detected", mode, clean, d.Bytes(), x.States, x.Points)
+			require.NoError(t, x.Err())
+			require.Positive(t, x.Points)
+			x = d.EveryCut(101)
+			t.Logf("mode %d, clean %v: %d cuts and swaps, %d detected", mode, clean, x.States, x.Points)
+			require.NoError(t, x.Err())
+		}
 	}
 }

@@ -50,7 +50,7 @@ func (s Setup) Options(fs vfs.FS) *lsm.Options {
 		Sizing: seams.Sizing{
 			MinSegmentBytes: 8 << 10, MaxSegmentBytes: 16 << 10,
 			MinMemtableBytes: 8 << 10, MemtableBytes: 8 << 10, BudgetBytes: 256 << 10,
-			ManifestBytes: 2 << 10, TableBytes: 4 << 10,
+			ManifestBytes: 1 << 10, TableBytes: 4 << 10,
 			L0Trigger: 2, L0Slow: 8, L0Stop: 16, ReserveSeqNums: 100,
 			SettleAfter: time.Millisecond, SettleDeletes: 8, SettleBytes: 8 << 10,
 		},

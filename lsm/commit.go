@@ -3,6 +3,7 @@ package lsm
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -380,6 +381,9 @@ func (d *DB) apply(p *part) {
 			seq++
 			if mutant.Enabled && mutant.Is(mutant.PartialBatch) && i > 0 && i == r.ops/2 {
 				d.visible.store(seq)
+				for range 100 {
+					runtime.Gosched() // let readers look, on however few processors
+				}
 			}
 			mem.insert(ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
 		}

@@ -355,7 +355,9 @@ func TestNoGoroutineSurvivesClose(t *testing.T) {
 		require.NoError(t, db.Flush(context.Background()))
 		require.NoError(t, db.Close())
 	}
-	require.LessOrEqual(t, runtime.NumGoroutine(), before)
+	for runtime.NumGoroutine() > before {
+		runtime.Gosched() // one that is waited for may still have its last instructions to run
+	}
 }
 
 func TestEventsAreLoggedWithoutKeysOrValues(t *testing.T) {

@@ -103,6 +103,42 @@ func TestADirectoryWithoutALockFile(t *testing.T) {
 	require.NoError(t, openOn(t, fs, Options{MustExist: true}).Close())
 }
 
+// A new store's directory was taken for durable when the one above it could not be synced
+// for lack of permission: a power cut took the store with all that was acknowledged.
+func TestAStoreIsNotMadeWhereItsEntryCannotBeSynced(t *testing.T) {
+	mem := vfs.NewCrashMem()
+	faults := vfs.NewFaults(mem, vfs.Rule{Kinds: vfs.OpSyncDir, Glob: ".", Err: syscall.EACCES})
+	_, err := Open("db", &Options{seams: sized(faults)})
+	require.ErrorIs(t, err, syscall.EACCES)
+	db := openOn(t, faults, Options{})
+	require.NoError(t, db.Set([]byte("k"), nil, nil))
+	left := mem.CrashCopy()
+	require.NoError(t, db.Close())
+	db = openOn(t, left, Options{MustExist: true})
+	_, err = db.Get([]byte("k"))
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+
+	for _, made := range []bool{false, true} { // where the parent may never be read
+		mem := vfs.NewMem()
+		if made {
+			require.NoError(t, mem.MkdirAll("db"))
+		}
+		faults := vfs.NewFaults(mem, vfs.Rule{
+			Kinds: vfs.OpSyncDir | vfs.OpList, Glob: ".", Forever: true, Err: syscall.EACCES,
+		})
+		for range 2 { // what the first leaves must not make the second believe
+			db, err := Open("db", &Options{seams: sized(faults)})
+			if !made {
+				require.ErrorIs(t, err, syscall.EACCES)
+				continue
+			}
+			require.NoError(t, err, "whoever made the directory answers for it")
+			require.NoError(t, db.Close())
+		}
+	}
+}
+
 // Making a store synced every directory up to the root, a device flush for each.
 func TestOnlyDirectoriesThatChangedAreSynced(t *testing.T) {
 	mem := vfs.NewMem()

@@ -21,7 +21,8 @@ import (
 // Open opens the store in dir, or makes one there. It takes the directory's lock (one
 // writer, or several readers), reads the manifest, and replays the log; what a crash
 // left is cut or reported, and Metrics().Recovery says what was found. A nil o means
-// the defaults.
+// the defaults. A directory is not made in one that may be written and not read: its entry
+// could not be made durable.
 //
 // Errors: ErrLocked, ErrCorrupt, ErrTooNew, ErrNotExist, ErrInvalidOptions, and those of
 // the file system. An Open that fails has changed nothing that a later one needs.
@@ -157,10 +158,13 @@ func (d *DB) findStore() error {
 }
 
 // makeDir makes the store's directory, and those above it that are missing, and returns
-// how many there were to make.
+// how many there were to make. Where the one above them may not be read, which syncing it
+// takes, nothing is made: the next Open would find the directory and could not tell that
+// its entry was never synced.
 func (d *DB) makeDir() (made int, err error) {
 	fs := d.opts.seams.FS
-	for dir := filepath.Clean(d.dir); ; made++ {
+	dir := filepath.Clean(d.dir)
+	for ; ; made++ {
 		_, err := fs.Size(dir) // of a directory an error too, but not this one
 		if parent := filepath.Dir(dir); !errors.Is(err, vfs.ErrNotExist) || parent == dir {
 			break
@@ -168,21 +172,27 @@ func (d *DB) makeDir() (made int, err error) {
 			dir = parent
 		}
 	}
+	if made > 0 {
+		if _, err := fs.List(dir); errors.Is(err, iofs.ErrPermission) {
+			return 0, err
+		}
+	}
 	return made, fs.MkdirAll(d.dir)
 }
 
 // syncParents makes the entry of a new store's directory durable, and those of the
 // directories above it that Open has made. One more is synced, for what somebody else
-// made right before. A directory that may not be read is passed over: it is older than
-// the store.
+// made right before; where that one may not be read it is passed over, since whoever made
+// the directory in it was not this Open.
 func (d *DB) syncParents() error {
 	dir := filepath.Clean(d.dir)
-	for range d.madeDirs + 1 {
+	for i := range d.madeDirs + 1 {
 		parent := filepath.Dir(dir)
 		if parent == dir {
 			return nil
 		}
-		if err := d.opts.seams.FS.SyncDir(parent); err != nil && !errors.Is(err, iofs.ErrPermission) {
+		err := d.opts.seams.FS.SyncDir(parent)
+		if err != nil && (i < d.madeDirs || !errors.Is(err, iofs.ErrPermission)) {
 			return err
 		}
 		dir = parent

@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/loamdb/loam/internal/seams"
@@ -202,15 +202,18 @@ func TestCompactEndsBesideAWriter(t *testing.T) {
 // An idle store vouches for what it has synced, so that damage to the last commit is
 // not taken for a torn tail.
 func TestAnIdleStoreVouchesForItsLastCommit(t *testing.T) {
-	fs := vfs.NewMem()
-	db := openOn(t, fs, Options{SyncInterval: time.Millisecond})
 	value := []byte("value-of-the-last-commit")
-	require.NoError(t, db.Set([]byte("k"), value, nil))
-	committed := db.wal.End()
-	for db.wal.End() == committed {
-		runtime.Gosched() // until the mark is written
-	}
-	left := killed(t, db, fs)
+	var left *vfs.Mem
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		db := openOn(t, fs, Options{SyncInterval: time.Second})
+		require.NoError(t, db.Set([]byte("k"), value, nil))
+		committed := db.wal.End() // no time passes before the test waits
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		require.NotEqual(t, committed, db.wal.End(), "no mark")
+		left = killed(t, db, fs)
+	})
 	names, err := left.List("db")
 	require.NoError(t, err)
 	damaged := 0

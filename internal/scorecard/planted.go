@@ -170,7 +170,7 @@ func kill(program string, p planted) error {
 func runTest(program string, p planted, bug string) (string, error) {
 	cmd := exec.Command(program, "-test.v", "-test.timeout", "2m", "-test.run", "^"+p.test+"$")
 	cmd.Dir = filepath.FromSlash(p.pkg)
-	cmd.Env = append(os.Environ(), "LOAM_MUTANT="+bug)
+	cmd.Env = append(os.Environ(), "LOAM_MUTANT="+bug, "LOAM_LONG=") // the limit is for the short forms
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

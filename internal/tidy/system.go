@@ -9,11 +9,19 @@ import (
 // systemTrees may touch files, time and randomness as they like: the door to the file
 // system, programs, and what only tests and harnesses use.
 var systemTrees = []string{
-	"cmd", "conformance", "examples", "fuzz", "internal/golden", "internal/mutant", "internal/scorecard", "internal/vfs",
+	"cmd", "fuzz", "internal/golden", "internal/mutant", "internal/scorecard", "internal/vfs",
 }
 
 // systemImports are packages that reach past internal/vfs.
-var systemImports = []string{"io/ioutil", "net", "os", "os/exec", "os/signal", "syscall"}
+var systemImports = []string{
+	"golang.org/x/sys/unix", "golang.org/x/sys/windows", "io/ioutil", "net", "os", "os/exec", "os/signal", "syscall",
+}
+
+// mappingPackage alone asks the system for memory, of the system's own packages by this one.
+const mappingPackage, mappingImport = "internal/offheap", "golang.org/x/sys/unix"
+
+// sleeps wait for the machine's clock.
+var sleeps = []string{"After", "AfterFunc", "NewTicker", "NewTimer", "Sleep", "Tick"}
 
 // clockReads ask the machine for the time.
 var clockReads = []string{"Now", "Since", "Until"}
@@ -25,8 +33,8 @@ var randomConstructors = []string{"New", "NewChaCha8", "NewPCG", "NewSource", "N
 // System reports code of the engine that takes files, time or randomness from the
 // machine instead of from a parameter: such code cannot be tested under power cuts, or
 // replayed from a seed. A bare reference to time.Now, as the default of an option, is
-// allowed in package lsm, which is where options are. It also reports sleeping tests,
-// except under testing/synctest, whose clock is not the machine's.
+// allowed in package lsm, which is where options are. It also reports tests that
+// sleep or set timers, except under testing/synctest, whose clock is not the machine's.
 func System(t *Tree) []Problem {
 	var out []Problem
 	for _, f := range t.goFiles() {
@@ -34,7 +42,7 @@ func System(t *Tree) []Problem {
 		if f.Test() {
 			if names["testing/synctest"] == "" {
 				out = append(out, t.uses(f, names["time"], "a test must not sleep: %s.%s", func(name string, _ bool) bool {
-					return name == "Sleep"
+					return slices.Contains(sleeps, name)
 				})...)
 			}
 			continue
@@ -43,7 +51,7 @@ func System(t *Tree) []Problem {
 			continue
 		}
 		for path, pos := range imports(f) {
-			if slices.Contains(systemImports, path) {
+			if slices.Contains(systemImports, path) && (f.Dir() != mappingPackage || path != mappingImport) {
 				out = append(out, t.problem(f, pos, "%s is for internal/vfs and programs", path))
 			}
 		}
