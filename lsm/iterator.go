@@ -289,7 +289,8 @@ func (it *Iterator) nextVisible(skip bool) bool {
 	it.valid = false
 	for {
 		s := it.merge.top()
-		if s == nil || bytes.Compare(s.key, it.upper) >= 0 {
+		// Runs end at the bound by themselves, and decide it once a block.
+		if s == nil || s.isMem && bytes.Compare(s.key, it.upper) >= 0 {
 			it.place = placeEnd
 			return false
 		}
@@ -320,7 +321,7 @@ func (it *Iterator) prevVisible() bool {
 	started := false
 	for {
 		s := it.merge.top()
-		end := s == nil || bytes.Compare(s.key, it.lower) < 0
+		end := s == nil || s.isMem && bytes.Compare(s.key, it.lower) < 0
 		if end || started && !bytes.Equal(s.key, it.key) {
 			if live {
 				it.value, it.valid = it.valBuf, true

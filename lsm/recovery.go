@@ -30,6 +30,8 @@ type replayed struct {
 	found  Recovery
 	frozen []*mutableTable // newest first; the last one became d.mutable
 	log    wal.Recovery
+
+	memtableBytes int64 // of the memtables, once there is something to apply
 }
 
 // freeReplayed gives back the memtables of an opening that came to nothing.
@@ -125,7 +127,9 @@ func (d *DB) replay(s *manifest.State) (*replayed, error) {
 	rec := &replayed{}
 	d.replayed = rec
 	first := wal.SegmentNum(s.MinSegment)
-	mutable, err := d.newMutable(d.replayBytes(s), first)
+	rec.memtableBytes = d.replayBytes(s)
+	// A small one, which is all that a store needs whose log is in tables already.
+	mutable, err := d.newMutable(d.opts.seams.Sizing.MinMemtableBytes, first)
 	if err != nil {
 		return nil, err
 	}
@@ -174,8 +178,9 @@ func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) erro
 		}
 		return &CorruptionError{File: wal.SlotName(r.Slot), Offset: r.Offset, Err: err}
 	}
-	if !d.mutable.Fits(stats.ops, int(stats.bytes)) {
-		n := d.nextMutableBytes(stats.ops, stats.bytes)
+	small := d.mutable.Len() == 0 && d.mutable.capacity < rec.memtableBytes
+	if small || !d.mutable.Fits(stats.ops, int(stats.bytes)) {
+		n := max(d.nextMutableBytes(stats.ops, stats.bytes), rec.memtableBytes)
 		fresh, err := d.newMutable(n, r.Segment)
 		if err != nil {
 			return err
