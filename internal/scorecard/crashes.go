@@ -24,6 +24,17 @@ func (x *explored) failures() float64 { return float64(x.Failed + len(x.errs)) }
 
 func (x *explored) err() error { return errors.Join(append(x.errs, x.Explored.Err())...) }
 
+// add takes in what other histories gave.
+func (x *explored) add(o *explored) {
+	x.Explored.Add(o.Explored)
+	x.errs = append(x.errs, o.errs...)
+	x.Batches += o.Batches
+	x.Operations += o.Operations
+	x.Compactions += o.Compactions
+	x.Rolls += o.Rolls
+	x.Recycles += o.Recycles
+}
+
 // histories records so many histories in each mode and explores them.
 func histories(c config, salt uint64, n int, shape fuzz.Shape, look func(*fuzz.Recording) fuzz.Explored) *explored {
 	x := &explored{}
@@ -53,6 +64,12 @@ func powerCuts(c config) ([]figure, error) {
 		kills.Add(r.KillEverywhere(fuzz.Cuts{}))
 		return r.CutEverywhere(fuzz.Cuts{StateOptions: o})
 	})
+	// How often an ordinary history rolls the manifest depends on the scheduler. One with
+	// a flush after each batch surely does.
+	rolls := histories(c, 500, 1, fuzz.Shape{Batches: of(c.size, 20, 120, 300), FlushEvery: 1, SyncOneIn: 1}, func(r *fuzz.Recording) fuzz.Explored {
+		return r.CutEverywhere(fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 2}, Limit: 1200})
+	})
+	x.add(rolls)
 	groups := fuzz.Explored{}
 	for _, mode := range modes {
 		w, err := fuzz.RecordWriters(fuzz.Setup{Seed: c.seed, Mode: mode}, 4, of(c.size, 10, 40, 100))
