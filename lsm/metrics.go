@@ -39,8 +39,8 @@ type Metrics struct {
 	// to be flushed.
 	MemtableBytes   int64
 	FrozenMemtables int
-	// LogBytes is the total length of the live log segments, LogSyncs how often the log
-	// was synced since Open.
+	// LogBytes is the total length of the live log segments, LogSyncs how often a
+	// commit, or the background, waited for the device since Open.
 	LogBytes, LogSyncs int64
 	// DiskBytes is the length of all live tables and log segments.
 	DiskBytes int64
@@ -132,7 +132,7 @@ func (d *DB) Metrics() Metrics {
 	}
 	if d.wal != nil {
 		log := d.wal.Stats()
-		m.LogBytes, m.LogSyncs = log.Bytes, int64(log.Syncs)
+		m.LogBytes, m.LogSyncs = log.Bytes, int64(log.Syncs+log.SyncedWrites)
 	}
 	m.DiskBytes += m.LogBytes
 	return m

@@ -309,6 +309,7 @@ func (l *Log) write(p []byte, off int64) error {
 	case l.way == byDSync && l.cur.dsync != nil:
 		op = "synced write"
 		_, err = l.cur.dsync.WriteAt(p, off)
+		l.syncedWrites.Add(1)
 	default:
 		l.synced = false
 		_, err = l.cur.file.WriteAt(p, off)

@@ -40,6 +40,8 @@ type Log struct {
 	// and read by Append's caller without.
 	trigger atomic.Int64
 
+	syncedWrites atomic.Uint64 // counted by Append's caller
+
 	// changed is signalled when durable, the spares, busy or the failure change; wake when
 	// the preparer may have work. Both use mu.
 	changed, wake *sync.Cond
@@ -172,15 +174,16 @@ type Stats struct {
 	Bytes    int64
 	// FreeSlots are slot files that wait for their next use.
 	FreeSlots int
-	// Syncs counts file syncs of commits, background ones included.
-	Syncs uint64
+	// Syncs counts file syncs of commits, background ones included, and SyncedWrites the
+	// writes that were durable by themselves.
+	Syncs, SyncedWrites uint64
 }
 
 // Stats returns the present figures.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Stats{FreeSlots: len(l.mu.slots.free), Syncs: l.mu.syncs}
+	s := Stats{FreeSlots: len(l.mu.slots.free), Syncs: l.mu.syncs, SyncedWrites: l.syncedWrites.Load()}
 	add := func(seg Segment) { s.Segments++; s.Bytes += seg.Bytes }
 	for _, seg := range l.mu.retired {
 		add(seg)

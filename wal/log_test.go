@@ -166,6 +166,7 @@ func TestSyncedWriteIsDurableOnlyOnADurablePrefix(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, at, l.DurableTo())
 		require.Zero(t, l.Stats().Syncs)
+		require.EqualValues(t, 1, l.Stats().SyncedWrites)
 
 		_, err = l.Append(batches(entry{2, 1, 10}), wal.NoSync)
 		require.NoError(t, err)

@@ -292,6 +292,9 @@ func loadCommand(ctx context.Context, args []string, out io.Writer) error {
 	set := realdata.Dataset{Name: filepath.Base(src.Files[0].Path), Source: src}
 	return withTempDir(opts.dir, func(dir string) error {
 		spec := realdata.Spec{Dataset: set, Config: opts.config, Sync: *sync, Dir: dir}
+		if *kill && (opts.json || opts.lines != "" || opts.bench != "" || opts.html != "") {
+			return errors.New("-kill says what it found in a sentence: -json, -out, -gobench and -html are for loads without it")
+		}
 		if *kill {
 			return killAll(ctx, opts.engines, spec, *killAfter, out)
 		}

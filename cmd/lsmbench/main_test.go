@@ -161,6 +161,7 @@ func TestWrongArgumentsAreExplained(t *testing.T) {
 		"compression \"lzo\" is unknown":      {"bench", "-compress", "lzo"},
 		"format \"xml\" is unknown":           {"load", "-format", "xml", "main.go"},
 		"no file to load":                     {"load"},
+		"-kill says what it found":            {"load", "-kill", "-json", "main.go"},
 		"argument \"fillseq\" is not":         {"bench", "fillseq"},
 		"records and goroutines must be":      {"bench", "-n", "0"},
 		"sizes must be positive":              {"bench", "-memtable", "0"},
