@@ -47,7 +47,7 @@ func (d *display) expect(runs int) {
 	d.total += runs
 }
 
-// start begins a run; counted says whether it is one of those expected.
+// start begins a run, or what prepares one.
 func (d *display) start(label string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

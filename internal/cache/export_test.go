@@ -32,6 +32,9 @@ func Pins(c *Cache) int {
 	n := 0
 	for i := range c.made {
 		s := c.slabs[i].Load()
+		if s == nil {
+			continue // idle
+		}
 		for j := range s.frames {
 			n += int(s.frames[j].state.Load() & pinMask)
 		}

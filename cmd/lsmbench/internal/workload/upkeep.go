@@ -11,10 +11,10 @@ import (
 // upkeep is what engines do for themselves. Each is one operation: the rate is its
 // reciprocal.
 var upkeep = []Workload{
-	{Name: "compact", Doc: "a store with half of its keys overwritten, merged as far as it goes", Start: Spare, Single: true, run: compact},
-	{Name: "recover", Doc: "opening a store that was killed with half a write buffer in its log", Start: Crashed, Single: true, Reads: true, open: true, run: recoverStore},
-	{Name: "verifychecksum", Doc: "every checksum of a filled store", Start: Filled, Single: true, Reads: true, run: verifyChecksum},
-	{Name: Crash, Hidden: true, Single: true, run: crashStore},
+	{Name: "compact", Doc: "a store with half of its keys overwritten, merged as far as it goes", Start: Spare, run: compact},
+	{Name: "recover", Doc: "opening a store that was killed with half a write buffer in its log", Start: Crashed, Reads: true, open: true, run: recoverStore},
+	{Name: "verifychecksum", Doc: "every checksum of a filled store", Start: Filled, Reads: true, run: verifyChecksum},
+	{Name: Crash, Hidden: true, run: crashStore},
 }
 
 // Crash is the workload that makes a store for recover. Its process ends without a word.

@@ -20,8 +20,6 @@ type Workload struct {
 	Fills bool
 	// Reads: its rate is one of reads; it owes nothing afterwards.
 	Reads bool
-	// Single: it takes no notice of the number of goroutines.
-	Single bool
 	// Hidden: it is for other workloads.
 	Hidden bool
 	// open says that the workload opens the store itself.
