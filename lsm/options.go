@@ -210,7 +210,7 @@ func (o *Options) seamDefaults() seams.Seams {
 	o.MemoryBudget = orDefault(z.BudgetBytes, o.MemoryBudget)
 	o.TableBytes = orDefault(z.TableBytes, o.TableBytes)
 	z.MinSegmentBytes = orDefault(z.MinSegmentBytes, 256<<10)
-	z.MaxSegmentBytes = orDefault(z.MaxSegmentBytes, 64<<20)
+	z.MaxSegmentBytes = orDefault(z.MaxSegmentBytes, 16<<20)
 	z.MinMemtableBytes = orDefault(z.MinMemtableBytes, min(256<<10, o.MemtableBytes))
 	z.ManifestBytes = orDefault(z.ManifestBytes, 1<<20)
 	z.L0Trigger = orDefault(z.L0Trigger, 4)

@@ -7,8 +7,8 @@ import (
 	"github.com/loamdb/loam/wal"
 )
 
-// settler notices that the store is at rest, which it is when nothing was committed for
-// Sizing.SettleAfter. It then has the mutable memtable flushed if that gives back enough
+// settler notices that the store is at rest, which it is when for Sizing.SettleAfter
+// nothing was committed and no flush or compaction was at work. It then has the mutable memtable flushed if that gives back enough
 // space, and lets the compactors do what nothing urges: in the end there is one run a
 // level, and nothing in it that could be left out. After that an idle store does not wake
 // up.
@@ -38,11 +38,11 @@ func (s *settler) loop() {
 	d := s.db
 	for s.alarm.wait(d.background.ctx, 0) {
 		for s.armed.Load() {
-			end := d.wal.End()
+			end, before := d.wal.End(), d.Metrics()
 			if !sleep(d.background.ctx, d.opts.seams.Sizing.SettleAfter) {
 				return
 			}
-			if d.wal.End() != end {
+			if d.wal.End() != end || worked(before, d.Metrics()) {
 				continue
 			}
 			s.armed.Store(false)
@@ -53,6 +53,12 @@ func (s *settler) loop() {
 			s.settle()
 		}
 	}
+}
+
+// worked reports whether a flush or a compaction is at work, or was in between.
+func worked(before, now Metrics) bool {
+	return now.FrozenMemtables > 0 || now.RunningCompactions > 0 ||
+		now.Flushes != before.Flushes || now.Compactions != before.Compactions
 }
 
 // settle is called when the store has come to rest.

@@ -2,6 +2,7 @@ package sstable
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -17,16 +18,31 @@ const outputBytes = 512 << 10
 // large pieces. Its first error sticks.
 type output struct {
 	f       vfs.File
-	buf     []byte // grows up to limit, so that a small table stays small in memory
+	buf     []byte
 	limit   int
 	written int64
 	digest  xxhash.Digest
 	err     error
 }
 
+// buffers are shared by all tables that are written: one that grew with its table left
+// five times its length to the collector, most of the garbage of a store.
+var buffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, outputBytes+64<<10) // the last block may pass the limit
+	return &b
+}}
+
 func (o *output) init(f vfs.File, limit int) {
-	*o = output{f: f, limit: limit}
+	*o = output{f: f, limit: limit, buf: (*buffers.Get().(*[]byte))[:0]}
 	o.digest.Reset()
+}
+
+// release gives the buffer back. Nothing may be appended afterwards.
+func (o *output) release() {
+	if b := o.buf; cap(b) <= 2*outputBytes {
+		buffers.Put(&b)
+	}
+	o.buf = nil
 }
 
 // offset returns where in the file the next byte of buf goes.

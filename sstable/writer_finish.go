@@ -55,6 +55,7 @@ func (w *Writer) Finish() (Meta, error) {
 	w.out.buf = f.append(w.out.buf)
 	w.out.flush()
 	w.out.sync()
+	w.out.release()
 	if w.out.err != nil {
 		return Meta{}, w.fail(w.out.err)
 	}
@@ -80,6 +81,7 @@ func (w *Writer) finishFilter() {
 		w.filter.Add(w.lastHash)
 	}
 	bits := w.filter.AppendTo(nil, w.o.FilterBitsPerKey)
+	w.filter.Reset()
 	w.props.Filter = FilterProps{Policy: filter.Policy, Hash: filter.HashID,
 		BitsPerKey: uint64(w.o.FilterBitsPerKey), Lines: uint64(len(bits) / filter.LineBytes)}
 	for len(bits) > 0 {

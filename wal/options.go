@@ -28,7 +28,7 @@ const (
 // Sizes of segments, in bytes.
 const (
 	DefaultMinSegmentBytes = 256 << 10
-	DefaultMaxSegmentBytes = 64 << 20
+	DefaultMaxSegmentBytes = 16 << 20
 	minSegmentBytes        = 2 * headerSize
 	maxSegmentBytes        = 1 << 30
 )

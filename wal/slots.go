@@ -100,9 +100,9 @@ func (s *slotSet) take() freeSlot {
 	}
 }
 
-// keepFree is how many free slots stay on disk. One becomes the next segment while
-// another segment is still waiting for its flush.
-const keepFree = 2
+// keepFree is how many free slots stay on disk: at the default sizes somewhat more than
+// the flush of a memtable frees at once, so that a log in steady use writes no new ones.
+const keepFree = 8
 
 // excess takes out the smallest free slot if there are more than keepFree.
 func (s *slotSet) excess() (freeSlot, bool) {

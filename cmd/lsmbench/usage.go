@@ -48,7 +48,7 @@ Workloads, each of which can be followed by @GOROUTINES:
 const tableText = `
 Columns: ratio compares with Pebble, or -reference; * marks the best. settled counts in
 the flush and compactions still owed. tables and log are the store's files after it was
-settled and closed; space is tables over live keys and values; write is bytes written to
+settled, left at rest and closed; space is tables over live keys and values; write is bytes written to
 the device over keys and values given. Each run has a process of its own.
 `
 

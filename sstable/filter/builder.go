@@ -1,25 +1,49 @@
 package filter
 
+import "sync"
+
 // Builder collects the hashes of a table's keys and writes its filter, whose size
-// depends on their number. The zero value is empty. It keeps eight bytes per key, and
-// its memory on Reset. It is not safe for concurrent use.
+// depends on their number. The zero value is empty. It keeps eight bytes per key, in
+// pieces that builders share: in one slice that append lets grow, every table left five
+// times as much to the collector. It is not safe for concurrent use.
 type Builder struct {
-	hashes []uint64
+	pieces []*piece // all full but the last
+	n      int
 }
 
-// Reset empties the builder and keeps its memory.
-func (b *Builder) Reset() { b.hashes = b.hashes[:0] }
+type piece [pieceLen]uint64
+
+const pieceLen = 8 << 10
+
+var pieces = sync.Pool{New: func() any { return new(piece) }}
+
+// Reset empties the builder and gives its pieces back.
+func (b *Builder) Reset() {
+	for i, p := range b.pieces {
+		pieces.Put(p)
+		b.pieces[i] = nil
+	}
+	b.pieces, b.n = b.pieces[:0], 0
+}
 
 // Add adds a hash. Equal hashes in a row count once.
 func (b *Builder) Add(h uint64) {
-	if n := len(b.hashes); n > 0 && b.hashes[n-1] == h {
-		return
+	at := b.n % pieceLen
+	if b.n > 0 {
+		last := b.n - 1
+		if b.pieces[last/pieceLen][last%pieceLen] == h {
+			return
+		}
 	}
-	b.hashes = append(b.hashes, h)
+	if at == 0 {
+		b.pieces = append(b.pieces, pieces.Get().(*piece))
+	}
+	b.pieces[len(b.pieces)-1][at] = h
+	b.n++
 }
 
 // Len returns how many hashes were added.
-func (b *Builder) Len() int { return len(b.hashes) }
+func (b *Builder) Len() int { return b.n }
 
 // Lines returns how many lines a filter for n keys has: none for no keys or no bits,
 // else at least one.
@@ -30,16 +54,20 @@ func Lines(n, bitsPerKey int) int {
 // AppendTo appends the filter of everything added to dst: Lines(b.Len(), bitsPerKey)
 // lines, which the caller cuts into chunks of ChunkBytes. It may be called again.
 func (b *Builder) AppendTo(dst []byte, bitsPerKey int) []byte {
-	lines := Lines(len(b.hashes), bitsPerKey)
+	lines := Lines(b.n, bitsPerKey)
 	start := len(dst)
 	dst = append(dst, make([]byte, lines*LineBytes)...)
 	filter := dst[start:]
 	if lines == 0 {
 		return dst
 	}
-	for _, h := range b.hashes {
-		chunk, off := Locate(h, lines)
-		set(filter[chunk*ChunkBytes+off:], h)
+	left := b.n
+	for _, p := range b.pieces {
+		for _, h := range p[:min(left, pieceLen)] {
+			chunk, off := Locate(h, lines)
+			set(filter[chunk*ChunkBytes+off:], h)
+		}
+		left -= pieceLen
 	}
 	return dst
 }

@@ -108,13 +108,13 @@ func (r *run) settle(w *Workload) error {
 		r.result.SettledCPU = proc.Now().Since(r.before).CPU
 	}
 	r.result.Counted = r.store.Stats()
-	if w.Fills {
+	if !w.Reads {
 		return r.rest()
 	}
 	return nil
 }
 
-// rest lets a filled store tidy up.
+// rest lets a store that was written tidy up.
 func (r *run) rest() error {
 	if r.Rest == 0 {
 		return nil
