@@ -31,8 +31,10 @@
 //   - C6. The versions of one user key are never split over two tables.
 //   - C7. Sequence numbers and kinds are never changed.
 //   - C8. A result names only tables that are synced, their directory entries included.
+//   - C9. Every version of a key goes when the owner says that its scope is dropped and
+//     that no snapshot sees it: a table of nothing else goes by an edit alone.
 //
 // Reading order: params.go, job.go, ranges.go, shape.go, pick.go, pick_level0.go,
-// pick_level.go, pick_garbage.go, pick_small.go, pick_manual.go, place.go, debt.go; then drop.go,
+// pick_level.go, pick_garbage.go, pick_dead.go, pick_small.go, pick_manual.go, place.go, debt.go; then drop.go,
 // elide.go, split.go, merge.go, run_writer.go, run.go.
 package compaction

@@ -20,18 +20,21 @@ type dropper struct {
 	snapshots []keys.SeqNum // ascending
 	bound     keys.SeqNum   // tombstones above it stay
 	gone      func(key []byte) bool
+	dead      func(key []byte) bool // keys that no reader can reach; nil: none
 
 	key     []byte // the current user key, a copy
 	begun   bool
 	covered int  // the stripe in which an older version is out of sight; -1: none
 	hidden  bool // without snapshots every older version would be out of sight
+	lost    bool // no reader can reach the key
 	stats   dropStats
 }
 
 // dropStats count what a dropper did with the entries it saw.
 type dropStats struct {
-	in, kept, shadowed, elided uint64
-	floor                      keys.SeqNum // greatest number of a tombstone left out
+	in, kept, shadowed, elided, dead uint64
+
+	floor keys.SeqNum // greatest number of a tombstone left out
 }
 
 // newDropper returns a dropper. gone reports that no version of a key is in older
@@ -53,6 +56,7 @@ func (d *dropper) enter(key []byte) bool {
 	}
 	d.key = append(d.key[:0], key...)
 	d.begun, d.covered, d.hidden = true, -1, false
+	d.lost = d.dead != nil && d.dead(key)
 	return true
 }
 
@@ -60,6 +64,10 @@ func (d *dropper) enter(key []byte) bool {
 // stays that only a snapshot keeps it.
 func (d *dropper) keep(t keys.Trailer) (kept, held bool) {
 	d.stats.in++
+	if d.lost {
+		d.stats.dead++
+		return false, false
+	}
 	stripe := d.stripe(t.SeqNum())
 	if stripe == d.covered {
 		d.stats.shadowed++

@@ -3,6 +3,7 @@ package compaction
 import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/manifest"
 )
 
 // Params are what picking depends on besides the version. Zero fields mean the defaults
@@ -32,6 +33,11 @@ type Params struct {
 	// Idle asks for jobs that nothing urges: one run per level, no tombstones that
 	// could be left out.
 	Idle bool
+
+	// Dead says how much of a table is of dropped scopes, whose entries Env.Dead makes a
+	// merge leave out. Of a table that a merge has written without any of them it must say
+	// DeadNone. It may be nil.
+	Dead func(*manifest.Table) Dead
 
 	// Running are the jobs that run now.
 	Running []*Job

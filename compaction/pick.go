@@ -12,6 +12,9 @@ import (
 // with v. It costs time in proportion to the number of tables.
 func Pick(v *manifest.Version, params Params) (*Job, bool) {
 	pk := newPicker(v, &params)
+	if j := pk.dropDead(); j != nil {
+		return j, true
+	}
 	for _, level := range pk.urgent() {
 		var j *Job
 		if level == 0 {
@@ -24,6 +27,9 @@ func Pick(v *manifest.Version, params Params) (*Job, bool) {
 		}
 	}
 	if j := pk.garbage(); j != nil {
+		return j, true
+	}
+	if j := pk.rewriteDead(DeadMany); j != nil {
 		return j, true
 	}
 	if j := pk.small(); j != nil {
@@ -79,7 +85,7 @@ func (pk *picker) urgent() []manifest.Level {
 
 // settle returns a job of a store at rest: level 0 goes into the base level, then what
 // holds anything to reclaim goes down, however little it is, to be left out at the last
-// level.
+// level; what dropped scopes have left goes wherever it is.
 func (pk *picker) settle() *Job {
 	if pk.shape.runs[0] > 0 {
 		return pk.intoBase(ReasonIdle, nil)
@@ -87,7 +93,10 @@ func (pk *picker) settle() *Job {
 	if j := pk.sink(ReasonIdle, func(*manifest.Table) bool { return true }); j != nil {
 		return j
 	}
-	return pk.reclaim(ReasonIdle, nil)
+	if j := pk.reclaim(ReasonIdle, nil); j != nil {
+		return j
+	}
+	return pk.rewriteDead(DeadSome)
 }
 
 // busy reports whether no new job may touch t.

@@ -50,13 +50,17 @@ type Env struct {
 	// ElideBelow is the greatest number at which a tombstone may be left out; the
 	// snapshots count besides. keys.MaxSeqNum is no bound, 0 keeps all tombstones.
 	ElideBelow keys.SeqNum
+	// Dead, if set, reports keys that nobody can reach, now or at any of Snapshots: those of
+	// dropped scopes. All their versions are left out. Keys are mostly given in order.
+	Dead func(key []byte) bool
 }
 
 // Stats count what a merge did.
 type Stats struct {
 	// In counts the points read: those Kept, those Shadowed by a newer version in the
-	// same stripe, and the tombstones Elided because nothing lies below them.
-	In, Kept, Shadowed, Elided uint64
+	// same stripe, the tombstones Elided because nothing lies below them, and those that are
+	// Dead with their scope.
+	In, Kept, Shadowed, Elided, Dead uint64
 	// BytesRead and BytesWritten are lengths of tables.
 	BytesRead, BytesWritten int64
 	// HistoryFloor is the greatest number of a tombstone elided.
@@ -98,6 +102,7 @@ func NewFlushWriter(env *Env, splits Splits) *RunWriter {
 }
 
 func newRunWriter(env *Env, splits Splits, drop *dropper) *RunWriter {
+	drop.dead = env.Dead
 	return &RunWriter{env: env, split: splitter{Splits: splits}, drop: drop}
 }
 
@@ -237,15 +242,15 @@ var errFinished = errors.New("compaction: run is finished")
 // count fills in the statistics and checks that nothing was lost (C5).
 func (w *RunWriter) count() error {
 	d, s := &w.drop.stats, &w.result.Stats
-	*s = Stats{In: d.in, Kept: d.kept, Shadowed: d.shadowed, Elided: d.elided, HistoryFloor: d.floor}
+	*s = Stats{In: d.in, Kept: d.kept, Shadowed: d.shadowed, Elided: d.elided, Dead: d.dead, HistoryFloor: d.floor}
 	written := uint64(0)
 	for _, t := range w.result.Tables {
 		written += t.Entries
 		s.BytesWritten += t.Bytes
 	}
-	if s.In != s.Kept+s.Shadowed+s.Elided || written != s.Kept {
-		return fmt.Errorf("%w: %d read, %d kept, %d shadowed, %d elided, %d written",
-			ErrNotConserved, s.In, s.Kept, s.Shadowed, s.Elided, written)
+	if s.In != s.Kept+s.Shadowed+s.Elided+s.Dead || written != s.Kept {
+		return fmt.Errorf("%w: %d read, %d kept, %d shadowed, %d elided, %d dead, %d written",
+			ErrNotConserved, s.In, s.Kept, s.Shadowed, s.Elided, s.Dead, written)
 	}
 	return nil
 }

@@ -40,6 +40,11 @@ const (
 	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
 	PlainPublish        Name = "plain-publish"          // publish memtable nodes by plain stores: a data race
 	EarlyPublish        Name = "early-publish"          // publish memtable nodes before their key and value are written
+	ReuseScopeID        Name = "reuse-scope-id"         // start below the reserved scope ids when opening
+	StaleScopeID        Name = "stale-scope-id"         // admit batches whose scope ids have lost their entries
+	DeadUnderSnapshot   Name = "dead-under-snapshot"    // leave out what a dropped scope held while a snapshot sees it
+	TrustSoftDeath      Name = "trust-soft-death"       // leave it out while a power cut may still undo the drop
+	KeepStaged          Name = "keep-staged"            // publish a copy without taking back its record as staged
 	SkipReaders         Name = "skip-readers"           // free a replaced read state under the readers of its time
 	SkipStragglers      Name = "skip-stragglers"        // free one under readers that entered across the flip before
 )
