@@ -12,13 +12,18 @@ const maxBatchBytes = maxMutableBytes
 // Batch collects writes that DB.Apply commits all together or not at all. Later
 // operations of a batch win over earlier ones on the same key. A Batch is for one
 // goroutine at a time; it copies keys and values, and can be applied again, and
-// reused after Reset. The zero Batch is empty and ready.
+// reused after Reset. The zero Batch is empty and ready. It can span scopes: see In.
 type Batch struct {
-	prefix  []byte // scope id of every key
+	prefix  []byte // scope id of the next key
 	payload []byte
 	ops     int
 	bytes   int64
 	err     error // first limit exceeded; Apply returns it
+
+	home   *Scope       // what Reset goes back to; nil: the root
+	scopes []batchScope // other than the root, scope_batch.go
+	index  map[scope.Scope]int
+	at     int // the scope of the next key in scopes, counted from 1; 0: the root
 }
 
 // NewBatch returns an empty batch.
@@ -40,6 +45,7 @@ func (b *Batch) Bytes() int64 { return int64(len(b.payload)) }
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
 	b.payload, b.ops, b.bytes, b.err = b.payload[:0], 0, 0, nil
+	b.resetScopes()
 }
 
 func (b *Batch) add(kind keys.Kind, key, value []byte) {
@@ -58,6 +64,9 @@ func (b *Batch) add(kind keys.Kind, key, value []byte) {
 		return
 	}
 	b.payload = appendOp(b.payload, kind, b.prefix, key, value)
+	if b.at > 0 && kind != keys.KindDelete {
+		b.scopes[b.at-1].writes = true
+	}
 	b.ops++
 	b.bytes = bytes
 }
@@ -77,6 +86,11 @@ var rootPrefix = scope.AppendID(nil, scope.Root)
 
 // rootUpper is the smallest key after every key of the root scope.
 var rootUpper = scope.AppendUpperBound(nil, scope.Root)
+
+// scopeKeys are the bounds of a scope's keys: they begin with prefix and lie below upper.
+type scopeKeys struct{ prefix, upper []byte }
+
+var rootKeys = scopeKeys{rootPrefix, rootUpper}
 
 // scopePrefixLen returns the length of the scope id that a key begins with.
 func scopePrefixLen(key []byte) int {

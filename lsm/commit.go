@@ -42,6 +42,9 @@ type request struct {
 	err     error
 	wake    chan signal // capacity 1; made once, kept with the pooled request
 
+	scoped bool   // claims count
+	claims claims // what it relies on of the directory: scope_commit.go
+
 	next *request // in the queue, then in its part
 
 	// Of the first member of a part, once pushed: guarded by publisher.mu.
@@ -69,6 +72,7 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	}
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
+	r.scoped, r.claims.conflict = false, 0
 	return r
 }
 
@@ -243,6 +247,7 @@ type part struct {
 	bytes      int64 // of keys and values
 	payload    int64 // as the log holds it
 	members    int
+	scoped     bool // a member is
 }
 
 func (p *part) pushIf(r *request, yes bool) {
@@ -259,6 +264,7 @@ func (p *part) pushIf(r *request, yes bool) {
 	p.bytes += r.bytes
 	p.payload += int64(len(r.payload))
 	p.members++
+	p.scoped = p.scoped || r.scoped
 }
 
 // fail gives every member the error and wakes all but self.
@@ -307,6 +313,10 @@ func (d *DB) lead(r *request) {
 		synced.fail(err, r)
 		return
 	}
+	var refused part
+	if unsynced.scoped || synced.scoped {
+		refused = d.admit(&unsynced, &synced)
+	}
 	// The device is waited for under the lead only when there is nothing else to do: a
 	// lone synced writer saves the second system call of write and sync.
 	intent := wal.WillSync
@@ -320,7 +330,9 @@ func (d *DB) lead(r *request) {
 		settler.wake <- signalSettle
 	}
 	d.queue.passLead()
+	refused.fail(errRedirected, r)
 	switch {
+	case r.claims.conflict != 0: // it is none of the members
 	case r.sync && fate == fateListed:
 		d.publisher.settle(d, r)
 	case !r.sync && mine == fateListed:

@@ -147,6 +147,9 @@ func (c *compactor) pickParamsLocked(manual bool) compaction.Params {
 	}
 	p.Running = slices.Clone(c.running)
 	now := d.opts.seams.Now()
+	if dead := d.reaper.ripe.Load(); dead.len() > 0 {
+		p.Dead = func(t *manifest.Table) compaction.Dead { return dead.deadInTable(t, d.reaper.cleanOf(t.Num)) }
+	}
 	p.Avoid = func(n fileid.Num) bool { return c.aside.avoids(n, now, manual) }
 	return p
 }
@@ -166,9 +169,10 @@ func (c *compactor) stuck() error {
 func (c *compactor) run(ctx context.Context, job *compaction.Job, version *version) error {
 	d := c.db
 	var out compaction.Result
-	if !job.Move {
+	if !job.Move && !job.Drop {
 		var err error
-		env := d.mergeEnv(version)
+		dead := d.reaper.ripe.Load()
+		env := d.mergeEnv(version, dead)
 		if out, err = compaction.Run(ctx, version.Version, job, c.params(), env); err != nil {
 			var read *compaction.ReadError
 			if errors.As(err, &read) {
@@ -176,6 +180,7 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 			}
 			return err
 		}
+		d.reaper.wrote(out.Tables, dead)
 	}
 	if mutant.Enabled && mutant.Is(mutant.DropHistoryFloor) {
 		out.Stats.HistoryFloor = 0
@@ -187,16 +192,18 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		d.discard(out.Tables, err)
 		return err
 	}
-	if job.Move {
+	switch {
+	case job.Drop: // the deleter counts the tables
+	case job.Move:
 		d.metrics.trivialMoves.Add(1)
-	} else {
+	default:
 		d.metrics.compactions.Add(1)
 		d.metrics.compactedBytesRead.Add(out.Stats.BytesRead)
 		d.metrics.compactedBytes.Add(out.Stats.BytesWritten)
 	}
 	d.event("compacted", "reason", job.Reason, "to level", job.Output, "moved", job.Move,
 		"bytes read", out.Stats.BytesRead, "bytes written", out.Stats.BytesWritten,
-		"shadowed", out.Stats.Shadowed, "tombstones elided", out.Stats.Elided)
+		"shadowed", out.Stats.Shadowed, "tombstones elided", out.Stats.Elided, "of dropped scopes", out.Stats.Dead)
 	return nil
 }
 
@@ -236,21 +243,22 @@ func (c *compactor) jobs() int {
 }
 
 // mergeEnv is what merging needs of the store. The version keeps its tables open.
-func (d *DB) mergeEnv(v *version) *compaction.Env {
+func (d *DB) mergeEnv(v *version, dead *deadIDs) *compaction.Env {
 	byNum := map[fileid.Num]*table{}
 	for i := range v.runs {
 		for _, t := range v.runs[i].tables {
 			byNum[t.meta.Num] = t
 		}
 	}
-	e := d.tableEnv()
+	e := d.tableEnv(dead)
 	e.Yield = d.giveWay
 	e.Open = func(t *manifest.Table) (*sstable.Reader, error) { return byNum[t.Num].open() }
 	return e
 }
 
-// tableEnv is what writing tables needs of the store.
-func (d *DB) tableEnv() *compaction.Env {
+// tableEnv is what writing tables needs of the store. The entries of dead ids are left out;
+// the snapshots are listed after the ids became so.
+func (d *DB) tableEnv(dead *deadIDs) *compaction.Env {
 	return &compaction.Env{
 		FS: d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
 		NextFileNum: func() fileid.Num { return fileid.Num(d.nextFile.Add(1) - 1) },
@@ -260,6 +268,7 @@ func (d *DB) tableEnv() *compaction.Env {
 		},
 		Snapshots:  d.snapshots.list(),
 		ElideBelow: keys.MaxSeqNum,
+		Dead:       dead.filter(),
 	}
 }
 

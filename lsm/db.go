@@ -50,6 +50,7 @@ type DB struct {
 	closed    atomic.Bool
 	snapshots snapshotList
 	holders   holders
+	directory directory
 
 	// Commit path. mutable, lastSeqNum and pace belong to the leader.
 	queue      commitQueue
@@ -77,6 +78,7 @@ type DB struct {
 	syncer     syncer
 	settler    settler
 	deleter    deleter
+	reaper     reaper
 	metrics    counters
 }
 
@@ -147,6 +149,9 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	}
 	if b.ops == 0 {
 		return nil
+	}
+	if len(b.scopes) > 0 {
+		return d.applyScoped(b, w)
 	}
 	r := d.queue.newRequest(w)
 	own := r.payload

@@ -6,7 +6,7 @@
 //	v, err := db.Get([]byte("k"))
 //
 // It must not know what a value means. Keys begin, inside, with the id of a scope; the
-// verbs of DB act in the root scope.
+// verbs of DB act in the root scope, those of a Scope in one that has a name.
 //
 // # One write
 //
@@ -30,6 +30,15 @@
 // the block. An Iterator (iterator.go) merges the same sources (source.go) and holds a
 // reference to the state instead of the epoch.
 //
+// # Scopes
+//
+// A Scope (scopes.go) is resolved to its id through the directory (directory.go), ordinary
+// keys of the system scope, and then reads and writes as DB does. Its writers tell the
+// leader what they rely on (scope_commit.go, scope_batch.go). Dropping (scope_drop.go)
+// leaves a death record; the reaper (reaper.go, dead.go) has flushes and merges leave out
+// what is dead, and forgets it when nothing is left. scope_copy.go, scope_list.go and
+// scope_stats.go are what their names say.
+//
 // # Background
 //
 // A full memtable (memtables.go) is frozen by the leader and written out as a sorted run
@@ -46,6 +55,6 @@
 // # Reading order
 //
 // options.go, errors.go, batch.go, batch_repr.go; db.go, open.go, recovery.go; then the
-// files of the three tours, snapshot.go and scan.go with the second; at last what serves
+// files of the tours, snapshot.go and scan.go with the second; at last what serves
 // all: poison.go, ioerrors.go, metrics.go. docs/concurrency.md has the lock table.
 package lsm

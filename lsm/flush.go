@@ -135,7 +135,8 @@ func (f *flusher) flushOldest(ctx context.Context) (more bool, err error) {
 func (d *DB) writeRun(ctx context.Context, m *mutableTable) ([]*manifest.Table, error) {
 	// Tombstones stay: what they delete may be in any table.
 	splits := compaction.FlushSplits(d.state.Load().version.Version, int64(m.UsedBytes()), d.compactor.params())
-	w := compaction.NewFlushWriter(d.tableEnv(), splits)
+	dead := d.reaper.ripe.Load()
+	w := compaction.NewFlushWriter(d.tableEnv(dead), splits)
 	defer w.Abort() // nothing after Finish
 	n := 0
 	for it, ok := m.Iter(), false; ; n++ {
@@ -158,6 +159,7 @@ func (d *DB) writeRun(ctx context.Context, m *mutableTable) ([]*manifest.Table, 
 		return nil, fmt.Errorf("%w: a memtable of %d entries showed %d", compaction.ErrNotConserved, m.Len(), n)
 	}
 	out, err := w.Finish()
+	d.reaper.wrote(out.Tables, dead)
 	return out.Tables, err
 }
 

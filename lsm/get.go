@@ -9,19 +9,19 @@ import (
 // Get returns the value of key as a copy that the caller owns, or ErrNotFound. It may
 // be called from any number of goroutines and never waits for writers.
 func (d *DB) Get(key []byte) ([]byte, error) {
-	return d.get(nil, key, keys.MaxSeqNum)
+	return d.get(nil, rootPrefix, key, keys.MaxSeqNum)
 }
 
 // AppendGet appends the value of key to dst and returns the extended slice, or dst and
 // ErrNotFound. With room in dst, and a key of up to 127 bytes, it allocates nothing.
 func (d *DB) AppendGet(dst, key []byte) ([]byte, error) {
-	return d.get(dst, key, keys.MaxSeqNum)
+	return d.get(dst, rootPrefix, key, keys.MaxSeqNum)
 }
 
 // Has reports whether key is present.
 func (d *DB) Has(key []byte) (bool, error) {
 	var discard [512]byte
-	_, err := d.get(discard[:0], key, keys.MaxSeqNum)
+	_, err := d.get(discard[:0], rootPrefix, key, keys.MaxSeqNum)
 	if err == ErrNotFound { // returned bare, for speed
 		return false, nil
 	}
@@ -32,16 +32,17 @@ func (d *DB) Has(key []byte) (bool, error) {
 const stackKey = 128
 
 // get is the point read: a straight line over concrete types, from the newest source
-// to the oldest, that stops at the first version of the key at or below seq.
+// to the oldest, that stops at the first version of the key at or below seq. prefix is
+// the encoded id of the key's scope.
 //
 // The state is loaded before the sequence number: in the other order a flush and a
 // compaction in between could drop the version that the number needs.
-func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
+func (d *DB) get(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, error) {
 	if len(key) > keys.MaxUserKeyLen {
 		return dst, ErrNotFound // no such key can have been written
 	}
 	var buf [stackKey]byte
-	ikey := append(append(buf[:0], rootPrefix...), key...)
+	ikey := append(append(buf[:0], prefix...), key...)
 
 	guard := d.readers.Enter()
 	defer guard.Leave()

@@ -62,6 +62,7 @@ func (d *DB) swapVersion(e *manifest.Edit, flushed *mutableTable) {
 		if t := d.tables[del.Num]; t != nil && !v.holds(del.Num, e) {
 			t.obsolete.Store(true)
 			delete(d.tables, del.Num)
+			d.reaper.removed(del.Num)
 		}
 	}
 	d.stateMu.Lock()
@@ -75,6 +76,7 @@ func (d *DB) swapVersion(e *manifest.Edit, flushed *mutableTable) {
 	d.flusher.retire(s)
 	d.room.wakeAll()
 	d.compactor.wake()
+	d.reaper.wake()
 }
 
 // holds reports whether a table that the edit deletes at one level is, by the same

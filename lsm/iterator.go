@@ -84,10 +84,10 @@ const (
 // NewIter returns an iterator over the store as of now, positioned nowhere: call
 // First, Last, SeekGE or SeekLT. The bounds are copied.
 func (d *DB) NewIter(o *IterOptions) (*Iterator, error) {
-	return d.newIter(o, keys.MaxSeqNum)
+	return d.newIter(rootKeys, o, keys.MaxSeqNum)
 }
 
-func (d *DB) newIter(o *IterOptions, seq keys.SeqNum) (*Iterator, error) {
+func (d *DB) newIter(in scopeKeys, o *IterOptions, seq keys.SeqNum) (*Iterator, error) {
 	if err := d.hold(); err != nil {
 		return nil, err
 	}
@@ -97,16 +97,16 @@ func (d *DB) newIter(o *IterOptions, seq keys.SeqNum) (*Iterator, error) {
 	s.refs.Add(1)
 	guard.Leave()
 	it := &Iterator{
-		db: d, state: s, seq: min(seq, d.visible.load()), prefix: len(rootPrefix),
+		db: d, state: s, seq: min(seq, d.visible.load()), prefix: len(in.prefix),
 		iterParts: iterPool.Get().(*iterParts),
 	}
-	it.lower = append(it.lower, rootPrefix...)
-	it.upper = append(it.upper, rootUpper...)
+	it.lower = append(it.lower, in.prefix...)
+	it.upper = append(it.upper, in.upper...)
 	if o != nil && o.LowerBound != nil {
 		it.lower = append(it.lower, o.LowerBound...)
 	}
 	if o != nil && o.UpperBound != nil {
-		it.upper = append(append(it.upper[:0], rootPrefix...), o.UpperBound...)
+		it.upper = append(append(it.upper[:0], in.prefix...), o.UpperBound...)
 	}
 	it.openSources()
 	return it, nil

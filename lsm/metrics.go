@@ -56,6 +56,9 @@ type Metrics struct {
 	// for longer than a second of rest has settled.
 	Snapshots, Iterators, RunningCompactions int
 
+	// DeadScopes counts dropped scopes that still have entries in tables or in the log.
+	DeadScopes int
+
 	// Flushes since Open, the length of the tables that they wrote, and how many bytes
 	// of keys and values users had given for them.
 	Flushes, FlushedBytes, UserBytesFlushed int64
@@ -111,6 +114,7 @@ func (d *DB) Metrics() Metrics {
 		Snapshots:          d.snapshots.len(),
 		Iterators:          int(c.iterators.Load()),
 		RunningCompactions: d.compactor.jobs(),
+		DeadScopes:         d.reaper.count(),
 	}
 	guard := d.readers.Enter() // Close waits for us before it frees anything
 	defer guard.Leave()

@@ -51,6 +51,8 @@ func newDB(dir string, opts Options) *DB {
 	d.settler = settler{db: d, alarm: newAlarm()}
 	d.deleter = deleter{db: d, alarm: newAlarm()}
 	d.compactor.init(d)
+	d.reaper = reaper{db: d, alarm: newAlarm()}
+	d.directory.init(d.opts.MemoryBudget)
 	return d
 }
 
@@ -92,6 +94,7 @@ func (d *DB) open() error {
 	}
 	d.state.Store(newReadState(d.mutable, rec.frozen, d.newVersion(loaded.Version)))
 	d.visible.store(d.lastSeqNum)
+	d.openDirectory(loaded.State)
 	d.event("opened", "store", d.store, "clean", d.found.Clean, "lost bytes", d.found.LostBytes)
 	if !d.opts.ReadOnly {
 		if !(mutant.Enabled && mutant.Is(mutant.KeepOrphans)) {

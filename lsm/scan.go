@@ -53,23 +53,28 @@ func (s *Snapshot) scan(lower, upper []byte, reverse bool) iter.Seq2[Entry, erro
 
 func (d *DB) scan(lower, upper []byte, seq keys.SeqNum, reverse bool) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		it, err := d.newIter(&IterOptions{LowerBound: lower, UpperBound: upper}, seq)
-		if err != nil {
-			yield(Entry{}, err)
+		it, err := d.newIter(rootKeys, &IterOptions{LowerBound: lower, UpperBound: upper}, seq)
+		walk(it, err, reverse, yield)
+	}
+}
+
+// walk yields what a new iterator passes, or the error of making it, and closes it.
+func walk(it *Iterator, err error, reverse bool, yield func(Entry, error) bool) {
+	if err != nil {
+		yield(Entry{}, err)
+		return
+	}
+	defer it.Close() // its error is it.err, yielded below
+	step := it.Next
+	if reverse {
+		step = it.Prev
+	}
+	for step() {
+		if !yield(Entry{Key: it.Key(), Value: it.Value()}, nil) {
 			return
 		}
-		defer it.Close() // its error is it.err, yielded below
-		step := it.Next
-		if reverse {
-			step = it.Prev
-		}
-		for step() {
-			if !yield(Entry{Key: it.Key(), Value: it.Value()}, nil) {
-				return
-			}
-		}
-		if it.err != nil {
-			yield(Entry{}, it.err)
-		}
+	}
+	if it.err != nil {
+		yield(Entry{}, it.err)
 	}
 }

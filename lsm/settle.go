@@ -79,6 +79,7 @@ func (s *settler) settle() {
 	d.queue.passLead()
 	d.arenas.trim() // readers can use the memory until writers come back
 	d.compactor.wake()
+	d.reaper.wake()
 }
 
 // worthFlushing reports whether a store at rest should flush its mutable memtable m, which
@@ -87,7 +88,7 @@ func (s *settler) settle() {
 // sake alone, takes much more space than m. Called by the leader.
 func (d *DB) worthFlushing(m *mutableTable) bool {
 	z := &d.opts.seams.Sizing
-	if m.deletes >= z.SettleDeletes {
+	if m.deletes >= z.SettleDeletes || m.logical >= z.SettleBytes && d.reaper.owesAfter(m.firstSeqNum) {
 		return true
 	}
 	var entries, bytes int64

@@ -37,7 +37,7 @@ func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 	if s.closed.Load() {
 		return dst, ErrClosed
 	}
-	return s.db.get(dst, key, s.seq)
+	return s.db.get(dst, rootPrefix, key, s.seq)
 }
 
 // NewIter returns an iterator over the snapshot, which must outlive it.
@@ -45,7 +45,7 @@ func (s *Snapshot) NewIter(o *IterOptions) (*Iterator, error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
-	return s.db.newIter(o, s.seq)
+	return s.db.newIter(rootKeys, o, s.seq)
 }
 
 // Close ends the snapshot. It is idempotent.
@@ -54,6 +54,7 @@ func (s *Snapshot) Close() error {
 		s.closed.Store(true)
 		s.db.snapshots.remove(s.seq)
 		s.db.compactor.wake() // what the snapshot kept may be dropped now
+		s.db.reaper.wake()
 		s.db.release()
 	})
 	return nil

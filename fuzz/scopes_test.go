@@ -1,0 +1,33 @@
+package fuzz_test
+
+import (
+	"testing"
+
+	"github.com/loamdb/loam/fuzz"
+	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/lsm"
+	"github.com/stretchr/testify/require"
+)
+
+// What was dropped stays so, what was not is whole, and what is made again is empty,
+// wherever the power is cut.
+func TestScopesSurvivePowerCuts(t *testing.T) {
+	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
+		for seed := range uint64(sized(2, 10)) {
+			r, err := fuzz.RecordScopes(fuzz.Setup{Seed: 20 + seed, Mode: mode}, sized(100, 400))
+			require.NoError(t, err)
+			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 3, Cuts: 2}, Every: sized(5, 1), Limit: sized(2000, 0)}
+			report(t, "cut", r.CutEverywhere(few))
+		}
+	})
+}
+
+// Long histories without a cut: what background work leaves out, nobody misses.
+func TestScopesThroughLongHistories(t *testing.T) {
+	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
+		for seed := range uint64(sized(2, 10)) {
+			_, err := fuzz.RecordScopes(fuzz.Setup{Seed: 40 + seed, Mode: mode}, sized(1500, 10_000))
+			require.NoError(t, err)
+		}
+	})
+}

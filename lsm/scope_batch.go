@@ -1,0 +1,231 @@
+package lsm
+
+import (
+	"errors"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/scope"
+)
+
+// batchScope is a scope that a batch has keys of. While the batch is filled they are
+// encoded with the id that the scope is known to have, or with one that stands for it;
+// Apply encodes anew what is not right any more.
+type batchScope struct {
+	sc     *Scope
+	id     scope.ID // that the keys are encoded with
+	writes bool     // there is more than deletes: the scope is made if it is not there
+
+	// Of the last attempt to apply the batch.
+	now   scope.ID // the id to write to, 0: the operations have nothing to delete
+	fresh scope.ID // taken for a scope to be made, 0: none yet
+}
+
+// maxPlaceholders bounds the ids, just below scope.MaxID, that stand for scopes whose id
+// is not known; a batch cannot have as many scopes.
+const maxPlaceholders = 1 << 32
+
+// In makes the operations that are added from now on act in a scope, or in the root if sc
+// is nil, and returns the batch: b.In(sc).Set(k, v). A batch can span any number of
+// scopes; those that are not there come into being with it if it sets anything in them. A
+// handle that came from a snapshot makes Apply fail with ErrReadOnly.
+func (b *Batch) In(sc *Scope) *Batch {
+	if sc == nil {
+		b.prefix, b.at = rootPrefix, 0
+		return b
+	}
+	if b.err == nil && sc.snap != nil {
+		b.err = ErrReadOnly
+	}
+	b.at = b.scopeIndex(sc.name) + 1
+	if b.at == 0 {
+		b.at = b.addScope(sc)
+	}
+	b.prefix = scope.AppendID(nil, b.scopes[b.at-1].id)
+	return b
+}
+
+// fewScopes is how many scopes of a batch are searched through one by one.
+const fewScopes = 8
+
+// scopeIndex returns the index of a scope in b.scopes, -1 if it is not among them.
+func (b *Batch) scopeIndex(name scope.Scope) int {
+	if b.index != nil {
+		if i, ok := b.index[name]; ok {
+			return i
+		}
+		return -1
+	}
+	for i := range b.scopes {
+		if b.scopes[i].sc.name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// addScope adds a scope and returns how many there are.
+func (b *Batch) addScope(sc *Scope) int {
+	id := scope.MaxID - scope.ID(len(b.scopes))
+	// What is known may be stale: two scopes must not share an id, as they might after a
+	// move. With many scopes it is not worth finding out.
+	if r := sc.known(); r != nil && len(b.scopes) < fewScopes && !b.encodes(r.id) {
+		id = r.id
+	}
+	b.scopes = append(b.scopes, batchScope{sc: sc, id: id})
+	if len(b.scopes) > fewScopes {
+		if b.index == nil {
+			b.index = map[scope.Scope]int{}
+			for i := range b.scopes {
+				b.index[b.scopes[i].sc.name] = i
+			}
+		}
+		b.index[sc.name] = len(b.scopes) - 1
+	}
+	return len(b.scopes)
+}
+
+func (b *Batch) encodes(id scope.ID) bool {
+	for i := range b.scopes {
+		if b.scopes[i].id == id {
+			return true
+		}
+	}
+	return false
+}
+
+// resetScopes goes back to the scope that the batch was made for.
+func (b *Batch) resetScopes() {
+	clear(b.scopes)
+	b.scopes, b.index, b.prefix, b.at = b.scopes[:0], nil, nil, 0
+	if b.home != nil {
+		b.In(b.home)
+	}
+}
+
+// errForeignScope is the error of a batch with keys of a scope of another store.
+var errForeignScope = errors.New("lsm: the batch has a scope of another store")
+
+// applyScoped commits a batch with keys of scopes.
+func (d *DB) applyScoped(b *Batch, w *WriteOptions) error {
+	for i := range b.scopes {
+		b.scopes[i].fresh = 0
+		if b.scopes[i].sc.db != d {
+			return errForeignScope
+		}
+	}
+	for {
+		r := d.queue.newRequest(w)
+		own := r.payload[:0]
+		if err := d.plan(b, r); err != nil {
+			r.payload = own
+			d.queue.recycle(r)
+			return err
+		}
+		if r.ops == 0 {
+			r.payload = own
+			d.queue.recycle(r)
+			return nil // deletes in scopes that are not there
+		}
+		_, err := d.commitScoped(r)
+		if err != errRedirected { // returned bare
+			return err
+		}
+		for i := range b.scopes {
+			if sc := b.scopes[i].sc; sc.held.Load() != nil {
+				sc.forget(sc.held.Load())
+			}
+		}
+		if err := d.writable(); err != nil {
+			return err
+		}
+	}
+}
+
+// plan resolves the scopes of a batch and makes r of it: first the entries of those that
+// are to be made, then the batch's operations with the ids as they are.
+func (d *DB) plan(b *Batch, r *request) error {
+	r.reset(len(b.scopes))
+	payload := r.payload[:0]
+	r.ops, r.bytes = 0, 0
+	for i := range b.scopes {
+		s := &b.scopes[i]
+		cl, err := d.planScope(s)
+		if err != nil {
+			return err
+		}
+		r.claims.names = append(r.claims.names, cl)
+		if s.now != 0 && cl.name != 0 {
+			value := entryValue(s.now)
+			payload = appendOp(payload, keys.KindSet, systemKeys.prefix, s.sc.entry, value)
+			r.claims.changes = append(r.claims.changes, dirChange{name: cl.name})
+			r.ops++
+			r.bytes += int64(len(systemKeys.prefix) + len(s.sc.entry) + len(value))
+		}
+	}
+	payload = b.encode(payload, r)
+	if size := memtableBytesFor(r.ops, r.bytes); size > maxBatchBytes {
+		return &LimitError{What: "batch", Bytes: size, Limit: maxBatchBytes}
+	}
+	r.payload = payload
+	return nil
+}
+
+// planScope finds out what the operations on a scope act on, and what they then rely on: a
+// claim on a name says that there is no such scope.
+func (d *DB) planScope(s *batchScope) (claim, error) {
+	if r := s.sc.known(); r != nil {
+		s.now = r.id
+		return d.claimOn(r), nil
+	}
+	r, at, err := s.sc.look()
+	switch {
+	case err != nil:
+		return claim{}, err
+	case r != nil:
+		s.now = r.id
+		return claim{at: at, id: r.id}, nil
+	case s.writes && s.fresh == 0:
+		if s.fresh, err = d.newScopeID(); err != nil {
+			return claim{}, err
+		}
+	}
+	s.now = 0
+	if s.writes {
+		s.now = s.fresh
+	}
+	return claim{at: at, name: nameHash(s.sc.entry)}, nil
+}
+
+// encode appends the batch's operations to dst with the ids of the plan, and counts them.
+func (b *Batch) encode(dst []byte, r *request) []byte {
+	same := true
+	for i := range b.scopes {
+		same = same && b.scopes[i].id == b.scopes[i].now
+	}
+	if same {
+		r.ops += b.ops
+		r.bytes += b.bytes
+		return append(dst, b.payload...)
+	}
+	prefixes := make(map[scope.ID][]byte, len(b.scopes))
+	for i := range b.scopes {
+		if prefixes[b.scopes[i].id] = nil; b.scopes[i].now != 0 {
+			prefixes[b.scopes[i].id] = scope.AppendID(nil, b.scopes[i].now)
+		}
+	}
+	ops := opReader{rest: b.payload}
+	for ops.next() {
+		id, n, err := scope.DecodeID(ops.key)
+		prefix, scoped := prefixes[id]
+		if err == nil && scoped && prefix == nil {
+			continue // there is nothing to delete
+		}
+		if !scoped {
+			prefix = ops.key[:n]
+		}
+		dst = appendOp(dst, ops.kind, prefix, ops.key[n:], ops.value)
+		r.ops++
+		r.bytes += int64(len(prefix) + len(ops.key) - n + len(ops.value))
+	}
+	return dst
+}

@@ -1,0 +1,143 @@
+package lsm
+
+import (
+	"errors"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/scope"
+)
+
+// How commits and the directory meet. A batch with keys of scopes says what it relies on:
+// ids that must still have their entries, and names that must not have got one. The leader
+// compares that with the changes it has numbered, just before it numbers the batch. One
+// that relies on what has changed is redirected: its writer waits until the change is
+// visible, resolves its scopes again, and resubmits. So no key is ever written to an id
+// after its death (D2), no write is lost, and of those that make the same scope at once
+// one does and the others write to what it made.
+
+// claims are what a batch relies on of the directory and what it changes there.
+type claims struct {
+	names   []claim
+	changes []dirChange
+
+	// Set by the leader.
+	seq      keys.SeqNum // the batch's last number
+	conflict keys.SeqNum // of the change that it must wait for; 0: it was admitted
+}
+
+// errRedirected: what the batch relied on has changed. It does not leave the package.
+var errRedirected = errors.New("lsm: a scope has changed under the batch")
+
+// reset makes r a request with claims, with room for n of them.
+func (r *request) reset(n int) {
+	r.scoped = true
+	if cap(r.claims.names) > maxPooledClaims {
+		r.claims.names = nil
+	}
+	if r.claims.names == nil {
+		r.claims.names = make([]claim, 0, n)
+	}
+	r.claims.names, r.claims.changes = r.claims.names[:0], nil
+	r.claims.seq = 0
+}
+
+// maxPooledClaims keeps one batch of many scopes from staying in the pool for ever.
+const maxPooledClaims = 64
+
+// claimOn returns the claim that r's id still has its entry. It is brought up to date
+// first, so that the leader has little to look at.
+func (d *DB) claimOn(r *resolved) claim {
+	_ = d.stillNamed(r) // the leader judges
+	return claim{at: keys.SeqNum(r.at.Load()), id: r.id}
+}
+
+// admit takes out of a group the members that rely on what has changed, and lists what the
+// others change. Called by the leader, right before it numbers them.
+func (d *DB) admit(unsynced, synced *part) (refused part) {
+	seq := d.lastSeqNum
+	for _, p := range []*part{unsynced, synced} {
+		all := *p
+		*p = part{}
+		for r := all.head; r != nil; {
+			next := r.next
+			r.next = nil
+			if r.scoped {
+				r.claims.conflict = d.directory.conflict(r.claims.names)
+			}
+			if r.claims.conflict != 0 {
+				refused.pushIf(r, true)
+			} else {
+				seq += keys.SeqNum(r.ops)
+				p.pushIf(r, true)
+				if r.scoped {
+					r.claims.seq = seq
+					d.directory.record(r.claims.changes, seq)
+				}
+			}
+			r = next
+		}
+	}
+	return refused
+}
+
+// commitScoped commits a request with claims, gives it back, and returns its last number.
+// errRedirected says that what it relied on has changed, and that the change is visible.
+func (d *DB) commitScoped(r *request) (keys.SeqNum, error) {
+	err := d.commit(r)
+	seq, conflict := r.claims.seq, r.claims.conflict
+	d.queue.recycle(r)
+	if conflict == 0 {
+		return seq, err
+	}
+	if err := d.publisher.await(d, conflict); err != nil {
+		return 0, err
+	}
+	if d.closed.Load() {
+		return 0, ErrClosed
+	}
+	return 0, errRedirected
+}
+
+// dirBatch is a change of the directory.
+type dirBatch struct {
+	payload []byte
+	ops     int
+	bytes   int64
+	claims  []claim
+	changes []dirChange
+}
+
+func (b *dirBatch) add(kind keys.Kind, key, value []byte) {
+	b.payload = appendOp(b.payload, kind, systemKeys.prefix, key, value)
+	b.ops++
+	b.bytes += int64(len(systemKeys.prefix) + len(key) + len(value))
+}
+
+// takeEntry removes the entry of a scope that r says has it.
+func (b *dirBatch) takeEntry(s *Scope, c claim) {
+	b.claims = append(b.claims, c)
+	b.changes = append(b.changes, dirChange{id: c.id})
+	b.add(keys.KindDelete, s.entry, nil)
+}
+
+// makeEntry gives id to a scope that had no entry at the number at.
+func (b *dirBatch) makeEntry(entry []byte, id scope.ID, at keys.SeqNum) {
+	name := nameHash(entry)
+	b.claims = append(b.claims, claim{at: at, name: name})
+	b.changes = append(b.changes, dirChange{name: name})
+	b.add(keys.KindSet, entry, entryValue(id))
+}
+
+// kill adds the death record of an id.
+func (b *dirBatch) kill(id scope.ID) { b.add(keys.KindSet, idKey(recordDeath, id), flagValue) }
+
+// commitDirectory commits a change of the directory and returns its number.
+func (d *DB) commitDirectory(b *dirBatch, w *WriteOptions) (keys.SeqNum, error) {
+	r := d.queue.newRequest(w)
+	r.payload = append(r.payload[:0], b.payload...)
+	r.ops, r.bytes = b.ops, b.bytes
+	r.reset(len(b.claims))
+	r.claims.names = append(r.claims.names, b.claims...)
+	r.claims.changes = b.changes
+	return d.commitScoped(r)
+}

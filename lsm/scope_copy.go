@@ -1,0 +1,128 @@
+package lsm
+
+import (
+	"context"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/scope"
+)
+
+// Copying stages: entries are written under an id that no entry of the directory names, so
+// that nobody sees them, and the last batch makes the entry. The id is recorded as staged
+// first: after a crash the next opening kills what has no entry.
+
+// copyBatchBytes is the size at which a batch of a copy is committed.
+const copyBatchBytes = 256 << 10
+
+// Copy makes a scope with all that this one holds now, or at its snapshot, and returns how
+// many entries that are. The copy appears whole, at the end, and shares nothing with the
+// original afterwards. It costs reading and writing every entry; w is for its last batch,
+// which makes the others durable too. ctx ends it early, with nothing to be seen. Errors:
+// ErrScopeExists if there is a scope of the name, ErrNotFound if there is nothing to copy.
+func (s *Scope) Copy(ctx context.Context, to scope.Scope, w *WriteOptions) (entries int64, err error) {
+	d := s.db
+	dst, err := d.Scope(to)
+	if err != nil {
+		return 0, err
+	}
+	if err := d.writable(); err != nil {
+		return 0, err
+	}
+	if _, err := dst.absent(); err != nil {
+		return 0, err
+	}
+	id, err := d.newScopeID()
+	if err != nil {
+		return 0, err
+	}
+	var intent dirBatch
+	intent.add(keys.KindSet, idKey(recordStaged, id), flagValue)
+	if _, err := d.commitDirectory(&intent, NoSync); err != nil {
+		return 0, err // nothing is staged
+	}
+	if entries, err = s.stage(ctx, id); err == nil {
+		err = d.publishStaged(dst, id, w)
+	}
+	if err != nil {
+		d.reaper.abandoned(id)
+		return 0, err
+	}
+	return entries, nil
+}
+
+// Fork copies the scope as Copy does and returns a handle to the copy.
+func (s *Scope) Fork(ctx context.Context, to scope.Scope, w *WriteOptions) (*Scope, error) {
+	if _, err := s.Copy(ctx, to, w); err != nil {
+		return nil, err
+	}
+	return s.db.Scope(to)
+}
+
+// stage writes the scope's entries under id.
+func (s *Scope) stage(ctx context.Context, id scope.ID) (entries int64, err error) {
+	write := func(snap *Snapshot, r *resolved) (err error) {
+		if r == nil {
+			return ErrNotFound
+		}
+		it, err := s.iterAt(snap, r, nil)
+		if err != nil {
+			return err
+		}
+		entries, err = s.db.stageEntries(ctx, it, id)
+		if cerr := it.Close(); err == nil {
+			err = cerr
+		}
+		return err
+	}
+	if s.snap != nil {
+		return entries, write(s.snap, s.fixed)
+	}
+	err = s.atSnapshot(write)
+	return entries, err
+}
+
+// stageEntries writes what an iterator passes under id.
+func (d *DB) stageEntries(ctx context.Context, it *Iterator, id scope.ID) (entries int64, err error) {
+	b := Batch{prefix: scope.AppendID(nil, id)}
+	for more := it.First(); ; more = it.Next() {
+		if !more || b.Bytes() >= copyBatchBytes {
+			if ctx.Err() != nil {
+				return 0, context.Cause(ctx)
+			}
+			if err := d.Apply(&b, NoSync); err != nil {
+				return 0, err
+			}
+			b.payload, b.ops, b.bytes = b.payload[:0], 0, 0
+		}
+		if !more {
+			return entries, it.Err()
+		}
+		b.Set(it.Key(), it.Value())
+		if b.err != nil {
+			return 0, b.err
+		}
+		entries++
+	}
+}
+
+// publishStaged makes the entry of a scope whose keys were written under id.
+func (d *DB) publishStaged(dst *Scope, id scope.ID, w *WriteOptions) error {
+	for {
+		if err := d.writable(); err != nil {
+			return err
+		}
+		at, err := dst.absent()
+		if err != nil {
+			return err
+		}
+		var b dirBatch
+		b.makeEntry(dst.entry, id, at)
+		if !(mutant.Enabled && mutant.Is(mutant.KeepStaged)) {
+			b.add(keys.KindDelete, idKey(recordStaged, id), nil)
+		}
+		if _, err = d.commitDirectory(&b, w); err != errRedirected { // returned bare
+			return err
+		}
+	}
+}

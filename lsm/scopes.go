@@ -1,0 +1,321 @@
+package lsm
+
+import (
+	"fmt"
+	"iter"
+	"sync/atomic"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/scope"
+)
+
+// Scope is a space of keys of its own within a store, and a handle to it: its methods are
+// DB's verbs, and meet the scope's keys only. A scope comes into being with the first
+// write to it, in the same batch, and ends with Drop; a handle is only its name, need not
+// be closed, and may be used from any number of goroutines as long as the store, or the
+// snapshot, that it came from.
+type Scope struct {
+	// Constant.
+	db    *DB
+	snap  *Snapshot // nil: the store as of now
+	name  scope.Scope
+	entry []byte    // the key of its entry in the directory
+	fixed *resolved // of a snapshot's: the id it had then, nil for none
+
+	held atomic.Pointer[resolved] // what the scope was last found to be
+}
+
+// Scope returns a handle to a scope, which need not exist. Nothing is read or written.
+// Errors are those of scope.Scope.Validate, and ErrClosed.
+func (d *DB) Scope(s scope.Scope) (*Scope, error) {
+	if err := s.Validate(); err != nil {
+		return nil, fmt.Errorf("lsm: %w", err)
+	}
+	if d.closed.Load() {
+		return nil, ErrClosed
+	}
+	return &Scope{db: d, name: s, entry: entryKey(s)}, nil
+}
+
+// Scope returns a handle to a scope as it was, or was not, when the snapshot was taken.
+// Writing through it gives ErrReadOnly.
+func (s *Snapshot) Scope(name scope.Scope) (*Scope, error) {
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	sc, err := s.db.Scope(name)
+	if err != nil {
+		return nil, err
+	}
+	id, err := s.db.lookUp(sc.entry, s.seq)
+	if err != nil {
+		return nil, err
+	}
+	if sc.snap = s; id != 0 {
+		sc.fixed = newResolved(id, s.seq)
+	}
+	return sc, nil
+}
+
+// Name returns the scope that the handle is for.
+func (s *Scope) Name() scope.Scope { return s.name }
+
+// Exists reports whether the scope is there. A scope can be there and hold nothing.
+func (s *Scope) Exists() (bool, error) {
+	if s.snap != nil {
+		if s.snap.closed.Load() {
+			return false, ErrClosed
+		}
+		return s.fixed != nil, nil
+	}
+	id, err := s.db.lookUp(s.entry, keys.MaxSeqNum)
+	return id != 0, err
+}
+
+// Get returns the value of key as a copy that the caller owns, or ErrNotFound.
+func (s *Scope) Get(key []byte) ([]byte, error) { return s.AppendGet(nil, key) }
+
+// AppendGet appends the value of key to dst and returns the extended slice, or dst and
+// ErrNotFound. In a scope that was met before it costs what DB.AppendGet does.
+func (s *Scope) AppendGet(dst, key []byte) ([]byte, error) {
+	if s.snap != nil {
+		return s.getAt(s.snap, s.fixed, dst, key)
+	}
+	d := s.db
+	for range maxReadAttempts {
+		r, err := s.current()
+		if err != nil {
+			return dst, err
+		}
+		if r == nil {
+			return dst, ErrNotFound
+		}
+		out, err := d.get(dst, r.prefix, key, keys.MaxSeqNum)
+		if d.stillNamed(r) {
+			return out, err
+		}
+		s.forget(r)
+	}
+	var out []byte
+	err := s.atSnapshot(func(snap *Snapshot, r *resolved) (err error) {
+		out, err = s.getAt(snap, r, dst, key)
+		return err
+	})
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// maxReadAttempts is how often a read looks again because the directory changed under it,
+// before it reads at a snapshot, which costs more and always succeeds.
+const maxReadAttempts = 3
+
+func (s *Scope) getAt(snap *Snapshot, r *resolved, dst, key []byte) ([]byte, error) {
+	if snap.closed.Load() {
+		return dst, ErrClosed
+	}
+	if r == nil {
+		return dst, ErrNotFound
+	}
+	return s.db.get(dst, r.prefix, key, snap.seq)
+}
+
+// atSnapshot calls f with a snapshot of now, and with what the scope is in it.
+func (s *Scope) atSnapshot(f func(*Snapshot, *resolved) error) error {
+	snap, err := s.db.NewSnapshot()
+	if err != nil {
+		return err
+	}
+	defer snap.Close() // always nil
+	id, err := s.db.lookUp(s.entry, snap.seq)
+	if err != nil {
+		return err
+	}
+	if id == 0 {
+		return f(snap, nil)
+	}
+	return f(snap, newResolved(id, snap.seq))
+}
+
+// Has reports whether key is present.
+func (s *Scope) Has(key []byte) (bool, error) {
+	var discard [512]byte
+	_, err := s.AppendGet(discard[:0], key)
+	if err == ErrNotFound { // returned bare, for speed
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// NewIter returns an iterator over the scope, as DB.NewIter does over the root. Keys and
+// bounds are those of the scope.
+func (s *Scope) NewIter(o *IterOptions) (*Iterator, error) {
+	d := s.db
+	if s.snap != nil {
+		return s.iterAt(s.snap, s.fixed, o)
+	}
+	for range maxReadAttempts {
+		r, err := s.current()
+		if err != nil {
+			return nil, err
+		}
+		if r == nil {
+			return d.newIter(noKeys, o, keys.MaxSeqNum)
+		}
+		it, err := d.newIter(r.scopeKeys, o, keys.MaxSeqNum)
+		if err != nil || d.stillNamed(r) {
+			return it, err
+		}
+		_ = it.Close() // it was not used
+		s.forget(r)
+	}
+	var it *Iterator
+	err := s.atSnapshot(func(snap *Snapshot, r *resolved) (err error) {
+		it, err = s.iterAt(snap, r, o)
+		return err
+	})
+	return it, err
+}
+
+// noKeys are the bounds of a scope that is not there: no scope has the id 0.
+var noKeys = scopeKeys{scope.AppendID(nil, 0), scope.AppendUpperBound(nil, 0)}
+
+func (s *Scope) iterAt(snap *Snapshot, r *resolved, o *IterOptions) (*Iterator, error) {
+	if snap.closed.Load() {
+		return nil, ErrClosed
+	}
+	if r == nil {
+		return s.db.newIter(noKeys, o, snap.seq)
+	}
+	return s.db.newIter(r.scopeKeys, o, snap.seq)
+}
+
+// Scan yields the scope's entries of [lower, upper) in order, as DB.Scan does.
+func (s *Scope) Scan(lower, upper []byte) iter.Seq2[Entry, error] {
+	return s.scan(lower, upper, false)
+}
+
+// ScanReverse yields what Scan yields, last entry first.
+func (s *Scope) ScanReverse(lower, upper []byte) iter.Seq2[Entry, error] {
+	return s.scan(lower, upper, true)
+}
+
+func (s *Scope) scan(lower, upper []byte, reverse bool) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		it, err := s.NewIter(&IterOptions{LowerBound: lower, UpperBound: upper})
+		walk(it, err, reverse, yield)
+	}
+}
+
+// current returns what the scope was last found to be, or looks it up; nil if it is not
+// there. What it returns may have ceased to hold: readers ask stillNamed afterwards, the
+// leader checks writers.
+func (s *Scope) current() (*resolved, error) {
+	if r := s.known(); r != nil {
+		return r, nil
+	}
+	r, _, err := s.look()
+	return r, err
+}
+
+// known returns what the scope was last found to be, without looking it up.
+func (s *Scope) known() *resolved {
+	if r := s.held.Load(); r != nil {
+		return r
+	}
+	r := s.db.directory.cache.get(s.name)
+	if r != nil {
+		s.held.Store(r)
+	}
+	return r
+}
+
+// look looks the scope up. The number is one at which what it found held, or after which
+// the list of changes shows that it does not.
+func (s *Scope) look() (*resolved, keys.SeqNum, error) {
+	at := s.db.visible.load()
+	id, err := s.db.lookUp(s.entry, keys.MaxSeqNum)
+	if err != nil || id == 0 {
+		return nil, at, err
+	}
+	r := newResolved(id, at)
+	s.held.Store(r)
+	s.db.directory.cache.put(s.name, r)
+	return r, at, nil
+}
+
+// forget makes the next use of the scope look it up.
+func (s *Scope) forget(r *resolved) {
+	s.held.CompareAndSwap(r, nil)
+	s.db.directory.cache.forget(s.name, r)
+}
+
+// Set writes value to key, and makes the scope with it if it is not there: both become
+// durable and visible together.
+func (s *Scope) Set(key, value []byte, w *WriteOptions) error {
+	return s.write(keys.KindSet, key, value, w)
+}
+
+// Delete removes key, which need not exist. It makes no scope.
+func (s *Scope) Delete(key []byte, w *WriteOptions) error {
+	return s.write(keys.KindDelete, key, nil, w)
+}
+
+func (s *Scope) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
+	d := s.db
+	if err := checkLimits(key, value); err != nil {
+		return err
+	}
+	for {
+		if err := s.writable(); err != nil {
+			return err
+		}
+		r, err := s.current()
+		if err != nil {
+			return err
+		}
+		if r == nil && kind == keys.KindDelete {
+			return nil
+		}
+		if r == nil {
+			b := s.NewBatch()
+			b.add(kind, key, value)
+			return d.Apply(b, w)
+		}
+		q := d.queue.newRequest(w)
+		q.payload = appendOp(q.payload[:0], kind, r.prefix, key, value)
+		q.ops = 1
+		q.bytes = int64(len(r.prefix) + len(key) + len(value))
+		q.reset(1)
+		q.claims.names = append(q.claims.names, d.claimOn(r))
+		_, err = d.commitScoped(q)
+		if err != errRedirected { // returned bare
+			return err
+		}
+		s.forget(r)
+	}
+}
+
+// writable returns the error of a write that has no chance.
+func (s *Scope) writable() error {
+	if s.snap != nil {
+		return ErrReadOnly
+	}
+	return s.db.writable()
+}
+
+// NewBatch returns an empty batch whose operations act in the scope; see Batch.In.
+func (s *Scope) NewBatch() *Batch {
+	b := s.db.NewBatch()
+	b.home = s
+	return b.In(s)
+}
+
+// Apply commits the batch as DB.Apply does, in whichever scopes its operations are.
+func (s *Scope) Apply(b *Batch, w *WriteOptions) error {
+	if s.snap != nil {
+		return ErrReadOnly
+	}
+	return s.db.Apply(b, w)
+}
