@@ -65,7 +65,8 @@ type scopeView interface {
 type scopePlayer struct {
 	rnd    *rand.Rand
 	setup  Setup
-	mem    *vfs.Mem
+	fs     vfs.FS
+	mem    *vfs.Mem // under fs
 	ledger *Ledger
 	db     *lsm.DB
 	now    spaces
@@ -77,10 +78,8 @@ type scopePlayer struct {
 // RecordScopes plays a history of so many steps. An error is a failure of the store:
 // nothing was injected.
 func RecordScopes(setup Setup, steps int) (*ScopeRecording, error) {
-	p := &scopePlayer{
-		rnd: rand.New(rand.NewPCG(setup.Seed, 3)), setup: setup, mem: vfs.NewCrashMem(), ledger: NewLedger(),
-		now: spaces{scope.Scope{}: {}},
-	}
+	mem := vfs.NewCrashMem()
+	p := newScopePlayer(setup, mem, mem)
 	err := p.open()
 	for i := 0; err == nil && i < steps; i++ {
 		if err = p.step(); err != nil {
@@ -98,8 +97,15 @@ func RecordScopes(setup Setup, steps int) (*ScopeRecording, error) {
 	return r, nil
 }
 
+func newScopePlayer(setup Setup, fs vfs.FS, mem *vfs.Mem) *scopePlayer {
+	return &scopePlayer{
+		rnd: rand.New(rand.NewPCG(setup.Seed, 3)), setup: setup, fs: fs, mem: mem, ledger: NewLedger(),
+		now: spaces{scope.Scope{}: {}},
+	}
+}
+
 func (p *scopePlayer) open() (err error) {
-	p.db, err = lsm.Open(Dir, p.setup.Options(p.mem))
+	p.db, err = lsm.Open(Dir, p.setup.Options(p.fs))
 	p.old = map[scope.Scope]*lsm.Scope{}
 	return err
 }
@@ -109,6 +115,7 @@ func (p *scopePlayer) close() error {
 		return err
 	}
 	err := p.db.Close()
+	p.db = nil
 	if err == nil {
 		p.ledger.Acknowledge(p.ledger.Issued(), p.mem.Ops(), true)
 	}
@@ -191,6 +198,9 @@ func (p *scopePlayer) change() error {
 	p.ledger.states = append(p.ledger.states, after.contents())
 	p.ledger.mu.Unlock()
 	if err := do(); err != nil {
+		if !errors.Is(err, lsm.ErrPoisoned) {
+			p.ledger.Withdraw() // refused: it must not be there
+		}
 		return err
 	}
 	p.now = after
@@ -291,27 +301,33 @@ func (r *ScopeRecording) CutEverywhere(c Cuts) Explored {
 	var x Explored
 	states := cuts(r.Mem, r.Ledger, c, 0, &x.Points)
 	r.explore(&x, states, c.Limit, func(d demand) error {
-		db, err := lsm.Open(Dir, r.Setup.Options(d.state.Mem()))
-		if err != nil {
-			return err
-		}
-		err = r.checkCut(db, d.atLeast)
-		if cerr := db.Close(); err == nil && cerr != nil {
-			err = fmt.Errorf("close: %w", cerr)
-		}
-		return err
+		return reopenScopes(r.Setup, d.state.Mem(), r.Ledger, d.atLeast)
 	})
 	return x
 }
 
-func (r *ScopeRecording) checkCut(db *lsm.DB, atLeast int) error {
+func reopenScopes(setup Setup, fs vfs.FS, l *Ledger, atLeast int) error {
+	db, err := lsm.Open(Dir, setup.Options(fs))
+	if err != nil {
+		return err
+	}
+	err = checkScopePrefix(db, l, atLeast)
+	if cerr := db.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("close: %w", cerr)
+	}
+	return err
+}
+
+// checkScopePrefix reports a store that does not hold what it held after one of the steps
+// from atLeast on, or in which scopes that are made again are not empty.
+func checkScopePrefix(db *lsm.DB, l *Ledger, atLeast int) error {
 	got, err := readScopes(db)
 	if err != nil {
 		return err
 	}
 	found := false
-	for n := atLeast; n <= r.Ledger.Issued(); n++ {
-		found = found || got == r.Ledger.contentsAt(n)
+	for n := atLeast; n <= l.Issued(); n++ {
+		found = found || got == l.contentsAt(n)
 	}
 	if !found {
 		return fmt.Errorf("%w: %d entries and scopes, which was so after no step from %d on", ErrWrong, got.entries, atLeast)

@@ -31,3 +31,23 @@ func TestScopesThroughLongHistories(t *testing.T) {
 		}
 	})
 }
+
+// Whatever call fails while scopes come and go, nothing is lost, nothing wrong is told, and
+// a failed store acknowledges nothing.
+func TestScopesWhateverCallFails(t *testing.T) {
+	for name, f := range map[string]fuzz.Faulty{
+		"every error": fuzz.EveryError, "any call": fuzz.AnyCall, "any sync": fuzz.AnySync, "any read": fuzz.AnyRead, "any flip": fuzz.AnyFlip,
+	} {
+		for _, mode := range []lsm.LogMode{lsm.LogMapped, lsm.LogWritten} {
+			f.Limit, f.Every = sized(120, 0), 7
+			if f.Product {
+				f.Every = 70 // each call has many runs
+			}
+			x, err := fuzz.SweepScopeFaults(fuzz.Setup{Seed: 1, Mode: mode}, 80, f)
+			require.NoError(t, err)
+			t.Logf("%s, mode %d: %d runs, %d faults met", name, mode, x.States, x.Points)
+			require.NoError(t, x.Err(), name)
+			require.Positive(t, x.Points, name)
+		}
+	}
+}

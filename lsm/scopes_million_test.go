@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A million scopes of ten keys each, in the long lane; ten thousand otherwise. The times
+// A million scopes of ten keys each, in the long lane; three thousand otherwise. The times
 // that it logs are in docs/scopes.md; it asserts none, but that memory stays bounded.
 func TestAMillionScopes(t *testing.T) {
-	scopes, uses := 10_000, 5_000
+	scopes, uses := 3_000, 2_000
 	if os.Getenv("LOAM_LONG") != "" {
 		scopes, uses = 1_000_000, 200_000
 	}

@@ -261,7 +261,7 @@ func (r *scopeRun) checkAll() {
 // A store with scopes behaves as a map of maps, through drops, moves, copies, flushes,
 // compactions, snapshots and reopenings.
 func TestScopesBehaveAsMaps(t *testing.T) {
-	seeds, steps := 10, 1500
+	seeds, steps := 8, 1500
 	if testing.Short() {
 		seeds = 2
 	}

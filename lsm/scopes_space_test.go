@@ -235,6 +235,7 @@ func TestAStaleHandleWritesToTheScopeOfItsName(t *testing.T) {
 		func(sc *Scope) error { return sc.Move(scope.User("elsewhere"), NoSync) },
 	} {
 		stale := fillScope(t, db, scope.User("u"), 1, 1)
+		require.Equal(t, 1, count(t, stale)) // the handle knows the id now
 		batch := stale.NewBatch()
 		batch.Set([]byte("batch"), nil)
 		sc, err := db.Scope(scope.User("u"))

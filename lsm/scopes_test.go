@@ -403,3 +403,18 @@ func TestStatsComeFromTables(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want[small], st)
 }
+
+// In a scope that was met before, a read or a write costs what it costs in the root, but
+// for comparing a number.
+func TestVerbsInAScopeDoNotAllocateMoreThanInTheRoot(t *testing.T) {
+	db := openMemory(t, lsm.Options{})
+	sc := handle(t, db, scope.Agent("a"))
+	key, value, dst := []byte("key"), []byte("value"), make([]byte, 0, 64)
+	require.NoError(t, sc.Set(key, value, lsm.NoSync))
+	require.NoError(t, sc.Set(key, value, lsm.NoSync))
+	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = sc.AppendGet(dst, key) }))
+	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = sc.Has(key) }))
+	root := testing.AllocsPerRun(1000, func() { _ = db.Set(key, value, lsm.NoSync) })
+	require.LessOrEqual(t, testing.AllocsPerRun(1000, func() { _ = sc.Set(key, value, lsm.NoSync) }), root)
+	require.Zero(t, root)
+}
