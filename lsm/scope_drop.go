@@ -54,7 +54,7 @@ func (s *Scope) Move(to scope.Scope, w *WriteOptions) error {
 		if err := s.writable(); err != nil {
 			return err
 		}
-		r, err := s.current()
+		r, _, err := s.look()
 		if err == nil && r == nil {
 			err = fmt.Errorf("lsm: move %s: %w", s.name.Kind(), ErrNotFound)
 		}
