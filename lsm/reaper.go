@@ -328,25 +328,27 @@ func (r *reaper) bury() error {
 	d.manifestMu.Lock()
 	v, flushed := d.manifestLog.Version(), d.manifestLog.State().FlushedSeqNum
 	d.manifestMu.Unlock()
-	gone := r.gone(ripe, v, flushed)
-	for len(gone) > 0 {
-		n := min(len(gone), maxReaperOps)
+	gone, buried := r.gone(ripe, v, flushed), 0
+	var err error
+	for buried < len(gone) && err == nil {
+		next := gone[buried:min(buried+maxReaperOps, len(gone))]
 		var b dirBatch
-		for _, id := range gone[:n] {
+		for _, id := range next {
 			b.add(keys.KindDelete, idKey(recordDeath, id), nil)
 		}
-		if _, err := d.commitDirectory(&b, NoSync); err != nil {
-			return err
+		if _, err = d.commitDirectory(&b, NoSync); err == nil {
+			buried += len(next)
 		}
+	}
+	if buried > 0 {
 		r.mu.Lock()
-		for _, id := range gone[:n] {
+		for _, id := range gone[:buried] {
 			delete(r.deaths, id)
 		}
-		r.ripe.Store(r.ripe.Load().without(gone[:n]))
+		r.ripe.Store(r.ripe.Load().without(gone[:buried]))
 		r.mu.Unlock()
-		gone = gone[n:]
 	}
-	return nil
+	return err
 }
 
 // gone returns the ripe ids of which neither v nor anything above flushed holds an entry.
