@@ -148,7 +148,7 @@ func (c *compactor) pickParamsLocked(manual bool) compaction.Params {
 	p.Running = slices.Clone(c.running)
 	now := d.opts.seams.Now()
 	if dead := d.reaper.ripe.Load(); dead.len() > 0 {
-		p.Dead = func(t *manifest.Table) compaction.Dead { return dead.deadInTable(t, d.reaper.cleanOf(t.Num)) }
+		p.Dead = func(t *manifest.Table) compaction.Dead { return d.reaper.judge(dead, t) }
 	}
 	p.Avoid = func(n fileid.Num) bool { return c.aside.avoids(n, now, manual) }
 	return p

@@ -8,6 +8,7 @@ import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/scope"
+	"github.com/loamdb/loam/sstable"
 )
 
 type tableNum = fileid.Num
@@ -89,26 +90,61 @@ func (s *deadIDs) in(t *manifest.Table, clean uint64, f func(int)) {
 	}
 }
 
-// deadInTable returns what the picker is told of a table. Ids are close together, so that
-// the dead among those between the table's bounds tell how much of it is dead.
-func (s *deadIDs) deadInTable(t *manifest.Table, clean uint64) compaction.Dead {
-	found := uint64(0)
-	s.in(t, clean, func(int) { found++ })
-	if found == 0 {
-		return compaction.DeadNone
-	}
+// all reports whether every id between a table's bounds is dead.
+func (s *deadIDs) all(t *manifest.Table) bool {
 	from, to, span := s.within(t)
-	switch {
-	case uint64(to-from) == span:
-		return compaction.DeadAll
-	case found*deadPart >= span:
-		return compaction.DeadMany
-	}
-	return compaction.DeadSome
+	return span > 0 && uint64(to-from) == span
 }
 
-// deadPart: a table is rewritten for their sake when such a part of its ids is dead.
-const deadPart = 4
+// weigh estimates how many bytes of keys and values in a table are of the ids of which it
+// may hold entries. Scopes larger than a block stand in the table's properties; the others
+// are taken to be of one size.
+func (s *deadIDs) weigh(t *manifest.Table, clean uint64, p *sstable.Properties) uint64 {
+	dead, unlisted := uint64(0), uint64(0)
+	s.in(t, clean, func(i int) {
+		prefix := scope.AppendID(nil, s.ids[i])
+		at, ok := slices.BinarySearchFunc(p.Scopes, prefix, compareUsage)
+		if ok {
+			dead += p.Scopes[at].Bytes
+		} else {
+			unlisted++
+		}
+	})
+	if unlisted == 0 || p.ScopesExact {
+		return dead
+	}
+	rest := p.KeyBytes + p.ValueBytes
+	for i := range p.Scopes {
+		rest -= min(p.Scopes[i].Bytes, rest)
+	}
+	_, _, span := s.within(t)
+	small := max(span-min(uint64(len(p.Scopes)), span), 1)
+	return dead + max(uint64(float64(rest)*float64(unlisted)/float64(small)), 1)
+}
+
+func compareUsage(u sstable.ScopeUsage, prefix []byte) int { return bytes.Compare(u.Prefix, prefix) }
+
+// Parts of a table, in bytes, that are dead: from manyDead on it is rewritten soon, from
+// someDead on when the store is at rest. What is less waits for a merge, or for more: a
+// store that drops a small scope now and then must not rewrite a full table each time.
+const (
+	manyDead = 4
+	someDead = 64
+)
+
+// judge returns what a table that holds so many dead bytes is worth. small says that a
+// rewrite costs nothing to speak of.
+func judge(dead, total uint64, small bool) compaction.Dead {
+	switch {
+	case dead == 0:
+		return compaction.DeadNone
+	case dead*manyDead >= total:
+		return compaction.DeadMany
+	case dead*someDead >= total || small:
+		return compaction.DeadSome
+	}
+	return compaction.DeadNone
+}
 
 // filter returns a function that reports whether a key is of a dead id, for keys that
 // mostly come in order, or nil if none is.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/loamdb/loam/compaction"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/mutant"
@@ -16,7 +17,7 @@ import (
 // reaper sees to it that what dropped scopes held gives back its space. It knows the ids
 // that have a death record; an id is ripe once its death is durable and no snapshot
 // precedes it. From then on flushes and merges leave its entries out, and the picker is
-// told which tables hold some (dead.go). When no table and no memtable can hold one any
+// told which tables hold how much of them (dead.go). When no table and no memtable can hold one any
 // more, the reaper deletes the death record and forgets the id.
 //
 // An opening finds the death records by reading the system scope, in the background, and
@@ -38,7 +39,14 @@ type reaper struct {
 	unripe int                // how many of them are not
 	soft   bool               // some of the unripe ones may not be durable
 	orphan []scope.ID         // ids of copies that came to nothing, still to be killed
-	clean  map[tableNum]uint64
+	tables map[tableNum]deadTable
+}
+
+// deadTable is what is known of a table and the dead.
+type deadTable struct {
+	clean   uint64 // of ids up to this generation it holds nothing
+	weighed uint64 // the generation for which verdict was found
+	verdict compaction.Dead
 }
 
 // death is a death record.
@@ -138,7 +146,8 @@ func (r *reaper) step() error {
 	if err := r.harden(); err != nil {
 		return err
 	}
-	if r.ripen() {
+	ripened := r.ripen()
+	if r.weigh() || ripened {
 		r.db.compactor.wake()
 	}
 	return r.bury()
@@ -296,26 +305,94 @@ func (r *reaper) wrote(tables []*manifest.Table, without *deadIDs) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.clean == nil {
-		r.clean = map[tableNum]uint64{}
-	}
 	for _, t := range tables {
-		r.clean[t.Num] = without.gen
+		r.setLocked(t.Num, deadTable{clean: without.gen})
 	}
+}
+
+func (r *reaper) setLocked(num tableNum, t deadTable) {
+	if r.tables == nil {
+		r.tables = map[tableNum]deadTable{}
+	}
+	r.tables[num] = t
 }
 
 // removed notes that a table is no longer in the version.
 func (r *reaper) removed(num tableNum) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.clean, num)
+	delete(r.tables, num)
 }
 
-// cleanOf returns what wrote has noted of a table, 0 if nothing.
-func (r *reaper) cleanOf(num tableNum) uint64 {
+// judge returns what the picker is told of a table.
+func (r *reaper) judge(ripe *deadIDs, t *manifest.Table) compaction.Dead {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.clean[num]
+	known := r.tables[t.Num]
+	r.mu.Unlock()
+	switch {
+	case known.clean >= ripe.gen:
+		return compaction.DeadNone
+	case ripe.all(t):
+		return compaction.DeadAll
+	case known.weighed == ripe.gen:
+		return known.verdict
+	}
+	return compaction.DeadNone // until it is weighed
+}
+
+// weigh finds out how much is dead of each table that was not weighed since ids became
+// ripe, and reports whether a job may come of it. One that cannot be opened is left alone.
+func (r *reaper) weigh() bool {
+	ripe := r.ripe.Load()
+	if ripe.len() == 0 {
+		return false
+	}
+	d := r.db
+	guard := d.readers.Enter()
+	s := d.state.Load()
+	s.refs.Add(1)
+	guard.Leave()
+	defer s.unref()
+	worth := false
+	for i := range s.version.runs {
+		for _, t := range s.version.runs[i].tables {
+			r.mu.Lock()
+			known := r.tables[t.meta.Num]
+			r.mu.Unlock()
+			if known.clean >= ripe.gen || known.weighed == ripe.gen || ripe.all(t.meta) {
+				continue
+			}
+			r.weighTable(ripe, t, &known)
+			worth = worth || known.verdict != compaction.DeadNone
+			r.mu.Lock()
+			if !t.obsolete.Load() {
+				r.setLocked(t.meta.Num, known)
+			}
+			r.mu.Unlock()
+		}
+	}
+	return worth
+}
+
+func (r *reaper) weighTable(ripe *deadIDs, t *table, known *deadTable) {
+	known.weighed, known.verdict = ripe.gen, compaction.DeadNone
+	any := false
+	ripe.in(t.meta, known.clean, func(int) { any = true })
+	if !any {
+		known.clean = ripe.gen
+		return
+	}
+	reader, err := t.open()
+	if err != nil {
+		return
+	}
+	p := reader.Properties()
+	dead := ripe.weigh(t.meta, known.clean, p)
+	if dead == 0 {
+		known.clean = ripe.gen // its properties list every scope, and none of these
+		return
+	}
+	known.verdict = judge(dead, p.KeyBytes+p.ValueBytes, t.meta.Bytes <= r.db.opts.seams.Sizing.SettleBytes)
 }
 
 // bury deletes the death records of ids of which nothing is left, and forgets them.
@@ -357,7 +434,7 @@ func (r *reaper) gone(ripe *deadIDs, v *manifest.Version, flushed keys.SeqNum) [
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v.All(func(_ manifest.Level, _ manifest.RunID, t *manifest.Table) bool {
-		ripe.in(t, r.clean[t.Num], func(i int) { left[i] = true })
+		ripe.in(t, r.tables[t.Num].clean, func(i int) { left[i] = true })
 		return true
 	})
 	var out []scope.ID

@@ -162,9 +162,8 @@ func (c *scopeCount) run(r *run) error {
 			return err
 		}
 		p := reader.Properties()
-		at, ok := slices.BinarySearchFunc(p.Scopes, c.prefix, func(u sstable.ScopeUsage, prefix []byte) int {
-			return bytes.Compare(u.Prefix, prefix)
-		})
+		c.clean = c.clean && t.meta.RangeDeletes == 0 // it may hide what others hold
+		at, ok := slices.BinarySearchFunc(p.Scopes, c.prefix, compareUsage)
 		switch {
 		case ok:
 			u := &p.Scopes[at]
