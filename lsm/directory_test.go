@@ -65,8 +65,8 @@ func TestABadDeathRecordKeepsWhatIsDead(t *testing.T) {
 		sc := fillScope(t, db, scope.User("u"), 300, 100)
 		id := idOf(t, sc)
 		require.NoError(t, db.Flush(context.Background()))
-		require.NoError(t, sc.Drop(nil))
 		put(t, db, idKey(recordDeath, scope.System), flagValue)
+		require.NoError(t, sc.Drop(NoSync)) // not at once, that is, before Close
 		require.NoError(t, db.Close())
 		db = openRestful(t, fs)
 		time.Sleep(time.Minute)

@@ -213,7 +213,7 @@ func TestIDsAreNotReusedAfterReopening(t *testing.T) {
 		sc := fillScope(t, db, scope.User("u"), 100, 100)
 		old := idOf(t, sc)
 		require.NoError(t, db.Flush(context.Background()))
-		require.NoError(t, sc.Drop(nil))
+		require.NoError(t, sc.Drop(NoSync)) // not reclaimed before Close
 		require.NoError(t, db.Close())
 		db = openRestful(t, fs)
 		for i := range 40 {
