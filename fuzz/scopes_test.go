@@ -13,7 +13,7 @@ import (
 // wherever the power is cut.
 func TestScopesSurvivePowerCuts(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
-		for seed := range uint64(sized(2, 10)) {
+		for seed := range uint64(sized(2, 5)) {
 			r, err := fuzz.RecordScopes(fuzz.Setup{Seed: 20 + seed, Mode: mode}, sized(100, 400))
 			require.NoError(t, err)
 			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 3, Cuts: 2}, Every: sized(5, 1), Limit: sized(2000, 0)}
@@ -25,7 +25,7 @@ func TestScopesSurvivePowerCuts(t *testing.T) {
 // Long histories without a cut: what background work leaves out, nobody misses.
 func TestScopesThroughLongHistories(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
-		for seed := range uint64(sized(2, 10)) {
+		for seed := range uint64(sized(2, 5)) {
 			_, err := fuzz.RecordScopes(fuzz.Setup{Seed: 40 + seed, Mode: mode}, sized(1500, 10_000))
 			require.NoError(t, err)
 		}

@@ -133,3 +133,28 @@ func FuzzDecodeEntry(f *testing.F) {
 		}
 	})
 }
+
+// When the directory changes faster than a reader looks, it reads at a snapshot.
+func TestReadersDoNotDependOnAQuietDirectory(t *testing.T) {
+	db := openSized(t, vfs.NewMem(), Options{}, small())
+	sc := fillScope(t, db, scope.User("u"), 10, 10)
+	none, err := db.Scope(scope.User("none"))
+	require.NoError(t, err)
+	db.directory.mu.Lock() // as if what was resolved were always too old
+	db.directory.floor = keys.MaxSeqNum
+	db.directory.taken.Store(uint64(keys.MaxSeqNum))
+	db.directory.mu.Unlock()
+	v, err := sc.Get([]byte("k00007"))
+	require.NoError(t, err)
+	require.Len(t, v, 10)
+	_, err = sc.Get([]byte("none"))
+	require.ErrorIs(t, err, ErrNotFound)
+	require.Equal(t, 10, count(t, sc))
+	st, err := sc.Stats()
+	require.NoError(t, err)
+	require.Equal(t, ScopeStats{Entries: 10, Bytes: 160, Exact: true}, st)
+	require.Zero(t, count(t, none))
+	_, err = none.Get(nil)
+	require.ErrorIs(t, err, ErrNotFound)
+	require.Zero(t, db.Metrics().Snapshots)
+}

@@ -362,3 +362,22 @@ func TestAnUndoneDropHasLostNothing(t *testing.T) {
 		require.NoError(t, db.Close())
 	})
 }
+
+// What a dropped scope holds in the memtable alone keeps its log: a store at rest flushes
+// it, and writes nothing of it.
+func TestTheLogOfADroppedScopeReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := small()
+		z.MinMemtableBytes, z.MemtableBytes, z.BudgetBytes, z.SettleAfter = 8<<20, 8<<20, 64<<20, time.Second
+		db := openSized(t, vfs.NewMem(), Options{Compression: NoCompression}, z)
+		sc := fillScope(t, db, scope.User("u"), 2000, 1000)
+		time.Sleep(time.Minute)
+		require.Zero(t, db.Metrics().Flushes)
+		require.NoError(t, sc.Drop(NoSync))
+		time.Sleep(time.Minute)
+		require.Equal(t, int64(1), db.Metrics().Flushes)
+		require.Less(t, db.Metrics().FlushedBytes, int64(100<<10))
+		require.Zero(t, db.Metrics().DeadScopes)
+		require.NoError(t, db.Close())
+	})
+}

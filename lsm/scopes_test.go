@@ -2,6 +2,7 @@ package lsm_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -239,6 +240,60 @@ func TestWritersOfADroppedScopeAreRedirected(t *testing.T) {
 		for k := range before {
 			seen[k] = true
 		}
+	}
+	close(stop)
+	wg.Wait()
+}
+
+// A scope goes from one name to another and is written on there: who reads by the old name
+// sees what it held under that name, or nothing.
+func TestReadersOfAMovedScopeNeverSeeItsLaterLife(t *testing.T) {
+	db := openMemory(t, lsm.Options{})
+	a, b := handle(t, db, scope.User("a")), handle(t, db, scope.User("b"))
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	look := func(f func(sc *lsm.Scope) (string, error)) {
+		wg.Go(func() {
+			sc, err := db.Scope(scope.User("a"))
+			for err == nil {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				var v string
+				if v, err = f(sc); err == nil && v != "" && v != "a" {
+					err = fmt.Errorf("read %q", v)
+				}
+			}
+			t.Error(err)
+		})
+	}
+	look(func(sc *lsm.Scope) (string, error) {
+		v, err := sc.Get([]byte("k"))
+		if errors.Is(err, lsm.ErrNotFound) {
+			err = nil
+		}
+		return string(v), err
+	})
+	look(func(sc *lsm.Scope) (v string, err error) {
+		for e, err := range sc.Scan(nil, nil) {
+			if err != nil {
+				return "", err
+			}
+			v = string(e.Value)
+		}
+		return v, nil
+	})
+	for i := range 600 {
+		w := lsm.NoSync
+		if i%3 == 0 {
+			w = lsm.Sync // longer between its number and its being visible
+		}
+		require.NoError(t, a.Set([]byte("k"), []byte("a"), w))
+		require.NoError(t, a.Move(scope.User("b"), w))
+		require.NoError(t, b.Set([]byte("k"), []byte("b"), lsm.NoSync))
+		require.NoError(t, b.Drop(w))
 	}
 	close(stop)
 	wg.Wait()
