@@ -18,7 +18,12 @@ import (
 // copy, of which one batch shows: what a power cut leaves must be what the store held after
 // some step, at or after the last one that was promised. The ledger's batches are the
 // steps; none writes its number, so that equal contents are told apart by nothing.
-type ScopeRecording struct{ Recording }
+type ScopeRecording struct {
+	Recording
+	// Dropped counts the scopes that were dropped, Forgotten those of which nothing was left
+	// when the store was closed at last.
+	Dropped, Forgotten int
+}
 
 // spaces are the contents of a store by scope, the zero Scope being the root.
 type spaces map[scope.Scope]map[string]string
@@ -73,6 +78,8 @@ type scopePlayer struct {
 	old    map[scope.Scope]*lsm.Scope // handles, some of them stale
 	held   *lsm.Snapshot
 	want   contents // of held
+
+	dropped, left int // scopes dropped; of those, not forgotten when the store was closed
 }
 
 // RecordScopes plays a history of so many steps. An error is a failure of the store:
@@ -92,7 +99,7 @@ func RecordScopes(setup Setup, steps int) (*ScopeRecording, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &ScopeRecording{Recording{Setup: setup, Mem: p.mem, Ledger: p.ledger}}
+	r := &ScopeRecording{Recording: Recording{Setup: setup, Mem: p.mem, Ledger: p.ledger}, Dropped: p.dropped, Forgotten: p.dropped - p.left}
 	r.Operations = p.mem.Ops()
 	return r, nil
 }
@@ -114,6 +121,7 @@ func (p *scopePlayer) close() error {
 	if err := p.release(); err != nil {
 		return err
 	}
+	p.left = p.db.Metrics().DeadScopes
 	err := p.db.Close()
 	p.db = nil
 	if err == nil {
@@ -176,7 +184,10 @@ func (p *scopePlayer) change() error {
 	switch n := p.rnd.IntN(100); {
 	case n < 20 && after[name] != nil:
 		delete(after, name)
-		do = func() error { return sc.Drop(w) }
+		do = func() error {
+			p.dropped++
+			return sc.Drop(w)
+		}
 	case n < 28 && after[name] != nil && after[to] == nil:
 		after[to] = after[name]
 		delete(after, name)

@@ -16,6 +16,7 @@ func TestScopesSurvivePowerCuts(t *testing.T) {
 		for seed := range uint64(sized(2, 5)) {
 			r, err := fuzz.RecordScopes(fuzz.Setup{Seed: 20 + seed, Mode: mode}, sized(100, 400))
 			require.NoError(t, err)
+			t.Logf("%d scopes dropped, %d forgotten", r.Dropped, r.Forgotten)
 			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 3, Cuts: 2}, Every: sized(5, 1), Limit: sized(2000, 0)}
 			report(t, "cut", r.CutEverywhere(few))
 		}
@@ -26,8 +27,11 @@ func TestScopesSurvivePowerCuts(t *testing.T) {
 func TestScopesThroughLongHistories(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
 		for seed := range uint64(sized(2, 5)) {
-			_, err := fuzz.RecordScopes(fuzz.Setup{Seed: 40 + seed, Mode: mode}, sized(1500, 10_000))
+			r, err := fuzz.RecordScopes(fuzz.Setup{Seed: 40 + seed, Mode: mode}, sized(1500, 10_000))
 			require.NoError(t, err)
+			t.Logf("%d scopes dropped, %d forgotten", r.Dropped, r.Forgotten)
+			require.GreaterOrEqual(t, r.Dropped, r.Forgotten)
+			require.Positive(t, r.Forgotten)
 		}
 	})
 }
