@@ -39,8 +39,10 @@ func BenchmarkVerbs(b *testing.B) {
 	run("set/root", func(i int) error { return db.Set(keys[i], keys[i], lsm.NoSync) })
 	run("set/scope", func(i int) error { return hot.Set(keys[i], keys[i], lsm.NoSync) })
 	run("handle", func(int) error { _, err := db.Scope(scope.Agent("hot")); return err })
+	created := 0
 	run("create", func(i int) error {
-		sc, err := db.Scope(scope.Session(fmt.Sprint(i, b.N)))
+		created++
+		sc, err := db.Scope(scope.Session(fmt.Sprint(created)))
 		if err == nil {
 			err = sc.Set(keys[i], keys[i], lsm.NoSync)
 		}
