@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/keys"
@@ -235,6 +236,13 @@ func (q *commitQueue) waiting() bool {
 	return q.head != nil
 }
 
+// unsyncedWaits reports whether the first who waits for the lead does not want to sync.
+func (q *commitQueue) unsyncedWaits() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.head != nil && q.head.ops > 0 && !q.head.sync
+}
+
 // part is a list of requests that become visible together: the unsynced or the synced
 // members of a group.
 type part struct {
@@ -278,6 +286,9 @@ func (p *part) release(self *request) { p.fail(nil, self) }
 
 // commit takes a framed request through the pipeline and returns its outcome.
 func (d *DB) commit(r *request) error {
+	if r.sync {
+		d.turns.wait(d)
+	}
 	r.crc = wal.PayloadChecksum(r.payload)
 	lead, err := d.queue.join(r)
 	if err != nil {
@@ -315,7 +326,15 @@ func (d *DB) lead(r *request) {
 	}
 	settler := synced.head // read before the part can be published and its members leave
 	mine := d.writePart(&unsynced, r, wal.NoSync)
+	began := time.Time{}
+	if intent == wal.TrySync {
+		began = d.opts.seams.Now()
+	}
 	fate := d.writePart(&synced, r, intent)
+	if intent == wal.TrySync && d.queue.unsyncedWaits() {
+		now := d.opts.seams.Now()
+		d.turns.held(now.Sub(began), now)
+	}
 	if fate == fateListed && settler != r {
 		settler.wake <- signalSettle
 	}

@@ -54,6 +54,7 @@ type DB struct {
 	// Commit path. mutable, lastSeqNum and pace belong to the leader.
 	queue      commitQueue
 	publisher  publisher
+	turns      turns
 	poison     poison
 	mutable    *mutableTable
 	lastSeqNum keys.SeqNum

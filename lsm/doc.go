@@ -18,7 +18,7 @@
 // memtable), hands the lead on, waits for the device if anybody asked, and publishes
 // (publish.go): one atomic store of the visible sequence number. A synced writer whom
 // nobody else waits behind saves a call of the system by waiting for the device under the
-// lead.
+// lead. Before that it may leave unsynced writers their turn (turns.go).
 //
 // # One read
 //
