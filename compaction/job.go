@@ -19,9 +19,10 @@ const (
 	ReasonSmall                     // tables are small
 	ReasonIdle                      // nothing urges
 	ReasonManual                    // asked for
+	ReasonCovered                   // a range tombstone covers all of a table
 )
 
-var reasonNames = [...]string{"none", "level0", "size", "garbage", "small", "idle", "manual"}
+var reasonNames = [...]string{"none", "level0", "size", "garbage", "small", "idle", "manual", "covered"}
 
 // String returns the reason's name.
 func (r Reason) String() string {
@@ -48,6 +49,8 @@ type Job struct {
 	Output manifest.Level
 	// Move: the only input table need not be rewritten. It changes its level by an edit.
 	Move bool
+	// Drop: nobody can read anything of the only input table. It is removed by an edit.
+	Drop bool
 
 	span span
 }
@@ -90,7 +93,7 @@ func (j *Job) Tables() []*manifest.Table {
 }
 
 // Edit returns the version edit that replaces the inputs by tables, the job's result;
-// for a Move, tables is ignored. v is the version to which the edit will be applied, and
+// for a Move, tables is ignored, and for a Drop there are none. v is the version to which the edit will be applied, and
 // floor is Stats.HistoryFloor.
 func (j *Job) Edit(v *manifest.Version, tables []*manifest.Table, floor keys.SeqNum) *manifest.Edit {
 	e := &manifest.Edit{HistoryFloor: floor}

@@ -3,6 +3,7 @@ package compaction
 import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/manifest"
 )
 
 // Params are what picking depends on besides the version. Zero fields mean the defaults
@@ -32,6 +33,10 @@ type Params struct {
 	// Idle asks for jobs that nothing urges: one run per level, no tombstones that
 	// could be left out.
 	Idle bool
+
+	// Covered reports that a range tombstone which is in a table, and is at or below
+	// ElideBelow, is newer than everything in t and covers all of it. It may be nil.
+	Covered func(t *manifest.Table) bool
 
 	// Running are the jobs that run now.
 	Running []*Job

@@ -6,8 +6,11 @@ import "github.com/loamdb/loam/internal/manifest"
 // kept, are at least this part of its entries.
 const garbagePart = 4
 
+// garbageIn counts what of a table is worth nothing by itself.
+func garbageIn(t *manifest.Table) uint64 { return t.Deletes + t.RangeDeletes + t.Held }
+
 func dense(t *manifest.Table) bool {
-	garbage := t.Deletes + t.Held
+	garbage := garbageIn(t)
 	return garbage > 0 && garbage*garbagePart >= t.Entries
 }
 
@@ -22,6 +25,23 @@ func (pk *picker) garbage() *Job {
 	return pk.rewrite(ReasonGarbage, nil, dense)
 }
 
+// covered returns a job that removes a table of which a range tombstone has left nothing.
+// What that deletes is then gone without having been read.
+func (pk *picker) covered() *Job {
+	if pk.p.Covered == nil {
+		return nil
+	}
+	var found *Job
+	pk.v.All(func(level manifest.Level, run manifest.RunID, t *manifest.Table) bool {
+		if !pk.busy(t) && pk.p.Covered(t) {
+			in := Input{Level: level, Run: run, Tables: []*manifest.Table{t}}
+			found = pk.finish(&Job{Reason: ReasonCovered, Output: level, Drop: true, Inputs: []Input{in}})
+		}
+		return found == nil
+	})
+	return found
+}
+
 // sink returns a job that takes a table with tombstones, or held versions, that nobody
 // needs down from a level between level 0 and the last one.
 func (pk *picker) sink(why Reason, wanted func(*manifest.Table) bool) *Job {
@@ -29,7 +49,7 @@ func (pk *picker) sink(why Reason, wanted func(*manifest.Table) bool) *Job {
 		for i := range pk.v.Levels[level] {
 			r := &pk.v.Levels[level][i]
 			for _, t := range r.Tables {
-				if t.Deletes+t.Held == 0 || t.MaxSeqNum > pk.p.ElideBelow || !wanted(t) {
+				if garbageIn(t) == 0 || t.MaxSeqNum > pk.p.ElideBelow || !wanted(t) {
 					continue
 				}
 				s := spanOf(t)

@@ -12,6 +12,7 @@ import (
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/rangedel"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
 )
@@ -76,7 +77,7 @@ type RunWriter struct {
 	env    *Env
 	split  splitter
 	drop   *dropper
-	ranges []sstable.Fragment // those not yet written
+	ranges []rangedel.Span // those not yet written
 
 	table *sstable.Writer // nil between tables
 	file  vfs.File
@@ -91,10 +92,25 @@ type RunWriter struct {
 	err     error
 }
 
-// NewFlushWriter returns a writer for the entries of a memtable, which are added in
-// internal-key order. Tombstones stay.
-func NewFlushWriter(env *Env, splits Splits) *RunWriter {
-	return newRunWriter(env, splits, newDropper(env.Snapshots, 0, nil))
+// NewFlushWriter returns a writer for a memtable with the given range tombstones, whose
+// entries are added in internal-key order. Tombstones stay.
+func NewFlushWriter(env *Env, splits Splits, ranges []rangedel.Tombstone) *RunWriter {
+	w := newRunWriter(env, splits, newDropper(env.Snapshots, 0, nil))
+	w.setRanges(ranges, nil)
+	return w
+}
+
+// setRanges gives the writer the range tombstones of everything that will be added. used is
+// where older data may be; nil says anywhere.
+func (w *RunWriter) setRanges(all []rangedel.Tombstone, used *inUse) {
+	if len(all) == 0 {
+		return
+	}
+	spans := rangedel.Fragment(all, rangedel.Latest(w.drop.snapshots))
+	w.drop.ranges = spans
+	var floor keys.SeqNum
+	w.ranges, floor = w.drop.survivors(spans, used)
+	w.drop.stats.floor = max(w.drop.stats.floor, floor)
 }
 
 func newRunWriter(env *Env, splits Splits, drop *dropper) *RunWriter {

@@ -165,7 +165,9 @@ func (p *Player) apply(s Step) error {
 func newBatch(db *lsm.DB, ops []Op) *lsm.Batch {
 	b := db.NewBatch()
 	for _, op := range ops {
-		if op.Delete {
+		if op.Upper != "" {
+			b.DeleteRange([]byte(op.Key), []byte(op.Upper))
+		} else if op.Delete {
 			b.Delete([]byte(op.Key))
 		} else {
 			b.Set([]byte(op.Key), []byte(op.Value))
@@ -204,6 +206,9 @@ func (p *Player) checkReopened() error {
 		return errEnded
 	}
 	p.Ledger.Settle(n)
+	// What an opening has found is synced: a snapshot sees it, whether or not the call that
+	// wrote it was answered.
+	p.Ledger.Acknowledge(n, p.ops(), true)
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package lsm
 
 import (
+	"bytes"
+	"fmt"
+
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/scope"
 )
@@ -31,6 +34,20 @@ func (b *Batch) Set(key, value []byte) { b.add(keys.KindSet, key, value) }
 // Delete adds the removal of key, which need not exist.
 func (b *Batch) Delete(key []byte) { b.add(keys.KindDelete, key, nil) }
 
+// DeleteRange adds the removal of every key within [lower, upper); nil means no bound. It
+// takes one record, whatever it removes. Later operations of the batch are not touched by
+// it. A range that ends before it begins makes Apply fail with ErrInvalidRange and write
+// nothing; one that ends where it begins is empty, and adds nothing.
+func (b *Batch) DeleteRange(lower, upper []byte) {
+	if b.err != nil {
+		return
+	}
+	var end []byte
+	if end, b.err = rangeEnd(lower, upper); b.err == nil && end != nil {
+		b.addInternal(keys.KindRangeDelete, lower, end)
+	}
+}
+
 // Len returns the number of operations.
 func (b *Batch) Len() int { return b.ops }
 
@@ -46,9 +63,13 @@ func (b *Batch) add(kind keys.Kind, key, value []byte) {
 	if b.err != nil {
 		return
 	}
-	if b.err = checkLimits(key, value); b.err != nil {
-		return
+	if b.err = checkLimits(key, value); b.err == nil {
+		b.addInternal(kind, key, value)
 	}
+}
+
+// addInternal adds an operation whose key and value have been checked.
+func (b *Batch) addInternal(kind keys.Kind, key, value []byte) {
 	if b.prefix == nil {
 		b.prefix = rootPrefix // there is no unscoped key
 	}
@@ -60,6 +81,26 @@ func (b *Batch) add(kind keys.Kind, key, value []byte) {
 	b.payload = appendOp(b.payload, kind, b.prefix, key, value)
 	b.ops++
 	b.bytes = bytes
+}
+
+// rangeEnd checks the bounds of a range of the root scope and returns its upper bound as an
+// internal key, nil if the range is empty.
+func rangeEnd(lower, upper []byte) ([]byte, error) {
+	for _, bound := range [][]byte{lower, upper} {
+		if err := checkLimits(bound, nil); err != nil {
+			return nil, err
+		}
+	}
+	if upper == nil {
+		return rootUpper, nil
+	}
+	switch c := bytes.Compare(lower, upper); {
+	case c > 0:
+		return nil, fmt.Errorf("%w: from %d bytes of key to %d that sort before them", ErrInvalidRange, len(lower), len(upper))
+	case c == 0:
+		return nil, nil
+	}
+	return append(bytes.Clone(rootPrefix), upper...), nil
 }
 
 func checkLimits(key, value []byte) error {

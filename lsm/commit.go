@@ -404,6 +404,11 @@ func (d *DB) apply(p *part) {
 					runtime.Gosched() // let readers look, on however few processors
 				}
 			}
+			if ops.kind == keys.KindRangeDelete {
+				first := seq - keys.SeqNum(i)
+				mem.insertRange(ops.key, ops.value, seq, d.rangeReaders(first))
+				continue
+			}
 			mem.insert(ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
 		}
 		mem.logical += r.bytes

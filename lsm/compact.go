@@ -111,6 +111,7 @@ func (c *compactor) runNext(ctx context.Context) (more bool, err error) {
 // placed and no job installed while the picker looks at the version.
 func (c *compactor) claim() (*compaction.Job, *version) {
 	d := c.db
+	d.openRanged()
 	d.manifestMu.Lock()
 	defer d.manifestMu.Unlock()
 	c.mu.Lock()
@@ -145,6 +146,7 @@ func (c *compactor) pickParamsLocked(manual bool) compaction.Params {
 	if snapshots := d.snapshots.list(); len(snapshots) > 0 {
 		p.ElideBelow = snapshots[0]
 	}
+	p.Covered = d.state.Load().version.coveredTables(p.ElideBelow)
 	p.Running = slices.Clone(c.running)
 	now := d.opts.seams.Now()
 	p.Avoid = func(n fileid.Num) bool { return c.aside.avoids(n, now, manual) }
@@ -166,7 +168,7 @@ func (c *compactor) stuck() error {
 func (c *compactor) run(ctx context.Context, job *compaction.Job, version *version) error {
 	d := c.db
 	var out compaction.Result
-	if !job.Move {
+	if !job.Move && !job.Drop {
 		var err error
 		env := d.mergeEnv(version)
 		if out, err = compaction.Run(ctx, version.Version, job, c.params(), env); err != nil {

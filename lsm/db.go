@@ -121,6 +121,20 @@ func (d *DB) Delete(key []byte, w *WriteOptions) error {
 	return d.write(keys.KindDelete, key, nil, w)
 }
 
+// DeleteRange removes every key within [lower, upper); nil means no bound. It takes one
+// record, and as long as a Set, whatever it removes; the space comes back by itself. A range
+// that ends before it begins is ErrInvalidRange, an empty one removes nothing.
+func (d *DB) DeleteRange(lower, upper []byte, w *WriteOptions) error {
+	end, err := rangeEnd(lower, upper)
+	if err != nil {
+		return err
+	}
+	if err := d.writable(); err != nil || end == nil {
+		return err
+	}
+	return d.writeOp(keys.KindRangeDelete, lower, end, w)
+}
+
 func (d *DB) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	if err := checkLimits(key, value); err != nil {
 		return err
@@ -128,6 +142,11 @@ func (d *DB) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
+	return d.writeOp(kind, key, value, w)
+}
+
+// writeOp commits one operation that has been checked.
+func (d *DB) writeOp(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	r := d.queue.newRequest(w)
 	r.payload = appendOp(r.payload[:0], kind, rootPrefix, key, value)
 	r.ops = 1

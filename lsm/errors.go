@@ -30,6 +30,8 @@ var (
 	ErrReadOnly = errors.New("lsm: store is read-only")
 	// ErrTooLarge: a key, value or batch exceeds its limit. Nothing was written.
 	ErrTooLarge = errors.New("lsm: too large")
+	// ErrInvalidRange: a range ends before it begins. Nothing was written.
+	ErrInvalidRange = errors.New("lsm: range ends before it begins")
 	// ErrInUse: Close found iterators or snapshots still open. The store is closed;
 	// what they hold is released when they are closed.
 	ErrInUse = errors.New("lsm: iterators or snapshots still open")

@@ -135,3 +135,29 @@ func ExampleIterator() {
 	fmt.Println(it.Valid(), it.Close())
 	// Output: d c e false <nil>
 }
+
+// A range delete is one record, however many keys it removes.
+func ExampleDB_DeleteRange() {
+	db, err := lsm.Open("", &lsm.Options{InMemory: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	for _, key := range []string{"log/1", "log/2", "log/3", "state"} {
+		if err := db.Set([]byte(key), []byte("…"), nil); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := db.DeleteRange([]byte("log/"), []byte("log/3"), nil); err != nil {
+		log.Fatal(err)
+	}
+	for e, err := range db.Scan(nil, nil) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(string(e.Key))
+	}
+	// Output:
+	// log/3
+	// state
+}

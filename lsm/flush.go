@@ -135,7 +135,7 @@ func (f *flusher) flushOldest(ctx context.Context) (more bool, err error) {
 func (d *DB) writeRun(ctx context.Context, m *mutableTable) ([]*manifest.Table, error) {
 	// Tombstones stay: what they delete may be in any table.
 	splits := compaction.FlushSplits(d.state.Load().version.Version, int64(m.UsedBytes()), d.compactor.params())
-	w := compaction.NewFlushWriter(d.tableEnv(), splits)
+	w := compaction.NewFlushWriter(d.tableEnv(), splits, tombstonesOf(m.ranges.Load()))
 	defer w.Abort() // nothing after Finish
 	n := 0
 	for it, ok := m.Iter(), false; ; n++ {
@@ -196,7 +196,7 @@ func (d *DB) Flush(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if d.mutable.Len() > 0 {
+	if !d.mutable.empty() {
 		err = d.freeze(ctx, d.sameMutableBytes())
 	}
 	last := d.lastSeqNum

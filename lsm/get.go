@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/rangedel"
 )
 
 // Get returns the value of key as a copy that the caller owns, or ErrNotFound. It may
@@ -49,14 +50,28 @@ func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
 		return dst, ErrClosed
 	}
 	s := d.state.Load()
+	latest := seq == keys.MaxSeqNum
 	seq = min(seq, d.visible.load())
 
 	hash := keys.Hash(ikey)
-	if value, t, ok := s.mutable.Get(ikey, hash, seq); ok {
+	value, t, ok := s.mutable.Get(ikey, hash, seq)
+	if ranges := s.mutable.ranges.Load(); ranges != nil {
+		if latest && seq < ranges.ExactFrom() {
+			return d.get(dst, key, keys.MaxSeqNum) // overtaken: what it must see was left out
+		}
+		if deleted(ranges, ikey, seq, t, ok) {
+			return dst, ErrNotFound
+		}
+	}
+	if ok {
 		return found(dst, value, t)
 	}
 	for _, m := range s.frozen {
-		if value, t, ok := m.Get(ikey, hash, seq); ok {
+		value, t, ok := m.Get(ikey, hash, seq)
+		if ranges := m.ranges.Load(); ranges != nil && deleted(ranges, ikey, seq, t, ok) {
+			return dst, ErrNotFound
+		}
+		if ok {
 			return found(dst, value, t)
 		}
 	}
@@ -73,11 +88,22 @@ func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
 		if err != nil {
 			return dst, d.tableError(err)
 		}
+		if t.ranges != nil && deleted(t.ranges, ikey, seq, trailer, ok) {
+			return dst, ErrNotFound
+		}
 		if ok {
 			return found(out[:len(dst):cap(out)], out[len(dst):], trailer)
 		}
 	}
 	return dst, ErrNotFound
+}
+
+// deleted reports whether one of a source's range tombstones deletes the key as seq sees it
+// there: its version t in the source, if ok, and everything in older sources, whose
+// numbers are lower.
+func deleted(ranges *rangedel.Set, ikey []byte, seq keys.SeqNum, t keys.Trailer, ok bool) bool {
+	n := ranges.Newest(ikey, seq)
+	return n > 0 && (!ok || n > t.SeqNum())
 }
 
 // found turns the newest visible version into a result. From a table the value stands

@@ -84,7 +84,7 @@ func (s *settler) settle() {
 	}
 	m := d.mutable
 	switch {
-	case d.poison.err() != nil, m.Len() == 0 || !d.worthFlushing(m):
+	case d.poison.err() != nil, m.empty() || !d.worthFlushing(m):
 	case len(d.state.Load().frozen) >= maxMemtables-1:
 		s.armed.Store(true) // there is no room yet: after another rest
 	default:
@@ -102,8 +102,8 @@ func (s *settler) settle() {
 // sake alone, takes much more space than m. Called by the leader.
 func (d *DB) worthFlushing(m *mutableTable) bool {
 	z := &d.opts.seams.Sizing
-	if m.deletes >= z.SettleDeletes {
-		return true
+	if m.deletes >= z.SettleDeletes || m.tombstones > 0 {
+		return true // nobody knows how much a range tombstone deletes
 	}
 	var entries, bytes int64
 	for _, level := range d.state.Load().version.Levels {

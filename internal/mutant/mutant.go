@@ -40,6 +40,9 @@ const (
 	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
 	PlainPublish        Name = "plain-publish"          // publish memtable nodes by plain stores: a data race
 	EarlyPublish        Name = "early-publish"          // publish memtable nodes before their key and value are written
+	KeepCovered         Name = "keep-covered"           // compaction keeps points under a range tombstone
+	ForgetRangeReaders  Name = "forget-range-readers"   // a memtable drops range tombstones that snapshots need
+	ElideRangeAbove     Name = "elide-range-above"      // compaction drops range tombstones above older data
 	SkipReaders         Name = "skip-readers"           // free a replaced read state under the readers of its time
 	SkipStragglers      Name = "skip-stragglers"        // free one under readers that entered across the flip before
 )
