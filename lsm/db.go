@@ -51,13 +51,14 @@ type DB struct {
 	snapshots snapshotList
 	holders   holders
 
-	// Commit path. mutable, lastSeqNum and pace belong to the leader.
+	// Commit path. mutable, lastSeqNum, pace and ring belong to the leader.
 	queue      commitQueue
 	publisher  publisher
 	poison     poison
 	mutable    *mutableTable
 	lastSeqNum keys.SeqNum
 	pace       pacer
+	ring       commitRing
 	reserved   atomic.Uint64 // numbers up to here may be given out
 	heightSeed uint64        // of memtables: differs from store to store
 	room       room
@@ -136,14 +137,18 @@ func (d *DB) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	return err
 }
 
-// Apply commits the batch: all of it or, with an error, none of it. The batch can be
-// changed and applied again afterwards.
+// Apply commits the batch: all of it or, with an error, none of it. When something that it
+// requires does not hold the error is ErrConflict. The batch can be changed and applied
+// again afterwards.
 func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	if b.err != nil {
 		return b.err
 	}
 	if err := d.writable(); err != nil {
 		return err
+	}
+	if len(b.requires) > 0 {
+		return d.applyIf(b, w)
 	}
 	if b.ops == 0 {
 		return nil

@@ -30,7 +30,11 @@ var (
 	ErrReadOnly = errors.New("lsm: store is read-only")
 	// ErrTooLarge: a key, value or batch exceeds its limit. Nothing was written.
 	ErrTooLarge = errors.New("lsm: too large")
-	// ErrInUse: Close found iterators or snapshots still open. The store is closed;
+	// ErrConflict: something that the commit depends on has changed: a Require does not
+	// hold, or a transaction has read what another commit has written since. Nothing was
+	// written. Plain writes never meet it.
+	ErrConflict = errors.New("lsm: conflict with another commit")
+	// ErrInUse: Close found iterators, snapshots or transactions still open. The store is closed;
 	// what they hold is released when they are closed.
 	ErrInUse = errors.New("lsm: iterators or snapshots still open")
 )
@@ -74,7 +78,7 @@ func (e *CorruptionError) Is(target error) bool { return target == ErrCorrupt }
 
 // LimitError says which limit an operation exceeded. It matches ErrTooLarge.
 type LimitError struct {
-	// What was too large: "key", "value" or "batch".
+	// What was too large: "key", "value", "batch" or "transaction".
 	What string
 	// Bytes is its size and Limit the greatest allowed, in bytes.
 	Bytes, Limit int64

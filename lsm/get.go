@@ -31,14 +31,19 @@ func (d *DB) Has(key []byte) (bool, error) {
 // stackKey is the longest internal key that get joins without allocating.
 const stackKey = 128
 
-// get is the point read: a straight line over concrete types, from the newest source
-// to the oldest, that stops at the first version of the key at or below seq.
+func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
+	v, _, err := d.getVersion(dst, key, seq)
+	return v, err
+}
+
+// getVersion is the point read: a straight line over concrete types, from the newest
+// source to the oldest, that stops at the first version of the key at or below seq.
 //
 // The state is loaded before the sequence number: in the other order a flush and a
 // compaction in between could drop the version that the number needs.
-func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
+func (d *DB) getVersion(dst, key []byte, seq keys.SeqNum) ([]byte, Version, error) {
 	if len(key) > keys.MaxUserKeyLen {
-		return dst, ErrNotFound // no such key can have been written
+		return dst, Absent, ErrNotFound // no such key can have been written
 	}
 	var buf [stackKey]byte
 	ikey := append(append(buf[:0], rootPrefix...), key...)
@@ -46,7 +51,7 @@ func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
 	guard := d.readers.Enter()
 	defer guard.Leave()
 	if d.closed.Load() {
-		return dst, ErrClosed
+		return dst, Absent, ErrClosed
 	}
 	s := d.state.Load()
 	seq = min(seq, d.visible.load())
@@ -67,27 +72,27 @@ func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
 		}
 		r, err := t.open()
 		if err != nil {
-			return dst, err
+			return dst, Absent, err
 		}
 		out, trailer, ok, err := r.Get(dst, ikey, hash, seq)
 		if err != nil {
-			return dst, d.tableError(err)
+			return dst, Absent, d.tableError(err)
 		}
 		if ok {
 			return found(out[:len(dst):cap(out)], out[len(dst):], trailer)
 		}
 	}
-	return dst, ErrNotFound
+	return dst, Absent, ErrNotFound
 }
 
 // found turns the newest visible version into a result. From a table the value stands
 // behind dst already, and the copy is onto itself.
-func found(dst, value []byte, t keys.Trailer) ([]byte, error) {
+func found(dst, value []byte, t keys.Trailer) ([]byte, Version, error) {
 	switch t.Kind() {
 	case keys.KindSet:
-		return append(dst, value...), nil
+		return append(dst, value...), Version(t.SeqNum()), nil
 	case keys.KindDelete:
-		return dst, ErrNotFound
+		return dst, Absent, ErrNotFound
 	}
-	return dst, fmt.Errorf("%w: operation %s", ErrTooNew, t.Kind())
+	return dst, Absent, fmt.Errorf("%w: operation %s", ErrTooNew, t.Kind())
 }
