@@ -28,6 +28,9 @@ type conditions struct {
 	points []point    // ascending by hash once sealed
 	ranges []keyRange // ascending and disjoint once sealed
 	since  keys.SeqNum
+	// snapshot says that the points, too, were read at since: nothing can have changed while
+	// nothing has become visible.
+	snapshot bool
 
 	upTo keys.SeqNum // the committer has looked at everything up to here
 
@@ -114,6 +117,9 @@ func (c *conditions) overlaps(key, upper []byte) bool {
 // judge returns nil when the conditions hold in what a reader at seq sees, which with
 // MaxSeqNum is everything visible, and ErrConflict when they do not.
 func (d *DB) judge(c *conditions, seq keys.SeqNum) error {
+	if c.snapshot && c.since == c.upTo {
+		return nil
+	}
 	var scratch [512]byte
 	buf := scratch[:0]
 	for i := range c.points {

@@ -47,7 +47,7 @@ func (s *readSet) addRange(lower, upper []byte) {
 
 // conditions returns what must hold for a commit that has read at since.
 func (s *readSet) conditions(since keys.SeqNum) *conditions {
-	c := &conditions{points: s.points, ranges: s.ranges, since: since}
+	c := &conditions{points: s.points, ranges: s.ranges, since: since, snapshot: true}
 	c.seal()
 	return c
 }
