@@ -185,8 +185,10 @@ func transact(db *lsm.DB, ops []Op, w *lsm.WriteOptions) error {
 			return err
 		}
 		for _, op := range ops {
-			err := tx.Delete([]byte(op.Key))
-			if !op.Delete {
+			var err error
+			if op.Delete {
+				err = tx.Delete([]byte(op.Key))
+			} else {
 				err = tx.Set([]byte(op.Key), []byte(op.Value))
 			}
 			if err != nil {

@@ -49,3 +49,69 @@ func BenchmarkGetFromTheMemtable(b *testing.B) {
 		}
 	}
 }
+
+// A compare-and-set of one key.
+func BenchmarkApplyWithARequirement(b *testing.B) {
+	db := benchStore(b)
+	var k [16]byte
+	v := make([]byte, 100)
+	batch := db.NewBatch()
+	b.ReportAllocs()
+	for i := uint64(0); b.Loop(); i++ {
+		binary.BigEndian.PutUint64(k[:], i*0x9e3779b97f4a7c15)
+		batch.Reset()
+		batch.Require(k[:], lsm.Absent)
+		batch.Set(k[:], v)
+		if err := db.Apply(batch, lsm.NoSync); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// A transaction that reads one key of a thousand and writes it. With other, somebody
+// commits in between, so that there is something to validate.
+func BenchmarkUpdate(b *testing.B) {
+	for _, other := range []bool{false, true} {
+		b.Run(map[bool]string{false: "alone", true: "overtaken"}[other], func(b *testing.B) {
+			db := benchStore(b)
+			var k [16]byte
+			v := make([]byte, 100)
+			b.ReportAllocs()
+			for i := uint64(0); b.Loop(); i++ {
+				binary.BigEndian.PutUint64(k[:], i%1000*0x9e3779b97f4a7c15)
+				err := db.Update(func(tx *lsm.Txn) error {
+					tx.SetWriteOptions(lsm.NoSync)
+					if _, err := tx.Has(k[:]); err != nil {
+						return err
+					}
+					if other {
+						if err := db.Set([]byte("other"), v, lsm.NoSync); err != nil {
+							return err
+						}
+					}
+					return tx.Set(k[:], v)
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// A view that reads one key.
+func BenchmarkView(b *testing.B) {
+	db := benchStore(b)
+	require.NoError(b, db.Set([]byte("k"), make([]byte, 100), lsm.NoSync))
+	var v [128]byte
+	b.ReportAllocs()
+	for b.Loop() {
+		err := db.View(func(tx *lsm.Txn) error {
+			_, err := tx.AppendGet(v[:0], []byte("k"))
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}

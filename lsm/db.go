@@ -177,8 +177,8 @@ func (d *DB) writable() error {
 func (d *DB) path(name string) string { return filepath.Join(d.dir, name) }
 
 // Close ends the store. Everything acknowledged is synced, background work is waited
-// for. Open iterators and snapshots make it return ErrInUse: the store is closed all
-// the same, they give ErrClosed from then on, and what they hold is released when they
+// for. Open iterators, snapshots and transactions make it return ErrInUse: the store is closed
+// all the same, they give ErrClosed from then on, and what they hold is released when they
 // are closed. A second Close waits for the first and returns nil.
 func (d *DB) Close() error {
 	if d.closed.Swap(true) {

@@ -34,8 +34,8 @@ var (
 	// hold, or a transaction has read what another commit has written since. Nothing was
 	// written. Plain writes never meet it.
 	ErrConflict = errors.New("lsm: conflict with another commit")
-	// ErrInUse: Close found iterators, snapshots or transactions still open. The store is closed;
-	// what they hold is released when they are closed.
+	// ErrInUse: Close found iterators, snapshots or transactions still open. The store is
+	// closed; what they hold is released when they are closed.
 	ErrInUse = errors.New("lsm: iterators or snapshots still open")
 )
 

@@ -2,8 +2,10 @@ package lsm
 
 import (
 	"errors"
+	"fmt"
 	"sync/atomic"
 
+	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
 )
@@ -73,6 +75,9 @@ func (x *commitRing) admit(unsynced, synced *part, last keys.SeqNum, self *reque
 	}
 	first := x.sift(unsynced, last, self)
 	second := x.sift(synced, last, self)
+	if given := keys.SeqNum(unsynced.ops + synced.ops); invariants.Enabled && x.next != last+1+given {
+		panic(fmt.Sprintf("lsm: the ring is at %d after %d numbers from %d (C5)", x.next, given, last+1))
+	}
 	return first && second
 }
 
@@ -83,7 +88,11 @@ func (x *commitRing) restart(next keys.SeqNum) {
 	x.younger.restart(next)
 }
 
+// restart empties a generation. Memory that the last time did not need by far is let go.
 func (g *generation) restart(first keys.SeqNum) {
+	if cap(g.writes) > 1024 && len(g.writes) < cap(g.writes)/8 || cap(g.bytes) > 64<<10 && len(g.bytes) < cap(g.bytes)/8 {
+		g.writes, g.bytes = nil, nil
+	}
 	g.first, g.writes, g.bytes = first, g.writes[:0], g.bytes[:0]
 }
 

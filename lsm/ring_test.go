@@ -3,6 +3,7 @@ package lsm
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -305,4 +306,28 @@ func concerned(c *conditions, e entered) bool {
 		}
 	}
 	return false
+}
+
+// What a plain write costs while somebody judges.
+func BenchmarkSetBesideACommitThatJudges(b *testing.B) {
+	for _, used := range []bool{false, true} {
+		b.Run(fmt.Sprintf("used=%v", used), func(b *testing.B) {
+			db, err := Open("", &Options{InMemory: true})
+			require.NoError(b, err)
+			if used {
+				db.ring.enter()
+				defer db.ring.leave()
+			}
+			var k [16]byte
+			v := make([]byte, 100)
+			b.ReportAllocs()
+			for i := uint64(0); b.Loop(); i++ {
+				binary.BigEndian.PutUint64(k[:], i*0x9e3779b97f4a7c15)
+				if err := db.Set(k[:], v, NoSync); err != nil {
+					b.Fatal(err)
+				}
+			}
+			require.NoError(b, db.Close())
+		})
+	}
 }

@@ -480,3 +480,94 @@ func retry(db *lsm.DB, fn func(*lsm.Txn) error) error {
 		}
 	}
 }
+
+// What cannot be read cannot be judged: the commit fails with the error of the read, and
+// writes nothing. Once it can be read again, everything goes on.
+func TestAnErrorWhileJudgingWritesNothing(t *testing.T) {
+	everyRead := map[string]func(tx *lsm.Txn){
+		"point": func(tx *lsm.Txn) {
+			_, err := tx.Get([]byte("k"))
+			require.NoError(t, err)
+		},
+		"range": func(tx *lsm.Txn) {
+			for _, err := range tx.Scan([]byte("a"), []byte("l")) {
+				require.NoError(t, err)
+			}
+		},
+	}
+	for name, read := range everyRead {
+		t.Run(name, func(t *testing.T) {
+			faults := vfs.NewFaults(vfs.NewMem())
+			o := lsm.Options{}
+			seams.Inject(&o, seams.Seams{FS: faults})
+			db, err := lsm.Open("db", &o)
+			require.NoError(t, err)
+			setAll(t, db, "a", "k", "z")
+			err = db.Update(func(tx *lsm.Txn) error {
+				read(tx)
+				setAll(t, db, "b0", "y") // beside what was read, in the tables that must be looked at
+				require.NoError(t, db.Delete([]byte("b0"), nil))
+				require.NoError(t, db.Flush(context.Background()))
+				faults.Add(vfs.Rule{Kinds: vfs.OpRead | vfs.OpLoad | vfs.OpOpen, Glob: "*.sst", Forever: true})
+				return tx.Set([]byte("z"), []byte("mine"))
+			})
+			var injected *vfs.Injected
+			require.ErrorAs(t, err, &injected)
+			faults.Clear()
+			v, err := db.Get([]byte("z"))
+			require.NoError(t, err)
+			require.Equal(t, "z0", string(v))
+			require.NoError(t, db.Update(func(tx *lsm.Txn) error {
+				read(tx)
+				return tx.Set([]byte("z"), []byte("mine"))
+			}))
+			require.NoError(t, db.Close())
+		})
+	}
+}
+
+// After a failure of the log transactions fail as writes do, and views go on.
+func TestAPoisonedStoreTakesNoTransactions(t *testing.T) {
+	faults := vfs.NewFaults(vfs.NewMem())
+	o := lsm.Options{LogMode: lsm.LogWritten, SyncInterval: -1}
+	seams.Inject(&o, seams.Seams{FS: faults})
+	db, err := lsm.Open("db", &o)
+	require.NoError(t, err)
+	setAll(t, db, "a")
+	faults.Add(vfs.Rule{Kinds: vfs.OpWrite, Glob: "wal-*", Forever: true})
+	get := func(tx *lsm.Txn) error {
+		_, err := tx.Get([]byte("a"))
+		return err
+	}
+	change := func(tx *lsm.Txn) error {
+		if err := get(tx); err != nil {
+			return err
+		}
+		return tx.Set([]byte("b"), nil)
+	}
+	require.ErrorIs(t, db.Update(change), lsm.ErrPoisoned)
+	require.ErrorIs(t, db.Update(change), lsm.ErrPoisoned)
+	require.NoError(t, db.View(get))
+	has, err := db.Has([]byte("b"))
+	require.NoError(t, err)
+	require.False(t, has)
+	require.ErrorIs(t, db.Close(), lsm.ErrPoisoned)
+}
+
+// Many short scans over few keys are not noted one by one.
+func TestScansOverTheSameKeysDoNotPileUp(t *testing.T) {
+	db := openMemory(t, lsm.Options{})
+	setAll(t, db, "a", "b", "c")
+	require.NoError(t, db.Update(func(tx *lsm.Txn) error {
+		it, err := tx.NewIter(nil)
+		require.NoError(t, err)
+		allocated := testing.AllocsPerRun(2000, func() {
+			for it.First(); it.Next(); {
+			}
+			for it.Last(); it.Prev(); {
+			}
+		})
+		require.Less(t, allocated, 10.0, "two copies of bounds for each seek, and merging now and then")
+		return tx.Set([]byte("d"), nil)
+	}))
+}
