@@ -22,6 +22,8 @@ type Batch struct {
 	ops     int
 	bytes   int64
 	err     error // first limit exceeded; Apply returns it
+
+	requires []point
 }
 
 // NewBatch returns an empty batch.
@@ -54,9 +56,11 @@ func (b *Batch) Len() int { return b.ops }
 // Bytes returns the size of the batch as the log will hold it.
 func (b *Batch) Bytes() int64 { return int64(len(b.payload)) }
 
-// Reset empties the batch and keeps its memory.
+// Reset empties the batch, its requirements too, and keeps its memory.
 func (b *Batch) Reset() {
 	b.payload, b.ops, b.bytes, b.err = b.payload[:0], 0, 0, nil
+	clear(b.requires)
+	b.requires = b.requires[:0]
 }
 
 func (b *Batch) add(kind keys.Kind, key, value []byte) {

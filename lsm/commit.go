@@ -31,6 +31,8 @@ import (
 //     the log is durable up to its end. In a mixed group the unsynced members have the
 //     lower numbers and do not wait for the sync.
 //   - C4. visible is always the number of the last operation of a batch.
+//   - C5. While the ring is in use every number given is entered in it before the next
+//     group is taken (ring.go).
 
 // request is one batch on its way to the log. It belongs to its writer but for the
 // time between join and wake.
@@ -41,6 +43,7 @@ type request struct {
 	bytes   int64
 	sync    bool
 	err     error
+	depends *conditions // what it depends on; nil for a plain write
 	wake    chan signal // capacity 1; made once, kept with the pooled request
 
 	next *request // in the queue, then in its part
@@ -318,6 +321,10 @@ func (d *DB) lead(r *request) {
 		synced.fail(err, r)
 		return
 	}
+	admitted := true
+	if d.ring.inUse() {
+		admitted = d.ring.admit(&unsynced, &synced, d.lastSeqNum, r)
+	}
 	// The device is waited for under the lead only when there is nothing else to do: a
 	// lone synced writer saves the second system call of write and sync.
 	intent := wal.WillSync
@@ -340,6 +347,7 @@ func (d *DB) lead(r *request) {
 	}
 	d.queue.passLead()
 	switch {
+	case !admitted: // r.err says why
 	case r.sync && fate == fateListed:
 		d.publisher.settle(d, r)
 	case !r.sync && mine == fateListed:

@@ -51,7 +51,7 @@ type DB struct {
 	snapshots snapshotList
 	holders   holders
 
-	// Commit path. mutable, lastSeqNum and pace belong to the leader.
+	// Commit path. mutable, lastSeqNum, pace and ring belong to the leader.
 	queue      commitQueue
 	publisher  publisher
 	turns      turns
@@ -59,6 +59,7 @@ type DB struct {
 	mutable    *mutableTable
 	lastSeqNum keys.SeqNum
 	pace       pacer
+	ring       commitRing
 	reserved   atomic.Uint64 // numbers up to here may be given out
 	heightSeed uint64        // of memtables: differs from store to store
 	room       room
@@ -156,14 +157,18 @@ func (d *DB) writeOp(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	return err
 }
 
-// Apply commits the batch: all of it or, with an error, none of it. The batch can be
-// changed and applied again afterwards.
+// Apply commits the batch: all of it or, with an error, none of it. When something that it
+// requires does not hold the error is ErrConflict. The batch can be changed and applied
+// again afterwards.
 func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	if b.err != nil {
 		return b.err
 	}
 	if err := d.writable(); err != nil {
 		return err
+	}
+	if len(b.requires) > 0 {
+		return d.applyIf(b, w)
 	}
 	if b.ops == 0 {
 		return nil
@@ -192,8 +197,8 @@ func (d *DB) writable() error {
 func (d *DB) path(name string) string { return filepath.Join(d.dir, name) }
 
 // Close ends the store. Everything acknowledged is synced, background work is waited
-// for. Open iterators and snapshots make it return ErrInUse: the store is closed all
-// the same, they give ErrClosed from then on, and what they hold is released when they
+// for. Open iterators, snapshots and transactions make it return ErrInUse: the store is closed
+// all the same, they give ErrClosed from then on, and what they hold is released when they
 // are closed. A second Close waits for the first and returns nil.
 func (d *DB) Close() error {
 	if d.closed.Swap(true) {

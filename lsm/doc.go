@@ -20,6 +20,11 @@
 // nobody else waits behind saves a call of the system by waiting for the device under the
 // lead. Before that it may leave unsynced writers their turn (turns.go).
 //
+// A batch that requires versions (require.go), or a transaction that has read (txn.go,
+// readset.go), depends on conditions (conditions.go). Its committer judges them by reading,
+// before it joins the queue; the leader drops it if the ring (ring.go) knows of a write since
+// then that concerns them. Nobody enters anything into the ring while nobody judges.
+//
 // # One read
 //
 // DB.Get (get.go) enters the epoch, loads the read state (readstate.go), then the
@@ -28,7 +33,8 @@
 // the key by its bounds, and there (package sstable) asks the filter, searches the
 // pinned index, takes the block from the cache, or reads and verifies it, and searches
 // the block. An Iterator (iterator.go) merges the same sources (source.go) and holds a
-// reference to the state instead of the epoch.
+// reference to the state instead of the epoch. A TxnIterator (txn_iter.go) lays the write
+// set of a transaction (writeset.go) over one.
 //
 // # Background
 //
@@ -46,6 +52,7 @@
 // # Reading order
 //
 // options.go, errors.go, batch.go, batch_repr.go; db.go, open.go, recovery.go; then the
-// files of the three tours, snapshot.go and scan.go with the second; at last what serves
-// all: poison.go, ioerrors.go, metrics.go. docs/concurrency.md has the lock table.
+// files of the three tours, snapshot.go and scan.go with the second; key_version.go,
+// conditions.go, require.go, ring.go, writeset.go, readset.go, txn.go, txn_iter.go; at last
+// what serves all: poison.go, ioerrors.go, metrics.go. docs/concurrency.md has the lock table.
 package lsm

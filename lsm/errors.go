@@ -32,8 +32,12 @@ var (
 	ErrTooLarge = errors.New("lsm: too large")
 	// ErrInvalidRange: a range ends before it begins. Nothing was written.
 	ErrInvalidRange = errors.New("lsm: range ends before it begins")
-	// ErrInUse: Close found iterators or snapshots still open. The store is closed;
-	// what they hold is released when they are closed.
+	// ErrConflict: something that the commit depends on has changed: a Require does not
+	// hold, or a transaction has read what another commit has written since. Nothing was
+	// written. Plain writes never meet it.
+	ErrConflict = errors.New("lsm: conflict with another commit")
+	// ErrInUse: Close found iterators, snapshots or transactions still open. The store is
+	// closed; what they hold is released when they are closed.
 	ErrInUse = errors.New("lsm: iterators or snapshots still open")
 )
 
@@ -76,7 +80,7 @@ func (e *CorruptionError) Is(target error) bool { return target == ErrCorrupt }
 
 // LimitError says which limit an operation exceeded. It matches ErrTooLarge.
 type LimitError struct {
-	// What was too large: "key", "value" or "batch".
+	// What was too large: "key", "value", "batch" or "transaction".
 	What string
 	// Bytes is its size and Limit the greatest allowed, in bytes.
 	Bytes, Limit int64

@@ -32,14 +32,19 @@ func (d *DB) Has(key []byte) (bool, error) {
 // stackKey is the longest internal key that get joins without allocating.
 const stackKey = 128
 
-// get is the point read: a straight line over concrete types, from the newest source
-// to the oldest, that stops at the first version of the key at or below seq.
+func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
+	v, _, err := d.getVersion(dst, key, seq)
+	return v, err
+}
+
+// getVersion is the point read: a straight line over concrete types, from the newest
+// source to the oldest, that stops at the first version of the key at or below seq.
 //
 // The state is loaded before the sequence number: in the other order a flush and a
 // compaction in between could drop the version that the number needs.
-func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
+func (d *DB) getVersion(dst, key []byte, seq keys.SeqNum) ([]byte, Version, error) {
 	if len(key) > keys.MaxUserKeyLen {
-		return dst, ErrNotFound // no such key can have been written
+		return dst, Absent, ErrNotFound // no such key can have been written
 	}
 	var buf [stackKey]byte
 	ikey := append(append(buf[:0], rootPrefix...), key...)
@@ -47,7 +52,7 @@ func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
 	guard := d.readers.Enter()
 	defer guard.Leave()
 	if d.closed.Load() {
-		return dst, ErrClosed
+		return dst, Absent, ErrClosed
 	}
 	s := d.state.Load()
 	latest := seq == keys.MaxSeqNum
@@ -57,10 +62,10 @@ func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
 	value, t, ok := s.mutable.Get(ikey, hash, seq)
 	if ranges := s.mutable.ranges.Load(); ranges != nil {
 		if latest && seq < ranges.ExactFrom() {
-			return d.get(dst, key, keys.MaxSeqNum) // overtaken: what it must see was left out
+			return d.getVersion(dst, key, keys.MaxSeqNum) // overtaken: what it must see was left out
 		}
 		if deleted(ranges, ikey, seq, t, ok) {
-			return dst, ErrNotFound
+			return dst, Absent, ErrNotFound
 		}
 	}
 	if ok {
@@ -69,7 +74,7 @@ func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
 	for _, m := range s.frozen {
 		value, t, ok := m.Get(ikey, hash, seq)
 		if ranges := m.ranges.Load(); ranges != nil && deleted(ranges, ikey, seq, t, ok) {
-			return dst, ErrNotFound
+			return dst, Absent, ErrNotFound
 		}
 		if ok {
 			return found(dst, value, t)
@@ -82,20 +87,20 @@ func (d *DB) get(dst, key []byte, seq keys.SeqNum) ([]byte, error) {
 		}
 		r, err := t.open()
 		if err != nil {
-			return dst, err
+			return dst, Absent, err
 		}
 		out, trailer, ok, err := r.Get(dst, ikey, hash, seq)
 		if err != nil {
-			return dst, d.tableError(err)
+			return dst, Absent, d.tableError(err)
 		}
 		if t.ranges != nil && deleted(t.ranges, ikey, seq, trailer, ok) {
-			return dst, ErrNotFound
+			return dst, Absent, ErrNotFound
 		}
 		if ok {
 			return found(out[:len(dst):cap(out)], out[len(dst):], trailer)
 		}
 	}
-	return dst, ErrNotFound
+	return dst, Absent, ErrNotFound
 }
 
 // deleted reports whether one of a source's range tombstones deletes the key as seq sees it
@@ -108,12 +113,12 @@ func deleted(ranges *rangedel.Set, ikey []byte, seq keys.SeqNum, t keys.Trailer,
 
 // found turns the newest visible version into a result. From a table the value stands
 // behind dst already, and the copy is onto itself.
-func found(dst, value []byte, t keys.Trailer) ([]byte, error) {
+func found(dst, value []byte, t keys.Trailer) ([]byte, Version, error) {
 	switch t.Kind() {
 	case keys.KindSet:
-		return append(dst, value...), nil
+		return append(dst, value...), Version(t.SeqNum()), nil
 	case keys.KindDelete:
-		return dst, ErrNotFound
+		return dst, Absent, ErrNotFound
 	}
-	return dst, fmt.Errorf("%w: operation %s", ErrTooNew, t.Kind())
+	return dst, Absent, fmt.Errorf("%w: operation %s", ErrTooNew, t.Kind())
 }

@@ -45,6 +45,7 @@ func newDB(dir string, opts Options) *DB {
 	}
 	d.arenas.fullBytes = opts.MemtableBytes
 	d.publisher.init()
+	d.ring.capacity = max(opts.seams.Sizing.RingKeys/2, 1)
 	d.room.init()
 	d.flusher = flusher{db: d, alarm: newAlarm()}
 	d.syncer = syncer{db: d, alarm: newAlarm()}

@@ -217,6 +217,7 @@ func (o *Options) seamDefaults() seams.Seams {
 	z.L0Slow = orDefault(z.L0Slow, 2*z.L0Trigger)
 	z.L0Stop = orDefault(z.L0Stop, 5*z.L0Trigger)
 	z.ReserveSeqNums = orDefault(z.ReserveSeqNums, 1<<24)
+	z.RingKeys = orDefault(z.RingKeys, 64<<10)
 	z.SettleAfter = orDefault(z.SettleAfter, time.Second)
 	z.SettleDeletes = orDefault(z.SettleDeletes, 1000)
 	z.SettleBytes = orDefault(z.SettleBytes, 1<<20)

@@ -36,6 +36,9 @@ const (
 	KeepAfterCut        Name = "keep-after-cut"         // replay segments after a cut
 	ReuseSeqNum         Name = "reuse-seqnum"           // start below the reserved high-water mark after a crash
 	PartialBatch        Name = "partial-batch"          // publish a batch before all of it is applied
+	SkipRingCheck       Name = "skip-ring-check"        // commit what depends on others without a look at what was committed since
+	TrustYoungRing      Name = "trust-young-ring"       // judge a commit by a ring that began after its committer had looked
+	SkipRangeReads      Name = "skip-range-reads"       // do not look for what was written into the ranges that a transaction has read
 	FilterOffByOne      Name = "filter-off-by-one"      // leave the last key of a table out of its filter
 	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
 	PlainPublish        Name = "plain-publish"          // publish memtable nodes by plain stores: a data race

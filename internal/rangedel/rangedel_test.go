@@ -155,6 +155,30 @@ func TestCoversNeedsEveryKey(t *testing.T) {
 	require.False(t, (*rangedel.Set)(nil).Covers([]byte("a"), []byte("b"), false, 0, 9))
 }
 
+func TestWithinFindsTombstonesOfAWindow(t *testing.T) {
+	for seed := range uint64(8) {
+		rnd := rand.New(rand.NewPCG(seed, 9))
+		var all plain
+		for seq := keys.SeqNum(1); seq < 60; seq++ {
+			lo := rnd.IntN(800)
+			all = append(all, rangedel.Tombstone{Lower: []byte(key(lo)), Upper: []byte(key(lo + 1 + rnd.IntN(20))), Seq: seq})
+		}
+		set := rangedel.Of(rangedel.Fragment(all, rangedel.Readers{}))
+		for range 2000 {
+			lo := rnd.IntN(850)
+			lower, upper := []byte(key(lo)), []byte(key(lo+1+rnd.IntN(5)))
+			after := keys.SeqNum(rnd.IntN(60))
+			upTo := after + keys.SeqNum(rnd.IntN(20))
+			want := false
+			for _, ts := range all {
+				want = want || ts.Seq > after && ts.Seq <= upTo && string(ts.Lower) < string(upper) && string(lower) < string(ts.Upper)
+			}
+			require.Equal(t, want, set.Within(lower, upper, after, upTo), "%s-%s (%d, %d]", lower, upper, after, upTo)
+		}
+	}
+	require.False(t, (*rangedel.Set)(nil).Within(nil, []byte("z"), 0, 9))
+}
+
 func BenchmarkNewest(b *testing.B) {
 	for _, n := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -136,3 +136,27 @@ func (s *Set) Covers(lower, upper []byte, exclusive bool, after, seq keys.SeqNum
 		at = end // of a span: it is never nil
 	}
 }
+
+// Within reports whether a tombstone over any key of [lower, upper) has a number above after
+// and at most upTo.
+func (s *Set) Within(lower, upper []byte, after, upTo keys.SeqNum) bool {
+	if s == nil {
+		return false
+	}
+	c, i, ok := s.find(lower)
+	if ok && bytes.Compare(s.chunks[c][i].Upper, lower) <= 0 {
+		i++
+	}
+	for ; c < len(s.chunks); c, i = c+1, 0 {
+		for ; i < len(s.chunks[c]); i++ {
+			span := &s.chunks[c][i]
+			if bytes.Compare(span.Lower, upper) >= 0 {
+				return false
+			}
+			if span.Newest(upTo) > after {
+				return true
+			}
+		}
+	}
+	return false
+}

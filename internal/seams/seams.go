@@ -43,6 +43,8 @@ type Sizing struct {
 	L0Trigger, L0Slow, L0Stop int
 	// ReserveSeqNums is how many sequence numbers are reserved ahead of use.
 	ReserveSeqNums uint64
+	// RingKeys is how many keys of recent commits are remembered for conditional ones.
+	RingKeys int
 	// SettleAfter is how long a store must rest before it is compacted to one run a
 	// level.
 	SettleAfter time.Duration

@@ -1,0 +1,53 @@
+package lsm
+
+import (
+	"bytes"
+
+	"github.com/loamdb/loam/internal/keys"
+)
+
+// readSet is what a transaction has read of its snapshot: conditions in the making.
+type readSet struct {
+	points []point
+	byHash map[uint64]int // place of the first point with the hash
+	ranges []keyRange
+	// mergeAt is the number of ranges at which they are merged, lest many short scans over
+	// few keys pile up.
+	mergeAt int
+}
+
+// addPoint records that key had the version v. Of two keys with one hash, which chance does
+// not bring about, the second is recorded as often as it is read.
+func (s *readSet) addPoint(key []byte, v Version) {
+	hash := keys.Hash(key)
+	i, known := s.byHash[hash]
+	if known && bytes.Equal(s.points[i].key, key) {
+		return
+	}
+	if !known {
+		if s.byHash == nil {
+			s.byHash = map[uint64]int{}
+		}
+		s.byHash[hash] = len(s.points)
+	}
+	s.points = append(s.points, point{key: bytes.Clone(key), hash: hash, want: v})
+}
+
+// addRange records that the keys of a range, and their absence, were seen.
+func (s *readSet) addRange(lower, upper []byte) {
+	if bytes.Compare(lower, upper) >= 0 {
+		return
+	}
+	s.ranges = append(s.ranges, keyRange{lower: bytes.Clone(lower), upper: bytes.Clone(upper)})
+	if len(s.ranges) >= max(s.mergeAt, 16) {
+		s.ranges = mergeRanges(s.ranges)
+		s.mergeAt = 2 * len(s.ranges)
+	}
+}
+
+// conditions returns what must hold for a commit that has read at since.
+func (s *readSet) conditions(since keys.SeqNum) *conditions {
+	c := &conditions{points: s.points, ranges: s.ranges, since: since, snapshot: true}
+	c.seal()
+	return c
+}
