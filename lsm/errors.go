@@ -12,7 +12,8 @@ var (
 	// ErrLocked: another process, or another handle of this one, has the directory
 	// open. The error's text names the holder.
 	ErrLocked = errors.New("lsm: directory is locked")
-	// ErrNotExist: the directory holds no store, and the options do not allow making one.
+	// ErrNotExist: the directory holds no store, and the options do not allow making one,
+	// or it holds a checkpoint that was not finished.
 	ErrNotExist = errors.New("lsm: no store in the directory")
 	// ErrTooNew: a file was written by a newer version of the format. Nothing was changed.
 	ErrTooNew = errors.New("lsm: format is newer than this code")
@@ -30,6 +31,8 @@ var (
 	ErrReadOnly = errors.New("lsm: store is read-only")
 	// ErrTooLarge: a key, value or batch exceeds its limit. Nothing was written.
 	ErrTooLarge = errors.New("lsm: too large")
+	// ErrNotEmpty: a checkpoint needs a directory that is missing or empty.
+	ErrNotEmpty = errors.New("lsm: directory is not empty")
 	// ErrInUse: Close found iterators or snapshots still open. The store is closed;
 	// what they hold is released when they are closed.
 	ErrInUse = errors.New("lsm: iterators or snapshots still open")

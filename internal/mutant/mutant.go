@@ -41,5 +41,8 @@ const (
 	PlainPublish        Name = "plain-publish"          // publish memtable nodes by plain stores: a data race
 	EarlyPublish        Name = "early-publish"          // publish memtable nodes before their key and value are written
 	SkipReaders         Name = "skip-readers"           // free a replaced read state under the readers of its time
+	UnheldCheckpoint    Name = "unheld-checkpoint"      // link tables that nothing keeps from being deleted
+	SkipCopySync        Name = "skip-copy-sync"         // finish checkpoints whose copied tables were never synced
+	TrustUnfinished     Name = "trust-unfinished"       // go on in a checkpoint whose CURRENT a power cut may take
 	SkipStragglers      Name = "skip-stragglers"        // free one under readers that entered across the flip before
 )
