@@ -63,10 +63,6 @@ func (l *Loaded) relied() bool {
 	if mutant.Enabled && mutant.Is(mutant.TrustRecord) {
 		l.unproven = false
 	}
-	// Killed by TestPowerCutAfterAKilledCheckpoint of package fuzz.
-	if mutant.Enabled && mutant.Is(mutant.TrustUnfinished) {
-		l.marked = false
-	}
 	return !l.Torn && !l.unproven && !l.siblings && !l.marked && (l.created || len(l.State.Lineage) > 0)
 }
 
