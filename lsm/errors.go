@@ -33,8 +33,12 @@ var (
 	ErrTooLarge = errors.New("lsm: too large")
 	// ErrNotEmpty: a checkpoint needs a directory that is missing or empty.
 	ErrNotEmpty = errors.New("lsm: directory is not empty")
-	// ErrInUse: Close found iterators or snapshots still open. The store is closed;
-	// what they hold is released when they are closed.
+	// ErrInvalidTable: a file is no table that can be ingested, or keys were given to a
+	// TableWriter out of order. Nothing was ingested.
+	ErrInvalidTable = errors.New("lsm: not a table that can be ingested")
+	// ErrInUse: Close found iterators or snapshots still open, or a call at work that reads
+	// tables, such as Verify and Checkpoint. The store is closed; what they hold is released
+	// when they are closed, or end.
 	ErrInUse = errors.New("lsm: iterators or snapshots still open")
 )
 

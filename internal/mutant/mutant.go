@@ -43,6 +43,7 @@ const (
 	SkipReaders         Name = "skip-readers"           // free a replaced read state under the readers of its time
 	UnheldCheckpoint    Name = "unheld-checkpoint"      // link tables that nothing keeps from being deleted
 	SkipCopySync        Name = "skip-copy-sync"         // finish checkpoints whose copied tables were never synced
-	TrustUnfinished     Name = "trust-unfinished"       // go on in a checkpoint whose CURRENT a power cut may take
+	IngestUnflushed     Name = "ingest-unflushed"       // ingest above a memtable that holds older entries
+	IngestUnpublished   Name = "ingest-unpublished"     // let compactions see ingested tables before they are visible
 	SkipStragglers      Name = "skip-stragglers"        // free one under readers that entered across the flip before
 )
