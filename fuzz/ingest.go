@@ -170,16 +170,24 @@ func (p *Player) afterIngest(n int, file string, failure error, lossy bool) erro
 		return fmt.Errorf("%w: a table that was refused (%v) is there", ErrWrong, failure)
 	}
 	if again {
-		if err := p.DB.Ingest(context.Background(), file); err != nil && !lossy {
+		err := p.DB.Ingest(context.Background(), file)
+		switch {
+		case err == nil:
+			p.Ledger.Acknowledge(n, p.ops(), true)
+		case errors.Is(err, lsm.ErrPoisoned):
+			return nil // the fault was met by the log's preparer, whose work is later needed
+		case !lossy:
 			return fmt.Errorf("once more after %v: %w", failure, err)
-		} else if err != nil {
+		default:
 			p.Ledger.Withdraw() // what the file held is gone
 			return nil
 		}
-		p.Ledger.Acknowledge(n, p.ops(), true)
 	}
 	if failure == nil || again {
-		return p.apply(Step{Kind: Apply, Sync: true, Ops: []Op{{Key: "a new key", Value: "after"}}})
+		err = p.apply(Step{Kind: Apply, Sync: true, Ops: []Op{{Key: "a new key", Value: "after"}}})
 	}
-	return nil
+	if errors.Is(err, lsm.ErrPoisoned) {
+		return nil // as above
+	}
+	return err
 }

@@ -310,6 +310,9 @@ func (d *DB) ingestEdit(v *manifest.Version, tables []*manifest.Table, number ke
 func (d *DB) publishIngest(number keys.SeqNum, fresh *mutableTable) {
 	d.stateMu.Lock()
 	s := d.state.Load()
+	if mutant.Enabled && mutant.Is(mutant.IngestOldMemtable) {
+		fresh = s.mutable
+	}
 	d.state.Store(newReadState(fresh, s.frozen, s.version))
 	d.stateMu.Unlock()
 	d.flusher.retire(s)

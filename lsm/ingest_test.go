@@ -349,6 +349,34 @@ func TestIngestedTablesAreVisibleBeforeTheyAreCompacted(t *testing.T) {
 	require.NoError(t, db.Close())
 }
 
+// A reader that has loaded the state before the tables were in it, and the number after they
+// were visible, meets no commit that came after them: it sees what was before both.
+func TestReadersWithoutIngestedTablesMeetNoLaterCommit(t *testing.T) {
+	var opened atomic.Pointer[DB]
+	var last atomic.Pointer[readState] // without the tables
+	fs := vfs.NewFaults(vfs.NewMem(), vfs.Rule{Kinds: vfs.OpWrite, Glob: "MANIFEST-*", When: func(vfs.Call) bool {
+		if db := opened.Load(); db != nil {
+			if s := db.state.Load(); s.version.NumTables() < 2 {
+				s.refs.Add(1) // until the end of the test
+				last.Store(s)
+			}
+		}
+		return false
+	}})
+	db := openSized(t, fs, Options{}, small())
+	opened.Store(db)
+	set(t, db, "a", "1")
+	writeTable(t, fs, "t", "b", "1")
+	require.NoError(t, db.Ingest(noDeadline, "t"))
+	before := last.Load()
+	require.Equal(t, 1, before.version.NumTables())
+	require.Equal(t, 2, db.state.Load().version.NumTables())
+	set(t, db, "c", "1")
+	require.Zero(t, before.mutable.Len())
+	require.Empty(t, before.frozen)
+	require.NoError(t, db.Close())
+}
+
 // Each writer counts in a key, the ingester in two that stand at both ends: no reader sees
 // a commit without the ingest before it, nor half an ingest, and none goes back.
 func TestIngestsBesideWritersAndReaders(t *testing.T) {

@@ -44,6 +44,7 @@ const (
 	UnheldCheckpoint    Name = "unheld-checkpoint"      // link tables that nothing keeps from being deleted
 	SkipCopySync        Name = "skip-copy-sync"         // finish checkpoints whose copied tables were never synced
 	IngestUnflushed     Name = "ingest-unflushed"       // ingest above a memtable that holds older entries
+	IngestOldMemtable   Name = "ingest-old-memtable"    // let readers without ingested tables meet commits that came after them
 	IngestUnpublished   Name = "ingest-unpublished"     // let compactions see ingested tables before they are visible
 	SkipStragglers      Name = "skip-stragglers"        // free one under readers that entered across the flip before
 )
