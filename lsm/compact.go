@@ -256,12 +256,9 @@ func (d *DB) tableEnv() *compaction.Env {
 	return &compaction.Env{
 		FS: d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
 		NextFileNum: func() fileid.Num { return fileid.Num(d.nextFile.Add(1) - 1) },
-		Writer: sstable.WriterOptions{
-			Codec: d.opts.Compression.codec(), BlockBytes: d.opts.BlockBytes,
-			FilterBitsPerKey: d.opts.FilterBitsPerKey, Scope: scopePrefixLen,
-		},
-		Snapshots:  d.snapshots.list(),
-		ElideBelow: keys.MaxSeqNum,
+		Writer:      d.opts.tableOptions(),
+		Snapshots:   d.snapshots.list(),
+		ElideBelow:  keys.MaxSeqNum,
 	}
 }
 

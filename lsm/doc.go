@@ -49,6 +49,12 @@
 // commits stay unsynced, the settler (settle.go) notices that the store is at rest.
 // background.go starts and stops it all.
 //
+// # Whole tables
+//
+// DB.Checkpoint (checkpoint.go) links the tables of one version into a second store;
+// DB.Ingest (ingest.go) adds tables that a TableWriter (table_writer.go) has written
+// outside. docs/checkpoints.md describes both.
+//
 // # Reading order
 //
 // options.go, errors.go, batch.go, batch_repr.go; db.go, open.go, recovery.go; then the

@@ -12,7 +12,8 @@ var (
 	// ErrLocked: another process, or another handle of this one, has the directory
 	// open. The error's text names the holder.
 	ErrLocked = errors.New("lsm: directory is locked")
-	// ErrNotExist: the directory holds no store, and the options do not allow making one.
+	// ErrNotExist: the directory holds no store, and the options do not allow making one,
+	// or it holds a checkpoint that was not finished.
 	ErrNotExist = errors.New("lsm: no store in the directory")
 	// ErrTooNew: a file was written by a newer version of the format. Nothing was changed.
 	ErrTooNew = errors.New("lsm: format is newer than this code")
@@ -36,8 +37,14 @@ var (
 	// hold, or a transaction has read what another commit has written since. Nothing was
 	// written. Plain writes never meet it.
 	ErrConflict = errors.New("lsm: conflict with another commit")
-	// ErrInUse: Close found iterators, snapshots or transactions still open. The store is
-	// closed; what they hold is released when they are closed.
+	// ErrNotEmpty: a checkpoint needs a directory that is missing or empty.
+	ErrNotEmpty = errors.New("lsm: directory is not empty")
+	// ErrInvalidTable: a file is no table that can be ingested, or keys were given to a
+	// TableWriter out of order. Nothing was ingested.
+	ErrInvalidTable = errors.New("lsm: not a table that can be ingested")
+	// ErrInUse: Close found iterators, snapshots or transactions still open, or a call at
+	// work that reads tables, such as Verify and Checkpoint. The store is closed; what they
+	// hold is released when they are closed, or end.
 	ErrInUse = errors.New("lsm: iterators or snapshots still open")
 )
 

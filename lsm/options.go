@@ -195,7 +195,7 @@ func (o *Options) seamDefaults() seams.Seams {
 	switch {
 	case s.FS != nil:
 	case o.InMemory:
-		s.FS = vfs.NewMem()
+		s.FS, s.Outside = vfs.NewMem(), orDefault(s.Outside, vfs.NewOS())
 	default:
 		s.FS = vfs.NewOS()
 	}

@@ -63,7 +63,7 @@ func (d *DB) loadManifest() (*manifest.Loaded, error) {
 		return nil, err
 	}
 	d.store = uid
-	if err := d.syncParents(); err != nil {
+	if err := syncParents(fs, d.dir, d.madeDirs); err != nil {
 		return nil, err
 	}
 	o := d.manifestOptions()

@@ -81,6 +81,15 @@ func (x *commitRing) admit(unsynced, synced *part, last keys.SeqNum, self *reque
 	return first && second
 }
 
+// admitRange enters one operation that may change any key of [lower, upper) and takes the
+// number last+1. Called by the leader.
+func (x *commitRing) admitRange(lower, upper []byte, last keys.SeqNum) {
+	if x.next != last+1 {
+		x.restart(last + 1)
+	}
+	x.push(lower, upper)
+}
+
 // restart forgets everything: the ring begins at the number next.
 func (x *commitRing) restart(next keys.SeqNum) {
 	x.next, x.floor = next, next-1

@@ -48,6 +48,7 @@ func (t *table) open() (*sstable.Reader, error) {
 		UID:    t.meta.UID,
 		Size:   t.meta.Bytes,
 		Digest: t.meta.Digest,
+		Number: t.meta.Number(),
 		Cache:  t.db.cache,
 		Name:   name,
 		Mapped: t.db.mapTables,

@@ -17,9 +17,18 @@ import (
 // which their caller knew, nor whether a scope that is not listed is small. It holds up
 // no reader. The first thing wrong is a *CorruptionError; ctx ends it early.
 func (r *Reader) Verify(ctx context.Context) error {
-	if err := r.verifyDigest(ctx); err != nil {
+	digest, err := r.digest(ctx)
+	if err == nil && r.o.Digest != 0 && digest != r.o.Digest {
+		err = r.corrupt(-1, errDigest)
+	}
+	if err != nil {
 		return err
 	}
+	return r.verifyBlocks(ctx)
+}
+
+// verifyBlocks checks everything but the digest.
+func (r *Reader) verifyBlocks(ctx context.Context) error {
 	v := verifier{r: r, ctx: ctx, next: headerLen, scopes: newScopeWalk(r.props.Scopes)}
 	if err := v.readFilter(); err != nil {
 		return err
@@ -32,24 +41,22 @@ func (r *Reader) Verify(ctx context.Context) error {
 	return v.counts()
 }
 
-func (r *Reader) verifyDigest(ctx context.Context) error {
+// digest reads the whole file.
+func (r *Reader) digest(ctx context.Context) (uint64, error) {
 	var d xxhash.Digest
 	d.Reset()
 	buf := make([]byte, min(r.o.Size, streamBytes))
 	for off := int64(0); off < r.o.Size; off += int64(len(buf)) {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("sstable: verify %s: %w", r.o.Name, err)
+			return 0, fmt.Errorf("sstable: verify %s: %w", r.o.Name, err)
 		}
 		buf = buf[:min(int64(len(buf)), r.o.Size-off)]
 		if err := r.readAt(buf, off); err != nil {
-			return err
+			return 0, err
 		}
 		_, _ = d.Write(buf) // never fails
 	}
-	if r.o.Digest != 0 && d.Sum64() != r.o.Digest {
-		return r.corrupt(-1, errDigest)
-	}
-	return nil
+	return d.Sum64(), nil
 }
 
 // verifier walks a table's blocks in order.

@@ -47,5 +47,10 @@ const (
 	ForgetRangeReaders  Name = "forget-range-readers"   // a memtable drops range tombstones that snapshots need
 	ElideRangeAbove     Name = "elide-range-above"      // compaction drops range tombstones above older data
 	SkipReaders         Name = "skip-readers"           // free a replaced read state under the readers of its time
+	UnheldCheckpoint    Name = "unheld-checkpoint"      // link tables that nothing keeps from being deleted
+	SkipCopySync        Name = "skip-copy-sync"         // finish checkpoints whose copied tables were never synced
+	IngestUnflushed     Name = "ingest-unflushed"       // ingest above a memtable that holds older entries
+	IngestOldMemtable   Name = "ingest-old-memtable"    // let readers without ingested tables meet commits that came after them
+	IngestUnpublished   Name = "ingest-unpublished"     // let compactions see ingested tables before they are visible
 	SkipStragglers      Name = "skip-stragglers"        // free one under readers that entered across the flip before
 )

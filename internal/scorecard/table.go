@@ -35,6 +35,7 @@ type measure struct {
 var table = []measure{
 	{"R1", powerCuts},
 	{"R2", cutsInRecovery},
+	{"R3", wholeTables},
 	{"R4", lostRecords},
 	{"R7", failedSyncs},
 	{"R8", failedCalls},

@@ -15,6 +15,9 @@ import (
 type Seams struct {
 	// FS is the file system.
 	FS vfs.FS
+	// Outside is where checkpoints are made and tables to ingest are found; nil means FS.
+	// A store in memory has the system's.
+	Outside vfs.FS
 	// Random is the source of identities.
 	Random io.Reader
 	// Now is the wall clock with its monotonic part.
