@@ -270,6 +270,13 @@ func (w *Wreck) checkFilter() {
 	}
 }
 
+// UID returns the table's identity.
+func (w *Wreck) UID() fileid.UID { return w.uid }
+
+// Framed reports whether the footer was read: all range tombstones that can be read are
+// then known from the beginning.
+func (w *Wreck) Framed() bool { return w.footer != nil }
+
 // Properties returns the table's properties, nil where they are lost.
 func (w *Wreck) Properties() *Properties { return w.props }
 
