@@ -77,6 +77,7 @@ type DB struct {
 	syncer     syncer
 	settler    settler
 	deleter    deleter
+	scrubber   scrubber
 	metrics    counters
 }
 

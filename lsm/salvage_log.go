@@ -43,6 +43,10 @@ func (s *salvage) readLog() error {
 		short := err == nil && cut != nil && max(state.FlushedSeqNum, rec.LastSeqNum) < cut.LastSeqNum
 		if err == nil && !short && len(l.bad) == 0 {
 			l.lastTime = int64(rec.LastTime)
+			s.report.Recovery = Recovery{Clean: rec.Verdict == wal.Clean, LostBytes: rec.LostBytes}
+			for _, n := range l.ops {
+				s.report.Recovery.ReplayedOps += n
+			}
 			s.listSegments(nil)
 			return s.sortLog()
 		}

@@ -58,6 +58,9 @@ type SalvageReport struct {
 	// ManifestRead: the manifest said which files live. Otherwise every table and segment
 	// was taken over, and which version of a key is newest was decided by sequence numbers.
 	ManifestRead bool
+	// Recovery is what opening the damaged store would find in the log, if the log is sound.
+	// A torn tail, which nobody was promised, is left out as opening leaves it out.
+	Recovery Recovery
 	// Entries and RangeTombstones are what the new store holds, tombstones and older
 	// versions included.
 	Entries, RangeTombstones int64
@@ -83,6 +86,9 @@ func (r *SalvageReport) String() string {
 	fmt.Fprintf(&b, "taken over: %d entries, %d range tombstones\n", r.Entries, r.RangeTombstones)
 	if !r.ManifestRead {
 		b.WriteString("the manifest could not be read: sequence numbers decided what is newest\n")
+	}
+	if r.Recovery.LostBytes > 0 {
+		fmt.Fprintf(&b, "the log ends in a torn tail of %d bytes, which nobody was promised\n", r.Recovery.LostBytes)
 	}
 	for i := range r.Files {
 		f := &r.Files[i]

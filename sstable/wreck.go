@@ -23,7 +23,7 @@ type WreckOptions struct {
 
 // Damage is a part of a table's file that could not be read.
 type Damage struct {
-	// Offset and Len say where it is, in bytes.
+	// Offset and Len say where it is, in bytes. What is missing at the end has no length.
 	Offset, Len int64
 	// Entries reports that entries are lost with it: it is a data block, or range
 	// tombstones, or may be. Damage of filters and indexes alone loses none.
@@ -71,6 +71,8 @@ type Wreck struct {
 	sep    []byte // separator of the block before that
 	pos    int64  // up to where data blocks have been dealt with
 	scan   finder // at work while it has bytes to go
+	// tailSeen: something was read that lies behind all data blocks, or its absence was noted.
+	tailSeen bool
 
 	key, spare []byte
 	trailer    keys.Trailer

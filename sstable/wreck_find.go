@@ -45,6 +45,7 @@ func (w *Wreck) scanned() bool {
 		if payload == nil && w.footer == nil {
 			if end = s.meta(at); end > 0 {
 				s.from = end
+				w.tailSeen = true
 				continue
 			}
 		}

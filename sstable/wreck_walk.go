@@ -85,6 +85,10 @@ func (w *Wreck) nextBlock() bool {
 		case w.pos < w.dataEnd():
 			w.scan = w.finderOver(w.pos, w.dataEnd())
 			w.pos = w.scan.to
+		case w.footer == nil && !w.tailSeen:
+			// Nothing says that these were all the blocks.
+			w.tailSeen = true
+			w.lose(Damage{Offset: w.size, Entries: true, Err: w.refuse(w.size, fmt.Errorf("file ends: %w", errLength))})
 		default:
 			return false
 		}

@@ -42,4 +42,7 @@ const (
 	EarlyPublish        Name = "early-publish"          // publish memtable nodes before their key and value are written
 	SkipReaders         Name = "skip-readers"           // free a replaced read state under the readers of its time
 	SkipStragglers      Name = "skip-stragglers"        // free one under readers that entered across the flip before
+	SkipFilterCheck     Name = "skip-filter-check"      // Verify does not ask filters for the keys of their tables
+	SalvageBehindCut    Name = "salvage-behind-cut"     // Salvage reads the log behind the place where it was cut
+	BlindScrub          Name = "blind-scrub"            // the scrub reads tables and compares nothing
 )
