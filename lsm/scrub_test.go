@@ -47,6 +47,7 @@ func openScrubbed(t *testing.T, fs vfs.FS, rate int64, e *events) *DB {
 	o.seams = seams.Seams{FS: fs, Sizing: z, Event: e.add}
 	db, err := Open("db", &o)
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
 	for i := range 2000 {
 		require.NoError(t, db.Set(fmt.Appendf(nil, "key-%05d", i), make([]byte, 100), NoSync))
 	}
@@ -144,6 +145,7 @@ func TestVerifyTellsWhatTheScrubHasFound(t *testing.T) {
 		require.Equal(t, name, c.File)
 		require.NoError(t, db.Set([]byte("key-00000"), []byte("new"), nil))
 		require.NoError(t, db.Compact(context.Background(), nil, nil))
+		time.Sleep(time.Second) // for the deleter
 		require.NotContains(t, tableFiles(t, fs), name)
 		require.NoError(t, db.Verify(context.Background()))
 		require.NoError(t, db.Close())
