@@ -28,6 +28,8 @@ type careStore struct {
 	want  map[string]string
 	ever  map[string][]string
 	z     seams.Sizing
+	// entries is how many a closed store holds in its tables and its log.
+	entries int64
 }
 
 // careSizes are so small that a thousand writes reach every mechanism.
@@ -90,6 +92,9 @@ func newCareStore(t testing.TB, seed uint64, closed bool) *careStore {
 	for _, name := range s.names {
 		s.files[name] = readAll(t, s.mem, path.Join("db", name))
 	}
+	r, err := Verify(context.Background(), "db", s.options(s.mem.Copy()))
+	require.NoError(t, err)
+	s.entries = r.Entries + r.Recovery.ReplayedOps
 	return s
 }
 
@@ -177,11 +182,30 @@ func (s *careStore) suffer(t testing.TB, fs *vfs.Mem, what string) (*VerifyRepor
 	got, err := s.content(fs, "new")
 	require.NoError(t, err, what)
 	s.judge(t, got, salvaged, what)
+	s.count(t, salvaged, what)
 	again, err := Verify(ctx, "new", s.options(fs))
 	require.NoError(t, err, what)
 	require.NoError(t, again.Err(), what)
 	require.Equal(t, salvaged.Entries, again.Entries, what)
 	return verified, salvaged
+}
+
+// count: what is lost of tables is counted to the entry.
+func (s *careStore) count(t testing.TB, r *SalvageReport, what string) {
+	t.Helper()
+	lost := int64(0)
+	for _, f := range r.Files {
+		if strings.HasSuffix(f.Name, ".sst") {
+			require.GreaterOrEqual(t, f.EntriesLost, int64(0), what)
+			require.Equal(t, len(f.Lost) > 0, f.EntriesLost > 0, "%s: %+v", what, f)
+			lost += f.EntriesLost
+		} else if len(f.Lost) > 0 || f.Name == "log" {
+			return
+		}
+	}
+	if r.ManifestRead && r.Recovery.Clean {
+		require.Equal(t, s.entries, r.Entries+lost, what)
+	}
 }
 
 // changes are the calls that change something. A shared lock changes nothing.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -123,6 +124,9 @@ func readRemains(fs vfs.FS, dir string) (*manifest.Remains, error) {
 // prepareTarget makes the new directory and locks it.
 func (s *salvage) prepareTarget() error {
 	d := s.target
+	if in := filepath.Clean(s.dir) + string(filepath.Separator); strings.HasPrefix(filepath.Clean(d.dir)+string(filepath.Separator), in) {
+		return fmt.Errorf("%s is, or lies in, the store to be salvaged: %w", d.dir, vfs.ErrExist)
+	}
 	names, err := s.fs.List(d.dir)
 	if err == nil && len(names) > 0 {
 		return fmt.Errorf("%s is not empty: %w", d.dir, vfs.ErrExist)

@@ -20,15 +20,17 @@ type salvageTable struct {
 	depth int             // of its run, newest first; 0: unlisted
 	spill bool            // of the log, in the new directory; not in the report
 
-	size              int64
-	smallest, largest []byte // as far as known
-	f                 vfs.File
-	w                 *sstable.Wreck
-	entries           int64
-	disorder          int64 // entries left out because they came too late
-	gone              error // why nothing of it could be read
-	damage            []sstable.Damage
-	lost              []lostKeys
+	size     int64
+	smallest []byte // as far as known
+	f        vfs.File
+	w        *sstable.Wreck
+	entries  int64
+	total    int64  // entries that the table had; -1: unknown
+	ranges   uint64 // range tombstones that it had, where total is known
+	disorder int64  // entries left out because they came too late
+	gone     error  // why nothing of it could be read
+	damage   []sstable.Damage
+	lost     []lostKeys
 }
 
 // lostKeys are the internal user keys, [lower, upper), that a loss may have held.
@@ -75,15 +77,18 @@ func (t *salvageTable) close() error {
 
 // survey finds out where the table begins and which range tombstones it has.
 func (t *salvageTable) survey() error {
+	if t.total = -1; t.meta != nil {
+		t.total, t.ranges = int64(t.meta.Entries), t.meta.RangeDeletes
+	}
 	if err := t.open(); err != nil || t.gone != nil {
 		t.note()
 		return err
 	}
 	defer t.close()
 	if p := t.w.Properties(); p != nil {
-		t.smallest, t.largest = p.Smallest, p.Largest
+		t.smallest, t.total, t.ranges = p.Smallest, int64(p.Entries), p.Kinds[keys.KindRangeDelete].Entries
 	} else if t.meta != nil {
-		t.smallest, t.largest = t.meta.Smallest, t.meta.Largest
+		t.smallest = t.meta.Smallest
 	} else if t.w.Next() {
 		t.smallest = bytes.Clone(t.w.Key())
 	}
@@ -128,13 +133,20 @@ func (t *salvageTable) note() {
 		t.lost = append(t.lost, lostKeys{lower, upper})
 		return
 	}
+	if t.entries == t.total && uint64(len(t.w.RangeTombstones())) == t.ranges {
+		for i := range t.damage {
+			t.damage[i].Entries = false // all that there were are here
+		}
+	}
+	// Without a footer what is lost may be range tombstones, which can cover any key.
+	anywhere := !t.w.Framed() && (t.total < 0 || uint64(len(t.w.RangeTombstones())) < t.ranges)
 	for i := range t.damage {
 		if d := &t.damage[i]; d.Entries {
 			l := lostKeys{lower, upper}
-			if d.After != nil {
+			if d.After != nil && !anywhere {
 				l.lower = d.After
 			}
-			if d.Through != nil {
+			if d.Through != nil && !anywhere {
 				l.upper = append(bytes.Clone(d.Through), 0)
 			}
 			t.lost = append(t.lost, l)
@@ -169,10 +181,10 @@ func (t *salvageTable) file() SalvagedFile {
 
 // entriesLost is how many entries the table had more than were read; -1 if unknown.
 func (t *salvageTable) entriesLost() int64 {
-	if t.meta == nil {
+	if t.total < 0 {
 		return -1
 	}
-	return max(int64(t.meta.Entries)-t.entries, 0)
+	return max(t.total-t.entries, 0)
 }
 
 func (t *salvageTable) loss(off, n int64, l lostKeys, err error) Loss {

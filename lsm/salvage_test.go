@@ -259,6 +259,21 @@ func TestSalvageCarriesRangeTombstonesOver(t *testing.T) {
 	require.EqualValues(t, 123, loaded.State.LastTime)
 	require.Greater(t, loaded.Version.NumTables(), 1)
 	requireCovered(t, fs, loaded.Version, r.RangeTombstones)
+
+	// Lost range tombstones put every key of their table in doubt, above older ones.
+	f, err := fs.Open(path.Join("db", manifest.TableName(b.Num)), vfs.ReadWrite)
+	require.NoError(t, err)
+	_, err = f.WriteAt([]byte{0xee}, 85)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	r, err = Salvage(context.Background(), "db", "damaged", o)
+	require.NoError(t, err)
+	require.True(t, r.DeletedMayReturn)
+	require.Len(t, r.Doubtful, 1)
+	for _, k := range []string{"b", "k000", "k398"} {
+		require.True(t, r.Doubtful[0].Contains([]byte(k)), r)
+	}
+	require.False(t, r.Doubtful[0].Contains([]byte("a")))
 }
 
 // requireCovered checks which numbers delete which keys in the salvaged tables.

@@ -111,43 +111,37 @@ func (s *scrubber) next(last fileid.Num) *table {
 	return best
 }
 
-// scrub reads one table. One that differs is read once more: a read can go wrong on its way.
+// scrub reads one table, from the device where that can be.
 func (s *scrubber) scrub(ctx context.Context, t *table) {
+	c := s.examine(ctx, t, vfs.ReadOnlyDirect)
+	if c != nil && errors.Is(c.Err, vfs.ErrNotSupported) {
+		c = s.examine(ctx, t, vfs.ReadOnly)
+	}
+	s.report(ctx, t, c)
+}
+
+// examine reads one table and returns what is wrong with it, or nil. One that differs is
+// read once more: a read can go wrong on its way.
+func (s *scrubber) examine(ctx context.Context, t *table, mode vfs.OpenMode) *CorruptionError {
 	name := manifest.TableName(t.meta.Num)
-	f, err := openDirect(s.db.opts.seams.FS, s.db.path(name))
+	f, err := s.db.opts.seams.FS.Open(s.db.path(name), mode)
 	if err != nil {
-		s.report(ctx, t, &CorruptionError{File: name, Offset: -1, Err: err})
-		return
+		return &CorruptionError{File: name, Offset: -1, Err: err}
 	}
 	defer f.Close() // read only: nothing can be lost
 	for range 2 {
 		off, err := s.read(ctx, t, f)
-		switch {
-		case ctx.Err() != nil || t.obsolete.Load():
-			return
-		case err == nil:
-			s.report(ctx, t, nil)
-			return
-		case !errors.Is(err, errDigest):
-			s.report(ctx, t, &CorruptionError{File: name, Offset: off, Err: err})
-			return
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errDigest) {
+			return &CorruptionError{File: name, Offset: off, Err: err}
 		}
 		if c := s.locate(ctx, t, f); c != nil {
-			s.report(ctx, t, c)
-			return
+			return c
 		}
 	}
-	s.report(ctx, t, &CorruptionError{File: name, Offset: -1, Err: errDigest})
-}
-
-// openDirect opens a file for reads from the device, or for ordinary ones where there are
-// none.
-func openDirect(fs vfs.FS, name string) (vfs.File, error) {
-	f, err := fs.Open(name, vfs.ReadOnlyDirect)
-	if errors.Is(err, vfs.ErrNotSupported) {
-		f, err = fs.Open(name, vfs.ReadOnly)
-	}
-	return f, err
+	return &CorruptionError{File: name, Offset: -1, Err: errDigest}
 }
 
 var errDigest = errors.New("wrong digest of the file")

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/loamdb/loam/internal/cache"
+	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
@@ -82,6 +83,7 @@ type verification struct {
 	dir    string
 	db     *DB // not open: it translates errors and logs
 	cache  *cache.Cache
+	found  map[string]bool // places of findings
 	report VerifyReport
 }
 
@@ -131,11 +133,14 @@ func (v *verification) find(file string, err error) {
 	if !errors.As(err, &c) {
 		c = &CorruptionError{File: file, Offset: -1, Err: err}
 	}
-	for _, f := range v.report.Findings {
-		if f.File == c.File && f.Offset == c.Offset {
-			return
-		}
+	at := fmt.Sprint(c.File, " ", c.Offset)
+	if v.found[at] {
+		return
 	}
+	if v.found == nil {
+		v.found = map[string]bool{}
+	}
+	v.found[at] = true
 	v.report.Findings = append(v.report.Findings, c)
 }
 
@@ -288,7 +293,9 @@ func (v *verification) log(remains *manifest.Remains) error {
 		if err != nil {
 			v.find(wal.SlotName(r.Slot), &CorruptionError{File: wal.SlotName(r.Slot), Offset: r.Offset, Err: err})
 		}
-		v.report.Recovery.ReplayedOps += int64(stats.ops)
+		if r.FirstSeqNum+keys.SeqNum(r.Count)-1 > s.FlushedSeqNum {
+			v.report.Recovery.ReplayedOps += int64(stats.ops)
+		}
 		return nil
 	}
 	if remains.Version != nil {

@@ -28,6 +28,9 @@ type Damage struct {
 	// Entries reports that entries are lost with it: it is a data block, or range
 	// tombstones, or may be. Damage of filters and indexes alone loses none.
 	Entries bool
+	// Ranges: what is lost are range tombstones, which may have covered any key between the
+	// table's bounds.
+	Ranges bool
 	// After and Through bound the keys that are lost, both included. nil is not known.
 	After, Through []byte
 	// Err is what is wrong. It matches ErrCorrupt, or is an error of the file.
@@ -232,7 +235,7 @@ func (w *Wreck) readRanges(at span) {
 		err = w.addRanges(p)
 	}
 	if err != nil {
-		w.lose(Damage{Offset: at.off, Len: at.len, Entries: true, Err: w.refuse(at.off, err)})
+		w.lose(Damage{Offset: at.off, Len: at.len, Entries: true, Ranges: true, Err: w.refuse(at.off, err)})
 	}
 }
 

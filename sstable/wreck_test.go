@@ -258,6 +258,27 @@ func TestWhatIsNoTableOrAnotherIsRefused(t *testing.T) {
 	requireEntries(t, tb.entries, rest(t, w), "entries")
 }
 
+// Bytes that somebody has sealed anew, with keys out of order, are shown in order or not at
+// all.
+func TestAWreckNeverShowsDisorder(t *testing.T) {
+	tb := wreckTable(t, block.CodecNone, 60)
+	blocks := sstable.DataBlocks(t, tb.open(t, readerOptions(&tb.meta, newCache(t, 1<<20))))
+	require.Greater(t, len(blocks), 3)
+	content := tb.content(t)
+	sstable.TamperBlock(content, sampleUID, blocks[2], func(p []byte) {
+		at := bytes.Index(p, []byte("key/0"))
+		require.Positive(t, at)
+		p[at] = 'a' // of the prefix that all keys of the block share
+	})
+	w, err := wreckOf(t, content, sampleUID)
+	require.NoError(t, err)
+	got := rest(t, w)
+	requireSubset(t, tb.entries, got, "disorder")
+	require.Less(t, len(got), len(tb.entries))
+	require.Len(t, w.Damage(), 1)
+	require.ErrorContains(t, w.Damage()[0].Err, "out of order")
+}
+
 func TestReadingAWreckEndsWithItsContext(t *testing.T) {
 	tb := wreckTable(t, block.CodecNone, 1000)
 	f, err := tb.fs.Open("t", vfs.ReadOnly)

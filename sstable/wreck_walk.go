@@ -51,7 +51,7 @@ func (w *Wreck) take(i int) bool {
 func (w *Wreck) bound(next []byte) {
 	for ; w.unbounded < len(w.damage); w.unbounded++ {
 		d := &w.damage[w.unbounded]
-		if !d.Entries || d.After != nil || d.Through != nil {
+		if !d.Entries || d.Ranges || d.After != nil || d.Through != nil {
 			continue
 		}
 		if w.began {

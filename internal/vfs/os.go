@@ -181,7 +181,9 @@ func (f *osFile) ReadAt(p []byte, off int64) (int, error) {
 	var n int
 	var err error
 	if f.mode == ReadOnlyDirect {
-		n, err = f.readDirect(p, off)
+		if n, err = f.readDirect(p, off); errors.Is(err, errNoDirect) {
+			err = ErrNotSupported // found out late
+		}
 	} else {
 		n, err = f.handle.ReadAt(p, off)
 	}
