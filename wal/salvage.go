@@ -431,6 +431,9 @@ func (s *salvager) judgeTails() {
 		if g.missing > 0 && end <= g.Bytes && g.limit == 0 {
 			end = g.Bytes + g.missing // who knows what was there
 		}
+		if !g.sound && g.end == headerSize {
+			end = g.Bytes // neither header nor record: whatever it held is gone
+		}
 		if g.end < end {
 			g.remains.Gaps = append(g.remains.Gaps, Gap{Offset: g.end, Bytes: end - g.end, Err: errHole})
 		}
