@@ -15,6 +15,7 @@ import (
 //	syncer     syncs unsynced commits after Options.SyncInterval
 //	settler    notices that the store is at rest
 //	deleter    removes obsolete files slowly
+//	scrubber   reads every table again, slowly, in search of damage
 //
 // The log has one of its own, the preparer, which package wal starts and stops.
 type background struct {
@@ -30,6 +31,7 @@ func (d *DB) startBackground() {
 	d.background.wg.Go(d.flusher.loop)
 	d.background.wg.Go(d.syncer.loop)
 	d.background.wg.Go(d.deleter.loop)
+	d.background.wg.Go(d.scrubber.loop)
 	for range d.opts.CompactionWorkers {
 		d.background.wg.Go(d.compactor.loop)
 	}

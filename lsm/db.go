@@ -79,6 +79,7 @@ type DB struct {
 	syncer     syncer
 	settler    settler
 	deleter    deleter
+	scrubber   scrubber
 	metrics    counters
 }
 

@@ -46,8 +46,15 @@
 // edit: logged in the manifest, synced, then swapped in (install.go). The last reader of a
 // removed table (table.go) hands it to the deleter (deleter.go), and the log's segments
 // are recycled once everything in them is in tables. The syncer (syncer.go) bounds how long
-// commits stay unsynced, the settler (settle.go) notices that the store is at rest.
-// background.go starts and stops it all.
+// commits stay unsynced, the settler (settle.go) notices that the store is at rest, the
+// scrubber (scrub.go) looks for damage. background.go starts and stops it all.
+//
+// # Care
+//
+// DB.Verify (verify.go) checks an open store, Verify (verify_offline.go) one that nobody has
+// open, damaged or not. Salvage makes a new store of what is left of a damaged one:
+// salvage.go, then the files named after its parts. Metrics (metrics.go) are handed out by
+// exposition.go.
 //
 // # Whole tables
 //

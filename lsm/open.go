@@ -18,7 +18,9 @@ import (
 
 // Open opens the store in dir, or makes one there. It takes the directory's lock (one
 // writer, or several readers), reads the manifest, and replays the log; what a crash
-// left is cut or reported, and Metrics().Recovery says what was found. A nil o means
+// left is cut or reported, and Metrics().Recovery says what was found: that the store had
+// been closed, or was not and lost so many bytes that nobody was promised. Anything else is
+// damage, which Open refuses by a *CorruptionError with file and offset. A nil o means
 // the defaults. A directory is not made in one that may be written and not read: its entry
 // could not be made durable.
 //
@@ -30,6 +32,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	}
 	d := newDB(dir, o.withDefaults())
 	if err := d.open(); err != nil {
+		d.event("not opened", "cause", err)
 		d.abandon()
 		return nil, fmt.Errorf("lsm: open %s: %w", dir, err)
 	}
@@ -49,6 +52,7 @@ func newDB(dir string, opts Options) *DB {
 	d.syncer = syncer{db: d, alarm: newAlarm()}
 	d.settler = settler{db: d, alarm: newAlarm()}
 	d.deleter = deleter{db: d, alarm: newAlarm()}
+	d.scrubber.db = d
 	d.compactor.init(d)
 	return d
 }

@@ -51,10 +51,7 @@ func Identify(f vfs.File, name string) (uid fileid.UID, size int64, err error) {
 
 // Describe verifies the table, as Verify does, and returns what a manifest is to keep of it.
 func (r *Reader) Describe(ctx context.Context) (Meta, error) {
-	digest, err := r.digest(ctx)
-	if err == nil {
-		err = r.verifyBlocks(ctx)
-	}
+	digest, err := r.verify(ctx)
 	if err != nil {
 		return Meta{}, err
 	}

@@ -30,6 +30,15 @@ const (
 // TableName returns the name of the table with the given number.
 func TableName(num fileid.Num) string { return fmt.Sprintf("%06d%s", num, tableSuffix) }
 
+// TableNum returns the number in a table's name, 0 if it is none.
+func TableNum(name string) fileid.Num {
+	num, ok := parseFileName(name)
+	if !ok || !strings.HasSuffix(name, tableSuffix) {
+		return 0
+	}
+	return num
+}
+
 // BlobName returns the name of the blob file with the given number.
 func BlobName(num fileid.Num) string { return fmt.Sprintf("%06d%s", num, blobSuffix) }
 

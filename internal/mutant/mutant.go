@@ -53,4 +53,7 @@ const (
 	IngestOldMemtable   Name = "ingest-old-memtable"    // let readers without ingested tables meet commits that came after them
 	IngestUnpublished   Name = "ingest-unpublished"     // let compactions see ingested tables before they are visible
 	SkipStragglers      Name = "skip-stragglers"        // free one under readers that entered across the flip before
+	SkipFilterCheck     Name = "skip-filter-check"      // Verify does not ask filters for the keys of their tables
+	SalvageBehindCut    Name = "salvage-behind-cut"     // Salvage reads the log behind the place where it was cut
+	BlindScrub          Name = "blind-scrub"            // the scrub reads tables and compares nothing
 )

@@ -43,6 +43,7 @@ var table = []measure{
 	{"R10", fullDevice},
 	{"R13", damagedBytes},
 	{"R14", damagedFiles},
+	{"R17", salvagedStores},
 	{"R24", fuzzTargets},
 	{"R27", plantedBugs},
 }

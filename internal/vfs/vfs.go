@@ -69,6 +69,9 @@ const (
 	// ReadWriteDSync: as ReadWrite; each WriteAt is durable when it returns (F4).
 	// ErrNotSupported where the system cannot.
 	ReadWriteDSync
+	// ReadOnlyDirect: reads only, each from the device instead of from the system's cache,
+	// which stays as it is. ErrNotSupported where the system, or the file system, cannot.
+	ReadOnlyDirect
 )
 
 // Traits are facts about a file system that decide how the log may use it.
