@@ -1,16 +1,25 @@
 package lsm
 
 import (
+	"path"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/wal"
 	"github.com/stretchr/testify/require"
 )
 
-// slowFS has a device that takes a millisecond to sync, or to write synced.
+// slowFS has a device that takes a millisecond to sync, or to write synced, files of the log.
+// Files that are synced under a mutex must not be slow: under testing/synctest who waits for
+// a mutex keeps time from passing.
 type slowFS struct{ vfs.FS }
+
+func isLog(name string) bool {
+	_, ok := wal.ParseSlotName(path.Base(name))
+	return ok
+}
 
 type slowFile struct {
 	vfs.File
@@ -19,12 +28,18 @@ type slowFile struct {
 
 func (s slowFS) Open(name string, mode vfs.OpenMode) (vfs.File, error) {
 	f, err := s.FS.Open(name, mode)
-	return slowFile{f, mode == vfs.ReadWriteDSync}, err
+	if err != nil || !isLog(name) {
+		return f, err
+	}
+	return slowFile{f, mode == vfs.ReadWriteDSync}, nil
 }
 
 func (s slowFS) Create(name string) (vfs.File, error) {
 	f, err := s.FS.Create(name)
-	return slowFile{f, false}, err
+	if err != nil || !isLog(name) {
+		return f, err
+	}
+	return slowFile{f, false}, nil
 }
 
 func (f slowFile) Sync() error {
