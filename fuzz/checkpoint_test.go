@@ -40,6 +40,19 @@ func TestPowerCutAfterAKilledCheckpoint(t *testing.T) {
 	})
 }
 
+// Checkpoint fails and clears up, and the power is cut meanwhile or later.
+func TestPowerCutAfterAFailedCheckpoint(t *testing.T) {
+	eachCopy(t, func(t *testing.T, linked bool) {
+		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 1}, Every: 4}
+		if long {
+			few.Every = 1
+		}
+		x, err := fuzz.CutFailedCheckpoint(fuzz.Setup{Seed: 25, Mode: lsm.LogWritten}, fuzz.Shape{Batches: 8, SyncOneIn: 2, FlushEvery: 3}, linked, few)
+		require.NoError(t, err)
+		report(t, "failed and cut", x)
+	})
+}
+
 // Every call that Checkpoint makes fails, in every way.
 func TestFaultAtEveryCallOfACheckpoint(t *testing.T) {
 	eachCopy(t, func(t *testing.T, linked bool) {
