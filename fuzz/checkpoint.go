@@ -249,6 +249,41 @@ func writeOnCopy(setup Setup, mem *vfs.Mem, l *Ledger, batches int, o Cuts) (x E
 	return x, nil
 }
 
+// CutFailedCheckpoint makes each call fail that changes something in the checkpoint's
+// directory, once or for ever, so that Checkpoint fails and clears up, as far as it can. Then
+// the power is cut at every operation since: what is left must be as CutCheckpoint
+// demands.
+func CutFailedCheckpoint(setup Setup, shape Shape, linked bool, o Cuts) (x Explored, err error) {
+	steps := NewHistory(setup.Seed, shape)
+	for n, met := 0, true; met; n++ {
+		for _, forever := range []bool{false, true} {
+			mem, p, err := beforeCheckpoint(setup, steps, linked)
+			if err != nil {
+				return x, err
+			}
+			c := Copying{Recording: Recording{Setup: setup, Mem: mem, Ledger: p.Ledger}, end: math.MaxInt}
+			left := n
+			p.FS.(*vfs.Faults).Add(vfs.Rule{Kinds: vfs.OpWrites &^ vfs.OpLock, Forever: forever, When: func(call vfs.Call) bool {
+				if !inCopy(call) {
+					return false
+				}
+				if left--; left == -1 {
+					c.begin = mem.Ops()
+				}
+				return left < 0
+			}})
+			if err := p.DB.Checkpoint(context.Background(), CopyDir); err == nil {
+				c.end = mem.Ops() // what failed did not matter
+			}
+			met = left < 0
+			p.Abandon()
+			c.batches = c.Ledger.Issued()
+			x.Add(c.CutCheckpoint(o))
+		}
+	}
+	return x, nil
+}
+
 // SweepCheckpoint makes each call to the file system go wrong that is made while a
 // checkpoint is, as f says. Checkpoint must succeed, and the checkpoint then be there, after
 // a power cut too, or fail with an error that has a type; then there is none, or a whole

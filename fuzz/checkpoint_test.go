@@ -19,12 +19,12 @@ func eachCopy(t *testing.T, test func(t *testing.T, linked bool)) {
 // Checkpoint is called while batches are committed, and memtables flushed and compacted.
 func TestPowerCutAtEveryOperationOfACheckpoint(t *testing.T) {
 	eachCopy(t, func(t *testing.T, linked bool) {
-		for seed := range uint64(sized(3, 20)) {
+		for seed := range uint64(sized(2, 20)) {
 			mode := []lsm.LogMode{lsm.LogMapped, lsm.LogWritten}[seed%2]
 			c, err := fuzz.RecordCheckpoint(fuzz.Setup{Seed: 20 + seed, Mode: mode},
 				fuzz.Shape{Batches: 30, SyncOneIn: 3, FlushEvery: 5, CompactEvery: 9}, linked)
 			require.NoError(t, err)
-			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 6, Cuts: 2}, Limit: sized(1500, 0)}
+			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 6, Cuts: 2}, Limit: sized(1000, 0)}
 			report(t, "cut", c.CutCheckpoint(few))
 		}
 	})
@@ -37,6 +37,19 @@ func TestPowerCutAfterAKilledCheckpoint(t *testing.T) {
 		x, err := fuzz.KillCheckpoint(fuzz.Setup{Seed: 23, Mode: lsm.LogWritten}, fuzz.Shape{Batches: 10, FlushEvery: 3}, linked, few)
 		require.NoError(t, err)
 		report(t, "killed", x)
+	})
+}
+
+// Checkpoint fails and clears up, and the power is cut meanwhile or later.
+func TestPowerCutAfterAFailedCheckpoint(t *testing.T) {
+	eachCopy(t, func(t *testing.T, linked bool) {
+		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 1}, Every: 4}
+		if long {
+			few.Every = 1
+		}
+		x, err := fuzz.CutFailedCheckpoint(fuzz.Setup{Seed: 25, Mode: lsm.LogWritten}, fuzz.Shape{Batches: 8, SyncOneIn: 2, FlushEvery: 3}, linked, few)
+		require.NoError(t, err)
+		report(t, "failed and cut", x)
 	})
 }
 

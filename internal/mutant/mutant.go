@@ -49,6 +49,7 @@ const (
 	SkipReaders         Name = "skip-readers"           // free a replaced read state under the readers of its time
 	UnheldCheckpoint    Name = "unheld-checkpoint"      // link tables that nothing keeps from being deleted
 	SkipCopySync        Name = "skip-copy-sync"         // finish checkpoints whose copied tables were never synced
+	SkipClearSync       Name = "skip-clear-sync"        // clear up after a failed checkpoint in no order that is durable
 	IngestUnflushed     Name = "ingest-unflushed"       // ingest above a memtable that holds older entries
 	IngestOldMemtable   Name = "ingest-old-memtable"    // let readers without ingested tables meet commits that came after them
 	IngestUnpublished   Name = "ingest-unpublished"     // let compactions see ingested tables before they are visible
