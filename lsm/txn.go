@@ -21,7 +21,7 @@ type Txn struct {
 	prefix   []byte // scope id of every key
 	seq      keys.SeqNum
 	readOnly bool
-	tables   *version // at the beginning; to compare, not to read
+	tables   *version // from before the snapshot; to compare, not to read
 	w        *WriteOptions
 
 	done   bool
@@ -93,9 +93,9 @@ func (tx *Txn) end() {
 	}
 	tx.done = true
 	d.snapshots.remove(tx.seq)
-	// Compactions that looked while the snapshot was there have left what it needed. At
-	// work, the next change of the tables makes them look again, or the next rest.
-	if d.settler.resting() || d.state.Load().version != tx.tables {
+	// A snapshot keeps entries below newer ones. Those that are newer than this one cannot be
+	// in the tables that were there when it began: with the same tables it has kept nothing.
+	if d.state.Load().version != tx.tables {
 		d.compactor.wake()
 	}
 	d.release()

@@ -85,3 +85,24 @@ func TestARingThatWasLargeShrinks(t *testing.T) {
 	x.restart(x.next)
 	require.Zero(t, cap(x.younger.writes)+cap(x.older.writes)+cap(x.younger.bytes)+cap(x.older.bytes))
 }
+
+// However often keys are read, each is noted once, few keys and many.
+func TestAReadSetNotesEachKeyOnce(t *testing.T) {
+	for _, n := range []int{1, fewPoints - 1, fewPoints, fewPoints + 1, 1000} {
+		var s readSet
+		for range 3 {
+			for i := range n {
+				s.addPoint(fmt.Appendf(nil, "key%d", i), Version(i))
+			}
+		}
+		require.Len(t, s.points, n)
+		c := s.conditions(7)
+		require.Len(t, c.points, n)
+		require.False(t, c.empty())
+		for i := range n {
+			key := fmt.Appendf(nil, "key%d", i)
+			require.True(t, c.concernedBy(key, nil, keys.Hash(key)))
+		}
+		require.False(t, c.concernedBy([]byte("key"), nil, keys.Hash([]byte("key"))))
+	}
+}
