@@ -276,7 +276,7 @@ func TestASoundStoreIsSalvagedWhole(t *testing.T) {
 // Whichever byte of whichever file is changed: Verify finds what matters, Salvage reports
 // every difference, and neither touches the original.
 func TestEveryChangedByteIsFoundAndSurvived(t *testing.T) {
-	step := 61
+	step := 151
 	if testing.Short() {
 		step = 977
 	}

@@ -87,7 +87,7 @@ func TestAWreckThatIsNoneShowsEverything(t *testing.T) {
 // Whichever byte is changed, every entry of the blocks that it is not in comes back, nothing
 // else does, and the damage is listed where it is.
 func TestEveryChangedByteCostsItsBlockAtMost(t *testing.T) {
-	step := 1
+	step := 3
 	if testing.Short() {
 		step = 17
 	}
