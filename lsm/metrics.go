@@ -8,7 +8,9 @@ import (
 	"github.com/loamdb/loam/internal/manifest"
 )
 
-// Recovery says what Open found in the log.
+// Recovery says what Open found in the log: that the store had been closed, or was not, with
+// or without a torn tail that was cut. Damage is neither: Open refuses it, and its error says
+// where it is.
 type Recovery struct {
 	// Clean: the store had been closed.
 	Clean bool

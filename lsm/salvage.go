@@ -209,6 +209,9 @@ func (s *salvage) conclude() {
 		if t.spill {
 			continue
 		}
+		for _, l := range t.unplaced {
+			add(l.lower, l.upper)
+		}
 		for _, l := range t.lost {
 			if !s.levels || s.hides(t, l) {
 				add(l.lower, l.upper)

@@ -31,6 +31,7 @@ type salvageTable struct {
 	gone     error  // why nothing of it could be read
 	damage   []sstable.Damage
 	lost     []lostKeys
+	unplaced []lostKeys // keys of an ingested table whose number only the lost manifest knew
 }
 
 // lostKeys are the internal user keys, [lower, upper), that a loss may have held.
@@ -87,6 +88,9 @@ func (t *salvageTable) survey() error {
 	defer t.close()
 	if p := t.w.Properties(); p != nil {
 		t.smallest, t.total, t.ranges = p.Smallest, int64(p.Entries), p.Kinds[keys.KindRangeDelete].Entries
+		if t.meta == nil && p.Unnumbered() {
+			t.unplaced = []lostKeys{{p.Smallest, append(bytes.Clone(p.Largest), 0)}}
+		}
 	} else if t.meta != nil {
 		t.smallest = t.meta.Smallest
 	} else if t.w.Next() {

@@ -1,7 +1,6 @@
 package lsm
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/vfs"
-	"github.com/loamdb/loam/sstable"
 	"github.com/loamdb/loam/wal"
 )
 
@@ -175,105 +173,8 @@ func (v *verification) tables(version *manifest.Version) error {
 		all = append(all, name)
 	}
 	slices.Sort(all)
-	for _, name := range all {
-		if err := v.table(name, listed[name]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return v.tablesAtOnce(all, listed)
 }
-
-// table verifies one table; meta is its line in the manifest, nil where that is lost.
-func (v *verification) table(name string, meta *manifest.Table) (err error) {
-	f, err := v.fs.Open(v.dir+"/"+name, vfs.ReadOnly)
-	if errors.Is(err, vfs.ErrNotExist) {
-		v.find(name, &CorruptionError{File: name, Offset: -1, Err: errMissing})
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	o := sstable.ReaderOptions{Cache: v.cache, Name: name}
-	if meta != nil {
-		o.UID, o.Size, o.Digest, o.Number = meta.UID, meta.Bytes, meta.Digest, meta.Number()
-	} else {
-		w, err := sstable.OpenWreck(v.ctx, f, sstable.WreckOptions{Name: name})
-		if err != nil {
-			v.find(name, v.db.tableError(err))
-			return nil
-		}
-		o.UID, o.Size = w.UID(), w.Size()
-	}
-	v.report.Tables++
-	verr := v.strictly(name, meta, o)
-	if cerr := v.ctx.Err(); cerr != nil || verr == nil {
-		return cerr
-	}
-	return v.closely(name, f, o, verr)
-}
-
-// strictly reads the table as the engine does and returns the first thing wrong.
-func (v *verification) strictly(name string, meta *manifest.Table, o sstable.ReaderOptions) (err error) {
-	f, err := v.fs.Open(v.dir+"/"+name, vfs.ReadOnly)
-	if err != nil {
-		return err
-	}
-	r, err := sstable.Open(f, o)
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	if err := r.Verify(v.ctx); err != nil {
-		return err
-	}
-	v.report.Entries += int64(r.Properties().Entries)
-	v.report.Bytes += o.Size
-	if meta == nil {
-		return nil
-	}
-	return checkLine(name, meta, r)
-}
-
-// closely lists every part of a table that cannot be read; first is what reading it strictly
-// has met.
-func (v *verification) closely(name string, f vfs.File, o sstable.ReaderOptions, first error) error {
-	w, err := sstable.OpenWreck(v.ctx, f, sstable.WreckOptions{UID: o.UID, Name: name})
-	if err != nil {
-		v.find(name, v.db.tableError(err))
-		return nil
-	}
-	for w.Next() {
-	}
-	if w.Err() != nil {
-		return w.Err()
-	}
-	v.report.Entries += int64(w.Entries())
-	v.report.Bytes += w.Size()
-	for _, d := range w.Damage() {
-		v.find(name, &CorruptionError{File: name, Offset: d.Offset, Err: damageCause(d.Err)})
-	}
-	var c *CorruptionError
-	if err := v.db.tableError(first); !errors.As(err, &c) || c.Offset >= 0 || len(w.Damage()) == 0 {
-		v.find(name, err) // a digest that differs says nothing more than damage that was found
-	}
-	return nil
-}
-
-// checkLine compares a table with its line in the manifest, which alone knows the number of
-// an ingested one.
-func checkLine(name string, t *manifest.Table, r *sstable.Reader) error {
-	m := r.Meta()
-	same := m.Entries == t.Entries && m.Deletes == t.Deletes && m.RangeDeletes == t.RangeDeletes &&
-		bytes.Equal(m.Smallest, t.Smallest) && bytes.Equal(m.Largest, t.Largest) && m.LargestExclusive == t.LargestExclusive &&
-		m.MinSeqNum+t.Number() == t.MinSeqNum && m.MaxSeqNum+t.Number() == t.MaxSeqNum && t.Held <= t.Entries
-	if same {
-		return nil
-	}
-	return &CorruptionError{File: name, Offset: -1, Err: errLine}
-}
-
-var errLine = errors.New("counts or bounds differ from those in the manifest")
 
 // log verifies the log.
 func (v *verification) log(remains *manifest.Remains) error {

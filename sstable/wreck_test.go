@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -87,7 +88,7 @@ func TestAWreckThatIsNoneShowsEverything(t *testing.T) {
 // Whichever byte is changed, every entry of the blocks that it is not in comes back, nothing
 // else does, and the damage is listed where it is.
 func TestEveryChangedByteCostsItsBlockAtMost(t *testing.T) {
-	step := 1
+	step := 3
 	if testing.Short() {
 		step = 17
 	}
@@ -340,4 +341,24 @@ func FuzzWreck(f *testing.F) {
 		require.NoError(t, w.Err())
 		require.LessOrEqual(t, len(w.Damage()), 10_000)
 	})
+}
+
+// A file that claims to hold more than it does is read without the memory for it.
+func TestAWreckTakesMemoryForWhatIsThere(t *testing.T) {
+	tb := wreckTable(t, block.CodecNone, 60)
+	content := tb.content(t)
+	claims := bytes.Clone(content[:80])
+	for i := range 200 {
+		// A wide block of a billion entries, a compressed one of a gibibyte, and rubbish.
+		claims = append(claims, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x3f, byte(i), 0, 0, 0, 4, 0, 0, 0)
+		claims = append(claims, 0, 0, 0, 0x40, 0x80, 0x80, 0x80, 0x80, 4, 1, 2, 3)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	w, err := wreckOf(t, claims, sampleUID)
+	require.NoError(t, err)
+	require.Empty(t, rest(t, w))
+	require.NotEmpty(t, w.Damage())
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8<<20))
 }
