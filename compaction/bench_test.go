@@ -84,7 +84,7 @@ func BenchmarkFlush(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for done := 0; done < b.N; {
-		w := compaction.NewFlushWriter(s.env, compaction.FlushSplits(s.v, 64<<20, compaction.Params{}))
+		w := compaction.NewFlushWriter(s.env, compaction.FlushSplits(s.v, 64<<20, compaction.Params{}), nil)
 		for i := range entries {
 			if err := w.Add(bytes[i][0], entries[i].t, bytes[i][1]); err != nil {
 				b.Fatal(err)

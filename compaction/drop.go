@@ -6,6 +6,7 @@ import (
 
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/rangedel"
 )
 
 // dropper decides, entry by entry in internal-key order, what survives a merge (C3,
@@ -14,6 +15,8 @@ import (
 // newest version in its stripe and, where that is none, in an older one; so within a
 // stripe whatever lies behind a version that needs nothing below it is out of sight.
 //
+// A range tombstone hides what it covers in its own stripe, and needs nothing below it.
+//
 // Its owner takes the snapshots after every entry it will see was published: a snapshot
 // taken later is then in the open stripe.
 type dropper struct {
@@ -21,8 +24,10 @@ type dropper struct {
 	bound     keys.SeqNum   // tombstones above it stay
 	gone      func(key []byte) bool
 	dead      func(key []byte) bool // keys that no reader can reach; nil: none
+	ranges    []rangedel.Span       // those that end after the current key
 
-	key     []byte // the current user key, a copy
+	over    []keys.SeqNum // range tombstones over the current key, newest first
+	key     []byte        // the current user key, a copy
 	begun   bool
 	covered int  // the stripe in which an older version is out of sight; -1: none
 	hidden  bool // without snapshots every older version would be out of sight
@@ -56,8 +61,37 @@ func (d *dropper) enter(key []byte) bool {
 	}
 	d.key = append(d.key[:0], key...)
 	d.begun, d.covered, d.hidden = true, -1, false
-	d.lost = d.dead != nil && d.dead(key)
+	if d.lost = d.dead != nil && d.dead(key); d.lost {
+		return true
+	}
+	if len(d.ranges) > 0 {
+		d.over = d.covering(key)
+	}
 	return true
+}
+
+// covering returns the range tombstones over key. Keys ascend, so that spans are passed
+// once.
+func (d *dropper) covering(key []byte) []keys.SeqNum {
+	for len(d.ranges) > 0 && bytes.Compare(d.ranges[0].Upper, key) <= 0 {
+		d.ranges = d.ranges[1:]
+	}
+	if len(d.ranges) == 0 || bytes.Compare(key, d.ranges[0].Lower) < 0 {
+		return nil
+	}
+	return d.ranges[0].Seqs
+}
+
+// covers reports whether one of the range tombstones over the key hides a version of the
+// given number and stripe, and whether it would without snapshots.
+func (d *dropper) covers(seq keys.SeqNum, stripe int) (now, ever bool) {
+	for _, n := range d.over {
+		if n > seq {
+			ever = true
+			now = now || d.stripe(n) == stripe
+		}
+	}
+	return now, ever
 }
 
 // keep decides about the next version of the key that was entered. held says of one that
@@ -74,6 +108,14 @@ func (d *dropper) keep(t keys.Trailer) (kept, held bool) {
 		return false, false
 	}
 	held = d.hidden
+	if len(d.over) > 0 {
+		covered, ever := d.covers(t.SeqNum(), stripe)
+		if covered && !(mutant.Enabled && mutant.Is(mutant.KeepCovered)) {
+			d.stats.shadowed++
+			return false, false
+		}
+		held = held || ever
+	}
 	if kind := t.Kind(); overwrites(kind) {
 		d.covered, d.hidden = stripe, true
 		if kind == keys.KindDelete && stripe == 0 && d.elides(t.SeqNum()) {

@@ -3,6 +3,7 @@ package compaction
 import (
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/rangedel"
 )
 
 // Drop plays entries through a dropper whose older data lie in tables of the given
@@ -23,6 +24,17 @@ func Drop(snapshots []keys.SeqNum, bound keys.SeqNum, older []*manifest.Table, n
 	}
 }
 
+// Survivors returns what a merge keeps of range tombstones, given the bounds of tables in
+// which older data may be.
+func Survivors(spans []rangedel.Span, snapshots []keys.SeqNum, bound keys.SeqNum, older []*manifest.Table) ([]rangedel.Span, keys.SeqNum) {
+	u := &inUse{}
+	for _, t := range older {
+		u.spans = append(u.spans, spanOf(t))
+	}
+	u.normalize()
+	return newDropper(snapshots, bound, u.gone).survivors(spans, u)
+}
+
 // Cuts returns for each key whether a table of the given size is cut before it.
 func Cuts(s Splits, size func(i int) int64, keys [][]byte) []bool {
 	sp := splitter{Splits: s}
@@ -34,7 +46,6 @@ func Cuts(s Splits, size func(i int) int64, keys [][]byte) []bool {
 }
 
 var (
-	Fragmented = fragment
 	EvenTarget = evenTarget
 )
 

@@ -19,10 +19,11 @@ const (
 	ReasonSmall                     // tables are small
 	ReasonIdle                      // nothing urges
 	ReasonManual                    // asked for
+	ReasonCovered                   // a range tombstone covers all of a table
 	ReasonDead                      // tables hold entries of dropped scopes
 )
 
-var reasonNames = [...]string{"none", "level0", "size", "garbage", "small", "idle", "manual", "dead"}
+var reasonNames = [...]string{"none", "level0", "size", "garbage", "small", "idle", "manual", "covered", "dead"}
 
 // String returns the reason's name.
 func (r Reason) String() string {
@@ -49,7 +50,8 @@ type Job struct {
 	Output manifest.Level
 	// Move: the only input table need not be rewritten. It changes its level by an edit.
 	Move bool
-	// Drop: nothing in the input tables is alive. An edit takes them out; there is no output.
+	// Drop: nobody can read anything of the input tables. An edit takes them out, unread;
+	// there is no output.
 	Drop bool
 
 	span span
@@ -93,7 +95,7 @@ func (j *Job) Tables() []*manifest.Table {
 }
 
 // Edit returns the version edit that replaces the inputs by tables, the job's result;
-// for a Move, tables is ignored, for a Drop there are none. v is the version to which the edit will be applied, and
+// for a Move, tables is ignored, and for a Drop there are none. v is the version to which the edit will be applied, and
 // floor is Stats.HistoryFloor.
 func (j *Job) Edit(v *manifest.Version, tables []*manifest.Table, floor keys.SeqNum) *manifest.Edit {
 	e := &manifest.Edit{HistoryFloor: floor}

@@ -34,6 +34,9 @@ type Params struct {
 	// could be left out.
 	Idle bool
 
+	// Covered reports that a range tombstone which is in a table, and is at or below
+	// ElideBelow, is newer than everything in t and covers all of it. It may be nil.
+	Covered func(t *manifest.Table) bool
 	// Dead says how much of a table is of dropped scopes, whose entries Env.Dead makes a
 	// merge leave out. Of a table that a merge has written without any of them it must say
 	// DeadNone. It may be nil.

@@ -12,8 +12,8 @@ import (
 // with v. It costs time in proportion to the number of tables.
 func Pick(v *manifest.Version, params Params) (*Job, bool) {
 	pk := newPicker(v, &params)
-	if j := pk.dropDead(); j != nil {
-		return j, true
+	if j := pk.drop(); j != nil {
+		return j, true // it costs an edit, and makes other jobs smaller
 	}
 	for _, level := range pk.urgent() {
 		var j *Job
@@ -151,7 +151,7 @@ func (pk *picker) inputs(level manifest.Level, s span) []Input {
 // reclaims reports whether a rewrite of t at the given level would leave something out:
 // versions that a snapshot held, or tombstones with nothing below them.
 func (pk *picker) reclaims(t *manifest.Table, level manifest.Level) bool {
-	if t.MaxSeqNum > pk.p.ElideBelow || t.Held == 0 && t.Deletes == 0 {
+	if t.MaxSeqNum > pk.p.ElideBelow || garbageIn(t) == 0 {
 		return false
 	}
 	if t.Held > 0 {

@@ -6,8 +6,11 @@ import "github.com/loamdb/loam/internal/manifest"
 // kept, are at least this part of its entries.
 const garbagePart = 4
 
+// garbageIn counts what of a table is worth nothing by itself.
+func garbageIn(t *manifest.Table) uint64 { return t.Deletes + t.RangeDeletes + t.Held }
+
 func dense(t *manifest.Table) bool {
-	garbage := t.Deletes + t.Held
+	garbage := garbageIn(t)
 	return garbage > 0 && garbage*garbagePart >= t.Entries
 }
 
@@ -29,7 +32,7 @@ func (pk *picker) sink(why Reason, wanted func(*manifest.Table) bool) *Job {
 		for i := range pk.v.Levels[level] {
 			r := &pk.v.Levels[level][i]
 			for _, t := range r.Tables {
-				if t.Deletes+t.Held == 0 || t.MaxSeqNum > pk.p.ElideBelow || !wanted(t) {
+				if garbageIn(t) == 0 || t.MaxSeqNum > pk.p.ElideBelow || !wanted(t) {
 					continue
 				}
 				s := spanOf(t)

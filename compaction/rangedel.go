@@ -5,54 +5,97 @@ import (
 	"slices"
 
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/rangedel"
 	"github.com/loamdb/loam/sstable"
 )
 
-// Range tombstones pass through a merge: none is left out, and none hides an entry here.
-// They are cut where output tables are cut, so that each table covers no more than its
-// own keys.
+// Range tombstones in a merge: those of all inputs are cut at each other's bounds, and of
+// each span only those numbers stay that a snapshot, or now, sees first. They hide the
+// points below them (drop.go). One that nothing lies below any more is left out. The rest
+// is cut where output tables are cut, so that each table covers no more than its own keys.
 
-// fragment cuts range tombstones that overlap at each other's bounds, so that any two
-// cover the same range or disjoint ones, and sorts them as sstable.Writer wants them.
-func fragment(in []sstable.Fragment) []sstable.Fragment {
-	var bounds [][]byte
-	for i := range in {
-		bounds = append(bounds, in[i].Lower, in[i].Upper)
+// survivors returns what of the spans, whose numbers are those needed for the stripes, a
+// merge has to keep, and the greatest number of a tombstone of which a part is left out. A
+// tombstone goes where it is in the oldest stripe, its number is at or below the bound,
+// and nothing older than the merge's inputs can be.
+func (d *dropper) survivors(spans []rangedel.Span, used *inUse) (kept []rangedel.Span, floor keys.SeqNum) {
+	if mutant.Enabled && mutant.Is(mutant.ElideRangeAbove) {
+		used = &inUse{}
 	}
-	slices.SortFunc(bounds, bytes.Compare)
-	bounds = slices.CompactFunc(bounds, bytes.Equal)
-	var out []sstable.Fragment
-	for i := range in {
-		at, _ := slices.BinarySearchFunc(bounds, in[i].Lower, bytes.Compare)
-		for ; bytes.Compare(bounds[at], in[i].Upper) < 0; at++ {
-			out = append(out, sstable.Fragment{Lower: bounds[at], Upper: bounds[at+1], Trailer: in[i].Trailer})
+	for _, s := range spans {
+		last := s.Seqs[len(s.Seqs)-1]
+		if used == nil || last > d.bound || d.stripe(last) != 0 {
+			kept = append(kept, s)
+			continue
 		}
+		newer := s.Seqs[: len(s.Seqs)-1 : len(s.Seqs)-1]
+		used.split(s.Lower, s.Upper, func(lower, upper []byte, inUse bool) {
+			switch {
+			case inUse:
+				kept = append(kept, rangedel.Span{Lower: lower, Upper: upper, Seqs: s.Seqs})
+				return
+			case len(newer) > 0:
+				kept = append(kept, rangedel.Span{Lower: lower, Upper: upper, Seqs: newer})
+			}
+			floor = max(floor, last)
+		})
 	}
-	slices.SortFunc(out, func(a, b sstable.Fragment) int {
-		return keys.Compare(a.Lower, a.Trailer, b.Lower, b.Trailer)
-	})
-	// One tombstone that two tables share the parts of meets itself nowhere else.
-	return slices.CompactFunc(out, func(a, b sstable.Fragment) bool {
-		return a.Trailer == b.Trailer && bytes.Equal(a.Lower, b.Lower)
-	})
+	return kept, floor
 }
 
-// takeBelow adds to w what of the fragments lies below end, all when end is nil, and
-// returns the rest.
-func takeBelow(w *sstable.Writer, fragments []sstable.Fragment, end []byte) ([]sstable.Fragment, error) {
-	var rest []sstable.Fragment
-	for i, f := range fragments {
-		if end != nil && bytes.Compare(f.Lower, end) >= 0 {
-			return append(rest, fragments[i:]...), nil
+// split calls f for the parts of [lower, upper), in order: those that a span of the set may
+// hold keys of, and those that none does.
+func (u *inUse) split(lower, upper []byte, f func(lower, upper []byte, inUse bool)) {
+	i, _ := slices.BinarySearchFunc(u.spans, lower, func(s span, key []byte) int {
+		if s.endsBefore(key) {
+			return -1
 		}
-		upper := f.Upper
+		return 1
+	})
+	for ; bytes.Compare(lower, upper) < 0; i++ {
+		if i == len(u.spans) || bytes.Compare(u.spans[i].lower, upper) >= 0 {
+			f(lower, upper, false)
+			return
+		}
+		s := u.spans[i]
+		if bytes.Compare(lower, s.lower) < 0 {
+			f(lower, s.lower, false)
+			lower = s.lower
+		}
+		end := s.upper
+		if !s.open {
+			end = append(bytes.Clone(end), 0) // the least key after an inclusive end
+		}
+		if bytes.Compare(end, upper) > 0 {
+			end = upper
+		}
+		f(lower, end, true)
+		lower = end
+	}
+}
+
+// takeBelow adds to w what of the spans lies below end, all when end is nil, and returns
+// the rest.
+func takeBelow(w *sstable.Writer, spans []rangedel.Span, end []byte) ([]rangedel.Span, error) {
+	for i, s := range spans {
+		if end != nil && bytes.Compare(s.Lower, end) >= 0 {
+			return spans[i:], nil
+		}
+		upper := s.Upper
 		if end != nil && bytes.Compare(upper, end) > 0 {
 			upper = end
-			rest = append(rest, sstable.Fragment{Lower: end, Upper: f.Upper, Trailer: f.Trailer})
 		}
-		if err := w.AddRangeTombstone(f.Lower, upper, f.Trailer); err != nil {
-			return nil, err
+		for _, seq := range s.Seqs {
+			if err := w.AddRangeTombstone(s.Lower, upper, keys.MakeTrailer(seq, keys.KindRangeDelete)); err != nil {
+				return nil, err
+			}
+		}
+		if bytes.Compare(upper, s.Upper) < 0 {
+			rest := slices.Clone(spans[i:])
+			rest[0].Lower = upper
+			return rest, nil
 		}
 	}
-	return rest, nil
+	return nil, nil
 }

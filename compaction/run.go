@@ -6,6 +6,7 @@ import (
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/rangedel"
 	"github.com/loamdb/loam/sstable"
 )
 
@@ -38,13 +39,14 @@ func (e *ReadError) Unwrap() error { return e.Err }
 // left, and the inputs are as they were.
 func Run(ctx context.Context, v *manifest.Version, j *Job, params Params, env *Env) (Result, error) {
 	used := usedBelow(v, j)
-	w := newRunWriter(env, j.splits(v, params.withDefaults()), newDropper(env.Snapshots, env.ElideBelow, used.gone))
+	drop := newDropper(env.Snapshots, env.ElideBelow, used.gone)
+	w := newRunWriter(env, j.splits(v, params.withDefaults()), drop)
 	defer w.Abort()
-	ranges, err := rangeTombstones(j, env)
+	tombstones, err := rangeTombstones(j, env)
 	if err != nil {
 		return Result{}, err
 	}
-	w.ranges = ranges
+	w.setRanges(tombstones, used)
 	m, err := newMerger(j.runs(env))
 	defer m.close()
 	if err == nil {
@@ -110,9 +112,9 @@ func (j *Job) runs(env *Env) []*inputRun {
 	return out
 }
 
-// rangeTombstones returns those of all inputs, fragmented.
-func rangeTombstones(j *Job, env *Env) ([]sstable.Fragment, error) {
-	var all []sstable.Fragment
+// rangeTombstones returns those of all inputs.
+func rangeTombstones(j *Job, env *Env) ([]rangedel.Tombstone, error) {
+	var all []rangedel.Tombstone
 	for _, t := range j.Tables() {
 		if t.RangeDeletes == 0 {
 			continue
@@ -121,7 +123,9 @@ func rangeTombstones(j *Job, env *Env) ([]sstable.Fragment, error) {
 		if err != nil {
 			return nil, fmt.Errorf("compaction: %w", &ReadError{t.Num, err})
 		}
-		all = append(all, r.RangeTombstones()...)
+		for _, f := range r.RangeTombstones() {
+			all = append(all, rangedel.Tombstone{Lower: f.Lower, Upper: f.Upper, Seq: f.Trailer.SeqNum()})
+		}
 	}
-	return fragment(all), nil
+	return all, nil
 }

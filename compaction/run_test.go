@@ -374,8 +374,14 @@ func TestFinishedRunsAreDurable(t *testing.T) {
 	}
 }
 
+func rangeDelete(lower, upper string, seq keys.SeqNum) sstable.Fragment {
+	return sstable.Fragment{Lower: []byte(lower), Upper: []byte(upper), Trailer: keys.MakeTrailer(seq, keys.KindRangeDelete)}
+}
+
+// While a snapshot is below them they stay, and are cut where tables are.
 func TestRangeTombstonesPassThroughAMerge(t *testing.T) {
 	s := newStore(t, vfs.NewMem())
+	s.env.Snapshots = []keys.SeqNum{400}
 	h := &history{rnd: rand.New(rand.NewPCG(5, 5))}
 	tab := s.writeRaw(h.next(500, 1000), rangeDelete("key0100", "key0900", 501), rangeDelete("zebra", "zoo", 502))
 	s.install(&manifest.Edit{Added: []manifest.AddedTable{{Level: 0, Run: 1, Table: tab}}})

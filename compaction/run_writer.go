@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/rangedel"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
 )
@@ -51,7 +53,8 @@ type Env struct {
 	// snapshots count besides. keys.MaxSeqNum is no bound, 0 keeps all tombstones.
 	ElideBelow keys.SeqNum
 	// Dead, if set, reports keys that nobody can reach, now or at any of Snapshots: those of
-	// dropped scopes. All their versions are left out. Keys are mostly given in order.
+	// dropped scopes. All their versions are left out, and range tombstones that begin at such
+	// a key. Keys are mostly given in order.
 	Dead func(key []byte) bool
 }
 
@@ -80,7 +83,7 @@ type RunWriter struct {
 	env    *Env
 	split  splitter
 	drop   *dropper
-	ranges []sstable.Fragment // those not yet written
+	ranges []rangedel.Span // those not yet written
 
 	table *sstable.Writer // nil between tables
 	file  vfs.File
@@ -95,10 +98,29 @@ type RunWriter struct {
 	err     error
 }
 
-// NewFlushWriter returns a writer for the entries of a memtable, which are added in
-// internal-key order. Tombstones stay.
-func NewFlushWriter(env *Env, splits Splits) *RunWriter {
-	return newRunWriter(env, splits, newDropper(env.Snapshots, 0, nil))
+// NewFlushWriter returns a writer for a memtable with the given range tombstones, whose
+// entries are added in internal-key order. Tombstones stay.
+func NewFlushWriter(env *Env, splits Splits, ranges []rangedel.Tombstone) *RunWriter {
+	w := newRunWriter(env, splits, newDropper(env.Snapshots, 0, nil))
+	w.setRanges(ranges, nil)
+	return w
+}
+
+// setRanges gives the writer the range tombstones of everything that will be added. used is
+// where older data may be; nil says anywhere.
+func (w *RunWriter) setRanges(all []rangedel.Tombstone, used *inUse) {
+	if len(all) == 0 {
+		return
+	}
+	spans := rangedel.Fragment(all, rangedel.Latest(w.drop.snapshots))
+	if dead := w.drop.dead; dead != nil {
+		// A tombstone lies within one scope. Where that is dropped there is nothing to hide.
+		spans = slices.DeleteFunc(spans, func(s rangedel.Span) bool { return dead(s.Lower) })
+	}
+	w.drop.ranges = spans
+	var floor keys.SeqNum
+	w.ranges, floor = w.drop.survivors(spans, used)
+	w.drop.stats.floor = max(w.drop.stats.floor, floor)
 }
 
 func newRunWriter(env *Env, splits Splits, drop *dropper) *RunWriter {

@@ -6,8 +6,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loamdb/loam/compaction"
-	"github.com/loamdb/loam/internal/keys"
-	"github.com/loamdb/loam/sstable"
 )
 
 func byteKeys(s string) [][]byte {
@@ -46,19 +44,4 @@ func TestTargetsDivideAJobEvenly(t *testing.T) {
 			require.GreaterOrEqual(t, last, target*2/5, "%d bytes", bytes)
 		}
 	}
-}
-
-func rangeDelete(lower, upper string, seq keys.SeqNum) sstable.Fragment {
-	return sstable.Fragment{Lower: []byte(lower), Upper: []byte(upper), Trailer: keys.MakeTrailer(seq, keys.KindRangeDelete)}
-}
-
-func TestRangeTombstonesAreCutAtEachOthersBounds(t *testing.T) {
-	require.Empty(t, compaction.Fragmented(nil))
-	got := compaction.Fragmented([]sstable.Fragment{
-		rangeDelete("c", "k", 5), rangeDelete("a", "f", 9), rangeDelete("f", "k", 9), rangeDelete("x", "z", 1), rangeDelete("x", "z", 1),
-	})
-	require.Equal(t, []sstable.Fragment{
-		rangeDelete("a", "c", 9), rangeDelete("c", "f", 9), rangeDelete("c", "f", 5),
-		rangeDelete("f", "k", 9), rangeDelete("f", "k", 5), rangeDelete("x", "z", 1),
-	}, got)
 }

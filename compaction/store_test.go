@@ -15,6 +15,7 @@ import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/rangedel"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
 )
@@ -86,9 +87,12 @@ func (s *store) reader(tab *manifest.Table) (*sstable.Reader, error) {
 }
 
 // write writes entries, in any order, as a run of level 0.
-func (s *store) write(entries []entry) error {
+func (s *store) write(entries []entry) error { return s.writeWithRanges(entries, nil) }
+
+// writeWithRanges also writes range tombstones.
+func (s *store) writeWithRanges(entries []entry, ranges []rangedel.Tombstone) error {
 	slices.SortFunc(entries, func(a, b entry) int { return keys.Compare([]byte(a.key), a.t, []byte(b.key), b.t) })
-	w := compaction.NewFlushWriter(s.env, compaction.FlushSplits(s.v, int64(len(entries)*30), s.params))
+	w := compaction.NewFlushWriter(s.env, compaction.FlushSplits(s.v, int64(len(entries)*30), s.params), ranges)
 	for _, e := range entries {
 		if err := w.Add([]byte(e.key), e.t, []byte(e.value)); err != nil {
 			w.Abort()

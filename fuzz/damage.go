@@ -28,11 +28,13 @@ type Damaged struct {
 	// Batches that a killed store must hold: flushed ones are in tables that the manifest
 	// lists, and those below a claim have a later record that says that they were synced.
 	flushed, claimed int
+	// ever are the values that each key has had.
+	ever map[string]map[string]bool
 }
 
 // NewDamaged plays a history. With clean the store is then closed, else killed.
 func NewDamaged(setup Setup, shape Shape, clean bool) (*Damaged, error) {
-	d := &Damaged{setup: setup, mem: vfs.NewMem(), ledger: NewLedger(), clean: clean}
+	d := &Damaged{setup: setup, mem: vfs.NewMem(), ledger: NewLedger(), clean: clean, ever: map[string]map[string]bool{}}
 	p := &Player{Setup: setup, FS: d.mem, Ledger: d.ledger}
 	steps := NewHistory(setup.Seed, shape)
 	if err := p.Open(); err != nil {
@@ -48,6 +50,7 @@ func NewDamaged(setup Setup, shape Shape, clean bool) (*Damaged, error) {
 			d.flushed = d.ledger.Acknowledged()
 		case Apply:
 			d.claimed = synced // by the record of this batch
+			d.remember(s.Ops)
 		}
 		if i == len(steps)/2 {
 			// Of a copy: the store's background work removes files meanwhile.
@@ -122,8 +125,10 @@ type harm struct {
 }
 
 // EveryByte changes each so many-th byte of every file: all of its bits, or one.
-func (d *Damaged) EveryByte(every int) Explored {
-	return d.explore(func(yield func(harm) bool) {
+func (d *Damaged) EveryByte(every int) Explored { return d.explore(d.changes(every), d.suffer) }
+
+func (d *Damaged) changes(every int) iter.Seq[harm] {
+	return func(yield func(harm) bool) {
 		for _, name := range d.names {
 			for off := 0; off < len(d.files[name]); off += every {
 				mask := byte(0xff)
@@ -138,13 +143,15 @@ func (d *Damaged) EveryByte(every int) Explored {
 				}
 			}
 		}
-	})
+	}
 }
 
 // EveryCut truncates every file at each so many-th length, extends it by zeros and by
 // rubbish, removes it, replaces it by what it was earlier, and by each other file.
-func (d *Damaged) EveryCut(every int) Explored {
-	return d.explore(func(yield func(harm) bool) {
+func (d *Damaged) EveryCut(every int) Explored { return d.explore(d.allCuts(every), d.suffer) }
+
+func (d *Damaged) allCuts(every int) iter.Seq[harm] {
+	return func(yield func(harm) bool) {
 		for _, name := range d.names {
 			for _, h := range d.cuts(name, every) {
 				if !yield(h) {
@@ -152,7 +159,7 @@ func (d *Damaged) EveryCut(every int) Explored {
 				}
 			}
 		}
-	})
+	}
 }
 
 func (d *Damaged) cuts(name string, every int) []harm {
@@ -209,11 +216,9 @@ func replace(fs *vfs.Mem, name string, content []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// explore does each harm to a copy of the files and opens it: the answer is an error
-// that says corruption, or exactly what was there. A killed store may have lost its
-// tail, whose records nothing later vouches for; what it holds must be a prefix.
-// Explored.Points counts the harms that were detected.
-func (d *Damaged) explore(harms iter.Seq[harm]) Explored {
+// explore lets a copy of the files suffer each harm. Explored.Points counts those that were
+// detected.
+func (d *Damaged) explore(harms iter.Seq[harm], suffer func(harm) (detected bool, err error)) Explored {
 	var x Explored
 	var mu sync.Mutex // guards x
 	work := make(chan harm)
@@ -221,7 +226,7 @@ func (d *Damaged) explore(harms iter.Seq[harm]) Explored {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for h := range work {
-				detected, err := d.suffer(h)
+				detected, err := suffer(h)
 				mu.Lock()
 				x.States++
 				if detected {
@@ -242,6 +247,9 @@ func (d *Damaged) explore(harms iter.Seq[harm]) Explored {
 	return x
 }
 
+// suffer does the harm and opens the store: the answer is an error that says corruption, or
+// exactly what was there. A killed store may have lost its tail, whose records nothing later
+// vouches for; what it holds must be a prefix.
 func (d *Damaged) suffer(h harm) (detected bool, err error) {
 	fs := d.mem.Copy()
 	if err := h.do(fs); err != nil {

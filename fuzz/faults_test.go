@@ -45,6 +45,24 @@ func TestWritesResumeWhenSpaceReturns(t *testing.T) {
 	}
 }
 
+func TestDamagedStoresAreVerifiedAndSalvaged(t *testing.T) {
+	every := 199
+	if long {
+		every = 7
+	}
+	for _, clean := range []bool{true, false} {
+		d, err := fuzz.NewDamaged(fuzz.Setup{Seed: 6, Mode: lsm.LogWritten}, fuzz.Shape{
+			Batches: 40, SyncOneIn: 3, FlushEvery: 15, CompactEvery: 30,
+		}, clean)
+		require.NoError(t, err)
+		x := d.SalvageBytes(every)
+		x.Add(d.SalvageCuts(5 * every))
+		t.Logf("clean %v: %d damages, %d found", clean, x.States, x.Points)
+		require.NoError(t, x.Err())
+		require.Positive(t, x.Points)
+	}
+}
+
 func TestDamageIsDetectedOrHarmless(t *testing.T) {
 	every := 23
 	if long {

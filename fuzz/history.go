@@ -141,6 +141,10 @@ func (m *maker) apply() Step {
 		n = m.rnd.IntN(60)
 	}
 	for range n {
+		if m.rnd.IntN(24) == 0 {
+			s.Ops = append(s.Ops, m.deleteRange())
+			continue
+		}
 		op := Op{Key: m.key()}
 		if op.Delete = m.rnd.IntN(4) == 0; !op.Delete {
 			op.Value = m.value()
@@ -151,6 +155,19 @@ func (m *maker) apply() Step {
 		s.Ops = append(s.Ops, Op{Key: m.key(), Value: m.text(8<<10 + m.rnd.IntN(4<<10))})
 	}
 	return s
+}
+
+// deleteRange deletes a few neighbours, or sometimes as good as everything.
+func (m *maker) deleteRange() Op {
+	lower, upper := m.key(), m.key()
+	if m.rnd.IntN(8) > 0 {
+		lower = lower[:max(1, len(lower)-1-m.rnd.IntN(2))]
+		upper = lower + "\xff"
+	}
+	if lower >= upper {
+		lower, upper = upper, lower+"\xff"
+	}
+	return Op{Key: lower, Upper: upper}
 }
 
 // key prefers a few hot keys, so that versions, and tombstones above older data, pile up.

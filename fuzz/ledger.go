@@ -63,6 +63,8 @@ func (l *Ledger) Resume(n int, live map[string]string) *Ledger {
 type Op struct {
 	Key, Value string
 	Delete     bool
+	// Upper, if not "", makes it the delete of the range [Key, Upper).
+	Upper string
 }
 
 // Issue records a batch, with the write of its number added, and returns the number and
@@ -74,15 +76,31 @@ func (l *Ledger) Issue(ops []Op) (batch int, all []Op) {
 	all = append(append([]Op(nil), ops...), Op{Key: batchKey, Value: encodeBatch(batch)})
 	l.undo = l.undo[:0]
 	for _, op := range all {
-		old, had := l.live[op.Key]
-		l.undo = append(l.undo, Op{Key: op.Key, Value: old, Delete: !had})
-		l.put(op)
+		for _, one := range l.single(op) {
+			old, had := l.live[one.Key]
+			l.undo = append(l.undo, Op{Key: one.Key, Value: old, Delete: !had})
+			l.put(one)
+		}
 	}
 	l.states = append(l.states, contents{len(l.live), l.sum})
 	return batch, all
 }
 
-// put applies one operation to the live contents. Under mu.
+// single returns an operation as operations on single keys. Under mu.
+func (l *Ledger) single(op Op) []Op {
+	if op.Upper == "" {
+		return []Op{op}
+	}
+	var out []Op
+	for key := range l.live {
+		if key >= op.Key && key < op.Upper {
+			out = append(out, Op{Key: key, Delete: true})
+		}
+	}
+	return out
+}
+
+// put applies one operation on a single key to the live contents. Under mu.
 func (l *Ledger) put(op Op) {
 	if old, ok := l.live[op.Key]; ok {
 		l.sum -= entryHash(op.Key, old)

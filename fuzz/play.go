@@ -138,7 +138,7 @@ func bound(key string) []byte {
 }
 
 // apply commits a batch; one of a single operation by Set or Delete where that is the
-// same.
+// same, and every fourth by a transaction.
 func (p *Player) apply(s Step) error {
 	n, ops := p.Ledger.Issue(s.Ops)
 	w := lsm.NoSync
@@ -146,9 +146,12 @@ func (p *Player) apply(s Step) error {
 		w = lsm.Sync
 	}
 	var err error
-	if len(ops) == 1 {
+	switch {
+	case len(ops) == 1:
 		err = p.DB.Set([]byte(ops[0].Key), []byte(ops[0].Value), w)
-	} else {
+	case n%4 == 0:
+		err = transact(p.DB, ops, w)
+	default:
 		err = p.DB.Apply(newBatch(p.DB, ops), w)
 	}
 	if err != nil {
@@ -165,13 +168,37 @@ func (p *Player) apply(s Step) error {
 func newBatch(db *lsm.DB, ops []Op) *lsm.Batch {
 	b := db.NewBatch()
 	for _, op := range ops {
-		if op.Delete {
+		if op.Upper != "" {
+			b.DeleteRange([]byte(op.Key), []byte(op.Upper))
+		} else if op.Delete {
 			b.Delete([]byte(op.Key))
 		} else {
 			b.Set([]byte(op.Key), []byte(op.Value))
 		}
 	}
 	return b
+}
+
+// transact does in a transaction what newBatch does, and lets it depend on a key.
+func transact(db *lsm.DB, ops []Op, w *lsm.WriteOptions) error {
+	return db.Update(func(tx *lsm.Txn) error {
+		tx.SetWriteOptions(w)
+		if _, err := tx.Has([]byte(ops[0].Key)); err != nil {
+			return err
+		}
+		for _, op := range ops {
+			var err error
+			if op.Delete {
+				err = tx.Delete([]byte(op.Key))
+			} else {
+				err = tx.Set([]byte(op.Key), []byte(op.Value))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // reopen closes and opens; everything must be there.
@@ -204,6 +231,9 @@ func (p *Player) checkReopened() error {
 		return errEnded
 	}
 	p.Ledger.Settle(n)
+	// What an opening has found is synced: a snapshot sees it, whether or not the call that
+	// wrote it was answered.
+	p.Ledger.Acknowledge(n, p.ops(), true)
 	return nil
 }
 

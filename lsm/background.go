@@ -16,6 +16,7 @@ import (
 //	settler    notices that the store is at rest
 //	deleter    removes obsolete files slowly
 //	reaper     has what dropped scopes held left out, and forgets them when it is gone
+//	scrubber   reads every table again, slowly, in search of damage
 //
 // The log has one of its own, the preparer, which package wal starts and stops.
 type background struct {
@@ -32,6 +33,7 @@ func (d *DB) startBackground() {
 	d.background.wg.Go(d.syncer.loop)
 	d.background.wg.Go(d.deleter.loop)
 	d.background.wg.Go(d.reaper.loop)
+	d.background.wg.Go(d.scrubber.loop)
 	for range d.opts.CompactionWorkers {
 		d.background.wg.Go(d.compactor.loop)
 	}

@@ -1,6 +1,9 @@
 package lsm
 
 import (
+	"bytes"
+	"fmt"
+
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/scope"
 )
@@ -24,6 +27,8 @@ type Batch struct {
 	scopes []batchScope // other than the root, scope_batch.go
 	index  map[scope.Scope]int
 	at     int // the scope of the next key in scopes, counted from 1; 0: the root
+
+	requires []point // require.go
 }
 
 // NewBatch returns an empty batch.
@@ -36,15 +41,34 @@ func (b *Batch) Set(key, value []byte) { b.add(keys.KindSet, key, value) }
 // Delete adds the removal of key, which need not exist.
 func (b *Batch) Delete(key []byte) { b.add(keys.KindDelete, key, nil) }
 
+// DeleteRange adds the removal of every key within [lower, upper); nil means no bound. It
+// takes one record, whatever it removes. Later operations of the batch are not touched by
+// it, nor are keys of other scopes. A range that ends before it begins makes Apply fail with ErrInvalidRange and write
+// nothing; one that ends where it begins is empty, and adds nothing.
+func (b *Batch) DeleteRange(lower, upper []byte) {
+	if b.err != nil {
+		return
+	}
+	if b.prefix == nil {
+		b.prefix = rootPrefix // there is no unscoped key
+	}
+	var end []byte
+	if end, b.err = rangeEnd(b.prefix, lower, upper); b.err == nil && end != nil {
+		b.addInternal(keys.KindRangeDelete, lower, end)
+	}
+}
+
 // Len returns the number of operations.
 func (b *Batch) Len() int { return b.ops }
 
 // Bytes returns the size of the batch as the log will hold it.
 func (b *Batch) Bytes() int64 { return int64(len(b.payload)) }
 
-// Reset empties the batch and keeps its memory.
+// Reset empties the batch, its requirements too, and keeps its memory.
 func (b *Batch) Reset() {
 	b.payload, b.ops, b.bytes, b.err = b.payload[:0], 0, 0, nil
+	clear(b.requires)
+	b.requires = b.requires[:0]
 	b.resetScopes()
 }
 
@@ -52,9 +76,13 @@ func (b *Batch) add(kind keys.Kind, key, value []byte) {
 	if b.err != nil {
 		return
 	}
-	if b.err = checkLimits(key, value); b.err != nil {
-		return
+	if b.err = checkLimits(key, value); b.err == nil {
+		b.addInternal(kind, key, value)
 	}
+}
+
+// addInternal adds an operation whose key and value have been checked.
+func (b *Batch) addInternal(kind keys.Kind, key, value []byte) {
 	if b.prefix == nil {
 		b.prefix = rootPrefix // there is no unscoped key
 	}
@@ -64,11 +92,32 @@ func (b *Batch) add(kind keys.Kind, key, value []byte) {
 		return
 	}
 	b.payload = appendOp(b.payload, kind, b.prefix, key, value)
-	if b.at > 0 && kind != keys.KindDelete {
+	if b.at > 0 && kind != keys.KindDelete && kind != keys.KindRangeDelete {
 		b.scopes[b.at-1].writes = true
 	}
 	b.ops++
 	b.bytes = bytes
+}
+
+// rangeEnd checks the bounds of a range of the scope whose keys begin with prefix, and returns
+// its upper bound as an internal key, nil if the range is empty.
+func rangeEnd(prefix, lower, upper []byte) ([]byte, error) {
+	for _, bound := range [][]byte{lower, upper} {
+		if err := checkLimits(bound, nil); err != nil {
+			return nil, err
+		}
+	}
+	if upper == nil {
+		id, _, err := scope.DecodeID(prefix)
+		return scope.AppendUpperBound(nil, id), err
+	}
+	switch c := bytes.Compare(lower, upper); {
+	case c > 0:
+		return nil, fmt.Errorf("%w: from %d bytes of key to %d that sort before them", ErrInvalidRange, len(lower), len(upper))
+	case c == 0:
+		return nil, nil
+	}
+	return append(bytes.Clone(prefix), upper...), nil
 }
 
 func checkLimits(key, value []byte) error {

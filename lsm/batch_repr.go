@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/loamdb/loam/internal/codec"
@@ -13,6 +14,7 @@ import (
 //
 //	operation = kind u8 · key length uvarint · key · [value length uvarint · value]
 //	            DELETE has no value; every other kind has one
+//	            RANGEDEL: the key is the lower bound, the value the upper one, a key too
 //	key       = scope id · user key
 //
 // The number of operations and the first one's sequence number stand in the record's
@@ -72,7 +74,7 @@ func checkPayload(p []byte) (payloadStats, error) {
 	d := codec.NewDecoder(p)
 	for d.Len() > 0 {
 		kind := keys.Kind(d.Uint8())
-		if kind != keys.KindSet && kind != keys.KindDelete {
+		if kind != keys.KindSet && kind != keys.KindDelete && kind != keys.KindRangeDelete {
 			if kind.Valid() {
 				return s, ErrTooNew
 			}
@@ -87,11 +89,24 @@ func checkPayload(p []byte) (payloadStats, error) {
 		if kind != keys.KindDelete {
 			value = d.LengthPrefixed()
 		}
-		if len(value) > keys.MaxValueLen {
+		if len(value) > keys.MaxValueLen || kind == keys.KindRangeDelete && !validRange(key, value) {
 			d.Fail(codec.ErrMalformed)
 		}
 		s.ops++
 		s.bytes += int64(len(key) + len(value))
 	}
 	return s, d.Err()
+}
+
+// validRange reports whether [lower, upper) is a range that a delete can have: not empty,
+// and within one scope.
+func validRange(lower, upper []byte) bool {
+	if len(upper) > keys.MaxKeyLen || bytes.Compare(lower, upper) >= 0 {
+		return false
+	}
+	id, n, err := scope.DecodeID(lower)
+	if err != nil {
+		return false
+	}
+	return bytes.HasPrefix(upper, lower[:n]) || bytes.Equal(upper, scope.AppendUpperBound(nil, id))
 }

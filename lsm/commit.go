@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/keys"
@@ -30,6 +31,8 @@ import (
 //     the log is durable up to its end. In a mixed group the unsynced members have the
 //     lower numbers and do not wait for the sync.
 //   - C4. visible is always the number of the last operation of a batch.
+//   - C5. While the ring is in use every number given is entered in it before the next
+//     group is taken (ring.go).
 
 // request is one batch on its way to the log. It belongs to its writer but for the
 // time between join and wake.
@@ -40,10 +43,12 @@ type request struct {
 	bytes   int64
 	sync    bool
 	err     error
+	depends *conditions // what it depends on; nil for a plain write
 	wake    chan signal // capacity 1; made once, kept with the pooled request
 
-	scoped bool   // claims count
-	claims claims // what it relies on of the directory: scope_commit.go
+	scoped  bool   // claims count
+	claims  claims // what it relies on of the directory: scope_commit.go
+	refused bool   // by admit; err says why
 
 	next *request // in the queue, then in its part
 
@@ -72,7 +77,7 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	}
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
-	r.scoped, r.claims.conflict = false, 0
+	r.scoped, r.refused, r.claims.conflict = false, false, 0
 	return r
 }
 
@@ -239,6 +244,13 @@ func (q *commitQueue) waiting() bool {
 	return q.head != nil
 }
 
+// unsyncedWaits reports whether the first who waits for the lead does not want to sync.
+func (q *commitQueue) unsyncedWaits() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.head != nil && q.head.ops > 0 && !q.head.sync
+}
+
 // part is a list of requests that become visible together: the unsynced or the synced
 // members of a group.
 type part struct {
@@ -279,11 +291,25 @@ func (p *part) fail(err error, self *request) {
 	}
 }
 
+// wake wakes all members but self. Their outcomes stand in them.
+func (p *part) wake(self *request) {
+	for r := p.head; r != nil; {
+		next := r.next // r is its writer's again once woken
+		if r != self {
+			r.wake <- signalDone
+		}
+		r = next
+	}
+}
+
 // release wakes all members but self.
 func (p *part) release(self *request) { p.fail(nil, self) }
 
 // commit takes a framed request through the pipeline and returns its outcome.
 func (d *DB) commit(r *request) error {
+	if r.sync {
+		d.turns.wait(d)
+	}
 	r.crc = wal.PayloadChecksum(r.payload)
 	lead, err := d.queue.join(r)
 	if err != nil {
@@ -314,7 +340,7 @@ func (d *DB) lead(r *request) {
 		return
 	}
 	var refused part
-	if unsynced.scoped || synced.scoped {
+	if d.ring.inUse() || unsynced.scoped || synced.scoped {
 		refused = d.admit(&unsynced, &synced)
 	}
 	// The device is waited for under the lead only when there is nothing else to do: a
@@ -325,14 +351,22 @@ func (d *DB) lead(r *request) {
 	}
 	settler := synced.head // read before the part can be published and its members leave
 	mine := d.writePart(&unsynced, r, wal.NoSync)
+	began := time.Time{}
+	if intent == wal.TrySync {
+		began = d.opts.seams.Now()
+	}
 	fate := d.writePart(&synced, r, intent)
+	if intent == wal.TrySync && d.queue.unsyncedWaits() {
+		now := d.opts.seams.Now()
+		d.turns.held(now.Sub(began), now)
+	}
 	if fate == fateListed && settler != r {
 		settler.wake <- signalSettle
 	}
 	d.queue.passLead()
-	refused.fail(errRedirected, r)
+	refused.wake(r)
 	switch {
-	case r.claims.conflict != 0: // it is none of the members
+	case r.refused: // r.err says why
 	case r.sync && fate == fateListed:
 		d.publisher.settle(d, r)
 	case !r.sync && mine == fateListed:
@@ -396,6 +430,11 @@ func (d *DB) apply(p *part) {
 				for range 100 {
 					runtime.Gosched() // let readers look, on however few processors
 				}
+			}
+			if ops.kind == keys.KindRangeDelete {
+				first := seq - keys.SeqNum(i)
+				mem.insertRange(ops.key, ops.value, seq, d.rangeReaders(first))
+				continue
 			}
 			mem.insert(ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
 		}

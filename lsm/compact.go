@@ -111,6 +111,7 @@ func (c *compactor) runNext(ctx context.Context) (more bool, err error) {
 // placed and no job installed while the picker looks at the version.
 func (c *compactor) claim() (*compaction.Job, *version) {
 	d := c.db
+	d.openRanged()
 	d.manifestMu.Lock()
 	defer d.manifestMu.Unlock()
 	c.mu.Lock()
@@ -145,6 +146,7 @@ func (c *compactor) pickParamsLocked(manual bool) compaction.Params {
 	if snapshots := d.snapshots.list(); len(snapshots) > 0 {
 		p.ElideBelow = snapshots[0]
 	}
+	p.Covered = d.state.Load().version.coveredTables(p.ElideBelow)
 	p.Running = slices.Clone(c.running)
 	now := d.opts.seams.Now()
 	if dead := d.reaper.ripe.Load(); dead.len() > 0 {
@@ -262,13 +264,10 @@ func (d *DB) tableEnv(dead *deadIDs) *compaction.Env {
 	return &compaction.Env{
 		FS: d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
 		NextFileNum: func() fileid.Num { return fileid.Num(d.nextFile.Add(1) - 1) },
-		Writer: sstable.WriterOptions{
-			Codec: d.opts.Compression.codec(), BlockBytes: d.opts.BlockBytes,
-			FilterBitsPerKey: d.opts.FilterBitsPerKey, Scope: scopePrefixLen,
-		},
-		Snapshots:  d.snapshots.list(),
-		ElideBelow: keys.MaxSeqNum,
-		Dead:       dead.filter(),
+		Writer:      d.opts.tableOptions(),
+		Snapshots:   d.snapshots.list(),
+		ElideBelow:  keys.MaxSeqNum,
+		Dead:        dead.filter(),
 	}
 }
 

@@ -52,13 +52,15 @@ type DB struct {
 	holders   holders
 	directory directory
 
-	// Commit path. mutable, lastSeqNum and pace belong to the leader.
+	// Commit path. mutable, lastSeqNum, pace and ring belong to the leader.
 	queue      commitQueue
 	publisher  publisher
+	turns      turns
 	poison     poison
 	mutable    *mutableTable
 	lastSeqNum keys.SeqNum
 	pace       pacer
+	ring       commitRing
 	reserved   atomic.Uint64 // numbers up to here may be given out
 	heightSeed uint64        // of memtables: differs from store to store
 	room       room
@@ -79,6 +81,7 @@ type DB struct {
 	settler    settler
 	deleter    deleter
 	reaper     reaper
+	scrubber   scrubber
 	metrics    counters
 }
 
@@ -122,6 +125,20 @@ func (d *DB) Delete(key []byte, w *WriteOptions) error {
 	return d.write(keys.KindDelete, key, nil, w)
 }
 
+// DeleteRange removes every key within [lower, upper); nil means no bound. It takes one
+// record, and as long as a Set, whatever it removes; the space comes back by itself. A range
+// that ends before it begins is ErrInvalidRange, an empty one removes nothing.
+func (d *DB) DeleteRange(lower, upper []byte, w *WriteOptions) error {
+	end, err := rangeEnd(rootPrefix, lower, upper)
+	if err != nil {
+		return err
+	}
+	if err := d.writable(); err != nil || end == nil {
+		return err
+	}
+	return d.writeOp(keys.KindRangeDelete, lower, end, w)
+}
+
 func (d *DB) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	if err := checkLimits(key, value); err != nil {
 		return err
@@ -129,6 +146,11 @@ func (d *DB) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
+	return d.writeOp(kind, key, value, w)
+}
+
+// writeOp commits one operation that has been checked.
+func (d *DB) writeOp(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	r := d.queue.newRequest(w)
 	r.payload = appendOp(r.payload[:0], kind, rootPrefix, key, value)
 	r.ops = 1
@@ -138,8 +160,9 @@ func (d *DB) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	return err
 }
 
-// Apply commits the batch: all of it or, with an error, none of it. The batch can be
-// changed and applied again afterwards.
+// Apply commits the batch: all of it or, with an error, none of it. When something that it
+// requires does not hold the error is ErrConflict. The batch can be changed and applied
+// again afterwards.
 func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	if b.err != nil {
 		return b.err
@@ -147,11 +170,13 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
-	if b.ops == 0 {
+	switch {
+	case b.ops == 0 && len(b.requires) == 0:
 		return nil
-	}
-	if len(b.scopes) > 0 {
+	case len(b.scopes) > 0:
 		return d.applyScoped(b, w)
+	case len(b.requires) > 0:
+		return d.applyIf(b, w)
 	}
 	r := d.queue.newRequest(w)
 	own := r.payload
@@ -177,8 +202,8 @@ func (d *DB) writable() error {
 func (d *DB) path(name string) string { return filepath.Join(d.dir, name) }
 
 // Close ends the store. Everything acknowledged is synced, background work is waited
-// for. Open iterators and snapshots make it return ErrInUse: the store is closed all
-// the same, they give ErrClosed from then on, and what they hold is released when they
+// for. Open iterators, snapshots and transactions make it return ErrInUse: the store is closed
+// all the same, they give ErrClosed from then on, and what they hold is released when they
 // are closed. A second Close waits for the first and returns nil.
 func (d *DB) Close() error {
 	if d.closed.Swap(true) {

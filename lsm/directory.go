@@ -208,8 +208,8 @@ func (c *directory) brokenLocked(cl claim, upTo keys.SeqNum) keys.SeqNum {
 	return 0
 }
 
-// conflict returns the number of a change that breaks one of the claims, or 0. Called by
-// the leader: what it has numbered is listed.
+// conflict returns the number of a change that breaks one of the claims, or 0. To the leader
+// what it has numbered is listed.
 func (c *directory) conflict(claims []claim) keys.SeqNum {
 	if mutant.Enabled && mutant.Is(mutant.StaleScopeID) {
 		return 0

@@ -18,7 +18,12 @@
 // memtable), hands the lead on, waits for the device if anybody asked, and publishes
 // (publish.go): one atomic store of the visible sequence number. A synced writer whom
 // nobody else waits behind saves a call of the system by waiting for the device under the
-// lead.
+// lead. Before that it may leave unsynced writers their turn (turns.go).
+//
+// A batch that requires versions (require.go), or a transaction that has read (txn.go,
+// readset.go), depends on conditions (conditions.go). Its committer judges them by reading,
+// before it joins the queue; the leader drops it if the ring (ring.go) knows of a write since
+// then that concerns them. Nobody enters anything into the ring while nobody judges.
 //
 // # One read
 //
@@ -28,7 +33,8 @@
 // the key by its bounds, and there (package sstable) asks the filter, searches the
 // pinned index, takes the block from the cache, or reads and verifies it, and searches
 // the block. An Iterator (iterator.go) merges the same sources (source.go) and holds a
-// reference to the state instead of the epoch.
+// reference to the state instead of the epoch. A TxnIterator (txn_iter.go) lays the write
+// set of a transaction (writeset.go) over one.
 //
 // # Scopes
 //
@@ -49,12 +55,26 @@
 // edit: logged in the manifest, synced, then swapped in (install.go). The last reader of a
 // removed table (table.go) hands it to the deleter (deleter.go), and the log's segments
 // are recycled once everything in them is in tables. The syncer (syncer.go) bounds how long
-// commits stay unsynced, the settler (settle.go) notices that the store is at rest.
-// background.go starts and stops it all.
+// commits stay unsynced, the settler (settle.go) notices that the store is at rest, the
+// scrubber (scrub.go) looks for damage. background.go starts and stops it all.
+//
+// # Care
+//
+// DB.Verify (verify.go) checks an open store, Verify (verify_offline.go) one that nobody has
+// open, damaged or not. Salvage makes a new store of what is left of a damaged one:
+// salvage.go, then the files named after its parts. Metrics (metrics.go) are handed out by
+// exposition.go.
+//
+// # Whole tables
+//
+// DB.Checkpoint (checkpoint.go) links the tables of one version into a second store;
+// DB.Ingest (ingest.go) adds tables that a TableWriter (table_writer.go) has written
+// outside. docs/checkpoints.md describes both.
 //
 // # Reading order
 //
 // options.go, errors.go, batch.go, batch_repr.go; db.go, open.go, recovery.go; then the
-// files of the tours, snapshot.go and scan.go with the second; at last what serves
-// all: poison.go, ioerrors.go, metrics.go. docs/concurrency.md has the lock table.
+// files of the tours, snapshot.go and scan.go with the second; key_version.go,
+// conditions.go, require.go, ring.go, writeset.go, readset.go, txn.go, txn_iter.go; at last
+// what serves all: poison.go, ioerrors.go, metrics.go. docs/concurrency.md has the lock table.
 package lsm

@@ -12,7 +12,8 @@ var (
 	// ErrLocked: another process, or another handle of this one, has the directory
 	// open. The error's text names the holder.
 	ErrLocked = errors.New("lsm: directory is locked")
-	// ErrNotExist: the directory holds no store, and the options do not allow making one.
+	// ErrNotExist: the directory holds no store, and the options do not allow making one,
+	// or it holds a checkpoint that was not finished.
 	ErrNotExist = errors.New("lsm: no store in the directory")
 	// ErrTooNew: a file was written by a newer version of the format. Nothing was changed.
 	ErrTooNew = errors.New("lsm: format is newer than this code")
@@ -30,8 +31,20 @@ var (
 	ErrReadOnly = errors.New("lsm: store is read-only")
 	// ErrTooLarge: a key, value or batch exceeds its limit. Nothing was written.
 	ErrTooLarge = errors.New("lsm: too large")
-	// ErrInUse: Close found iterators or snapshots still open. The store is closed;
-	// what they hold is released when they are closed.
+	// ErrInvalidRange: a range ends before it begins. Nothing was written.
+	ErrInvalidRange = errors.New("lsm: range ends before it begins")
+	// ErrConflict: something that the commit depends on has changed: a Require does not
+	// hold, or a transaction has read what another commit has written since. Nothing was
+	// written. Plain writes never meet it.
+	ErrConflict = errors.New("lsm: conflict with another commit")
+	// ErrNotEmpty: a checkpoint needs a directory that is missing or empty.
+	ErrNotEmpty = errors.New("lsm: directory is not empty")
+	// ErrInvalidTable: a file is no table that can be ingested, or keys were given to a
+	// TableWriter out of order. Nothing was ingested.
+	ErrInvalidTable = errors.New("lsm: not a table that can be ingested")
+	// ErrInUse: Close found iterators, snapshots or transactions still open, or a call at
+	// work that reads tables, such as Verify and Checkpoint. The store is closed; what they
+	// hold is released when they are closed, or end.
 	ErrInUse = errors.New("lsm: iterators or snapshots still open")
 )
 
@@ -74,7 +87,7 @@ func (e *CorruptionError) Is(target error) bool { return target == ErrCorrupt }
 
 // LimitError says which limit an operation exceeded. It matches ErrTooLarge.
 type LimitError struct {
-	// What was too large: "key", "value" or "batch".
+	// What was too large: "key", "value", "batch" or "transaction".
 	What string
 	// Bytes is its size and Limit the greatest allowed, in bytes.
 	Bytes, Limit int64

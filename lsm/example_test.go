@@ -135,3 +135,124 @@ func ExampleIterator() {
 	fmt.Println(it.Valid(), it.Close())
 	// Output: d c e false <nil>
 }
+
+// A conditional batch is compare-and-set: of two that start from the same version, one
+// conflicts.
+func ExampleBatch_Require() {
+	db, err := lsm.Open("config", &lsm.Options{InMemory: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	key := []byte("limit")
+	create := db.NewBatch()
+	create.Require(key, lsm.Absent)
+	create.Set(key, []byte("10"))
+	fmt.Println(db.Apply(create, nil))
+
+	_, version, _ := db.GetWithVersion(key)
+	for _, value := range []string{"20", "30"} {
+		b := db.NewBatch()
+		b.Require(key, version)
+		b.Set(key, []byte(value))
+		fmt.Println(db.Apply(b, nil))
+	}
+	v, _ := db.Get(key)
+	fmt.Printf("%s\n", v)
+	// Output:
+	// <nil>
+	// <nil>
+	// lsm: conflict with another commit
+	// 20
+}
+
+// A transaction reads and writes as if it were alone. The caller tries again when it was
+// not.
+func ExampleDB_Update() {
+	db, err := lsm.Open("stock", &lsm.Options{InMemory: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	for _, item := range []string{"item/1", "item/2", "item/3"} {
+		_ = db.Set([]byte(item), []byte("free"), nil)
+	}
+	// reserve takes the first free item.
+	reserve := func(tx *lsm.Txn) error {
+		for e, err := range tx.Scan([]byte("item/"), []byte("item0")) {
+			if err != nil {
+				return err
+			}
+			if string(e.Value) == "free" {
+				return tx.Set(e.Key, []byte("taken"))
+			}
+		}
+		return errors.New("sold out")
+	}
+	update := func() (err error) {
+		for {
+			if err = db.Update(reserve); !errors.Is(err, lsm.ErrConflict) {
+				return err
+			}
+		}
+	}
+	for range 4 {
+		fmt.Println(update())
+	}
+	// Output:
+	// <nil>
+	// <nil>
+	// <nil>
+	// sold out
+}
+
+// All reads of a view are of one moment.
+func ExampleDB_View() {
+	db, err := lsm.Open("pair", &lsm.Options{InMemory: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	_ = db.Set([]byte("a"), []byte("1"), nil)
+	_ = db.Set([]byte("b"), []byte("1"), nil)
+	err = db.View(func(tx *lsm.Txn) error {
+		a, err := tx.Get([]byte("a"))
+		if err != nil {
+			return err
+		}
+		_ = db.Set([]byte("b"), []byte("2"), nil) // by somebody else
+		b, err := tx.Get([]byte("b"))
+		fmt.Printf("%s %s\n", a, b)
+		return err
+	})
+	fmt.Println(err)
+	// Output:
+	// 1 1
+	// <nil>
+}
+
+// A range delete is one record, however many keys it removes.
+func ExampleDB_DeleteRange() {
+	db, err := lsm.Open("", &lsm.Options{InMemory: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	for _, key := range []string{"log/1", "log/2", "log/3", "state"} {
+		if err := db.Set([]byte(key), []byte("…"), nil); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := db.DeleteRange([]byte("log/"), []byte("log/3"), nil); err != nil {
+		log.Fatal(err)
+	}
+	for e, err := range db.Scan(nil, nil) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(string(e.Key))
+	}
+	// Output:
+	// log/3
+	// state
+}

@@ -136,7 +136,7 @@ func (d *DB) writeRun(ctx context.Context, m *mutableTable) ([]*manifest.Table, 
 	// Tombstones stay: what they delete may be in any table.
 	splits := compaction.FlushSplits(d.state.Load().version.Version, int64(m.UsedBytes()), d.compactor.params())
 	dead := d.reaper.ripe.Load()
-	w := compaction.NewFlushWriter(d.tableEnv(dead), splits)
+	w := compaction.NewFlushWriter(d.tableEnv(dead), splits, tombstonesOf(m.ranges.Load()))
 	defer w.Abort() // nothing after Finish
 	n := 0
 	for it, ok := m.Iter(), false; ; n++ {
@@ -198,7 +198,7 @@ func (d *DB) Flush(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if d.mutable.Len() > 0 {
+	if !d.mutable.empty() {
 		err = d.freeze(ctx, d.sameMutableBytes())
 	}
 	last := d.lastSeqNum

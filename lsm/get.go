@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/rangedel"
 )
 
 // Get returns the value of key as a copy that the caller owns, or ErrNotFound. It may
@@ -31,15 +32,20 @@ func (d *DB) Has(key []byte) (bool, error) {
 // stackKey is the longest internal key that get joins without allocating.
 const stackKey = 128
 
-// get is the point read: a straight line over concrete types, from the newest source
-// to the oldest, that stops at the first version of the key at or below seq. prefix is
-// the encoded id of the key's scope.
+func (d *DB) get(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, error) {
+	v, _, err := d.getVersion(dst, prefix, key, seq)
+	return v, err
+}
+
+// getVersion is the point read: a straight line over concrete types, from the newest
+// source to the oldest, that stops at the first version of the key at or below seq. prefix
+// is the encoded id of the key's scope.
 //
 // The state is loaded before the sequence number: in the other order a flush and a
 // compaction in between could drop the version that the number needs.
-func (d *DB) get(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, error) {
+func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Version, error) {
 	if len(key) > keys.MaxUserKeyLen {
-		return dst, ErrNotFound // no such key can have been written
+		return dst, Absent, ErrNotFound // no such key can have been written
 	}
 	var buf [stackKey]byte
 	ikey := append(append(buf[:0], prefix...), key...)
@@ -47,17 +53,31 @@ func (d *DB) get(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, error) {
 	guard := d.readers.Enter()
 	defer guard.Leave()
 	if d.closed.Load() {
-		return dst, ErrClosed
+		return dst, Absent, ErrClosed
 	}
 	s := d.state.Load()
+	latest := seq == keys.MaxSeqNum
 	seq = min(seq, d.visible.load())
 
 	hash := keys.Hash(ikey)
-	if value, t, ok := s.mutable.Get(ikey, hash, seq); ok {
+	value, t, ok := s.mutable.Get(ikey, hash, seq)
+	if ranges := s.mutable.ranges.Load(); ranges != nil {
+		if latest && seq < ranges.ExactFrom() {
+			return d.getVersion(dst, prefix, key, keys.MaxSeqNum) // overtaken: what it must see was left out
+		}
+		if deleted(ranges, ikey, seq, t, ok) {
+			return dst, Absent, ErrNotFound
+		}
+	}
+	if ok {
 		return found(dst, value, t)
 	}
 	for _, m := range s.frozen {
-		if value, t, ok := m.Get(ikey, hash, seq); ok {
+		value, t, ok := m.Get(ikey, hash, seq)
+		if ranges := m.ranges.Load(); ranges != nil && deleted(ranges, ikey, seq, t, ok) {
+			return dst, Absent, ErrNotFound
+		}
+		if ok {
 			return found(dst, value, t)
 		}
 	}
@@ -68,27 +88,38 @@ func (d *DB) get(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, error) {
 		}
 		r, err := t.open()
 		if err != nil {
-			return dst, err
+			return dst, Absent, err
 		}
 		out, trailer, ok, err := r.Get(dst, ikey, hash, seq)
 		if err != nil {
-			return dst, d.tableError(err)
+			return dst, Absent, d.tableError(err)
+		}
+		if t.ranges != nil && deleted(t.ranges, ikey, seq, trailer, ok) {
+			return dst, Absent, ErrNotFound
 		}
 		if ok {
 			return found(out[:len(dst):cap(out)], out[len(dst):], trailer)
 		}
 	}
-	return dst, ErrNotFound
+	return dst, Absent, ErrNotFound
+}
+
+// deleted reports whether one of a source's range tombstones deletes the key as seq sees it
+// there: its version t in the source, if ok, and everything in older sources, whose
+// numbers are lower.
+func deleted(ranges *rangedel.Set, ikey []byte, seq keys.SeqNum, t keys.Trailer, ok bool) bool {
+	n := ranges.Newest(ikey, seq)
+	return n > 0 && (!ok || n > t.SeqNum())
 }
 
 // found turns the newest visible version into a result. From a table the value stands
 // behind dst already, and the copy is onto itself.
-func found(dst, value []byte, t keys.Trailer) ([]byte, error) {
+func found(dst, value []byte, t keys.Trailer) ([]byte, Version, error) {
 	switch t.Kind() {
 	case keys.KindSet:
-		return append(dst, value...), nil
+		return append(dst, value...), Version(t.SeqNum()), nil
 	case keys.KindDelete:
-		return dst, ErrNotFound
+		return dst, Absent, ErrNotFound
 	}
-	return dst, fmt.Errorf("%w: operation %s", ErrTooNew, t.Kind())
+	return dst, Absent, fmt.Errorf("%w: operation %s", ErrTooNew, t.Kind())
 }

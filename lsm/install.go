@@ -20,6 +20,12 @@ import (
 // After lack of space the edit can be tried again; any other failure poisons, because
 // nobody knows whether the edit is in the file.
 func (d *DB) install(build func(v *manifest.Version) (*manifest.Edit, error), flushed *mutableTable) error {
+	return d.installThen(build, flushed, func() {})
+}
+
+// installThen is install, and calls then before anybody else can install something or pick
+// a compaction from the new version.
+func (d *DB) installThen(build func(v *manifest.Version) (*manifest.Edit, error), flushed *mutableTable, then func()) error {
 	d.manifestMu.Lock()
 	defer d.manifestMu.Unlock()
 	if err := d.poison.err(); err != nil {
@@ -40,6 +46,7 @@ func (d *DB) install(build func(v *manifest.Version) (*manifest.Edit, error), fl
 	if len(e.Added)+len(e.Deleted) > 0 || flushed != nil {
 		d.swapVersion(e, flushed)
 	}
+	then()
 	return nil
 }
 

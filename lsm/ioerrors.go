@@ -44,6 +44,8 @@ func (d *DB) manifestError(err error) error {
 		return &CorruptionError{File: c.File, Offset: c.Offset, Err: c.Err}
 	case errors.Is(err, manifest.ErrTooNew):
 		return errors.Join(ErrTooNew, err)
+	case errors.Is(err, manifest.ErrUnfinished):
+		return errors.Join(ErrNotExist, err)
 	}
 	return err
 }

@@ -44,6 +44,8 @@ type Iterator struct {
 type iterParts struct {
 	lower, upper []byte // internal key bounds, both set
 	sources      []source
+	ranges       []rangeSource // of those that have range tombstones
+	window       rangeWindow
 	runs         []sstable.RunIter // of the sources that are runs
 	merge        merger
 
@@ -57,6 +59,8 @@ var iterPool = sync.Pool{New: func() any { return new(iterParts) }}
 // recycle gives the parts back. Buffers that one giant value has grown are let go.
 func (p *iterParts) recycle() {
 	clear(p.sources)
+	clear(p.ranges)
+	p.ranges, p.window = p.ranges[:0], rangeWindow{}
 	p.sources, p.merge.order = p.sources[:0], p.merge.order[:0]
 	for _, buf := range []*[]byte{&p.lower, &p.upper, &p.key, &p.valBuf, &p.target} {
 		if cap(*buf) > maxPooledPayload {
@@ -92,13 +96,18 @@ func (d *DB) newIter(in scopeKeys, o *IterOptions, seq keys.SeqNum) (*Iterator, 
 		return nil, err
 	}
 	d.metrics.iterators.Add(1)
-	guard := d.readers.Enter()
-	s := d.state.Load()
-	s.refs.Add(1)
-	guard.Leave()
-	it := &Iterator{
-		db: d, state: s, seq: min(seq, d.visible.load()), prefix: len(in.prefix),
-		iterParts: iterPool.Get().(*iterParts),
+	it := &Iterator{db: d, prefix: len(in.prefix), iterParts: iterPool.Get().(*iterParts)}
+	for {
+		guard := d.readers.Enter()
+		it.state = d.state.Load()
+		it.state.refs.Add(1)
+		guard.Leave()
+		it.seq = min(seq, d.visible.load())
+		if it.openRanges(seq == keys.MaxSeqNum) {
+			break
+		}
+		it.state.unref() // overtaken by a range tombstone: again, at a later number
+		it.ranges = it.ranges[:0]
 	}
 	it.lower = append(it.lower, in.prefix...)
 	it.upper = append(it.upper, in.upper...)
@@ -116,7 +125,7 @@ func (it *Iterator) openSources() {
 	s := it.state
 	it.sources = append(it.sources, source{isMem: true, mem: s.mutable.Iter()})
 	for _, m := range s.frozen {
-		it.sources = append(it.sources, source{isMem: true, mem: m.Iter()})
+		it.sources = append(it.sources, source{isMem: true, mem: m.Iter(), age: len(it.sources)})
 	}
 	if n := len(s.version.runs); n > len(it.runs) {
 		it.runs = make([]sstable.RunIter, n)
@@ -124,7 +133,7 @@ func (it *Iterator) openSources() {
 	for i := range s.version.runs {
 		run := &it.runs[i]
 		run.Init(s.version.runs[i].sources, sstable.IterOptions{Lower: it.lower, Upper: it.upper})
-		it.sources = append(it.sources, source{run: run})
+		it.sources = append(it.sources, source{run: run, age: len(it.sources)})
 	}
 }
 
@@ -300,6 +309,13 @@ func (it *Iterator) nextVisible(skip bool) bool {
 			}
 			continue
 		}
+		if len(it.ranges) > 0 {
+			if gone, ok := it.isDeleted(s); !ok {
+				return false
+			} else if gone {
+				continue
+			}
+		}
 		it.key = append(it.key[:0], s.key...)
 		switch s.trailer.Kind() {
 		case keys.KindSet:
@@ -334,6 +350,13 @@ func (it *Iterator) prevVisible() bool {
 			started = false
 		}
 		if s.trailer.SeqNum() <= it.seq {
+			if len(it.ranges) > 0 {
+				if gone, ok := it.isDeleted(s); !ok {
+					return false
+				} else if gone {
+					continue
+				}
+			}
 			if !started {
 				it.key, started = append(it.key[:0], s.key...), true
 			}

@@ -1,12 +1,14 @@
 package lsm
 
 import (
+	"bytes"
 	"math"
 	"sync"
 	"sync/atomic"
 
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/offheap"
+	"github.com/loamdb/loam/internal/rangedel"
 	"github.com/loamdb/loam/memtable"
 	"github.com/loamdb/loam/wal"
 )
@@ -30,7 +32,35 @@ type mutableTable struct {
 	logical     int64       // bytes of keys and values
 	deletes     int64       // entries that are tombstones
 
+	// ranges are the range tombstones, replaced by the leader with each one more. A reader
+	// loads them after its sequence number.
+	ranges     atomic.Pointer[rangedel.Set]
+	tombstones int64 // range tombstones written, by the leader
+
 	refs atomic.Int32 // read states that reach it
+}
+
+// empty reports whether nothing was written to it. Len counts points.
+func (m *mutableTable) empty() bool { return m.lastSeqNum == 0 }
+
+// maxRangePairs bounds the range tombstones of a memtable, whose memory is none of the
+// arena's: some megabytes.
+const maxRangePairs = 32 << 10
+
+// fits reports whether so many operations can be inserted.
+func (m *mutableTable) fits(ops int, bytes int64) bool {
+	return m.Fits(ops, int(bytes)) && (m.tombstones == 0 || m.ranges.Load().Pairs() < maxRangePairs)
+}
+
+// insertRange adds a range tombstone over [lower, upper), with a number above those of
+// all before it. It copies the bounds. The readers are those that may exist now or later.
+func (m *mutableTable) insertRange(lower, upper []byte, seq keys.SeqNum, readers rangedel.Readers) {
+	if m.lastSeqNum == 0 {
+		m.firstSeqNum = seq
+	}
+	m.lastSeqNum = seq
+	m.tombstones++
+	m.ranges.Store(m.ranges.Load().With(bytes.Clone(lower), bytes.Clone(upper), seq, readers))
 }
 
 // insert adds an entry, whose number must be above those of all before it.

@@ -8,7 +8,9 @@ import (
 	"github.com/loamdb/loam/internal/manifest"
 )
 
-// Recovery says what Open found in the log.
+// Recovery says what Open found in the log: that the store had been closed, or was not, with
+// or without a torn tail that was cut. Damage is neither: Open refuses it, and its error says
+// where it is.
 type Recovery struct {
 	// Clean: the store had been closed.
 	Clean bool
@@ -73,6 +75,14 @@ type Metrics struct {
 	// time by which writes were slowed before it got so far.
 	WriteStops int64
 	WriteDelay time.Duration
+
+	// Verifications counts calls of DB.Verify that came to an end, VerifiedBytes the length
+	// of the tables that they read, VerifyFindings what they found wrong.
+	Verifications, VerifiedBytes, VerifyFindings int64
+	// ScrubbedBytes is how much of tables the scrub has read, ScrubPasses how often it came
+	// through all of them, ScrubFindings how many parts it could not read or found damaged,
+	// each again in every pass.
+	ScrubbedBytes, ScrubPasses, ScrubFindings int64
 }
 
 // WriteAmplification is how many bytes of tables were written for each byte of keys and
@@ -92,6 +102,7 @@ type counters struct {
 	compactionErrors, deletedFiles          atomic.Int64
 	stops, delayed                          atomic.Int64
 	iterators                               atomic.Int64 // open now
+	care                                    careCounters
 }
 
 // Metrics returns the store's figures. It is cheap, and safe after Close, when only
@@ -116,6 +127,7 @@ func (d *DB) Metrics() Metrics {
 		RunningCompactions: d.compactor.jobs(),
 		DeadScopes:         d.reaper.count(),
 	}
+	c.care.fill(&m)
 	guard := d.readers.Enter() // Close waits for us before it frees anything
 	defer guard.Leave()
 	if d.closed.Load() {

@@ -112,6 +112,33 @@ func (r *run) value() string {
 	return string(v)
 }
 
+// bounds returns a range, mostly narrow, that is not inverted; nil bounds are rare.
+func (r *run) bounds() (lower, upper []byte) {
+	lo, hi := r.key(), r.key()
+	if r.rnd.IntN(5) > 0 {
+		lo = lo[:max(0, len(lo)-1)]
+		hi = lo + "\xfe"
+	}
+	if lo > hi {
+		lo, hi = hi, lo
+	}
+	if lower = []byte(lo); r.rnd.IntN(60) == 0 {
+		lower = nil
+	}
+	if upper = []byte(hi); r.rnd.IntN(60) == 0 {
+		upper = nil
+	}
+	return lower, upper
+}
+
+func (m model) deleteRange(lower, upper []byte) {
+	for k := range m {
+		if k >= string(lower) && (upper == nil || k < string(upper)) {
+			delete(m, k)
+		}
+	}
+}
+
 func (r *run) writeOptions() *lsm.WriteOptions {
 	if r.rnd.IntN(3) == 0 {
 		return nil
@@ -125,6 +152,10 @@ func (r *run) step() {
 		k, v := r.key(), r.value()
 		require.NoError(r.t, r.db.Set([]byte(k), []byte(v), r.writeOptions()))
 		r.model[k] = v
+	case n < 470:
+		lo, hi := r.bounds()
+		require.NoError(r.t, r.db.DeleteRange(lo, hi, r.writeOptions()))
+		r.model.deleteRange(lo, hi)
 	case n < 600:
 		k := r.key()
 		require.NoError(r.t, r.db.Delete([]byte(k), r.writeOptions()))
@@ -158,6 +189,12 @@ func (r *run) batch() {
 	b := r.db.NewBatch()
 	after := maps.Clone(r.model)
 	for range r.rnd.IntN(40) {
+		if r.rnd.IntN(30) == 0 {
+			lo, hi := r.bounds()
+			b.DeleteRange(lo, hi)
+			after.deleteRange(lo, hi)
+			continue
+		}
 		k := r.key()
 		if r.rnd.IntN(3) == 0 {
 			b.Delete([]byte(k))

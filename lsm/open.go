@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	iofs "io/fs"
 	"log/slog"
-	"path/filepath"
 	"slices"
 
 	"github.com/loamdb/loam/internal/cache"
@@ -20,7 +18,9 @@ import (
 
 // Open opens the store in dir, or makes one there. It takes the directory's lock (one
 // writer, or several readers), reads the manifest, and replays the log; what a crash
-// left is cut or reported, and Metrics().Recovery says what was found. A nil o means
+// left is cut or reported, and Metrics().Recovery says what was found: that the store had
+// been closed, or was not and lost so many bytes that nobody was promised. Anything else is
+// damage, which Open refuses by a *CorruptionError with file and offset. A nil o means
 // the defaults. A directory is not made in one that may be written and not read: its entry
 // could not be made durable.
 //
@@ -32,6 +32,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	}
 	d := newDB(dir, o.withDefaults())
 	if err := d.open(); err != nil {
+		d.event("not opened", "cause", err)
 		d.abandon()
 		return nil, fmt.Errorf("lsm: open %s: %w", dir, err)
 	}
@@ -45,11 +46,13 @@ func newDB(dir string, opts Options) *DB {
 	}
 	d.arenas.fullBytes = opts.MemtableBytes
 	d.publisher.init()
+	d.ring.capacity = max(opts.seams.Sizing.RingKeys/2, 1)
 	d.room.init()
 	d.flusher = flusher{db: d, alarm: newAlarm()}
 	d.syncer = syncer{db: d, alarm: newAlarm()}
 	d.settler = settler{db: d, alarm: newAlarm()}
 	d.deleter = deleter{db: d, alarm: newAlarm()}
+	d.scrubber.db = d
 	d.compactor.init(d)
 	d.reaper = reaper{db: d, alarm: newAlarm()}
 	d.directory.init(d.opts.MemoryBudget)
@@ -124,7 +127,7 @@ func (d *DB) takeLock() error {
 	name := d.path(manifest.LockName)
 	lock, err := fs.Lock(name, !d.opts.ReadOnly, vfs.ProcessName())
 	if errors.Is(err, vfs.ErrNotExist) && d.mayCreate() {
-		if d.madeDirs, err = d.makeDir(); err != nil {
+		if d.madeDirs, err = makeDir(fs, d.dir); err != nil {
 			return err
 		}
 		lock, err = fs.Lock(name, true, vfs.ProcessName())
@@ -158,49 +161,6 @@ func (d *DB) findStore() error {
 		return ErrNotExist
 	}
 	return err
-}
-
-// makeDir makes the store's directory, and those above it that are missing, and returns
-// how many there were to make. Where the one above them may not be read, which syncing it
-// takes, nothing is made: the next Open would find the directory and could not tell that
-// its entry was never synced.
-func (d *DB) makeDir() (made int, err error) {
-	fs := d.opts.seams.FS
-	dir := filepath.Clean(d.dir)
-	for ; ; made++ {
-		_, err := fs.Size(dir) // of a directory an error too, but not this one
-		if parent := filepath.Dir(dir); !errors.Is(err, vfs.ErrNotExist) || parent == dir {
-			break
-		} else {
-			dir = parent
-		}
-	}
-	if made > 0 {
-		if _, err := fs.List(dir); errors.Is(err, iofs.ErrPermission) {
-			return 0, err
-		}
-	}
-	return made, fs.MkdirAll(d.dir)
-}
-
-// syncParents makes the entry of a new store's directory durable, and those of the
-// directories above it that Open has made. One more is synced, for what somebody else
-// made right before; where that one may not be read it is passed over, since whoever made
-// the directory in it was not this Open.
-func (d *DB) syncParents() error {
-	dir := filepath.Clean(d.dir)
-	for i := range d.madeDirs + 1 {
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return nil
-		}
-		err := d.opts.seams.FS.SyncDir(parent)
-		if err != nil && (i < d.madeDirs || !errors.Is(err, iofs.ErrPermission)) {
-			return err
-		}
-		dir = parent
-	}
-	return nil
 }
 
 // cacheFloor is what the budget leaves for blocks, indexes and filters when there are as

@@ -66,6 +66,11 @@ type Options struct {
 	// CompactionWorkers is how many compactions run at a time. 0 means half the
 	// processors, at least one and at most four.
 	CompactionWorkers int
+	// ScrubBytesPerSec is how fast tables are read again in the background in search of
+	// damage that no read has met. 0 means 1 MiB a second; negative means never. It begins
+	// ten minutes after Open and comes through all tables once a day, or as often as it can.
+	// It does not run where ReadOnly or InMemory is set.
+	ScrubBytesPerSec int64
 
 	// Logger receives what happens in the background: opening, flushes, compactions,
 	// stalls, errors. Keys and values are never logged. nil means nothing is logged. Its
@@ -113,6 +118,7 @@ const (
 	maxTableBytes   = 4 << 30
 	maxBlockBytes   = 65_536
 	defaultSyncTick = time.Second
+	defaultScrub    = 1 << 20 // bytes a second
 )
 
 // Validate reports every problem of the options at once, as an error that matches
@@ -185,6 +191,7 @@ func (o *Options) withDefaults() Options {
 	c.TableBytes = orDefault(c.TableBytes, 64<<20)
 	c.SyncInterval = orDefault(c.SyncInterval, defaultSyncTick)
 	c.CompactionWorkers = orDefault(c.CompactionWorkers, min(max(runtime.NumCPU()/2, 1), 4))
+	c.ScrubBytesPerSec = orDefault(c.ScrubBytesPerSec, defaultScrub)
 	c.seams = c.seamDefaults()
 	return c
 }
@@ -195,7 +202,7 @@ func (o *Options) seamDefaults() seams.Seams {
 	switch {
 	case s.FS != nil:
 	case o.InMemory:
-		s.FS = vfs.NewMem()
+		s.FS, s.Outside = vfs.NewMem(), orDefault(s.Outside, vfs.NewOS())
 	default:
 		s.FS = vfs.NewOS()
 	}
@@ -217,6 +224,7 @@ func (o *Options) seamDefaults() seams.Seams {
 	z.L0Slow = orDefault(z.L0Slow, 2*z.L0Trigger)
 	z.L0Stop = orDefault(z.L0Stop, 5*z.L0Trigger)
 	z.ReserveSeqNums = orDefault(z.ReserveSeqNums, 1<<24)
+	z.RingKeys = orDefault(z.RingKeys, 64<<10)
 	z.SettleAfter = orDefault(z.SettleAfter, time.Second)
 	z.SettleDeletes = orDefault(z.SettleDeletes, 1000)
 	z.SettleBytes = orDefault(z.SettleBytes, 1<<20)

@@ -66,6 +66,7 @@ func (p *publisher) push(d *DB, part *part, self *request) fate {
 // every part up to it and the unsynced ones that follow. r.err says how it went.
 func (p *publisher) settle(d *DB, r *request) {
 	var err error
+	began := d.opts.seams.Now()
 	if !(mutant.Enabled && mutant.Is(mutant.AckEarly)) {
 		err = d.wal.Sync(r.end)
 	}
@@ -78,8 +79,14 @@ func (p *publisher) settle(d *DB, r *request) {
 		p.failAllLocked(d.fail(fmt.Errorf("log sync: %w", err)))
 		return
 	}
+	held := false
 	for !r.settled || p.head != nil && !p.head.sync {
+		held = held || !p.head.sync
 		p.popLocked(d, nil)
+	}
+	if held {
+		now := d.opts.seams.Now()
+		d.turns.held(now.Sub(began), now)
 	}
 }
 

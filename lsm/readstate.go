@@ -57,6 +57,7 @@ type version struct {
 type run struct {
 	tables  []*table
 	sources []sstable.RunTable // the same tables, as iterators want them
+	ranged  []*table           // those of them that have range tombstones
 }
 
 // find returns the only table of the run that may hold the key, or nil.
@@ -87,7 +88,7 @@ func (d *DB) newVersion(m *manifest.Version) *version {
 				t.refs.Add(1)
 				r.tables[i] = t
 			}
-			r.sources = runTables(r.tables)
+			r.sources, r.ranged = runTables(r.tables), ranged(r.tables)
 			v.runs = append(v.runs, r)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/rangedel"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/wal"
 )
@@ -62,7 +63,7 @@ func (d *DB) loadManifest() (*manifest.Loaded, error) {
 		return nil, err
 	}
 	d.store = uid
-	if err := d.syncParents(); err != nil {
+	if err := syncParents(fs, d.dir, d.madeDirs); err != nil {
 		return nil, err
 	}
 	o := d.manifestOptions()
@@ -178,14 +179,14 @@ func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) erro
 		}
 		return &CorruptionError{File: wal.SlotName(r.Slot), Offset: r.Offset, Err: err}
 	}
-	small := d.mutable.Len() == 0 && d.mutable.capacity < rec.memtableBytes
-	if small || !d.mutable.Fits(stats.ops, int(stats.bytes)) {
+	small := d.mutable.empty() && d.mutable.capacity < rec.memtableBytes
+	if small || !d.mutable.fits(stats.ops, stats.bytes) {
 		n := max(d.nextMutableBytes(stats.ops, stats.bytes), rec.memtableBytes)
 		fresh, err := d.newMutable(n, r.Segment)
 		if err != nil {
 			return err
 		}
-		if d.mutable.Len() > 0 {
+		if !d.mutable.empty() {
 			rec.frozen = slices.Insert(rec.frozen, 0, d.mutable)
 		} else {
 			d.arenas.give(d.mutable.region, d.mutable.capacity)
@@ -194,6 +195,11 @@ func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) erro
 	}
 	ops := opReader{rest: r.Payload}
 	for seq := r.FirstSeqNum; ops.next(); seq++ {
+		if ops.kind == keys.KindRangeDelete {
+			// Nobody reads yet, and nobody ever will at a number before the log's end.
+			d.mutable.insertRange(ops.key, ops.value, seq, rangedel.Readers{Batch: 1})
+			continue
+		}
 		d.mutable.insert(ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
 	}
 	d.mutable.logical += stats.bytes
@@ -248,7 +254,7 @@ const maxReplayedSegments = 4
 
 // freezeReplayed hands what was replayed to the flusher if it keeps too many segments.
 func (d *DB) freezeReplayed(rec *replayed) error {
-	if len(rec.log.Live) < maxReplayedSegments || d.mutable.Len() == 0 {
+	if len(rec.log.Live) < maxReplayedSegments || d.mutable.empty() {
 		return nil
 	}
 	fresh, err := d.newMutable(d.sameMutableBytes(), d.wal.Current())

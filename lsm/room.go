@@ -139,7 +139,7 @@ func (d *DB) makeRoom(ops int, bytes, payload int64, batches int) error {
 			return err
 		}
 	}
-	if !d.mutable.Fits(ops, int(bytes)) {
+	if !d.mutable.fits(ops, bytes) {
 		if err := d.freeze(context.Background(), d.nextMutableBytes(ops, bytes)); err != nil {
 			return err
 		}
@@ -178,7 +178,7 @@ func (d *DB) sameMutableBytes() int64 { return min(d.mutable.capacity, d.opts.Me
 // freeze replaces the mutable memtable by an empty one of n bytes and hands the old one
 // to the flusher. Called by the leader.
 func (d *DB) freeze(ctx context.Context, n int64) error {
-	if d.mutable.Len() > 0 {
+	if !d.mutable.empty() {
 		err := d.room.wait(ctx, d, flushing, func() bool { return len(d.state.Load().frozen) < maxMemtables-1 })
 		if err != nil {
 			return err
@@ -192,7 +192,7 @@ func (d *DB) freeze(ctx context.Context, n int64) error {
 	d.stateMu.Lock()
 	s := d.state.Load()
 	frozen := s.frozen
-	if old.Len() > 0 {
+	if !old.empty() {
 		frozen = append([]*mutableTable{old}, s.frozen...)
 	}
 	d.state.Store(newReadState(fresh, frozen, s.version))

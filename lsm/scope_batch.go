@@ -1,7 +1,9 @@
 package lsm
 
 import (
+	"bytes"
 	"errors"
+	"slices"
 
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/scope"
@@ -114,19 +116,7 @@ func (d *DB) applyScoped(b *Batch, w *WriteOptions) error {
 		}
 	}
 	for {
-		r := d.queue.newRequest(w)
-		own := r.payload[:0]
-		if err := d.plan(b, r); err != nil {
-			r.payload = own
-			d.queue.recycle(r)
-			return err
-		}
-		if r.ops == 0 {
-			r.payload = own
-			d.queue.recycle(r)
-			return nil // deletes in scopes that are not there
-		}
-		_, err := d.commitScoped(r)
+		err := d.tryScoped(b, w)
 		if err != errRedirected { // returned bare
 			return err
 		}
@@ -141,9 +131,46 @@ func (d *DB) applyScoped(b *Batch, w *WriteOptions) error {
 	}
 }
 
+// tryScoped resolves the scopes of a batch and commits it. errRedirected: they have changed.
+func (d *DB) tryScoped(b *Batch, w *WriteOptions) error {
+	r := d.queue.newRequest(w)
+	own := r.payload[:0]
+	c, err := d.plan(b, r)
+	if err == nil && r.ops > 0 {
+		_, err = d.commitScoped(r, c)
+		return err
+	}
+	r.payload = own
+	d.queue.recycle(r)
+	if err != nil || c == nil {
+		return err // there is nothing to delete in scopes that are not there
+	}
+	return d.holds(b, c)
+}
+
+// holds judges the conditions of a planned batch without operations, all at one moment.
+func (d *DB) holds(b *Batch, c *conditions) error {
+	snap, err := d.NewSnapshot()
+	if err != nil {
+		return err
+	}
+	defer snap.Close() // always nil
+	for i := range b.scopes {
+		id, err := d.lookUp(b.scopes[i].sc.entry, snap.seq)
+		if err != nil {
+			return err
+		}
+		if id != b.scopes[i].now {
+			return errRedirected
+		}
+	}
+	return d.judge(c, snap.seq)
+}
+
 // plan resolves the scopes of a batch and makes r of it: first the entries of those that
-// are to be made, then the batch's operations with the ids as they are.
-func (d *DB) plan(b *Batch, r *request) error {
+// are to be made, then the batch's operations with the ids as they are. It returns what the
+// batch requires.
+func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 	r.reset(len(b.scopes))
 	payload := r.payload[:0]
 	r.ops, r.bytes = 0, 0
@@ -151,7 +178,7 @@ func (d *DB) plan(b *Batch, r *request) error {
 		s := &b.scopes[i]
 		cl, err := d.planScope(s)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		r.claims.names = append(r.claims.names, cl)
 		if s.now != 0 && cl.name != 0 {
@@ -162,12 +189,13 @@ func (d *DB) plan(b *Batch, r *request) error {
 			r.bytes += int64(len(systemKeys.prefix) + len(s.sc.entry) + len(value))
 		}
 	}
-	payload = b.encode(payload, r)
+	moved := b.moved()
+	payload = b.encode(payload, r, moved)
 	if size := memtableBytesFor(r.ops, r.bytes); size > maxBatchBytes {
-		return &LimitError{What: "batch", Bytes: size, Limit: maxBatchBytes}
+		return nil, &LimitError{What: "batch", Bytes: size, Limit: maxBatchBytes}
 	}
 	r.payload = payload
-	return nil
+	return b.conditions(moved)
 }
 
 // planScope finds out what the operations on a scope act on, and what they then rely on: a
@@ -196,36 +224,87 @@ func (d *DB) planScope(s *batchScope) (claim, error) {
 	return claim{at: at, name: nameHash(s.sc.entry)}, nil
 }
 
-// encode appends the batch's operations to dst with the ids of the plan, and counts them.
-func (b *Batch) encode(dst []byte, r *request) []byte {
+// moved returns, for the ids with which the batch is encoded, what the keys of the ids of the
+// plan begin with; of a scope that is not there that is empty. It returns nil if no id differs.
+func (b *Batch) moved() map[scope.ID]scopeKeys {
 	same := true
 	for i := range b.scopes {
 		same = same && b.scopes[i].id == b.scopes[i].now
 	}
 	if same {
+		return nil
+	}
+	to := make(map[scope.ID]scopeKeys, len(b.scopes))
+	for i := range b.scopes {
+		s := &b.scopes[i]
+		if to[s.id] = (scopeKeys{}); s.now != 0 {
+			to[s.id] = scopeKeys{scope.AppendID(nil, s.now), scope.AppendUpperBound(nil, s.now)}
+		}
+	}
+	return to
+}
+
+// encode appends the batch's operations to dst with the ids of the plan, and counts them.
+func (b *Batch) encode(dst []byte, r *request, moved map[scope.ID]scopeKeys) []byte {
+	if moved == nil {
 		r.ops += b.ops
 		r.bytes += b.bytes
 		return append(dst, b.payload...)
 	}
-	prefixes := make(map[scope.ID][]byte, len(b.scopes))
-	for i := range b.scopes {
-		if prefixes[b.scopes[i].id] = nil; b.scopes[i].now != 0 {
-			prefixes[b.scopes[i].id] = scope.AppendID(nil, b.scopes[i].now)
-		}
-	}
 	ops := opReader{rest: b.payload}
 	for ops.next() {
 		id, n, err := scope.DecodeID(ops.key)
-		prefix, scoped := prefixes[id]
-		if err == nil && scoped && prefix == nil {
+		to, scoped := moved[id]
+		prefix, value := ops.key[:n], ops.value
+		switch {
+		case err != nil || !scoped: // the root's
+		case to.prefix == nil:
 			continue // there is nothing to delete
+		case ops.kind == keys.KindRangeDelete:
+			value = to.bound(value, prefix)
+			prefix = to.prefix
+		default:
+			prefix = to.prefix
 		}
-		if !scoped {
-			prefix = ops.key[:n]
-		}
-		dst = appendOp(dst, ops.kind, prefix, ops.key[n:], ops.value)
+		dst = appendOp(dst, ops.kind, prefix, ops.key[n:], value)
 		r.ops++
-		r.bytes += int64(len(prefix) + len(ops.key) - n + len(ops.value))
+		r.bytes += int64(len(prefix) + len(ops.key) - n + len(value))
 	}
 	return dst
+}
+
+// bound returns the upper bound of a range in the scope, given that of the same range in
+// the scope whose keys begin with the prefix from.
+func (k scopeKeys) bound(upper, from []byte) []byte {
+	if rest, ok := bytes.CutPrefix(upper, from); ok {
+		return slices.Concat(k.prefix, rest)
+	}
+	return k.upper
+}
+
+// conditions returns what the batch requires, of keys with the ids of the plan, or nil if it
+// requires nothing. ErrConflict: it requires a key of a scope that is not there. That one is
+// not there stands among the claims.
+func (b *Batch) conditions(moved map[scope.ID]scopeKeys) (*conditions, error) {
+	if len(b.requires) == 0 {
+		return nil, nil
+	}
+	c := &conditions{points: b.requires}
+	if moved != nil {
+		c.points = make([]point, 0, len(b.requires))
+		for _, p := range b.requires {
+			id, n, err := scope.DecodeID(p.key)
+			to, scoped := moved[id]
+			switch {
+			case err != nil || !scoped: // the root's
+				c.points = append(c.points, p)
+			case to.prefix != nil:
+				c.points = append(c.points, newPoint(to.prefix, p.key[n:], p.want))
+			case p.want != Absent:
+				return nil, ErrConflict
+			}
+		}
+	}
+	c.seal()
+	return c, nil
 }

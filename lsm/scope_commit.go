@@ -51,39 +51,17 @@ func (d *DB) claimOn(r *resolved) claim {
 	return claim{at: keys.SeqNum(r.at.Load()), id: r.id}
 }
 
-// admit takes out of a group the members that rely on what has changed, and lists what the
-// others change. Called by the leader, right before it numbers them.
-func (d *DB) admit(unsynced, synced *part) (refused part) {
-	seq := d.lastSeqNum
-	for _, p := range []*part{unsynced, synced} {
-		all := *p
-		*p = part{}
-		for r := all.head; r != nil; {
-			next := r.next
-			r.next = nil
-			if r.scoped {
-				r.claims.conflict = d.directory.conflict(r.claims.names)
-			}
-			if r.claims.conflict != 0 {
-				refused.pushIf(r, true)
-			} else {
-				seq += keys.SeqNum(r.ops)
-				p.pushIf(r, true)
-				if r.scoped {
-					r.claims.seq = seq
-					d.directory.record(r.claims.changes, seq)
-				}
-			}
-			r = next
-		}
+// commitScoped commits a request with claims, if the conditions hold, which may be nil, gives
+// it back, and returns its last number. errRedirected says that what it relied on has
+// changed, and that the change is visible.
+func (d *DB) commitScoped(r *request, c *conditions) (keys.SeqNum, error) {
+	var err error
+	if c == nil || c.empty() {
+		err = d.commit(r)
+	} else if err = d.commitIf(r, c); errors.Is(err, ErrConflict) {
+		// They may have been judged by keys of an id that was stale already.
+		r.claims.conflict = d.directory.conflict(r.claims.names)
 	}
-	return refused
-}
-
-// commitScoped commits a request with claims, gives it back, and returns its last number.
-// errRedirected says that what it relied on has changed, and that the change is visible.
-func (d *DB) commitScoped(r *request) (keys.SeqNum, error) {
-	err := d.commit(r)
 	seq, conflict := r.claims.seq, r.claims.conflict
 	d.queue.recycle(r)
 	if conflict == 0 {
@@ -139,5 +117,5 @@ func (d *DB) commitDirectory(b *dirBatch, w *WriteOptions) (keys.SeqNum, error) 
 	r.reset(len(b.claims))
 	r.claims.names = append(r.claims.names, b.claims...)
 	r.claims.changes = b.changes
-	return d.commitScoped(r)
+	return d.commitScoped(r, nil)
 }

@@ -138,6 +138,9 @@ func (c *scopeCount) add(key []byte, t keys.Trailer, value []byte) {
 }
 
 func (c *scopeCount) memtable(m *mutableTable) {
+	if m.ranges.Load().Within(c.prefix, c.upper, 0, keys.MaxSeqNum) {
+		c.clean = false // it may hide what others hold
+	}
 	it := m.Iter()
 	c.last = c.last[:0]
 	var part keyPart

@@ -78,6 +78,11 @@ func (s *Scope) Get(key []byte) ([]byte, error) { return s.AppendGet(nil, key) }
 // AppendGet appends the value of key to dst and returns the extended slice, or dst and
 // ErrNotFound. In a scope that was met before it costs what DB.AppendGet does.
 func (s *Scope) AppendGet(dst, key []byte) ([]byte, error) {
+	out, _, err := s.getVersion(dst, key)
+	return out, err
+}
+
+func (s *Scope) getVersion(dst, key []byte) ([]byte, Version, error) {
 	if s.snap != nil {
 		return s.getAt(s.snap, s.fixed, dst, key)
 	}
@@ -85,40 +90,41 @@ func (s *Scope) AppendGet(dst, key []byte) ([]byte, error) {
 	for range maxReadAttempts {
 		r, err := s.current()
 		if err != nil {
-			return dst, err
+			return dst, Absent, err
 		}
 		if r == nil {
-			return dst, ErrNotFound
+			return dst, Absent, ErrNotFound
 		}
-		out, err := d.get(dst, r.prefix, key, keys.MaxSeqNum)
+		out, v, err := d.getVersion(dst, r.prefix, key, keys.MaxSeqNum)
 		if d.stillNamed(r) {
-			return out, err
+			return out, v, err
 		}
 		s.forget(r)
 	}
 	var out []byte
+	var v Version
 	err := s.atSnapshot(func(snap *Snapshot, r *resolved) (err error) {
-		out, err = s.getAt(snap, r, dst, key)
+		out, v, err = s.getAt(snap, r, dst, key)
 		return err
 	})
 	if err != nil {
-		return dst, err
+		return dst, Absent, err
 	}
-	return out, nil
+	return out, v, nil
 }
 
 // maxReadAttempts is how often a read looks again because the directory changed under it,
 // before it reads at a snapshot, which costs more and always succeeds.
 const maxReadAttempts = 3
 
-func (s *Scope) getAt(snap *Snapshot, r *resolved, dst, key []byte) ([]byte, error) {
+func (s *Scope) getAt(snap *Snapshot, r *resolved, dst, key []byte) ([]byte, Version, error) {
 	if snap.closed.Load() {
-		return dst, ErrClosed
+		return dst, Absent, ErrClosed
 	}
 	if r == nil {
-		return dst, ErrNotFound
+		return dst, Absent, ErrNotFound
 	}
-	return s.db.get(dst, r.prefix, key, snap.seq)
+	return s.db.getVersion(dst, r.prefix, key, snap.seq)
 }
 
 // atSnapshot calls f with a snapshot of now, and with what the scope is in it.
@@ -262,6 +268,18 @@ func (s *Scope) Delete(key []byte, w *WriteOptions) error {
 	return s.write(keys.KindDelete, key, nil, w)
 }
 
+// DeleteRange removes every key of the scope within [lower, upper), as DB.DeleteRange does;
+// nil means no bound. It makes no scope, and a scope of which it removes everything is still
+// there.
+func (s *Scope) DeleteRange(lower, upper []byte, w *WriteOptions) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	b := s.NewBatch()
+	b.DeleteRange(lower, upper)
+	return s.db.Apply(b, w)
+}
+
 func (s *Scope) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	d := s.db
 	if err := checkLimits(key, value); err != nil {
@@ -289,7 +307,7 @@ func (s *Scope) write(kind keys.Kind, key, value []byte, w *WriteOptions) error 
 		q.bytes = int64(len(r.prefix) + len(key) + len(value))
 		q.reset(1)
 		q.claims.names = append(q.claims.names, d.claimOn(r))
-		_, err = d.commitScoped(q)
+		_, err = d.commitScoped(q, nil)
 		if err != errRedirected { // returned bare
 			return err
 		}

@@ -38,12 +38,9 @@ func (s *settler) loop() {
 	d := s.db
 	for s.alarm.wait(d.background.ctx, 0) {
 		for s.armed.Load() {
-			end, before := d.wal.End(), d.Metrics()
-			if !sleep(d.background.ctx, d.opts.seams.Sizing.SettleAfter) {
+			end, ok := s.awaitRest()
+			if !ok {
 				return
-			}
-			if d.wal.End() != end || worked(before, d.Metrics()) {
-				continue
 			}
 			s.armed.Store(false)
 			if d.wal.End() != end {
@@ -53,6 +50,24 @@ func (s *settler) loop() {
 			s.settle()
 		}
 	}
+}
+
+// awaitRest blocks until the store is at rest and returns the end of its log, or false
+// when the store is being closed. It looks a few times in SettleAfter, so that rest is
+// noticed soon after it is one.
+func (s *settler) awaitRest() (end wal.Position, ok bool) {
+	const looks = 4
+	d := s.db
+	end, before := d.wal.End(), d.Metrics()
+	for quiet := 0; quiet < looks; quiet++ {
+		if !sleep(d.background.ctx, d.opts.seams.Sizing.SettleAfter/looks) {
+			return end, false
+		}
+		if now := d.Metrics(); d.wal.End() != end || worked(before, now) {
+			end, before, quiet = d.wal.End(), now, -1
+		}
+	}
+	return end, true
 }
 
 // worked reports whether a flush or a compaction is at work, or was in between.
@@ -69,7 +84,7 @@ func (s *settler) settle() {
 	}
 	m := d.mutable
 	switch {
-	case d.poison.err() != nil, m.Len() == 0 || !d.worthFlushing(m):
+	case d.poison.err() != nil, m.empty() || !d.worthFlushing(m):
 	case len(d.state.Load().frozen) >= maxMemtables-1:
 		s.armed.Store(true) // there is no room yet: after another rest
 	default:
@@ -88,7 +103,10 @@ func (s *settler) settle() {
 // sake alone, takes much more space than m. Called by the leader.
 func (d *DB) worthFlushing(m *mutableTable) bool {
 	z := &d.opts.seams.Sizing
-	if m.deletes >= z.SettleDeletes || m.logical >= z.SettleBytes && d.reaper.owesAfter(m.firstSeqNum) {
+	if m.deletes >= z.SettleDeletes || m.tombstones > 0 {
+		return true // nobody knows how much a range tombstone deletes
+	}
+	if m.logical >= z.SettleBytes && d.reaper.owesAfter(m.firstSeqNum) {
 		return true
 	}
 	var entries, bytes int64

@@ -14,6 +14,7 @@ type source struct {
 	mem   memtable.Iter
 	run   *sstable.RunIter
 	isMem bool
+	age   int // its place among the sources, the newest first
 
 	valid   bool
 	key     []byte // current user key, valid until the source moves
@@ -134,13 +135,16 @@ func (m *merger) top() *source {
 // when the source ended, which its err must explain or not.
 func (m *merger) advance() bool {
 	s := m.order[0]
-	moved := false
 	if m.reverse {
-		moved = s.prev()
-	} else {
-		moved = s.next()
+		return m.moved(s.prev())
 	}
-	if !moved {
+	return m.moved(s.next())
+}
+
+// moved restores the order after the front source has moved, to an entry if valid, and
+// returns valid.
+func (m *merger) moved(valid bool) bool {
+	if !valid {
 		m.order = m.order[:copy(m.order, m.order[1:])]
 		return false
 	}

@@ -1,11 +1,13 @@
 package lsm
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/rangedel"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
 )
@@ -17,11 +19,15 @@ type table struct {
 	meta *manifest.Table
 
 	reader atomic.Pointer[sstable.Reader]
+	ranges *rangedel.Set // the table's range tombstones; set before reader is
 	openMu sync.Mutex
 
 	refs     atomic.Int64 // versions that hold it
 	obsolete atomic.Bool  // a durable edit has removed it
 }
+
+// errRangeCount: iterators look for range tombstones only where the manifest has some.
+var errRangeCount = errors.New("range tombstones are not as many as the manifest says")
 
 // open returns the table's reader.
 func (t *table) open() (*sstable.Reader, error) {
@@ -42,6 +48,7 @@ func (t *table) open() (*sstable.Reader, error) {
 		UID:    t.meta.UID,
 		Size:   t.meta.Bytes,
 		Digest: t.meta.Digest,
+		Number: t.meta.Number(),
 		Cache:  t.db.cache,
 		Name:   name,
 		Mapped: t.db.mapTables,
@@ -50,11 +57,11 @@ func (t *table) open() (*sstable.Reader, error) {
 		_ = f.Close() // the first error says what is wrong
 		return nil, t.db.tableError(err)
 	}
-	if n := len(r.RangeTombstones()); n > 0 {
-		// No read applies them yet: what they delete would come back.
+	if n := uint64(len(r.RangeTombstones())); n != t.meta.RangeDeletes {
 		_ = r.Close() // nothing was written through it
-		return nil, fmt.Errorf("%w: %s has %d range tombstones", ErrTooNew, name, n)
+		return nil, &CorruptionError{File: name, Offset: -1, Err: fmt.Errorf("%w: %d instead of %d", errRangeCount, n, t.meta.RangeDeletes)}
 	}
+	t.ranges = rangesOf(r.RangeTombstones())
 	t.reader.Store(r)
 	return r, nil
 }

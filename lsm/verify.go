@@ -1,12 +1,22 @@
 package lsm
 
-import "context"
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/loamdb/loam/internal/manifest"
+)
 
 // Verify reads every table of the store as it is now, past the cache, and checks all that
-// the tables can tell of themselves: each checksum, the order of entries, indexes, filters
-// and counts, and the digests that the manifest has. Reads and writes go on beside it. The
-// first damage found is a *CorruptionError; a read that fails and ctx end it too. It may be
-// called from any goroutine, also on a store that is open for reading only.
+// the tables can tell: each checksum, the order of entries, that filters have every key,
+// indexes, counts and bounds against those in the manifest, that the tables of a run do not
+// overlap, and the digests that the manifest has. Reads and writes go on beside it. It goes
+// on after damage: the error then holds a *CorruptionError for each damaged table, and what
+// the scrub has found in the tables that are there now. A read that fails and ctx end it. It may
+// be called from any goroutine, also on a store that is open for reading only.
+//
+// A table is checked up to the first damage in it; Verify, the function, lists the rest.
 func (d *DB) Verify(ctx context.Context) error {
 	if err := d.hold(); err != nil {
 		return err
@@ -17,16 +27,63 @@ func (d *DB) Verify(ctx context.Context) error {
 	s.refs.Add(1)
 	guard.Leave()
 	defer s.unref()
-	for i := range s.version.runs {
-		for _, t := range s.version.runs[i].tables {
-			r, err := t.open()
-			if err == nil {
-				err = d.tableError(r.Verify(ctx))
+	findings, err := d.verifyVersion(ctx, s.version)
+	c := &d.metrics.care
+	if ctx.Err() == nil {
+		c.verifications.Add(1)
+	}
+	c.verifyFindings.Add(int64(len(findings)))
+	d.event("verified", "tables", s.version.NumTables(), "findings", len(findings), "error", err)
+	if err != nil {
+		return errors.Join(joinFindings(findings), err)
+	}
+	return joinFindings(findings)
+}
+
+// verifyVersion verifies the tables of a version. The error is what ended it early.
+func (d *DB) verifyVersion(ctx context.Context, v *version) (findings []*CorruptionError, err error) {
+	if err := v.CheckInvariants(); err != nil {
+		findings = append(findings, &CorruptionError{File: manifest.CurrentName, Offset: -1, Err: err})
+	}
+	for i := range v.runs {
+		for _, t := range v.runs[i].tables {
+			err := d.verifyTable(ctx, t)
+			var c *CorruptionError
+			switch {
+			case err == nil:
+				if c = d.scrubber.findingOf(t); c != nil {
+					findings = append(findings, c)
+				}
+			case errors.As(err, &c):
+				findings = append(findings, c)
+			default:
+				return findings, err
 			}
-			if err != nil {
-				return err
-			}
+			d.metrics.care.verifiedBytes.Add(t.meta.Bytes)
 		}
 	}
-	return nil
+	return findings, nil
+}
+
+// verifyTable reads one table and compares it with its line in the manifest.
+func (d *DB) verifyTable(ctx context.Context, t *table) error {
+	r, err := t.open()
+	if err != nil {
+		return err
+	}
+	if err := r.Verify(ctx); err != nil {
+		return d.tableError(err)
+	}
+	return checkLine(manifest.TableName(t.meta.Num), t.meta, r)
+}
+
+// careCounters are the sums of verifying and scrubbing.
+type careCounters struct {
+	verifications, verifiedBytes, verifyFindings atomic.Int64
+	scrubbedBytes, scrubPasses, scrubFindings    atomic.Int64
+}
+
+func (c *careCounters) fill(m *Metrics) {
+	m.Verifications, m.VerifiedBytes, m.VerifyFindings = c.verifications.Load(), c.verifiedBytes.Load(), c.verifyFindings.Load()
+	m.ScrubbedBytes, m.ScrubPasses, m.ScrubFindings = c.scrubbedBytes.Load(), c.scrubPasses.Load(), c.scrubFindings.Load()
 }

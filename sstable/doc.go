@@ -26,5 +26,5 @@
 //
 // Reading order: footer.go and header.go (the frame), index.go and top.go (how a block
 // is found), properties.go, writer.go, output.go, reader.go, reader_get.go, iter.go,
-// runiter.go, verify.go.
+// runiter.go, verify.go; wreck.go, wreck_walk.go and wreck_find.go read what is damaged.
 package sstable

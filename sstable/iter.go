@@ -30,6 +30,7 @@ type IterOptions struct {
 type Iter struct {
 	r     *Reader
 	o     IterOptions
+	add   keys.Trailer // the reader's
 	rows  block.Iter
 	valid bool
 	// Whether an entry of the current block may lie outside of the bounds: decided
@@ -50,7 +51,7 @@ type Iter struct {
 func (it *Iter) Init(r *Reader, o IterOptions) {
 	it.drop()
 	it.stream.forget()
-	it.r, it.o, it.err = r, o, nil
+	it.r, it.o, it.add, it.err = r, o, r.add, nil
 }
 
 // Close releases what the iterator holds and returns its error, once. Positioning
@@ -76,7 +77,7 @@ func (it *Iter) Err() error { return it.err }
 func (it *Iter) Key() []byte { return it.rows.Key() }
 
 // Trailer returns the entry's sequence number and kind.
-func (it *Iter) Trailer() keys.Trailer { return it.rows.Trailer() }
+func (it *Iter) Trailer() keys.Trailer { return it.rows.Trailer() + it.add }
 
 // Value returns the entry's value, valid until the next move.
 func (it *Iter) Value() []byte { return it.rows.Value() }

@@ -18,6 +18,7 @@ func (it *Iter) SeekGE(key []byte, t keys.Trailer) bool {
 	if it.o.Lower != nil && bytes.Compare(key, it.o.Lower) < 0 {
 		key, t = it.o.Lower, seekAll
 	}
+	t = it.r.stored(t)
 	// The target is often near: a key above the block's first and not above its last
 	// lies in the block that is at hand, without a search of the index.
 	if it.covers(key) {
@@ -159,7 +160,7 @@ func (it *Iter) toBlock(pi, bi, dir int) bool {
 		if !it.toPartition(pi) {
 			return false
 		}
-		if it.o.Above == 0 || it.part.part.maxSeq(bi) > it.o.Above {
+		if it.o.Above == 0 || it.part.part.maxSeq(bi)+it.r.o.Number > it.o.Above {
 			break
 		}
 		bi += dir

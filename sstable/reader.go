@@ -22,6 +22,9 @@ type ReaderOptions struct {
 	Size int64
 	// Digest is the file's XXH64, which Verify compares; 0 when it is not known.
 	Digest uint64
+	// Number, if it is not 0, is the sequence number of every entry of the table, which was
+	// built outside of a store: its entries have the number 0. Others are refused.
+	Number keys.SeqNum
 	// Cache holds the table's blocks.
 	Cache *cache.Cache
 	// Name is the file's name in errors.
@@ -53,6 +56,8 @@ type Reader struct {
 	// filterLines is the number of lines of the filter, 0 when there is none of use.
 	filterLines int
 	cached      *cache.File
+	// add is what trailers lack in the file: Number, as a trailer of kind 0.
+	add keys.Trailer
 
 	// meta are the index partitions, then the filter chunks, once they are kept.
 	meta []atomic.Pointer[metaBlock]
@@ -63,7 +68,7 @@ type Reader struct {
 // the range tombstones. Damage is a *CorruptionError, a table of a later version
 // ErrTooNew, and an error of the file keeps its chain.
 func Open(f vfs.File, o ReaderOptions) (*Reader, error) {
-	r := &Reader{f: f, o: o, seed: fileid.NewSeed(fileid.KindTable, o.UID)}
+	r := &Reader{f: f, o: o, seed: fileid.NewSeed(fileid.KindTable, o.UID), add: keys.MakeTrailer(o.Number, 0)}
 	size, err := f.Size()
 	if err != nil {
 		return nil, fmt.Errorf("sstable: size of %s: %w", o.Name, err)
@@ -130,7 +135,10 @@ func (r *Reader) readFrame() error {
 	if r.props, err = decodeProperties(payload); err != nil {
 		return r.refuse(r.footer.props.off, err)
 	}
-	if err = r.checkProperties(); err != nil {
+	if err = r.checkProperties(); err == nil && r.o.Number != 0 && !r.props.Unnumbered() {
+		err = fmt.Errorf("entries have numbers of their own: %w", errMalformed)
+	}
+	if err != nil {
 		return r.refuse(r.footer.props.off, err)
 	}
 	return r.readFragments()

@@ -15,7 +15,14 @@ import (
 // tombstone for instance. Range tombstones are not applied. dst comes back as it was
 // unless found. An error is never absence (S5). Get does not allocate but to grow dst
 // and to load what the cache does not hold.
+//
+// Where the table has one number for all (ReaderOptions.Number) it is added to what the
+// file says.
 func (r *Reader) Get(dst, key []byte, hash uint64, seq keys.SeqNum) (out []byte, t keys.Trailer, found bool, err error) {
+	if seq < r.o.Number {
+		return dst, 0, false, nil
+	}
+	seq -= r.o.Number
 	if r.filterLines > 0 {
 		may, err := r.mayContain(hash)
 		if err != nil || !may {
@@ -37,7 +44,7 @@ func (r *Reader) Get(dst, key []byte, hash uint64, seq keys.SeqNum) (out []byte,
 			return dst, 0, false, swallow(err)
 		}
 		if t != 0 {
-			return out, t, true, nil
+			return out, t + r.add, true, nil
 		}
 	}
 	return dst, 0, false, nil

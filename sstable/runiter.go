@@ -59,7 +59,7 @@ func (ri *RunIter) Err() error {
 func (ri *RunIter) Key() []byte { return ri.it.rows.Key() }
 
 // Trailer returns the entry's sequence number and kind.
-func (ri *RunIter) Trailer() keys.Trailer { return ri.it.rows.Trailer() }
+func (ri *RunIter) Trailer() keys.Trailer { return ri.it.rows.Trailer() + ri.it.add }
 
 // Value returns the entry's value, valid until the next move.
 func (ri *RunIter) Value() []byte { return ri.it.rows.Value() }

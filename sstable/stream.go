@@ -11,6 +11,8 @@ type stream struct {
 	buf []byte // the piece of the file at off
 	off int64
 	raw []byte // payload of the last compressed block
+	// seen, if set, is shown every piece that is read.
+	seen func(off int64, p []byte)
 }
 
 // forget drops what was read, for another file, and keeps the memory unless it became
@@ -34,6 +36,9 @@ func (s *stream) piece(r *Reader, at span, end int64) ([]byte, error) {
 		if err := r.readAt(s.buf, off); err != nil {
 			s.buf = s.buf[:0]
 			return nil, err
+		}
+		if s.seen != nil {
+			s.seen(off, s.buf)
 		}
 	}
 	from := at.off - s.off

@@ -60,7 +60,7 @@ func (w *Writer) Finish() (Meta, error) {
 		return Meta{}, w.fail(w.out.err)
 	}
 	w.err = ErrFinished
-	return w.meta(), nil
+	return newMeta(w.out.written, w.out.digest.Sum64(), w.props), nil
 }
 
 // appendSealed seals a payload at the end of the file and returns its place.
@@ -123,11 +123,10 @@ func (w *Writer) finishProperties() {
 	}
 }
 
-func (w *Writer) meta() Meta {
-	p := w.props
+func newMeta(size int64, digest uint64, p Properties) Meta {
 	seqs := p.seqRange()
 	return Meta{
-		Size: w.out.written, Digest: w.out.digest.Sum64(),
+		Size: size, Digest: digest,
 		Smallest: p.Smallest, Largest: p.Largest, LargestExclusive: p.LargestExclusive,
 		MinSeqNum: seqs.Min, MaxSeqNum: seqs.Max,
 		Entries: p.Entries, Deletes: p.deletes(), RangeDeletes: p.Kinds[keys.KindRangeDelete].Entries,

@@ -40,5 +40,6 @@
 //
 // Reading order: segment.go, header.go, record.go (the format); replay.go, scan.go,
 // verdict.go (recovery); log.go, append.go, sync.go (the write path); prepare.go,
-// preparer.go, slots.go (segments); options.go, errors.go.
+// preparer.go, slots.go (segments); salvage.go (what is left of a damaged log); options.go,
+// errors.go.
 package wal

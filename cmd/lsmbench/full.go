@@ -14,7 +14,7 @@ import (
 // fullParams are those of the tables that are kept.
 var fullParams = workload.Params{
 	Records: 2_000_000, Key: "16", Value: "100",
-	Limit: 3 * time.Second, WriteLimit: 20 * time.Second, Warm: 500 * time.Millisecond, Rest: 2 * time.Second,
+	Limit: time.Second, WriteLimit: 8 * time.Second, Warm: 300 * time.Millisecond, Rest: 1500 * time.Millisecond,
 }
 
 // fullWorkloads are the rows of the table of 100-byte values.

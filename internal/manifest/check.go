@@ -38,6 +38,8 @@ func (t *Table) check() error {
 		return invalid("table %d ends before it begins", t.Num)
 	case t.MinSeqNum > t.MaxSeqNum || t.MaxSeqNum > keys.MaxSeqNum:
 		return invalid("table %d has sequence numbers %d to %d", t.Num, t.MinSeqNum, t.MaxSeqNum)
+	case t.Ingested && (t.MinSeqNum == 0 || t.MinSeqNum != t.MaxSeqNum):
+		return invalid("ingested table %d has sequence numbers %d to %d", t.Num, t.MinSeqNum, t.MaxSeqNum)
 	}
 	return nil
 }

@@ -33,5 +33,5 @@
 //
 // Reading order: version.go, state.go, edit.go, apply.go, apply_version.go,
 // build.go, check.go; edit_encode.go, edit_decode.go; filenames.go, current.go, file.go,
-// load.go, log.go, roll.go.
+// load.go, log.go, roll.go, create.go; remains.go.
 package manifest

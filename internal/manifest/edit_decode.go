@@ -169,10 +169,10 @@ func decodeAdded(d *codec.Decoder) (AddedTable, error) {
 	a := AddedTable{Level: decodeLevel(d), Run: RunID(d.Uvarint()), Table: t}
 	t.Num, t.UID, t.Bytes, t.Digest = fileid.Num(d.Uvarint()), decodeUID(d), decodeInt64(d), d.Uint64()
 	flags := d.Uint8()
-	if flags&^flagLargestExclusive != 0 {
+	if flags&^(flagLargestExclusive|flagIngested) != 0 {
 		d.Fail(codec.ErrMalformed)
 	}
-	t.LargestExclusive = flags&flagLargestExclusive != 0
+	t.LargestExclusive, t.Ingested = flags&flagLargestExclusive != 0, flags&flagIngested != 0
 	t.Smallest, t.Largest = bytes.Clone(d.LengthPrefixed()), bytes.Clone(d.LengthPrefixed())
 	t.MinSeqNum = keys.SeqNum(d.Uvarint())
 	span := keys.SeqNum(d.Uvarint())

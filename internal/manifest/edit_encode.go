@@ -39,7 +39,10 @@ const (
 	tagAdded           = 17<<1 | 1
 )
 
-const flagLargestExclusive = 1
+const (
+	flagLargestExclusive = 1
+	flagIngested         = 2
+)
 
 // encoder appends fields to dst; scratch holds the value under construction.
 type encoder struct{ dst, scratch []byte }
@@ -144,6 +147,9 @@ func appendAdded(p []byte, a *AddedTable) []byte {
 	flags := byte(0)
 	if t.LargestExclusive {
 		flags |= flagLargestExclusive
+	}
+	if t.Ingested {
+		flags |= flagIngested
 	}
 	p = append(p, flags)
 	p = codec.AppendLengthPrefixed(p, t.Smallest)

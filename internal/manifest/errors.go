@@ -9,6 +9,9 @@ import (
 var (
 	// ErrNoStore: the directory holds no store, nor anything left of one.
 	ErrNoStore = errors.New("manifest: no store in the directory")
+	// ErrUnfinished: the directory holds what an interrupted copy of a store has left.
+	// Whoever makes one there again may remove it.
+	ErrUnfinished = errors.New("manifest: copy of a store that was not finished")
 	// ErrCorrupt: stored bytes are not what was written. Details: *CorruptionError.
 	ErrCorrupt = errors.New("manifest: corrupt")
 	// ErrTooNew: the store needs a newer version of this code. It was not touched.

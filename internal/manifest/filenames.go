@@ -14,6 +14,9 @@ const (
 	CurrentName = "CURRENT"
 	// LockName is the file whose lock says who has the directory open.
 	LockName = "LOCK"
+	// UnfinishedName is an empty file that stands beside a store under construction: until
+	// CURRENT is there too, the directory holds none, whatever else is in it.
+	UnfinishedName = "UNFINISHED"
 
 	currentTempName = "CURRENT.tmp"
 	manifestPrefix  = "MANIFEST-"
@@ -26,6 +29,15 @@ const (
 
 // TableName returns the name of the table with the given number.
 func TableName(num fileid.Num) string { return fmt.Sprintf("%06d%s", num, tableSuffix) }
+
+// TableNum returns the number in a table's name, 0 if it is none.
+func TableNum(name string) fileid.Num {
+	num, ok := parseFileName(name)
+	if !ok || !strings.HasSuffix(name, tableSuffix) {
+		return 0
+	}
+	return num
+}
 
 // BlobName returns the name of the blob file with the given number.
 func BlobName(num fileid.Num) string { return fmt.Sprintf("%06d%s", num, blobSuffix) }
@@ -56,12 +68,13 @@ func parseManifestName(name string) (uint64, bool) {
 }
 
 // IsStoreFile reports whether name is one that the engine gives to files which come and
-// go: tables, blob files, manifests and the temporary file of CURRENT. Such a file that
+// go: tables, blob files, manifests, the temporary file of CURRENT and the mark of a store
+// under construction. Such a file that
 // nothing refers to is left from a crash and may be removed by the writer that owns the
 // directory, once a store was opened there without error. CURRENT, LOCK and the log's
 // slots are none: they stay.
 func IsStoreFile(name string) bool {
-	if name == currentTempName {
+	if name == currentTempName || name == UnfinishedName {
 		return true
 	}
 	if _, ok := parseFileName(name); ok {

@@ -48,7 +48,9 @@ func fullEdit() *manifest.Edit {
 	a.LargestExclusive, a.RangeDeletes, a.Deletes, a.Held = true, 2, 5, 3
 	a.Smallest = []byte{}
 	b.Extra = []manifest.Field{{Tag: 2, Value: []byte{1}}, {Tag: 4, Value: []byte("x")}}
-	e.Added = append(added(0, 9, a), added(6, 1, b)...)
+	c := table(12, "grape", "melon", 5)
+	c.MaxSeqNum, c.Ingested = c.MinSeqNum, true
+	e.Added = append(added(0, 9, a), added(6, 1, b, c)...)
 	return e
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/mutant"
@@ -35,6 +36,7 @@ type Loaded struct {
 	// What forbids to go on in this file (M8).
 	created  bool // by this process's Create, which made it durable
 	siblings bool // the directory has other manifests
+	marked   bool // the mark of a store under construction is still there
 	unproven bool // nothing says that the last record was synced
 }
 
@@ -46,6 +48,8 @@ type Loaded struct {
 //     sync fail, or was killed before;
 //   - another manifest is there: it goes only when the change of CURRENT is durable, so
 //     that change may not be;
+//   - the mark of a store under construction is there: whoever made the store removes it
+//     when CURRENT is durable, and may have been killed before;
 //   - no opening is recorded: the process that made the store may have been killed before
 //     its first manifest was durable.
 //
@@ -59,12 +63,13 @@ func (l *Loaded) relied() bool {
 	if mutant.Enabled && mutant.Is(mutant.TrustRecord) {
 		l.unproven = false
 	}
-	return !l.Torn && !l.unproven && !l.siblings && (l.created || len(l.State.Lineage) > 0)
+	return !l.Torn && !l.unproven && !l.siblings && !l.marked && (l.created || len(l.State.Lineage) > 0)
 }
 
 // Load reads the store's manifest. It writes nothing.
 //
-// ErrNoStore: the directory is missing or holds no store. Damage is a *CorruptionError,
+// ErrNoStore: the directory is missing or holds no store. ErrUnfinished: it holds one that
+// was never finished. Damage is a *CorruptionError,
 // a store of a later format ErrTooNew; errors of the file system keep their chain.
 func Load(fs vfs.FS, dir string) (*Loaded, error) {
 	names, err := fs.List(dir)
@@ -93,6 +98,7 @@ func Load(fs vfs.FS, dir string) (*Loaded, error) {
 		if num, ok := parseFileName(name); ok {
 			state.NextFileNum = max(state.NextFileNum, num+1)
 		}
+		l.marked = l.marked || name == UnfinishedName
 		if num, ok := parseManifestName(name); ok {
 			l.maxNum = max(l.maxNum, num)
 			l.siblings = l.siblings || num != l.num
@@ -102,10 +108,14 @@ func Load(fs vfs.FS, dir string) (*Loaded, error) {
 	return l, nil
 }
 
-// checkNoStore decides what a directory without CURRENT is. An interrupted Create may
+// checkNoStore decides what a directory without CURRENT is. One with the mark of a store
+// under construction holds what CreateCopy was to finish. An interrupted Create may
 // leave the first manifest with one record; everything else that looks like a part of a
 // store means that CURRENT was lost.
 func checkNoStore(fs vfs.FS, dir string, names []string) error {
+	if slices.Contains(names, UnfinishedName) {
+		return ErrUnfinished
+	}
 	lost := &CorruptionError{File: CurrentName, Offset: -1, Err: errMissing}
 	for _, name := range names {
 		num, isManifest := parseManifestName(name)

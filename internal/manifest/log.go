@@ -55,16 +55,9 @@ func Create(store fileid.UID, o LogOptions) (*Loaded, error) {
 	if err := o.FS.Remove(path.Join(o.Dir, manifestName(1))); err != nil && !errors.Is(err, vfs.ErrNotExist) {
 		return nil, fmt.Errorf("manifest: remove %s: %w", manifestName(1), err)
 	}
-	l := &Log{
-		o:       o,
-		state:   &State{Store: store, FormatVersion: FormatVersion, NextFileNum: 1, NextRunID: 1},
-		version: &Version{},
-	}
-	if err := l.roll(l.state, l.version); err != nil {
+	empty := &State{Store: store, FormatVersion: FormatVersion, NextFileNum: 1, NextRunID: 1}
+	if err := CreateCopy(empty, &Version{}, o); err != nil {
 		return nil, err
-	}
-	if err := l.file.Close(); err != nil {
-		return nil, fmt.Errorf("manifest: close %s: %w", l.Name(), err)
 	}
 	loaded, err := Load(o.FS, o.Dir)
 	if err != nil {

@@ -43,6 +43,9 @@ type Table struct {
 	LargestExclusive  bool
 	// MinSeqNum and MaxSeqNum bound its sequence numbers.
 	MinSeqNum, MaxSeqNum keys.SeqNum
+	// Ingested: the table was built outside of the store, and its entries have no numbers in
+	// the file. MinSeqNum and MaxSeqNum are equal, and are the number of them all.
+	Ingested bool
 	// Entries counts points, Deletes the tombstones among them, RangeDeletes the range
 	// tombstones.
 	Entries, Deletes, RangeDeletes uint64
@@ -51,6 +54,15 @@ type Table struct {
 	Held uint64
 	// Extra are fields unknown to this code, ascending by tag.
 	Extra []Field
+}
+
+// Number returns the sequence number that all entries of an ingested table have, and 0 for
+// any other.
+func (t *Table) Number() keys.SeqNum {
+	if t.Ingested {
+		return t.MinSeqNum
+	}
+	return 0
 }
 
 // HasTombstones reports whether the table holds deletes of any kind.

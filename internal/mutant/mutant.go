@@ -36,6 +36,9 @@ const (
 	KeepAfterCut        Name = "keep-after-cut"         // replay segments after a cut
 	ReuseSeqNum         Name = "reuse-seqnum"           // start below the reserved high-water mark after a crash
 	PartialBatch        Name = "partial-batch"          // publish a batch before all of it is applied
+	SkipRingCheck       Name = "skip-ring-check"        // commit what depends on others without a look at what was committed since
+	TrustYoungRing      Name = "trust-young-ring"       // judge a commit by a ring that began after its committer had looked
+	SkipRangeReads      Name = "skip-range-reads"       // do not look for what was written into the ranges that a transaction has read
 	FilterOffByOne      Name = "filter-off-by-one"      // leave the last key of a table out of its filter
 	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
 	PlainPublish        Name = "plain-publish"          // publish memtable nodes by plain stores: a data race
@@ -45,6 +48,18 @@ const (
 	DeadUnderSnapshot   Name = "dead-under-snapshot"    // leave out what a dropped scope held while a snapshot sees it
 	TrustSoftDeath      Name = "trust-soft-death"       // leave it out while a power cut may still undo the drop
 	KeepStaged          Name = "keep-staged"            // publish a copy without taking back its record as staged
+	KeepCovered         Name = "keep-covered"           // compaction keeps points under a range tombstone
+	ForgetRangeReaders  Name = "forget-range-readers"   // a memtable drops range tombstones that snapshots need
+	ElideRangeAbove     Name = "elide-range-above"      // compaction drops range tombstones above older data
 	SkipReaders         Name = "skip-readers"           // free a replaced read state under the readers of its time
+	UnheldCheckpoint    Name = "unheld-checkpoint"      // link tables that nothing keeps from being deleted
+	SkipCopySync        Name = "skip-copy-sync"         // finish checkpoints whose copied tables were never synced
+	SkipClearSync       Name = "skip-clear-sync"        // clear up after a failed checkpoint in no order that is durable
+	IngestUnflushed     Name = "ingest-unflushed"       // ingest above a memtable that holds older entries
+	IngestOldMemtable   Name = "ingest-old-memtable"    // let readers without ingested tables meet commits that came after them
+	IngestUnpublished   Name = "ingest-unpublished"     // let compactions see ingested tables before they are visible
 	SkipStragglers      Name = "skip-stragglers"        // free one under readers that entered across the flip before
+	SkipFilterCheck     Name = "skip-filter-check"      // Verify does not ask filters for the keys of their tables
+	SalvageBehindCut    Name = "salvage-behind-cut"     // Salvage reads the log behind the place where it was cut
+	BlindScrub          Name = "blind-scrub"            // the scrub reads tables and compares nothing
 )

@@ -18,5 +18,5 @@
 // the go command.
 //
 // Reading order: main.go; table.go, which lists what is measured; then the files of the
-// figures: crashes.go, targets.go, planted.go.
+// figures: crashes.go, copies.go, targets.go, planted.go.
 package main

@@ -107,6 +107,20 @@ func damagedBytes(c config) ([]figure, error) {
 	}, err
 }
 
+// salvagedStores verifies and salvages stores with damage of both kinds.
+func salvagedStores(c config) ([]figure, error) {
+	x, err := damaged(c, func(d *fuzz.Damaged) fuzz.Explored {
+		x := d.SalvageBytes(of(c.size, 400, 23, 1))
+		x.Add(d.SalvageCuts(of(c.size, 1997, 499, 11)))
+		return x
+	})
+	return []figure{
+		{"salvaged-stores", float64(x.States), "damages", atLeast(of(c.size, 300.0, 5_000, 100_000))},
+		{"damages-verified", float64(x.Points), "damages", target{}},
+		{"salvage-violations", x.failures(), "damages", exactly(0)},
+	}, err
+}
+
 func damagedFiles(c config) ([]figure, error) {
 	x, err := damaged(c, func(d *fuzz.Damaged) fuzz.Explored { return d.EveryCut(of(c.size, 997, 53, 1)) })
 	return []figure{

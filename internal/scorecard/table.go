@@ -35,6 +35,7 @@ type measure struct {
 var table = []measure{
 	{"R1", powerCuts},
 	{"R2", cutsInRecovery},
+	{"R3", wholeTables},
 	{"R4", lostRecords},
 	{"R7", failedSyncs},
 	{"R8", failedCalls},
@@ -42,6 +43,7 @@ var table = []measure{
 	{"R10", fullDevice},
 	{"R13", damagedBytes},
 	{"R14", damagedFiles},
+	{"R17", salvagedStores},
 	{"R24", fuzzTargets},
 	{"R27", plantedBugs},
 }

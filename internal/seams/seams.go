@@ -15,6 +15,9 @@ import (
 type Seams struct {
 	// FS is the file system.
 	FS vfs.FS
+	// Outside is where checkpoints are made and tables to ingest are found; nil means FS.
+	// A store in memory has the system's.
+	Outside vfs.FS
 	// Random is the source of identities.
 	Random io.Reader
 	// Now is the wall clock with its monotonic part.
@@ -43,6 +46,8 @@ type Sizing struct {
 	L0Trigger, L0Slow, L0Stop int
 	// ReserveSeqNums is how many sequence numbers are reserved ahead of use.
 	ReserveSeqNums uint64
+	// RingKeys is how many keys of recent commits are remembered for conditional ones.
+	RingKeys int
 	// SettleAfter is how long a store must rest before it is compacted to one run a
 	// level.
 	SettleAfter time.Duration

@@ -5,12 +5,12 @@ import (
 	"io/fs"
 )
 
-// noSpace marks an error as lack of space and keeps its chain.
-type noSpace struct{ err error }
+// marked is an error that also matches one of this package's; it keeps its chain.
+type marked struct{ err, mark error }
 
-func (e *noSpace) Error() string        { return e.err.Error() }
-func (e *noSpace) Unwrap() error        { return e.err }
-func (e *noSpace) Is(target error) bool { return target == ErrNoSpace }
+func (e *marked) Error() string        { return e.err.Error() }
+func (e *marked) Unwrap() error        { return e.err }
+func (e *marked) Is(target error) bool { return target == e.mark }
 
 // pathError says what was done to what.
 func pathError(op, path string, err error) error {
@@ -18,8 +18,11 @@ func pathError(op, path string, err error) error {
 		return nil
 	}
 	wrapped := &fs.PathError{Op: op, Path: path, Err: err}
-	if isNoSpace(err) {
-		return &noSpace{wrapped}
+	switch {
+	case isNoSpace(err):
+		return &marked{wrapped, ErrNoSpace}
+	case op == "link" && isNoLink(err):
+		return &marked{wrapped, ErrNoLink}
 	}
 	return wrapped
 }

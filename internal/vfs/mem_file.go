@@ -30,7 +30,7 @@ func (f *memFile) check(op string, write bool) error {
 	switch {
 	case f.gone():
 		return pathError(op, f.name, fs.ErrClosed)
-	case write && f.mode == ReadOnly:
+	case write && !f.mode.writes():
 		return pathError(op, f.name, errReadOnly)
 	}
 	return nil

@@ -62,10 +62,18 @@ func (osFS) Open(name string, mode OpenMode) (File, error) {
 			return nil, osError("open", name, ErrNotSupported)
 		}
 		flags |= os.O_RDWR | dsyncFlag
+	case ReadOnlyDirect:
+		if directFlag == 0 {
+			return nil, osError("open", name, ErrNotSupported)
+		}
+		flags |= os.O_RDONLY | directFlag
 	default:
 		return nil, osError("open", name, fmt.Errorf("mode %d: %w", mode, fs.ErrInvalid))
 	}
 	f, err := os.OpenFile(name, flags, 0)
+	if err != nil && mode == ReadOnlyDirect && errors.Is(err, errNoDirect) {
+		err = ErrNotSupported // the flag is known, this file system lacks it
+	}
 	if err != nil {
 		return nil, osError("open", name, err)
 	}
@@ -170,7 +178,15 @@ func (h *osHandle) release() error {
 
 // ReadAt implements File.
 func (f *osFile) ReadAt(p []byte, off int64) (int, error) {
-	n, err := f.handle.ReadAt(p, off)
+	var n int
+	var err error
+	if f.mode == ReadOnlyDirect {
+		if n, err = f.readDirect(p, off); errors.Is(err, errNoDirect) {
+			err = ErrNotSupported // found out late
+		}
+	} else {
+		n, err = f.handle.ReadAt(p, off)
+	}
 	if err != nil && err != io.EOF {
 		err = osError("read", f.name, err)
 	}
@@ -245,7 +261,7 @@ func (f *osFile) Map(size int64, mode OpenMode) (Mapped, error) {
 		return nil, pathError("map", f.name, errNegative)
 	case size > have:
 		return nil, pathError("map", f.name, errBeyond)
-	case mode != ReadOnly && f.mode == ReadOnly:
+	case mode != ReadOnly && !f.mode.writes():
 		return nil, pathError("map", f.name, errReadOnly)
 	}
 	m, err := mapFile(f.handle, f.name, size, mode != ReadOnly)

@@ -16,6 +16,30 @@ const openFlags = unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK
 // dsyncFlag opens a file whose writes return once their bytes are durable.
 const dsyncFlag = unix.O_DSYNC
 
+// directFlag opens a file whose reads pass the page cache; errNoDirect is what file
+// systems without the means answer.
+const (
+	directFlag  = unix.O_DIRECT
+	errNoDirect = unix.EINVAL
+)
+
+// readAligned fills p, of whole pages and at one in the file, as far as the file goes.
+func readAligned(h *osHandle, p []byte, off int64) (n int, err error) {
+	for n < len(p) && n%directAlign == 0 {
+		var m int
+		err = retry(func() (err error) {
+			m, err = unix.Pread(int(h.fd), p[n:], off+int64(n))
+			return err
+		})
+		if err != nil || m == 0 {
+			break
+		}
+		n += m
+	}
+	runtime.KeepAlive(h)
+	return n, err
+}
+
 // retry repeats a call that a signal interrupted.
 func retry(call func() error) error {
 	for {

@@ -16,6 +16,13 @@ const openFlags = 0
 // the device's cache.
 const dsyncFlag = 0
 
+// directFlag is absent: elsewhere reads past the system's cache are another call, or none.
+const directFlag = 0
+
+var errNoDirect = ErrNotSupported
+
+func readAligned(*osHandle, []byte, int64) (int, error) { return 0, ErrNotSupported }
+
 // syncFile makes content and length durable. Package os asks macOS to flush the
 // device's cache too.
 func syncFile(h *osHandle) error { return h.Sync() }

@@ -18,6 +18,9 @@ var (
 	ErrFault = errors.New("vfs: fault in a mapped file")
 	// ErrNotSupported: this system or file system lacks the operation.
 	ErrNotSupported = errors.ErrUnsupported
+	// ErrNoLink: Link cannot make this link, where a copy can be made: the two names are
+	// on different devices, the file system has no links, or the file has too many.
+	ErrNoLink = errors.New("vfs: link cannot be made")
 	// ErrNoSpace matches ENOSPC and EDQUOT, from the OS and from Faults alike.
 	ErrNoSpace = errors.New("vfs: no space left")
 )
@@ -34,7 +37,8 @@ type FS interface {
 	Remove(name string) error
 	// Rename moves oldName to newName, replacing it.
 	Rename(oldName, newName string) error
-	// Link makes newName a second name of the file oldName. ErrExist if taken.
+	// Link makes newName a second name of the file oldName, durable only after SyncDir.
+	// ErrExist if taken, ErrNoLink where the file can only be copied.
 	Link(oldName, newName string) error
 	// MkdirAll makes a directory and its parents, mode 0700.
 	MkdirAll(dir string) error
@@ -65,6 +69,9 @@ const (
 	// ReadWriteDSync: as ReadWrite; each WriteAt is durable when it returns (F4).
 	// ErrNotSupported where the system cannot.
 	ReadWriteDSync
+	// ReadOnlyDirect: reads only, each from the device instead of from the system's cache,
+	// which stays as it is. ErrNotSupported where the system, or the file system, cannot.
+	ReadOnlyDirect
 )
 
 // Traits are facts about a file system that decide how the log may use it.

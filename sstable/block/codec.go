@@ -125,3 +125,14 @@ func decompress(dst []byte, codec Codec, p []byte) error {
 	}
 	return nil
 }
+
+// begins reports whether the frame of a codec that holds n bytes may begin with p.
+func (c Codec) begins(p []byte, n int) bool {
+	if c == CodecS2 {
+		m, err := s2.DecodedLen(p)
+		return err == nil && m == n
+	}
+	var h zstd.Header
+	err := h.Decode(p)
+	return err == nil && !h.Skippable && (!h.HasFCS || h.FrameContentSize == uint64(n)) // it need not tell
+}

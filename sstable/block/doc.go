@@ -25,5 +25,5 @@
 //     limit.
 //
 // Reading order: layout.go, builder.go, finish.go, block.go, decode.go, search.go,
-// iter.go, codec.go, seal.go, open.go.
+// iter.go, codec.go, seal.go, open.go, extent.go.
 package block

@@ -171,7 +171,7 @@ func (d *dumper) table(t *manifest.Table, blocks *cache.Cache) (err error) {
 	if err != nil {
 		return err
 	}
-	r, err := sstable.Open(f, sstable.ReaderOptions{UID: t.UID, Size: t.Bytes, Digest: t.Digest, Cache: blocks, Name: name})
+	r, err := sstable.Open(f, sstable.ReaderOptions{UID: t.UID, Size: t.Bytes, Digest: t.Digest, Number: t.Number(), Cache: blocks, Name: name})
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}

@@ -1,0 +1,229 @@
+package lsm
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"slices"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/sstable"
+)
+
+// conditions are what a commit depends on: keys that must have certain versions, and
+// ranges in which nothing may have been written since a snapshot. They are judged twice:
+// by the committer, against everything that is visible, with reads of the ordinary kind
+// and no lock (judge); and by the leader, against the ring of what was committed after
+// that (ring.go).
+//
+// Invariants:
+//
+//   - D1. A condition that the committer has found to hold, having loaded upTo before it
+//     looked, holds at a number n >= upTo if no write that concerns it has a number within
+//     (upTo, n].
+//   - D2. A range is judged while a snapshot at since is open, so that compaction keeps
+//     every tombstone above it that hides something.
+type conditions struct {
+	points []point    // ascending by hash once sealed
+	ranges []keyRange // ascending and disjoint once sealed
+	since  keys.SeqNum
+	// snapshot says that the points, too, were read at since: nothing can have changed while
+	// nothing has become visible.
+	snapshot bool
+
+	upTo keys.SeqNum // the committer has looked at everything up to here
+
+	// With ErrConflict or errOverrun from the leader: what must be visible before another
+	// attempt can see what stopped this one.
+	blocker keys.SeqNum
+}
+
+// point is a key, behind its scope's id, and the version that it must have.
+type point struct {
+	key  []byte
+	hash uint64
+	want Version
+}
+
+// keyRange is a range of keys, each bound behind its scope's id: [lower, upper).
+type keyRange struct{ lower, upper []byte }
+
+func newPoint(prefix, key []byte, want Version) point {
+	k := append(append(make([]byte, 0, len(prefix)+len(key)), prefix...), key...)
+	return point{key: k, hash: keys.Hash(k), want: want}
+}
+
+func (c *conditions) empty() bool { return len(c.points) == 0 && len(c.ranges) == 0 }
+
+// seal puts the conditions in the order in which the leader searches them.
+func (c *conditions) seal() {
+	slices.SortFunc(c.points, func(a, b point) int { return cmp.Compare(a.hash, b.hash) })
+	c.ranges = mergeRanges(c.ranges)
+}
+
+// mergeRanges sorts ranges, in place, and makes one of those that touch.
+func mergeRanges(rs []keyRange) []keyRange {
+	slices.SortFunc(rs, func(a, b keyRange) int { return bytes.Compare(a.lower, b.lower) })
+	out := rs[:0]
+	for _, r := range rs {
+		if n := len(out); n > 0 && bytes.Compare(r.lower, out[n-1].upper) <= 0 {
+			if bytes.Compare(r.upper, out[n-1].upper) > 0 {
+				out[n-1].upper = r.upper
+			}
+			continue
+		}
+		out = append(out, r)
+	}
+	clear(rs[len(out):])
+	return out
+}
+
+// concernedBy reports whether a write to key, or to [key, upper) if upper is not nil, may
+// change a condition. The conditions are sealed.
+func (c *conditions) concernedBy(key, upper []byte, hash uint64) bool {
+	if upper != nil {
+		return slices.ContainsFunc(c.points, func(p point) bool {
+			return bytes.Compare(key, p.key) <= 0 && bytes.Compare(p.key, upper) < 0
+		}) || c.overlaps(key, upper)
+	}
+	i, _ := slices.BinarySearchFunc(c.points, hash, func(p point, h uint64) int { return cmp.Compare(p.hash, h) })
+	for ; i < len(c.points) && c.points[i].hash == hash; i++ {
+		if bytes.Equal(c.points[i].key, key) {
+			return true
+		}
+	}
+	return len(c.ranges) > 0 && c.overlaps(key, nil)
+}
+
+// overlaps reports whether a range holds key, or with upper any key of [key, upper).
+func (c *conditions) overlaps(key, upper []byte) bool {
+	// The first range that ends after key is the only candidate, or the first of several.
+	i, _ := slices.BinarySearchFunc(c.ranges, key, func(r keyRange, k []byte) int {
+		if bytes.Compare(r.upper, k) <= 0 {
+			return -1
+		}
+		return 1
+	})
+	if i == len(c.ranges) {
+		return false
+	}
+	if upper == nil {
+		return bytes.Compare(c.ranges[i].lower, key) <= 0
+	}
+	return bytes.Compare(c.ranges[i].lower, upper) < 0
+}
+
+// judge returns nil when the conditions hold in what a reader at seq sees, which with
+// MaxSeqNum is everything visible, and ErrConflict when they do not.
+func (d *DB) judge(c *conditions, seq keys.SeqNum) error {
+	if c.snapshot && c.since == c.upTo {
+		return nil
+	}
+	var scratch [512]byte
+	buf := scratch[:0]
+	for i := range c.points {
+		p := &c.points[i]
+		n := scopePrefixLen(p.key)
+		value, got, err := d.getVersion(buf[:0], p.key[:n], p.key[n:], seq)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if got != p.want {
+			return ErrConflict
+		}
+		buf = value
+	}
+	if mutant.Enabled && mutant.Is(mutant.SkipRangeReads) {
+		return nil
+	}
+	for i := range c.ranges {
+		written, err := d.writtenWithin(&c.ranges[i], c.since, c.upTo)
+		if err != nil {
+			return err
+		}
+		if written {
+			return ErrConflict
+		}
+	}
+	return nil
+}
+
+// writtenWithin reports whether an entry of the range has a number within (after, upTo]. It
+// need not look at tables without newer numbers, nor at anything in order.
+func (d *DB) writtenWithin(r *keyRange, after, upTo keys.SeqNum) (bool, error) {
+	if after >= upTo {
+		return false, nil
+	}
+	guard := d.readers.Enter()
+	s := d.state.Load()
+	s.refs.Add(1)
+	guard.Leave()
+	defer s.unref()
+	within := func(t keys.Trailer) bool { return t.SeqNum() > after && t.SeqNum() <= upTo }
+	for i := range 1 + len(s.frozen) {
+		m := s.mutable
+		if i > 0 {
+			m = s.frozen[i-1]
+		}
+		if m.ranges.Load().Within(r.lower, r.upper, after, upTo) {
+			return true, nil
+		}
+		it := m.Iter()
+		for ok := it.SeekGE(r.lower, keys.SeekTrailer(keys.MaxSeqNum)); ok && bytes.Compare(it.Key(), r.upper) < 0; ok = it.Next() {
+			if within(it.Trailer()) {
+				return true, nil
+			}
+		}
+	}
+	for i := range s.version.runs {
+		found, err := s.version.runs[i].deletedWithin(r, after, upTo)
+		if !found && err == nil {
+			found, err = s.version.runs[i].writtenWithin(r, after, within)
+		}
+		if found || err != nil {
+			return found, d.tableError(err)
+		}
+	}
+	return false, nil
+}
+
+// deletedWithin does it for the range tombstones of a run. What a memtable or a merge has
+// left out of them lies under one with a greater number, which is found here or is in the
+// ring.
+func (r *run) deletedWithin(k *keyRange, after, upTo keys.SeqNum) (bool, error) {
+	for _, t := range r.ranged {
+		if t.meta.MaxSeqNum <= after || t.meta.EndsBefore(k.lower) || bytes.Compare(t.meta.Smallest, k.upper) >= 0 {
+			continue
+		}
+		if _, err := t.open(); err != nil {
+			return false, err
+		}
+		if t.ranges.Within(k.lower, k.upper, after, upTo) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (r *run) writtenWithin(k *keyRange, after keys.SeqNum, within func(keys.Trailer) bool) (found bool, err error) {
+	var newer []sstable.RunTable
+	for i, t := range r.tables {
+		if t.meta.MaxSeqNum > after && !t.meta.EndsBefore(k.lower) && bytes.Compare(t.meta.Smallest, k.upper) < 0 {
+			newer = append(newer, r.sources[i])
+		}
+	}
+	if len(newer) == 0 {
+		return false, nil
+	}
+	var it sstable.RunIter
+	it.Init(newer, sstable.IterOptions{Lower: k.lower, Upper: k.upper})
+	for ok := it.First(); ok && !found; ok = it.Next() {
+		found = within(it.Trailer())
+	}
+	err = it.Close()
+	if found {
+		err = nil
+	}
+	return found, err
+}

@@ -1,0 +1,113 @@
+package lsm
+
+import (
+	"context"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/wal"
+)
+
+// Require makes the batch depend on key having the given version, which may be Absent,
+// right before the batch is applied: its own operations do not count. When one
+// requirement does not hold, Apply writes nothing and returns ErrConflict. Several
+// requirements hold all at one moment, in a batch without operations too.
+//
+//	v, version, err := db.GetWithVersion(key)
+//	…
+//	b.Require(key, version) // nobody has written key since
+//	b.Set(key, changed(v))
+//
+// The key is one of the scope that Batch.In has chosen last. In a scope that is not there
+// every key is Absent, and to require that makes no scope.
+//
+// A key over its limit makes Apply fail as one of Set does.
+func (b *Batch) Require(key []byte, v Version) {
+	if b.err != nil {
+		return
+	}
+	if b.err = checkLimits(key, nil); b.err != nil {
+		return
+	}
+	if b.prefix == nil {
+		b.prefix = rootPrefix // there is no unscoped key
+	}
+	b.requires = append(b.requires, newPoint(b.prefix, key, v))
+}
+
+// applyIf commits a batch of the root that has requirements.
+func (d *DB) applyIf(b *Batch, w *WriteOptions) error {
+	c := &conditions{points: b.requires}
+	c.seal()
+	if b.ops == 0 {
+		s, err := d.NewSnapshot()
+		if err != nil {
+			return err
+		}
+		defer s.Close() // never fails
+		return d.judge(c, s.seq)
+	}
+	r := d.queue.newRequest(w)
+	own := r.payload
+	r.payload, r.ops, r.bytes = b.payload, b.ops, b.bytes
+	err := d.commitIf(r, c)
+	r.payload = own
+	d.queue.recycle(r)
+	return err
+}
+
+// maxOverruns is how often a commit may be overtaken by more than the ring holds before
+// it keeps everybody else waiting.
+const maxOverruns = 3
+
+// commitIf commits r if the conditions, which are sealed, hold at the moment of its
+// numbers. An overrun is not the caller's matter: what was judged is judged again, against
+// more.
+func (d *DB) commitIf(r *request, c *conditions) error {
+	d.ring.enter()
+	defer d.ring.leave()
+	r.depends = c
+	defer func() { r.depends = nil }()
+	for overruns := 0; ; overruns++ {
+		r.err, r.next, r.refused, c.blocker = nil, nil, false, 0
+		var err error
+		if overruns < maxOverruns {
+			c.upTo = d.visible.load()
+			if err = d.judge(c, keys.MaxSeqNum); err == nil {
+				err = d.commit(r)
+			}
+		} else {
+			err = d.commitUnderLead(r, c)
+		}
+		if c.blocker > 0 {
+			// Until then another attempt would read what this one has read, and fail again.
+			if err := d.publisher.await(d, c.blocker); err != nil {
+				return err
+			}
+		}
+		if err != errOverrun {
+			return err
+		}
+	}
+}
+
+// commitUnderLead judges the conditions while nobody else can commit, and commits. Reading
+// under the lead is what the ring is there to avoid: a commit with many conditions, beside
+// many writers, would otherwise never get its turn.
+func (d *DB) commitUnderLead(r *request, c *conditions) error {
+	if err := d.queue.acquire(context.Background()); err != nil {
+		return err
+	}
+	// What has numbers is applied and will be published, which does not take the lead.
+	err := d.publisher.await(d, d.lastSeqNum)
+	if err == nil {
+		c.upTo = d.lastSeqNum
+		err = d.judge(c, keys.MaxSeqNum)
+	}
+	if err != nil {
+		d.queue.passLead()
+		return err
+	}
+	r.crc = wal.PayloadChecksum(r.payload)
+	d.lead(r)
+	return r.err
+}

@@ -1,0 +1,278 @@
+package lsm
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/wal"
+)
+
+// Salvage reads whatever can be read of the store in dir, damaged or not, and makes a new
+// store of it in newDir, which must be missing or empty. It reads the manifest, each block
+// of each table and each record of the log by itself, goes on behind damage, and takes over
+// exactly what a checksum covers. Where the manifest is lost it takes over every table and
+// log segment that it finds, and sequence numbers decide. Entries keep their sequence
+// numbers; tombstones, older versions and range tombstones come along. The new store has an
+// identity of its own, so that no position in the old one's history is taken for one in its.
+//
+// The original is read and never changed. It must not be open for writing. The report says,
+// file by file, what was read and what was lost, which keys may show an older value, and
+// whether deleted ones may have come back. newDir holds no store that opens until Salvage
+// has returned without error.
+//
+// Of the options it uses those of new tables, MemoryBudget and Logger. It writes as much as
+// it reads, and takes memory for a few blocks of each table that overlaps at a key, and for
+// a quarter of the budget of the log.
+//
+// Errors: ErrNotExist, ErrLocked, ErrTooNew, ErrInvalidOptions, those of writing, and ctx's.
+// Damage is none.
+func Salvage(ctx context.Context, dir, newDir string, o *Options) (*SalvageReport, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	opts := o.withDefaults()
+	opts.ReadOnly, opts.MustExist = false, false
+	s := &salvage{ctx: ctx, fs: opts.seams.FS, dir: dir, target: newDB(newDir, opts)}
+	report, err := s.run()
+	if err != nil {
+		return nil, fmt.Errorf("lsm: salvage %s: %w", dir, err)
+	}
+	return report, nil
+}
+
+// salvage is the state of one Salvage. Its parts: the sources, which are tables
+// (salvage_table.go) and the log (salvage_log.go); their merge (salvage_merge.go); the new
+// store's tables (salvage_write.go).
+type salvage struct {
+	ctx    context.Context
+	fs     vfs.FS
+	dir    string
+	target *DB // not open: what writes tables asks it for options, numbers and paths
+
+	remains *manifest.Remains
+	levels  bool // the levels of tables are known and hold
+	tables  []*salvageTable
+	log     salvageLog
+	out     salvageWriter
+	report  SalvageReport
+}
+
+func (s *salvage) run() (_ *SalvageReport, err error) {
+	lock, err := lockToRead(s.fs, s.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if s.remains, err = readRemains(s.fs, s.dir); err != nil {
+		return nil, err
+	}
+	for _, damage := range s.remains.Damage {
+		s.target.event("manifest damaged", "cause", damage)
+	}
+	if err := s.prepareTarget(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.out.abort()
+		}
+		err = errors.Join(err, s.target.lock.Close())
+	}()
+	s.out = salvageWriter{d: s.target, env: s.target.tableEnv(nil)}
+	s.target.nextFile.Store(1)
+	if err := s.findTables(); err != nil {
+		return nil, err
+	}
+	if err := s.readLog(); err != nil {
+		return nil, err
+	}
+	if err := s.merge(); err != nil {
+		return nil, err
+	}
+	s.conclude()
+	if err := s.createStore(); err != nil {
+		return nil, err
+	}
+	r := &s.report
+	s.target.event("salvaged", "entries", r.Entries, "range tombstones", r.RangeTombstones, "complete", r.Complete(),
+		"manifest read", r.ManifestRead, "deleted may return", r.DeletedMayReturn)
+	return r, nil
+}
+
+// readRemains is manifest.ReadRemains in this package's errors.
+func readRemains(fs vfs.FS, dir string) (*manifest.Remains, error) {
+	r, err := manifest.ReadRemains(fs, dir)
+	switch {
+	case errors.Is(err, manifest.ErrNoStore):
+		return nil, ErrNotExist
+	case errors.Is(err, manifest.ErrTooNew):
+		return nil, errors.Join(ErrTooNew, err)
+	}
+	return r, err
+}
+
+// prepareTarget makes the new directory and locks it.
+func (s *salvage) prepareTarget() error {
+	d := s.target
+	if in := filepath.Clean(s.dir) + string(filepath.Separator); strings.HasPrefix(filepath.Clean(d.dir)+string(filepath.Separator), in) {
+		return fmt.Errorf("%s is, or lies in, the store to be salvaged: %w", d.dir, vfs.ErrExist)
+	}
+	names, err := s.fs.List(d.dir)
+	if err == nil && len(names) > 0 {
+		return fmt.Errorf("%s is not empty: %w", d.dir, vfs.ErrExist)
+	}
+	if err != nil && !errors.Is(err, vfs.ErrNotExist) {
+		return err
+	}
+	if err := d.takeLock(); err != nil {
+		return err
+	}
+	if err := syncParents(d.opts.seams.FS, d.dir, d.madeDirs); err != nil {
+		return errors.Join(err, d.lock.Close())
+	}
+	return nil
+}
+
+// findTables lists the tables to read: those of the version where it is known and all of
+// its files are there, else every table in the directory but those that a record of the
+// manifest deletes.
+func (s *salvage) findTables() error {
+	names, err := s.fs.List(s.dir)
+	if err != nil {
+		return err
+	}
+	here := map[string]bool{}
+	for _, name := range names {
+		here[name] = strings.HasSuffix(name, ".sst") && manifest.IsStoreFile(name)
+	}
+	listed := map[string]bool{}
+	s.levels = s.remains.Version != nil
+	if s.levels {
+		depth := 0
+		for level := range s.remains.Version.Levels {
+			for _, run := range s.remains.Version.Levels[level] {
+				depth++
+				for _, t := range run.Tables {
+					name := manifest.TableName(t.Num)
+					listed[name] = true
+					s.tables = append(s.tables, &salvageTable{s: s, name: name, meta: t, depth: depth})
+				}
+			}
+		}
+	}
+	missing, unlisted := false, []string(nil)
+	for name := range listed {
+		missing = missing || !here[name]
+	}
+	for name, isTable := range here {
+		if isTable && !listed[name] && !s.remains.Deleted[manifest.TableNum(name)] {
+			unlisted = append(unlisted, name)
+		}
+	}
+	if missing && len(unlisted) > 0 {
+		s.levels = false // the manifest may be an older one than the tables
+	}
+	if !s.levels {
+		for _, name := range unlisted {
+			s.tables = append(s.tables, &salvageTable{s: s, name: name})
+		}
+	}
+	s.report.ManifestRead = s.levels
+	slices.SortFunc(s.tables, func(a, b *salvageTable) int { return cmp.Compare(a.name, b.name) })
+	for _, t := range s.tables {
+		if err := t.survey(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// conclude completes the report: what is in doubt, and the files by name.
+func (s *salvage) conclude() {
+	r := &s.report
+	add := func(lower, upper []byte) {
+		keys, others := rootRange(lower, upper)
+		r.Doubtful = append(r.Doubtful, keys)
+		r.OtherScopes = r.OtherScopes || others
+	}
+	for _, t := range s.tables {
+		if t.spill {
+			continue
+		}
+		for _, l := range t.unplaced {
+			add(l.lower, l.upper)
+		}
+		for _, l := range t.lost {
+			if !s.levels || s.hides(t, l) {
+				add(l.lower, l.upper)
+				r.DeletedMayReturn = r.DeletedMayReturn || t.meta == nil || t.meta.HasTombstones()
+			}
+		}
+		r.Files = append(r.Files, t.file())
+	}
+	for _, f := range s.log.files {
+		if len(f.Lost) > 0 {
+			add(nil, nil)
+			r.DeletedMayReturn = true
+		}
+		r.Files = append(r.Files, f)
+	}
+	if !s.levels && r.Entries > 0 {
+		r.DeletedMayReturn = true
+	}
+	r.Doubtful = joinKeyRanges(r.Doubtful)
+	slices.SortFunc(r.Files, func(a, b SalvagedFile) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// hides reports whether something older than what t has lost lies below it.
+func (s *salvage) hides(t *salvageTable, l lostKeys) bool {
+	return slices.ContainsFunc(s.tables, func(o *salvageTable) bool {
+		return o.depth > t.depth && !o.meta.EndsBefore(l.lower) &&
+			(l.upper == nil || bytes.Compare(o.meta.Smallest, l.upper) < 0)
+	})
+}
+
+// createStore makes the manifest of the new store. It begins where no number has been given
+// out, and knows no difference from any position of the old one.
+func (s *salvage) createStore() error {
+	d := s.target
+	uid, err := fileid.NewUID(d.opts.seams.Random)
+	if err != nil {
+		return err
+	}
+	old := s.remains.State
+	last := max(old.ReservedSeqNum, old.FlushedSeqNum, s.out.lastSeqNum, s.log.lastSeqNum)
+	if n := len(old.Lineage); n > 0 {
+		last = max(last, old.Lineage[n-1].First-1)
+	}
+	last = min(last, keys.MaxSeqNum-1)
+	state := &manifest.State{
+		Store: uid, FormatVersion: manifest.FormatVersion,
+		NextFileNum: fileid.Num(d.nextFile.Load()), NextRunID: 2,
+		ReservedSeqNum: last, FlushedSeqNum: last, HistoryFloor: last,
+		ReservedScopeID: max(old.ReservedScopeID, s.out.lastScope),
+		LastTime:        max(old.LastTime, s.log.lastTime),
+		Operators:       old.Operators, Extra: old.Extra,
+	}
+	version := &manifest.Version{}
+	if tables := s.out.tables; len(tables) > 0 {
+		version.Levels[manifest.LastLevel] = []manifest.Run{{ID: 1, Tables: tables}}
+	}
+	if err := s.fs.SyncDir(d.dir); err != nil {
+		return err
+	}
+	return manifest.CreateWith(state, version, d.manifestOptions())
+}
+
+// segments returns the log segments that the manifest lists.
+func (s *salvage) segments() []wal.Segment { return fromManifestSegments(s.remains.State.Segments) }

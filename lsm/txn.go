@@ -1,0 +1,253 @@
+package lsm
+
+import (
+	"errors"
+	"iter"
+
+	"github.com/loamdb/loam/internal/keys"
+)
+
+// Txn is a transaction: reads of one snapshot, and writes that it sees itself and that
+// others see all together when it commits, or never. It comes from DB.Update or DB.View, is
+// for the goroutine that runs the function, and ends with it.
+//
+// Transactions are serialisable: what Update commits is as if the transaction had run
+// alone at the moment of its commit. What it has read, keys and ranges, is compared with
+// what others have committed since; if any of it was written, Update returns ErrConflict
+// and has written nothing. Writing alone conflicts with nothing. docs/transactions.md
+// tells what it costs. A transaction acts in the root: keys of scopes are none of its own.
+type Txn struct {
+	db       *DB
+	prefix   []byte // scope id of every key
+	seq      keys.SeqNum
+	readOnly bool
+	tables   *version // from before the snapshot; to compare, not to read
+	w        *WriteOptions
+
+	done   bool
+	err    error // of the first write that failed; the commit returns it
+	writes writeSet
+	reads  readSet
+	iters  []*TxnIterator // open ones
+	key    []byte         // of a call, behind the scope's id
+}
+
+// Update runs fn in a transaction and commits what it has written, on the device when
+// Update returns unless Txn.SetWriteOptions says otherwise. When fn returns an error, or
+// panics, nothing is written, and Update returns the error as it is.
+//
+// With ErrConflict nothing was written either, and the caller may try again:
+//
+//	for {
+//		err := db.Update(transfer)
+//		if !errors.Is(err, lsm.ErrConflict) {
+//			return err
+//		}
+//	}
+//
+// fn must not keep tx. It may use the store itself, outside of the transaction. A
+// transaction that writes nothing cannot conflict. A store that is read-only gives
+// ErrReadOnly, and does not run fn.
+func (d *DB) Update(fn func(tx *Txn) error) error {
+	if err := d.writable(); err != nil {
+		return err
+	}
+	tx, err := d.begin(false)
+	if err != nil {
+		return err
+	}
+	defer tx.end()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.commit()
+}
+
+// View runs fn in a transaction that only reads: all from one snapshot. It never
+// conflicts, and takes note of nothing, so that it may read any amount. Writes in it give
+// ErrReadOnly. It returns what fn returns.
+func (d *DB) View(fn func(tx *Txn) error) error {
+	tx, err := d.begin(true)
+	if err != nil {
+		return err
+	}
+	defer tx.end()
+	return fn(tx)
+}
+
+func (d *DB) begin(readOnly bool) (*Txn, error) {
+	if err := d.hold(); err != nil {
+		return nil, err
+	}
+	tx := &Txn{db: d, prefix: rootPrefix, readOnly: readOnly, tables: d.state.Load().version}
+	tx.seq = d.snapshots.add(&d.visible)
+	tx.writes.rnd = d.heightSeed ^ uint64(tx.seq)
+	return tx, nil
+}
+
+// end closes what is open and gives the snapshot back.
+func (tx *Txn) end() {
+	d := tx.db
+	for len(tx.iters) > 0 {
+		_ = tx.iters[0].Close() // its error was the iterator's, to be asked for by whoever used it
+	}
+	tx.done = true
+	d.snapshots.remove(tx.seq)
+	// A snapshot keeps entries below newer ones. Those that are newer than this one cannot be
+	// in the tables that were there when it began: with the same tables it has kept nothing.
+	if d.state.Load().version != tx.tables {
+		d.compactor.wake()
+	}
+	if d.directory.taken.Load() > uint64(tx.seq) {
+		d.reaper.wake() // the snapshot has kept what was dropped meanwhile
+	}
+	d.release()
+}
+
+// SetWriteOptions says when Update returns, as the options of DB.Set do: nil, which is
+// also the default, means on the device. The last call counts.
+func (tx *Txn) SetWriteOptions(w *WriteOptions) { tx.w = w }
+
+// Get returns the value of key as a copy that the caller owns, or ErrNotFound: what the
+// transaction has written, else what the snapshot has.
+func (tx *Txn) Get(key []byte) ([]byte, error) { return tx.AppendGet(nil, key) }
+
+// AppendGet appends the value of key to dst, or returns dst and ErrNotFound.
+func (tx *Txn) AppendGet(dst, key []byte) ([]byte, error) {
+	switch {
+	case tx.done:
+		return dst, ErrClosed
+	case len(key) > keys.MaxUserKeyLen:
+		return dst, ErrNotFound // no such key can have been written
+	}
+	tx.key = append(append(tx.key[:0], tx.prefix...), key...)
+	if w := tx.writes.find(tx.key); w != nil {
+		if w.kind == keys.KindDelete {
+			return dst, ErrNotFound
+		}
+		return append(dst, w.value...), nil
+	}
+	if tx.writes.deletes(tx.key) {
+		return dst, ErrNotFound
+	}
+	out, v, err := tx.db.getVersion(dst, tx.prefix, key, tx.seq)
+	if !tx.readOnly && (err == nil || errors.Is(err, ErrNotFound)) {
+		tx.reads.addPoint(tx.key, v)
+	}
+	return out, err
+}
+
+// Has reports whether key is present. To the transaction that is a read like Get: it
+// conflicts with a write that only changes the value.
+func (tx *Txn) Has(key []byte) (bool, error) {
+	var discard [512]byte
+	_, err := tx.AppendGet(discard[:0], key)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Set writes value to key when the transaction commits; its own reads see it at once. Both
+// are copied. After an error the transaction cannot commit: ErrReadOnly within View, and
+// a *LimitError for a key or value over its limit, or for more than fits a memtable of
+// 4 GiB.
+func (tx *Txn) Set(key, value []byte) error { return tx.write(keys.KindSet, key, value) }
+
+// Delete removes key, which need not exist, when the transaction commits. Errors are
+// those of Set.
+func (tx *Txn) Delete(key []byte) error { return tx.write(keys.KindDelete, key, nil) }
+
+// DeleteRange removes every key within [lower, upper) when the transaction commits, those
+// among them that others have written meanwhile; nil means no bound. Errors are those of
+// Set, and ErrInvalidRange.
+func (tx *Txn) DeleteRange(lower, upper []byte) error {
+	if err := tx.writable(); err != nil {
+		return err
+	}
+	var end []byte
+	if end, tx.err = rangeEnd(tx.prefix, lower, upper); tx.err == nil && end != nil {
+		tx.key = append(append(tx.key[:0], tx.prefix...), lower...)
+		tx.writes.deleteRange(tx.key, end)
+	}
+	return tx.err
+}
+
+// writable returns the error of a write that has no chance.
+func (tx *Txn) writable() error {
+	switch {
+	case tx.done:
+		return ErrClosed
+	case tx.readOnly:
+		return ErrReadOnly
+	}
+	return tx.err
+}
+
+func (tx *Txn) write(kind keys.Kind, key, value []byte) error {
+	if err := tx.writable(); err != nil {
+		return err
+	}
+	if tx.err = checkLimits(key, value); tx.err == nil {
+		tx.key = append(append(tx.key[:0], tx.prefix...), key...)
+		tx.err = tx.writes.put(kind, tx.key, value)
+	}
+	return tx.err
+}
+
+// Scan yields the entries of [lower, upper) in order, with what the transaction has
+// written. nil means no bound. The loop may write; TxnIterator says what it then sees. An
+// error is yielded once, with a zero Entry, and ends the loop.
+func (tx *Txn) Scan(lower, upper []byte) iter.Seq2[Entry, error] {
+	return tx.scan(lower, upper, (*TxnIterator).Next)
+}
+
+// ScanReverse yields what Scan yields, last entry first.
+func (tx *Txn) ScanReverse(lower, upper []byte) iter.Seq2[Entry, error] {
+	return tx.scan(lower, upper, (*TxnIterator).Prev)
+}
+
+func (tx *Txn) scan(lower, upper []byte, step func(*TxnIterator) bool) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		it, err := tx.NewIter(&IterOptions{LowerBound: lower, UpperBound: upper})
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		defer it.Close() // its error is it.err, yielded below
+		for step(it) {
+			if !yield(Entry{Key: it.Key(), Value: it.Value()}, nil) {
+				return
+			}
+		}
+		if it.err != nil {
+			yield(Entry{}, it.err)
+		}
+	}
+}
+
+// commit writes what the transaction has written, if what it has read still holds.
+func (tx *Txn) commit() error {
+	if tx.err != nil || tx.writes.empty() {
+		return tx.err
+	}
+	d := tx.db
+	if err := d.writable(); err != nil {
+		return err
+	}
+	for _, it := range tx.iters {
+		it.noteSpan()
+	}
+	c := tx.reads.conditions(tx.seq)
+	r := d.queue.newRequest(tx.w)
+	r.payload = tx.writes.appendPayload(r.payload[:0])
+	r.ops, r.bytes = tx.writes.size()
+	var err error
+	if c.empty() {
+		err = d.commit(r)
+	} else {
+		err = d.commitIf(r, c)
+	}
+	d.queue.recycle(r)
+	return err
+}

@@ -1,0 +1,193 @@
+package lsm
+
+import (
+	"bytes"
+	"math/bits"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/rangedel"
+)
+
+// writeSet is what a transaction has written, each key once, in order: a skip list, whose
+// nodes stay where they are as long as the transaction lives, so that iterators may stand
+// at them while it writes. The zero writeSet is empty and ready.
+//
+// Deleted ranges stand beside the list and come first in the payload: what was written in
+// them before has become a delete, and what is written later stands above.
+type writeSet struct {
+	head    [maxWriteHeight]*write
+	ops     int
+	bytes   int64  // of keys and values
+	changes uint64 // of the order: how often a key was added
+	ranges  *rangedel.Set
+	rnd     uint64
+
+	nodes  []write  // not given out yet
+	towers []*write // likewise
+	text   []byte   // room for keys and values
+}
+
+// write is the last operation on a key.
+type write struct {
+	key   []byte // behind the scope's id
+	value []byte
+	kind  keys.Kind
+	next  []*write
+}
+
+const (
+	maxWriteHeight = 16 // enough for four to the power of it
+	maxWriteChunk  = 64 << 10
+)
+
+// seekGE returns the first write at or after key, or nil.
+func (s *writeSet) seekGE(key []byte) *write {
+	var prev [maxWriteHeight]*write
+	s.descend(key, &prev)
+	return s.after(prev[0], 0)
+}
+
+// seekLT returns the last write before key, or nil.
+func (s *writeSet) seekLT(key []byte) *write {
+	var prev [maxWriteHeight]*write
+	s.descend(key, &prev)
+	return prev[0]
+}
+
+// find returns the write of key, or nil.
+func (s *writeSet) find(key []byte) *write {
+	if s.ops == 0 {
+		return nil
+	}
+	if w := s.seekGE(key); w != nil && bytes.Equal(w.key, key) {
+		return w
+	}
+	return nil
+}
+
+// first returns the first write, or nil.
+func (s *writeSet) first() *write { return s.head[0] }
+
+// after returns what follows w on a level; nil stands for the head.
+func (s *writeSet) after(w *write, level int) *write {
+	if w == nil {
+		return s.head[level]
+	}
+	return w.next[level]
+}
+
+// descend finds, on each level, the last write before key.
+func (s *writeSet) descend(key []byte, prev *[maxWriteHeight]*write) {
+	var w *write
+	for level := maxWriteHeight - 1; level >= 0; level-- {
+		for n := s.after(w, level); n != nil && bytes.Compare(n.key, key) < 0; n = w.next[level] {
+			w = n
+		}
+		prev[level] = w
+	}
+}
+
+// put records an operation in the place of an earlier one on the key. It copies both
+// slices, and refuses what no memtable could hold.
+func (s *writeSet) put(kind keys.Kind, key, value []byte) error {
+	var prev [maxWriteHeight]*write
+	s.descend(key, &prev)
+	w := s.after(prev[0], 0)
+	ops, total := s.ops, s.bytes
+	known := w != nil && bytes.Equal(w.key, key)
+	if known {
+		total += int64(len(value) - len(w.value))
+	} else {
+		ops++
+		total += int64(len(key) + len(value))
+	}
+	if size := memtableBytesFor(ops, total); size > maxBatchBytes {
+		return &LimitError{What: "transaction", Bytes: size, Limit: maxBatchBytes}
+	}
+	if !known {
+		w = s.insert(key, &prev)
+	}
+	w.kind = kind
+	if cap(w.value) >= len(value) {
+		w.value = append(w.value[:0], value...)
+	} else {
+		w.value = s.copy(value)
+	}
+	s.ops, s.bytes = ops, total
+	return nil
+}
+
+// deleteRange records the delete of [lower, upper), whose bounds it copies.
+func (s *writeSet) deleteRange(lower, upper []byte) {
+	s.ranges = s.ranges.With(bytes.Clone(lower), bytes.Clone(upper), 1, rangedel.Readers{Batch: 1})
+	for w := s.seekGE(lower); w != nil && bytes.Compare(w.key, upper) < 0; w = w.next[0] {
+		s.bytes -= int64(len(w.value))
+		w.kind, w.value = keys.KindDelete, w.value[:0]
+	}
+}
+
+// deletes reports whether a deleted range holds key.
+func (s *writeSet) deletes(key []byte) bool { return s.ranges.Newest(key, keys.MaxSeqNum) > 0 }
+
+// empty reports whether nothing was written.
+func (s *writeSet) empty() bool { return s.ops == 0 && s.ranges == nil }
+
+// size returns the number of operations, and the bytes of their keys and values.
+func (s *writeSet) size() (ops int, bytes int64) {
+	ops, bytes = s.ops, s.bytes
+	for _, r := range s.ranges.Spans() {
+		ops++
+		bytes += int64(len(r.Lower) + len(r.Upper))
+	}
+	return ops, bytes
+}
+
+// insert adds a key behind prev.
+func (s *writeSet) insert(key []byte, prev *[maxWriteHeight]*write) *write {
+	s.rnd = s.rnd*6364136223846793005 + 1442695040888963407
+	height := min(1+bits.TrailingZeros64(s.rnd>>32|1<<62)/2, maxWriteHeight)
+	if len(s.nodes) == 0 {
+		s.nodes = make([]write, min(max(s.ops, 4), 256))
+	}
+	if len(s.towers) < height {
+		s.towers = make([]*write, max(height, min(max(2*s.ops, 8), 512)))
+	}
+	w := &s.nodes[0]
+	s.nodes = s.nodes[1:]
+	w.next, s.towers = s.towers[:height:height], s.towers[height:]
+	w.key = s.copy(key)
+	for level := range w.next {
+		w.next[level] = s.after(prev[level], level)
+		if p := prev[level]; p == nil {
+			s.head[level] = w
+		} else {
+			p.next[level] = w
+		}
+	}
+	s.changes++
+	return w
+}
+
+// copy returns a copy of b that nothing else shares.
+func (s *writeSet) copy(b []byte) []byte {
+	if len(b) > maxWriteChunk/4 {
+		return bytes.Clone(b)
+	}
+	if cap(s.text)-len(s.text) < len(b) {
+		s.text = make([]byte, 0, max(len(b), int(min(max(2*s.bytes, 256), maxWriteChunk))))
+	}
+	n := len(s.text)
+	s.text = append(s.text, b...)
+	return s.text[n:len(s.text):len(s.text)]
+}
+
+// appendPayload appends the operations as the log holds them.
+func (s *writeSet) appendPayload(dst []byte) []byte {
+	for _, r := range s.ranges.Spans() {
+		dst = appendOp(dst, keys.KindRangeDelete, nil, r.Lower, r.Upper)
+	}
+	for w := s.first(); w != nil; w = w.next[0] {
+		dst = appendOp(dst, w.kind, nil, w.key, w.value)
+	}
+	return dst
+}
