@@ -73,6 +73,13 @@ func (c *checkpoint) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// While the snapshot is open no table is written without the entries of a scope that is
+	// dropped from now on, whose drop the checkpoint may not have.
+	snap, err := c.db.NewSnapshot()
+	if err != nil {
+		return err
+	}
+	defer snap.Close() // always nil
 	if err := c.db.Flush(ctx); err != nil {
 		return err
 	}

@@ -347,3 +347,20 @@ func (d *DB) newScopeID() (scope.ID, error) {
 	ids.last++
 	return scope.ID(ids.last), nil
 }
+
+// greatestID returns the greatest id that an entry of the store shows to have been given out:
+// that of its key, or one that stands in the directory.
+func greatestID(key, value []byte) scope.ID {
+	id, n, err := scope.DecodeID(key)
+	if err != nil || id != scope.System || len(key) == n {
+		return id
+	}
+	named := scope.ID(0)
+	switch recordKind(key[n]) {
+	case recordEntry:
+		named, _ = decodeEntry(value) // what is no entry names none
+	case recordDeath, recordStaged:
+		named, _ = decodeWholeID(key[n+1:])
+	}
+	return max(id, named)
+}

@@ -42,6 +42,7 @@ var exposedMetrics = []exposedMetric{
 	{"loam_snapshots", "Snapshots", "Open snapshots."},
 	{"loam_iterators", "Iterators", "Open iterators."},
 	{"loam_running_compactions", "RunningCompactions", "Compactions at work."},
+	{"loam_dead_scopes", "DeadScopes", "Dropped scopes that still have entries in tables or in the log."},
 
 	{"loam_flushes_total", "Flushes", "Memtables written out as tables."},
 	{"loam_flushed_bytes_total", "FlushedBytes", "Length of the tables that flushes wrote."},

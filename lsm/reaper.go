@@ -272,19 +272,19 @@ func (r *reaper) harden() error {
 // any new ones. While the store is in use it waits until they are worth the copying.
 func (r *reaper) ripen() bool {
 	d := r.db
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	// Every death that is listed is visible: a snapshot that is not listed yet sees it.
 	oldest := keys.MaxSeqNum
 	if snapshots := d.snapshots.list(); len(snapshots) > 0 && !(mutant.Enabled && mutant.Is(mutant.DeadUnderSnapshot)) {
 		oldest = snapshots[0]
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	old := r.ripe.Load()
 	if r.unripe == 0 || !d.settler.resting() && r.unripe < old.len()/8 {
 		return false
 	}
 	var fresh []scope.ID
 	for id, dt := range r.deaths {
-		// A snapshot that is taken from now on sees the death, which is visible.
 		if !dt.ripe && dt.durable && dt.seq <= oldest {
 			dt.ripe = true
 			r.deaths[id] = dt

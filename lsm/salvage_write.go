@@ -108,9 +108,7 @@ func (w *salvageWriter) add(key []byte, t keys.Trailer, value []byte) error {
 	if err := w.table.Add(key, t, value); err != nil {
 		return err
 	}
-	if id, _, err := scope.DecodeID(key); err == nil {
-		w.lastScope = max(w.lastScope, uint64(id))
-	}
+	w.lastScope = max(w.lastScope, uint64(greatestID(key, value)))
 	w.lastKey, w.lastTrailer = append(w.lastKey[:0], key...), t
 	w.lastSeqNum = max(w.lastSeqNum, t.SeqNum())
 	w.entries++
