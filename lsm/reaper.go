@@ -434,7 +434,9 @@ func (r *reaper) gone(ripe *deadIDs, v *manifest.Version, flushed keys.SeqNum) [
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v.All(func(_ manifest.Level, _ manifest.RunID, t *manifest.Table) bool {
-		ripe.in(t, r.tables[t.Num].clean, func(i int) { left[i] = true })
+		if !(mutant.Enabled && mutant.Is(mutant.BuryEarly)) {
+			ripe.in(t, r.tables[t.Num].clean, func(i int) { left[i] = true })
+		}
 		return true
 	})
 	var out []scope.ID
