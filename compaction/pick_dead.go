@@ -14,14 +14,15 @@ const (
 )
 
 // rewriteDead returns a job that rewrites one table in its place, without what is dead, if
-// at least so much of it is. Level 0 is merged soon enough.
+// at least so much of it is. Level 0 is merged soon enough, and so are the runs of a level
+// that has several, of which the result would join the newest.
 func (pk *picker) rewriteDead(atLeast Dead) *Job {
 	if pk.p.Dead == nil {
 		return nil
 	}
 	var found *Job
 	pk.v.All(func(level manifest.Level, run manifest.RunID, t *manifest.Table) bool {
-		if level == 0 || pk.busy(t) || pk.p.Dead(t) < atLeast {
+		if level == 0 || len(pk.v.Levels[level]) > 1 || pk.busy(t) || pk.p.Dead(t) < atLeast {
 			return true
 		}
 		in := Input{Level: level, Run: run, Tables: []*manifest.Table{t}}

@@ -138,21 +138,25 @@ func (r *Recording) CutEverywhere(c Cuts) Explored {
 // all that was written. The store must hold everything acknowledged in any way.
 func (r *Recording) KillEverywhere(c Cuts) Explored {
 	var x Explored
-	states := func(yield func(demand) bool) {
+	r.explore(&x, r.kills(c, &x.Points), c.Limit, func(d demand) error {
+		_, err := r.reopen(d.state.Mem(), d.atLeast)
+		return err
+	})
+	return x
+}
+
+// kills yields what a killed process leaves, with what was acknowledged.
+func (r *Recording) kills(c Cuts, points *int) iter.Seq[demand] {
+	return func(yield func(demand) bool) {
 		e := r.Mem.Explore()
 		for k := range c.points(e, 0) {
-			x.Points++
+			*points++
 			_, acked := r.Ledger.Promised(k)
 			if !yield(demand{e.Live(), acked}) {
 				return
 			}
 		}
 	}
-	r.explore(&x, states, c.Limit, func(d demand) error {
-		_, err := r.reopen(d.state.Mem(), d.atLeast)
-		return err
-	})
-	return x
 }
 
 // reopen opens a store on files left by a crash, compares it with the ledger and closes

@@ -19,7 +19,8 @@ import (
 // some step, at or after the last one that was promised. The ledger's batches are the
 // steps; none writes its number, so that equal contents are told apart by nothing.
 type ScopeRecording struct {
-	Recording
+	history Recording // its own checks do not apply
+
 	// Dropped counts the scopes that were dropped, Forgotten those of which nothing was left
 	// when the store was closed at last.
 	Dropped, Forgotten int
@@ -99,9 +100,9 @@ func RecordScopes(setup Setup, steps int) (*ScopeRecording, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &ScopeRecording{Recording: Recording{Setup: setup, Mem: p.mem, Ledger: p.ledger}, Dropped: p.dropped, Forgotten: p.dropped - p.left}
-	r.Operations = p.mem.Ops()
-	return r, nil
+	return &ScopeRecording{
+		history: Recording{Setup: setup, Mem: p.mem, Ledger: p.ledger}, Dropped: p.dropped, Forgotten: p.dropped - p.left,
+	}, nil
 }
 
 func newScopePlayer(setup Setup, fs vfs.FS, mem *vfs.Mem) *scopePlayer {
@@ -310,11 +311,22 @@ func checkScopes(v scopeView, want contents) error {
 // scopes that are made again must be empty.
 func (r *ScopeRecording) CutEverywhere(c Cuts) Explored {
 	var x Explored
-	states := cuts(r.Mem, r.Ledger, c, 0, &x.Points)
-	r.explore(&x, states, c.Limit, func(d demand) error {
-		return reopenScopes(r.Setup, d.state.Mem(), r.Ledger, d.atLeast)
-	})
+	r.explore(&x, cuts(r.history.Mem, r.history.Ledger, c, 0, &x.Points), c.Limit)
 	return x
+}
+
+// KillEverywhere opens what a killed process leaves at each operation: the store must hold
+// everything acknowledged in any way.
+func (r *ScopeRecording) KillEverywhere(c Cuts) Explored {
+	var x Explored
+	r.explore(&x, r.history.kills(c, &x.Points), c.Limit)
+	return x
+}
+
+func (r *ScopeRecording) explore(x *Explored, states iter.Seq[demand], limit int) {
+	r.history.explore(x, states, limit, func(d demand) error {
+		return reopenScopes(r.history.Setup, d.state.Mem(), r.history.Ledger, d.atLeast)
+	})
 }
 
 func reopenScopes(setup Setup, fs vfs.FS, l *Ledger, atLeast int) error {

@@ -19,6 +19,7 @@ func TestScopesSurvivePowerCuts(t *testing.T) {
 			t.Logf("%d scopes dropped, %d forgotten", r.Dropped, r.Forgotten)
 			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 3, Cuts: 2}, Every: sized(5, 1), Limit: sized(2000, 0)}
 			report(t, "cut", r.CutEverywhere(few))
+			report(t, "kill", r.KillEverywhere(fuzz.Cuts{Every: 2}))
 		}
 	})
 }

@@ -233,7 +233,7 @@ func (d *DB) stillNamed(r *resolved) bool {
 	c := &d.directory
 	taken := c.taken.Load()
 	at := r.at.Load()
-	if taken <= at {
+	if taken <= at || mutant.Enabled && mutant.Is(mutant.StaleScopeRead) {
 		return true
 	}
 	visible := d.visible.load() // at or above what was read

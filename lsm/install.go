@@ -83,7 +83,7 @@ func (d *DB) swapVersion(e *manifest.Edit, flushed *mutableTable) {
 	d.flusher.retire(s)
 	d.room.wakeAll()
 	d.compactor.wake()
-	d.reaper.wake()
+	d.reaper.installed()
 }
 
 // holds reports whether a table that the edit deletes at one level is, by the same

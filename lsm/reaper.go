@@ -7,9 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/loamdb/loam/compaction"
 	"github.com/loamdb/loam/internal/keys"
-	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/scope"
 )
@@ -32,21 +30,16 @@ type reaper struct {
 	oldMark  scope.ID    // no id above it was given out by an earlier opening
 	openedAt keys.SeqNum // the last number of the openings before this one
 
-	loaded bool // by the loop: the records of earlier openings are known
+	loaded  bool        // by the loop: the records of earlier openings are known
+	changed atomic.Bool // tables or what is flushed have, since they were looked at
 
 	mu     sync.Mutex
 	deaths map[scope.ID]death // of all ids that are not forgotten, the ripe ones included
 	unripe int                // how many of them are not
+	first  keys.SeqNum        // no death of an unripe one has a lower number
 	soft   bool               // some of the unripe ones may not be durable
 	orphan []scope.ID         // ids of copies that came to nothing, still to be killed
 	tables map[tableNum]deadTable
-}
-
-// deadTable is what is known of a table and the dead.
-type deadTable struct {
-	clean   uint64 // of ids up to this generation it holds nothing
-	weighed uint64 // the generation for which verdict was found
-	verdict compaction.Dead
 }
 
 // death is a death record.
@@ -66,6 +59,22 @@ func (r *reaper) wake() {
 	}
 }
 
+// installed tells of a new version.
+func (r *reaper) installed() {
+	r.changed.Store(true)
+	r.wake()
+}
+
+// snapshotClosed tells that ids may have become ripe.
+func (r *reaper) snapshotClosed() {
+	r.mu.Lock()
+	any := r.unripe > 0
+	r.mu.Unlock()
+	if any {
+		r.alarm.wake()
+	}
+}
+
 // died tells that an id is dead by a batch that was acknowledged.
 func (r *reaper) died(id scope.ID, seq keys.SeqNum, durable bool) {
 	r.mu.Lock()
@@ -79,7 +88,10 @@ func (r *reaper) addLocked(id scope.ID, dt death) {
 		r.deaths = map[scope.ID]death{}
 	}
 	if _, known := r.deaths[id]; !known {
-		r.unripe++
+		if r.unripe++; r.unripe == 1 {
+			r.first = dt.seq
+		}
+		r.first = min(r.first, dt.seq)
 	}
 	r.soft = r.soft || !dt.durable
 	r.deaths[id] = dt
@@ -147,10 +159,17 @@ func (r *reaper) step() error {
 		return err
 	}
 	ripened := r.ripen()
+	if !r.changed.Swap(false) && !ripened {
+		return nil
+	}
 	if r.weigh() || ripened {
 		r.db.compactor.wake()
 	}
-	return r.bury()
+	err := r.bury()
+	if err != nil {
+		r.changed.Store(true) // to be tried again
+	}
+	return err
 }
 
 // load reads the death records and the staged ids that earlier openings have left.
@@ -280,15 +299,20 @@ func (r *reaper) ripen() bool {
 		oldest = snapshots[0]
 	}
 	old := r.ripe.Load()
-	if r.unripe == 0 || !d.settler.resting() && r.unripe < old.len()/8 {
+	if r.unripe == 0 || oldest < r.first || !d.settler.resting() && r.unripe < old.len()/8 {
 		return false
 	}
 	var fresh []scope.ID
+	r.first = keys.MaxSeqNum
 	for id, dt := range r.deaths {
-		if !dt.ripe && dt.durable && dt.seq <= oldest {
+		switch {
+		case dt.ripe:
+		case dt.durable && dt.seq <= oldest:
 			dt.ripe = true
 			r.deaths[id] = dt
 			fresh = append(fresh, id)
+		default:
+			r.first = min(r.first, dt.seq)
 		}
 	}
 	r.unripe -= len(fresh)
@@ -296,103 +320,6 @@ func (r *reaper) ripen() bool {
 		r.ripe.Store(old.with(fresh))
 	}
 	return len(fresh) > 0
-}
-
-// wrote notes that tables were written without the entries of the ids that were ripe.
-func (r *reaper) wrote(tables []*manifest.Table, without *deadIDs) {
-	if without == nil {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, t := range tables {
-		r.setLocked(t.Num, deadTable{clean: without.gen})
-	}
-}
-
-func (r *reaper) setLocked(num tableNum, t deadTable) {
-	if r.tables == nil {
-		r.tables = map[tableNum]deadTable{}
-	}
-	r.tables[num] = t
-}
-
-// removed notes that a table is no longer in the version.
-func (r *reaper) removed(num tableNum) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.tables, num)
-}
-
-// judge returns what the picker is told of a table.
-func (r *reaper) judge(ripe *deadIDs, t *manifest.Table) compaction.Dead {
-	r.mu.Lock()
-	known := r.tables[t.Num]
-	r.mu.Unlock()
-	switch {
-	case known.clean >= ripe.gen:
-		return compaction.DeadNone
-	case ripe.all(t):
-		return compaction.DeadAll
-	case known.weighed == ripe.gen:
-		return known.verdict
-	}
-	return compaction.DeadNone // until it is weighed
-}
-
-// weigh finds out how much is dead of each table that was not weighed since ids became
-// ripe, and reports whether a job may come of it. One that cannot be opened is left alone.
-func (r *reaper) weigh() bool {
-	ripe := r.ripe.Load()
-	if ripe.len() == 0 {
-		return false
-	}
-	d := r.db
-	guard := d.readers.Enter()
-	s := d.state.Load()
-	s.refs.Add(1)
-	guard.Leave()
-	defer s.unref()
-	worth := false
-	for i := range s.version.runs {
-		for _, t := range s.version.runs[i].tables {
-			r.mu.Lock()
-			known := r.tables[t.meta.Num]
-			r.mu.Unlock()
-			if known.clean >= ripe.gen || known.weighed == ripe.gen || ripe.all(t.meta) {
-				continue
-			}
-			r.weighTable(ripe, t, &known)
-			worth = worth || known.verdict != compaction.DeadNone
-			r.mu.Lock()
-			if !t.obsolete.Load() {
-				r.setLocked(t.meta.Num, known)
-			}
-			r.mu.Unlock()
-		}
-	}
-	return worth
-}
-
-func (r *reaper) weighTable(ripe *deadIDs, t *table, known *deadTable) {
-	known.weighed, known.verdict = ripe.gen, compaction.DeadNone
-	any := false
-	ripe.in(t.meta, known.clean, func(int) { any = true })
-	if !any {
-		known.clean = ripe.gen
-		return
-	}
-	reader, err := t.open()
-	if err != nil {
-		return
-	}
-	p := reader.Properties()
-	dead := ripe.weigh(t.meta, known.clean, p)
-	if dead == 0 {
-		known.clean = ripe.gen // its properties list every scope, and none of these
-		return
-	}
-	known.verdict = judge(dead, p.KeyBytes+p.ValueBytes, t.meta.Bytes <= r.db.opts.seams.Sizing.SettleBytes)
 }
 
 // bury deletes the death records of ids of which nothing is left, and forgets them.
@@ -426,22 +353,4 @@ func (r *reaper) bury() error {
 		r.mu.Unlock()
 	}
 	return err
-}
-
-// gone returns the ripe ids of which neither v nor anything above flushed holds an entry.
-func (r *reaper) gone(ripe *deadIDs, v *manifest.Version, flushed keys.SeqNum) []scope.ID {
-	left := make([]bool, ripe.len())
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	v.All(func(_ manifest.Level, _ manifest.RunID, t *manifest.Table) bool {
-		ripe.in(t, r.tables[t.Num].clean, func(i int) { left[i] = true })
-		return true
-	})
-	var out []scope.ID
-	for i, id := range ripe.ids {
-		if !left[i] && r.deaths[id].seq <= flushed {
-			out = append(out, id)
-		}
-	}
-	return out
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/vfs"
-	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/sstable"
 )
 

@@ -28,8 +28,8 @@ const maxPlaceholders = 1 << 32
 
 // In makes the operations that are added from now on act in a scope, or in the root if sc
 // is nil, and returns the batch: b.In(sc).Set(k, v). A batch can span any number of
-// scopes; those that are not there come into being with it if it sets anything in them. A
-// handle that came from a snapshot makes Apply fail with ErrReadOnly.
+// scopes; those that are not there come into being with it if it sets anything in them,
+// which adds an operation for each that Len and Bytes do not count. A handle that came from a snapshot makes Apply fail with ErrReadOnly.
 func (b *Batch) In(sc *Scope) *Batch {
 	if sc == nil {
 		b.prefix, b.at = rootPrefix, 0

@@ -54,7 +54,7 @@ func (s *Snapshot) Close() error {
 		s.closed.Store(true)
 		s.db.snapshots.remove(s.seq)
 		s.db.compactor.wake() // what the snapshot kept may be dropped now
-		s.db.reaper.wake()
+		s.db.reaper.snapshotClosed()
 		s.db.release()
 	})
 	return nil

@@ -98,9 +98,7 @@ func (tx *Txn) end() {
 	if d.state.Load().version != tx.tables {
 		d.compactor.wake()
 	}
-	if d.directory.taken.Load() > uint64(tx.seq) {
-		d.reaper.wake() // the snapshot has kept what was dropped meanwhile
-	}
+	d.reaper.snapshotClosed()
 	d.release()
 }
 

@@ -45,6 +45,8 @@ const (
 	EarlyPublish        Name = "early-publish"          // publish memtable nodes before their key and value are written
 	ReuseScopeID        Name = "reuse-scope-id"         // start below the reserved scope ids when opening
 	StaleScopeID        Name = "stale-scope-id"         // admit batches whose scope ids have lost their entries
+	StaleScopeRead      Name = "stale-scope-read"       // believe reads whose scope id has lost its entry
+	BuryEarly           Name = "bury-early"             // forget a dropped scope while tables hold some of it
 	DeadUnderSnapshot   Name = "dead-under-snapshot"    // leave out what a dropped scope held while a snapshot sees it
 	TrustSoftDeath      Name = "trust-soft-death"       // leave it out while a power cut may still undo the drop
 	KeepStaged          Name = "keep-staged"            // publish a copy without taking back its record as staged
