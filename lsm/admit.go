@@ -56,7 +56,7 @@ func (d *DB) admit(unsynced, synced *part) (refused part) {
 // nothing when those are stale.
 func (d *DB) refusal(r *request, last keys.SeqNum, judging bool) error {
 	if r.scoped {
-		if r.claims.conflict = d.directory.conflict(r.claims.names); r.claims.conflict != 0 {
+		if r.claims.conflict = d.directory.conflict(r.claims.names, keys.MaxSeqNum); r.claims.conflict != 0 {
 			return errRedirected
 		}
 	}

@@ -208,9 +208,10 @@ func (c *directory) brokenLocked(cl claim, upTo keys.SeqNum) keys.SeqNum {
 	return 0
 }
 
-// conflict returns the number of a change that breaks one of the claims, or 0. To the leader
-// what it has numbered is listed.
-func (c *directory) conflict(claims []claim) keys.SeqNum {
+// conflict returns the number of a change up to upTo that breaks one of the claims, or 0. To
+// the leader everything that it has numbered is listed. Others must not ask beyond the visible
+// number: what is listed and not on its way to publication yet is nothing to wait for.
+func (c *directory) conflict(claims []claim, upTo keys.SeqNum) keys.SeqNum {
 	if mutant.Enabled && mutant.Is(mutant.StaleScopeID) {
 		return 0
 	}
@@ -220,7 +221,7 @@ func (c *directory) conflict(claims []claim) keys.SeqNum {
 		if cl.id != 0 && uint64(cl.at) >= c.taken.Load() {
 			continue
 		}
-		if seq := c.brokenLocked(cl, keys.MaxSeqNum); seq != 0 {
+		if seq := c.brokenLocked(cl, upTo); seq != 0 {
 			return seq
 		}
 	}

@@ -59,8 +59,8 @@ func (d *DB) commitScoped(r *request, c *conditions) (keys.SeqNum, error) {
 	if c == nil || c.empty() {
 		err = d.commit(r)
 	} else if err = d.commitIf(r, c); errors.Is(err, ErrConflict) {
-		// They may have been judged by keys of an id that was stale already.
-		r.claims.conflict = d.directory.conflict(r.claims.names)
+		// They may have been judged by keys of an id that was stale already, visibly so.
+		r.claims.conflict = min(d.directory.conflict(r.claims.names, d.visible.load()), d.visible.load())
 	}
 	seq, conflict := r.claims.seq, r.claims.conflict
 	d.queue.recycle(r)
