@@ -24,7 +24,7 @@ func TestPowerCutAtEveryOperationOfACheckpoint(t *testing.T) {
 			c, err := fuzz.RecordCheckpoint(fuzz.Setup{Seed: 20 + seed, Mode: mode},
 				fuzz.Shape{Batches: 30, SyncOneIn: 3, FlushEvery: 5, CompactEvery: 9}, linked)
 			require.NoError(t, err)
-			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 6, Cuts: 2}, Limit: sized(1000, 0)}
+			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 6, Cuts: 2}, Limit: sized(500, 0)}
 			report(t, "cut", c.CutCheckpoint(few))
 		}
 	})
@@ -43,7 +43,7 @@ func TestPowerCutAfterAKilledCheckpoint(t *testing.T) {
 // Checkpoint fails and clears up, and the power is cut meanwhile or later.
 func TestPowerCutAfterAFailedCheckpoint(t *testing.T) {
 	eachCopy(t, func(t *testing.T, linked bool) {
-		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 1}, Every: 4}
+		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 1}, Every: 12}
 		if long {
 			few.Every = 1
 		}

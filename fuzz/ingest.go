@@ -57,7 +57,7 @@ func (p *Player) ingest(ops []Op) error {
 
 // outsideTable issues the puts among ops as a batch, and writes it to a file.
 func (p *Player) outsideTable(ops []Op) (n int, file string, err error) {
-	puts := slices.DeleteFunc(slices.Clone(ops), func(o Op) bool { return o.Delete })
+	puts := slices.DeleteFunc(slices.Clone(ops), func(o Op) bool { return o.Delete || o.Upper != "" })
 	slices.SortStableFunc(puts, func(a, b Op) int { return strings.Compare(a.Key, b.Key) })
 	puts = slices.CompactFunc(puts, func(a, b Op) bool { return a.Key == b.Key })
 	n, all := p.Ledger.Issue(puts)

@@ -188,9 +188,12 @@ func transact(db *lsm.DB, ops []Op, w *lsm.WriteOptions) error {
 		}
 		for _, op := range ops {
 			var err error
-			if op.Delete {
+			switch {
+			case op.Upper != "":
+				err = tx.DeleteRange([]byte(op.Key), []byte(op.Upper))
+			case op.Delete:
 				err = tx.Delete([]byte(op.Key))
-			} else {
+			default:
 				err = tx.Set([]byte(op.Key), []byte(op.Value))
 			}
 			if err != nil {

@@ -26,6 +26,9 @@ func (d *Damaged) SalvageCuts(every int) Explored { return d.explore(d.allCuts(e
 // remember adds the values that a batch gives.
 func (d *Damaged) remember(ops []Op) {
 	for _, op := range ops {
+		if op.Upper != "" {
+			continue // it gives no value
+		}
 		if d.ever[op.Key] == nil {
 			d.ever[op.Key] = map[string]bool{}
 		}

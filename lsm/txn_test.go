@@ -571,3 +571,40 @@ func TestScansOverTheSameKeysDoNotPileUp(t *testing.T) {
 		return tx.Set([]byte("d"), nil)
 	}))
 }
+
+// A transaction that has read a key which an ingested table then overwrites, or a range into
+// which one brings a key, conflicts.
+func TestTransactionsConflictWithIngests(t *testing.T) {
+	fs := vfs.NewMem()
+	var o lsm.Options
+	seams.Inject(&o, seams.Seams{FS: fs})
+	db, err := lsm.Open("db", &o)
+	require.NoError(t, err)
+	require.NoError(t, db.Set([]byte("k"), []byte("old"), nil))
+	for i, read := range []func(tx *lsm.Txn) error{
+		func(tx *lsm.Txn) error { _, err := tx.Get([]byte("k")); return err },
+		func(tx *lsm.Txn) error {
+			for _, err := range tx.Scan([]byte("j"), []byte("l")) {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	} {
+		err := db.Update(func(tx *lsm.Txn) error {
+			if err := read(tx); err != nil {
+				return err
+			}
+			name := fmt.Sprintf("table-%d", i)
+			w, err := lsm.NewTableWriter(name, &o)
+			require.NoError(t, err)
+			require.NoError(t, w.Set([]byte("k"), []byte("ingested")))
+			require.NoError(t, w.Finish())
+			require.NoError(t, db.Ingest(context.Background(), name))
+			return tx.Set([]byte("other"), []byte("v"))
+		})
+		require.ErrorIs(t, err, lsm.ErrConflict)
+	}
+	require.NoError(t, db.Close())
+}
