@@ -24,6 +24,16 @@ func TestScopesSurvivePowerCuts(t *testing.T) {
 	})
 }
 
+// The power goes again while what a crash has left of dropped scopes is taken away.
+func TestScopesSurvivePowerCutsInRecovery(t *testing.T) {
+	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
+		r, err := fuzz.RecordScopes(fuzz.Setup{Seed: 30, Mode: mode}, 100)
+		require.NoError(t, err)
+		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 3, Cuts: 2}, Limit: sized(12, 200)}
+		report(t, "second cut", r.CutInRecovery(few, 150))
+	})
+}
+
 // Long histories without a cut: what background work leaves out, nobody misses.
 func TestScopesThroughLongHistories(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {

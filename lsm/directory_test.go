@@ -158,3 +158,22 @@ func TestReadersDoNotDependOnAQuietDirectory(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotFound)
 	require.Zero(t, db.Metrics().Snapshots)
 }
+
+// The example of docs/formats/directory.md, byte by byte.
+func TestRecordsOfTheDirectoryMatchTheirPage(t *testing.T) {
+	var making, dropping dirBatch
+	s := &Scope{entry: entryKey(scope.Agent("a"))}
+	making.makeEntry(s.entry, 300, 0)
+	making.payload = appendOp(making.payload, keys.KindSet, scope.AppendID(nil, 300), []byte("k"), []byte("v"))
+	require.Equal(t, []byte{
+		0x02, 0x04, 0x02, 0x01, 0x04, 0x61, 0x04, 0x01, 0xf1, 0x01, 0x2c,
+		0x02, 0x04, 0xf1, 0x01, 0x2c, 0x6b, 0x01, 0x76,
+	}, making.payload)
+	dropping.takeEntry(s, claim{id: 300})
+	dropping.kill(300)
+	require.Equal(t, []byte{
+		0x01, 0x04, 0x02, 0x01, 0x04, 0x61,
+		0x02, 0x05, 0x02, 0x02, 0xf1, 0x01, 0x2c, 0x01, 0x01,
+	}, dropping.payload)
+	require.Equal(t, []byte{0x03, 0xf1, 0x01, 0x2c}, idKey(recordStaged, 300))
+}
