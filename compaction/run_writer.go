@@ -113,7 +113,7 @@ func (w *RunWriter) setRanges(all []rangedel.Tombstone, used *inUse) {
 		return
 	}
 	spans := rangedel.Fragment(all, rangedel.Latest(w.drop.snapshots))
-	if dead := w.drop.dead; dead != nil {
+	if dead := w.drop.dead; dead != nil && !(mutant.Enabled && mutant.Is(mutant.KeepDeadRanges)) {
 		// A tombstone lies within one scope. Where that is dropped there is nothing to hide.
 		spans = slices.DeleteFunc(spans, func(s rangedel.Span) bool { return dead(s.Lower) })
 	}

@@ -80,6 +80,9 @@ func (c *checkpoint) run(ctx context.Context) error {
 		return err
 	}
 	defer snap.Close() // always nil
+	if mutant.Enabled && mutant.Is(mutant.DropInCheckpoint) {
+		_ = snap.Close()
+	}
 	if err := c.db.Flush(ctx); err != nil {
 		return err
 	}

@@ -353,7 +353,7 @@ func (d *DB) newScopeID() (scope.ID, error) {
 // that of its key, or one that stands in the directory.
 func greatestID(key, value []byte) scope.ID {
 	id, n, err := scope.DecodeID(key)
-	if err != nil || id != scope.System || len(key) == n {
+	if err != nil || id != scope.System || len(key) == n || mutant.Enabled && mutant.Is(mutant.ForgetNamedIDs) {
 		return id
 	}
 	named := scope.ID(0)

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/scope"
 )
 
@@ -58,7 +59,7 @@ func (d *DB) commitScoped(r *request, c *conditions) (keys.SeqNum, error) {
 	var err error
 	if c == nil || c.empty() {
 		err = d.commit(r)
-	} else if err = d.commitIf(r, c); errors.Is(err, ErrConflict) {
+	} else if err = d.commitIf(r, c); errors.Is(err, ErrConflict) && !(mutant.Enabled && mutant.Is(mutant.JudgeStaleScope)) {
 		// They may have been judged by keys of an id that was stale already, visibly so.
 		r.claims.conflict = min(d.directory.conflict(r.claims.names, d.visible.load()), d.visible.load())
 	}

@@ -50,6 +50,10 @@ const (
 	DeadUnderSnapshot   Name = "dead-under-snapshot"    // leave out what a dropped scope held while a snapshot sees it
 	TrustSoftDeath      Name = "trust-soft-death"       // leave it out while a power cut may still undo the drop
 	KeepStaged          Name = "keep-staged"            // publish a copy without taking back its record as staged
+	KeepDeadRanges      Name = "keep-dead-ranges"       // keep range tombstones of dropped scopes
+	DropInCheckpoint    Name = "drop-in-checkpoint"     // leave out what a dropped scope held while a checkpoint may not have its drop
+	JudgeStaleScope     Name = "judge-stale-scope"      // believe a conflict that was found under an id which is not the scope's any more
+	ForgetNamedIDs      Name = "forget-named-ids"       // Salvage takes ids for free that only the directory names
 	KeepCovered         Name = "keep-covered"           // compaction keeps points under a range tombstone
 	ForgetRangeReaders  Name = "forget-range-readers"   // a memtable drops range tombstones that snapshots need
 	ElideRangeAbove     Name = "elide-range-above"      // compaction drops range tombstones above older data
