@@ -220,7 +220,7 @@ func (p *scopePlayer) change() error {
 	return nil
 }
 
-// batch makes a batch that sets, and deletes, in a scope and in others.
+// batch makes a batch that sets, and deletes keys and ranges, in a scope and in others.
 func (p *scopePlayer) batch(after spaces, name scope.Scope) (*lsm.Batch, error) {
 	b := p.db.NewBatch()
 	for range 1 + p.rnd.IntN(8) {
@@ -229,8 +229,15 @@ func (p *scopePlayer) batch(after spaces, name scope.Scope) (*lsm.Batch, error) 
 			return nil, err
 		}
 		k := fmt.Sprintf("key-%02d", p.rnd.IntN(20))
-		switch b.In(sc); p.rnd.IntN(4) {
+		switch b.In(sc); p.rnd.IntN(8) {
 		case 0:
+			upper := k + "\xff" // one key, or from it on
+			if p.rnd.IntN(2) == 0 {
+				upper = "key-99"
+			}
+			b.DeleteRange([]byte(k), []byte(upper))
+			maps.DeleteFunc(after[name], func(key, _ string) bool { return key >= k && key < upper })
+		case 1:
 			b.Delete([]byte(k))
 			delete(after[name], k)
 		default:

@@ -19,10 +19,10 @@ import (
 //
 // Invariants:
 //
-//   - D1. A condition that the committer has found to hold, having loaded upTo before it
+//   - V1. A condition that the committer has found to hold, having loaded upTo before it
 //     looked, holds at a number n >= upTo if no write that concerns it has a number within
 //     (upTo, n].
-//   - D2. A range is judged while a snapshot at since is open, so that compaction keeps
+//   - V2. A range is judged while a snapshot at since is open, so that compaction keeps
 //     every tombstone above it that hides something.
 type conditions struct {
 	points []point    // ascending by hash once sealed

@@ -2,6 +2,7 @@ package lsm_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -41,6 +42,7 @@ type scopeRun struct {
 	now     spaces
 	then    []frozenSpaces
 	handles map[scope.Scope]*lsm.Scope // some of them stale
+	copies  int                        // checkpoints made
 }
 
 type frozenSpaces struct {
@@ -83,6 +85,10 @@ func (r *scopeRun) step() {
 		k, v := r.key(), r.value()
 		require.NoError(r.t, sc.Set([]byte(k), []byte(v), r.writeOptions()))
 		r.now.set(name, k, v)
+	case n < 375:
+		lo, hi := r.bounds()
+		require.NoError(r.t, sc.DeleteRange(lo, hi, r.writeOptions()))
+		r.now[name].deleteRange(lo, hi)
 	case n < 450:
 		k := r.key()
 		require.NoError(r.t, sc.Delete([]byte(k), r.writeOptions()))
@@ -108,19 +114,67 @@ func (r *scopeRun) step() {
 		r.checkThen()
 	case n < 992:
 		r.reopen()
+	case n < 995:
+		r.checkpoint()
 	}
+}
+
+// checkpoint compares a checkpoint with the model.
+func (r *scopeRun) checkpoint() {
+	r.copies++
+	dir := fmt.Sprintf("copy-%d", r.copies)
+	require.NoError(r.t, r.db.Checkpoint(context.Background(), dir))
+	o := randomOptions(r.rnd, r.fs)
+	o.MustExist = true
+	db, err := lsm.Open(dir, &o)
+	require.NoError(r.t, err)
+	other := &scopeRun{run: &run{t: r.t, rnd: r.rnd, db: db, keys: r.keys}, now: r.now, handles: map[scope.Scope]*lsm.Scope{}}
+	other.checkAll()
+	require.NoError(r.t, db.Verify(context.Background()))
+	require.NoError(r.t, db.Close())
+}
+
+// require makes a batch depend on a key of a scope, and reports whether it can be applied.
+func (r *scopeRun) require(b *lsm.Batch) bool {
+	k, name := []byte(r.key()), r.name()
+	get := r.db.GetWithVersion
+	if r.rnd.IntN(6) == 0 {
+		b.In(nil)
+	} else {
+		get = r.handle(name).GetWithVersion
+		b.In(r.handle(name))
+	}
+	_, v, err := get(k)
+	require.Equal(r.t, v == lsm.Absent, errors.Is(err, lsm.ErrNotFound))
+	if r.rnd.IntN(8) > 0 {
+		b.Require(k, v)
+		return true
+	}
+	if v == lsm.Absent {
+		b.Require(k, 1)
+	} else {
+		b.Require(k, lsm.Absent)
+	}
+	return false
 }
 
 func (r *scopeRun) batch() {
 	b := r.db.NewBatch()
-	after := r.now.clone()
+	after, holds := r.now.clone(), true
 	for range r.rnd.IntN(30) {
 		name := r.name()
 		if r.rnd.IntN(6) == 0 {
 			name = scope.Scope{}
 		}
+		if r.rnd.IntN(20) == 0 {
+			holds = r.require(b) && holds
+		}
 		b.In(r.handle(name))
-		if k := r.key(); r.rnd.IntN(3) == 0 {
+		if r.rnd.IntN(20) == 0 {
+			lo, hi := r.bounds()
+			b.DeleteRange(lo, hi)
+			after[name].deleteRange(lo, hi)
+		} else if k := r.key(); r.rnd.IntN(3) == 0 {
 			b.Delete([]byte(k))
 			delete(after[name], k)
 		} else {
@@ -130,7 +184,12 @@ func (r *scopeRun) batch() {
 		}
 	}
 	// A delete before the first set of a scope deletes nothing, as the model does.
-	require.NoError(r.t, r.db.Apply(b, r.writeOptions()))
+	err := r.db.Apply(b, r.writeOptions())
+	if !holds {
+		require.ErrorIs(r.t, err, lsm.ErrConflict)
+		return
+	}
+	require.NoError(r.t, err)
 	r.now = after
 }
 
@@ -258,8 +317,8 @@ func (r *scopeRun) checkAll() {
 	}
 }
 
-// A store with scopes behaves as a map of maps, through drops, moves, copies, flushes,
-// compactions, snapshots and reopenings.
+// A store with scopes behaves as a map of maps, through drops, moves, copies, deleted ranges,
+// conditional batches, flushes, compactions, snapshots, checkpoints and reopenings.
 func TestScopesBehaveAsMaps(t *testing.T) {
 	seeds, steps := 8, 1500
 	if testing.Short() {
