@@ -23,7 +23,8 @@
 // A batch that requires versions (require.go), or a transaction that has read (txn.go,
 // readset.go), depends on conditions (conditions.go). Its committer judges them by reading,
 // before it joins the queue; the leader drops it if the ring (ring.go) knows of a write since
-// then that concerns them. Nobody enters anything into the ring while nobody judges.
+// then that concerns them (admit.go). Nobody enters anything into the ring while nobody
+// judges.
 //
 // # One read
 //
@@ -40,7 +41,7 @@
 //
 // A Scope (scopes.go) is resolved to its id through the directory (directory.go), ordinary
 // keys of the system scope, and then reads and writes as DB does. Its writers tell the
-// leader what they rely on (scope_commit.go, scope_batch.go). Dropping (scope_drop.go)
+// leader what they rely on (scope_commit.go, scope_batch.go), who compares (admit.go). Dropping (scope_drop.go)
 // leaves a death record; the reaper (reaper.go, reaper_tables.go, dead.go) has flushes and merges leave out
 // what is dead, and forgets it when nothing is left. scope_copy.go, scope_list.go and
 // scope_stats.go are what their names say.

@@ -191,7 +191,12 @@ func TestARefusedBatchLeavesNoTraceInTheDirectory(t *testing.T) {
 // Compare and set on a counter whose scope is moved to and fro all the time, and beside which
 // scopes come and go: every success counts.
 func TestCompareAndSetInAScopeThatMoves(t *testing.T) {
-	db := openSized(t, vfs.NewMem(), Options{SyncInterval: -1}, small())
+	for _, ring := range []int{0, 1} { // with one of a key most commits are overruns
+		t.Run(fmt.Sprintf("ring=%d", ring), func(t *testing.T) { compareAndSet(t, ringed(t, ring)) })
+	}
+}
+
+func compareAndSet(t *testing.T, db *DB) {
 	names := [2]scope.Scope{scope.User("a"), scope.User("b")}
 	require.NoError(t, user(t, db, "a").Set([]byte("n"), []byte("0"), NoSync))
 	stop := make(chan struct{})
