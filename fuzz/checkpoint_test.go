@@ -18,6 +18,7 @@ func eachCopy(t *testing.T, test func(t *testing.T, linked bool)) {
 
 // Checkpoint is called while batches are committed, and memtables flushed and compacted.
 func TestPowerCutAtEveryOperationOfACheckpoint(t *testing.T) {
+	unraced(t)
 	eachCopy(t, func(t *testing.T, linked bool) {
 		for seed := range uint64(sized(2, 20)) {
 			mode := []lsm.LogMode{lsm.LogMapped, lsm.LogWritten}[seed%2]
@@ -32,6 +33,7 @@ func TestPowerCutAtEveryOperationOfACheckpoint(t *testing.T) {
 
 // A process is killed within Checkpoint, another one opens what is there and commits to it.
 func TestPowerCutAfterAKilledCheckpoint(t *testing.T) {
+	unraced(t)
 	eachCopy(t, func(t *testing.T, linked bool) {
 		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 6, Cuts: 2}}
 		x, err := fuzz.KillCheckpoint(fuzz.Setup{Seed: 23, Mode: lsm.LogWritten}, fuzz.Shape{Batches: 10, FlushEvery: 3}, linked, few)
@@ -42,6 +44,7 @@ func TestPowerCutAfterAKilledCheckpoint(t *testing.T) {
 
 // Checkpoint fails and clears up, and the power is cut meanwhile or later.
 func TestPowerCutAfterAFailedCheckpoint(t *testing.T) {
+	unraced(t)
 	eachCopy(t, func(t *testing.T, linked bool) {
 		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 1}, Every: 12}
 		if long {
@@ -55,6 +58,7 @@ func TestPowerCutAfterAFailedCheckpoint(t *testing.T) {
 
 // Every call that Checkpoint makes fails, in every way.
 func TestFaultAtEveryCallOfACheckpoint(t *testing.T) {
+	unraced(t)
 	eachCopy(t, func(t *testing.T, linked bool) {
 		for name, f := range map[string]fuzz.Faulty{
 			"every error": fuzz.EveryError, "any call": fuzz.AnyCall, "any sync": fuzz.AnySync, "any read": fuzz.AnyRead,

@@ -26,6 +26,15 @@ func sized(ordinary, atLength int) int {
 	return ordinary
 }
 
+// unraced skips a test under the race detector, which would only slow it down: what it sweeps
+// over is played by one goroutine beside the store's own, as in the tests that stay.
+func unraced(t *testing.T) {
+	t.Helper()
+	if slow {
+		t.Skip("a sweep: the race detector watches other tests of the same calls")
+	}
+}
+
 func record(t *testing.T, seed uint64, mode lsm.LogMode, shape fuzz.Shape) *fuzz.Recording {
 	t.Helper()
 	r, err := fuzz.Record(fuzz.Setup{Seed: seed, Mode: mode}, shape)

@@ -46,6 +46,7 @@ func TestWritesResumeWhenSpaceReturns(t *testing.T) {
 }
 
 func TestDamagedStoresAreVerifiedAndSalvaged(t *testing.T) {
+	unraced(t)
 	every := 199
 	if long {
 		every = 7

@@ -13,6 +13,7 @@ import (
 // A table that was ingested is there whole or not at all, and nothing that was committed
 // before it is missing where it is there.
 func TestPowerCutAtEveryOperationOfIngests(t *testing.T) {
+	unraced(t)
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
 		for seed := range uint64(sized(1, 10)) {
 			shape := fuzz.Shape{Batches: sized(40, 200), SyncOneIn: 6, FlushEvery: 12, CompactEvery: 12, HoldEvery: 10, Reopens: 1}
@@ -29,6 +30,7 @@ func TestPowerCutAtEveryOperationOfIngests(t *testing.T) {
 
 // Every call that Ingest makes fails, in every way.
 func TestFaultAtEveryCallOfAnIngest(t *testing.T) {
+	unraced(t)
 	eachCopy(t, func(t *testing.T, linked bool) {
 		for name, f := range map[string]fuzz.Faulty{
 			"every error": fuzz.EveryError, "any call": fuzz.AnyCall, "any sync": fuzz.AnySync, "any read": fuzz.AnyRead, "any flip": fuzz.AnyFlip,

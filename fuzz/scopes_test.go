@@ -12,6 +12,7 @@ import (
 // What was dropped stays so, what was not is whole, and what is made again is empty,
 // wherever the power is cut.
 func TestScopesSurvivePowerCuts(t *testing.T) {
+	unraced(t)
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
 		for seed := range uint64(sized(2, 5)) {
 			r, err := fuzz.RecordScopes(fuzz.Setup{Seed: 20 + seed, Mode: mode}, sized(100, 400))
@@ -26,6 +27,7 @@ func TestScopesSurvivePowerCuts(t *testing.T) {
 
 // The power goes again while what a crash has left of dropped scopes is taken away.
 func TestScopesSurvivePowerCutsInRecovery(t *testing.T) {
+	unraced(t)
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
 		r, err := fuzz.RecordScopes(fuzz.Setup{Seed: 30, Mode: mode}, 100)
 		require.NoError(t, err)
@@ -50,6 +52,7 @@ func TestScopesThroughLongHistories(t *testing.T) {
 // Whatever call fails while scopes come and go, nothing is lost, nothing wrong is told, and
 // a failed store acknowledges nothing.
 func TestScopesWhateverCallFails(t *testing.T) {
+	unraced(t)
 	for name, f := range map[string]fuzz.Faulty{
 		"every error": fuzz.EveryError, "any call": fuzz.AnyCall, "any sync": fuzz.AnySync, "any read": fuzz.AnyRead, "any flip": fuzz.AnyFlip,
 	} {
