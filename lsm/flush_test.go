@@ -138,6 +138,7 @@ func TestWhatIsNotPublishedIsNotFlushed(t *testing.T) {
 		require.Len(t, db.state.Load().frozen, 1)
 		db.publisher.settle(db, r)
 		require.NoError(t, r.err)
+		time.Sleep(time.Millisecond) // the flusher may be waiting for readers to leave
 		synctest.Wait()
 		require.EqualValues(t, 1, db.Metrics().Flushes)
 		require.NoError(t, db.Close())

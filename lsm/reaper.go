@@ -260,7 +260,8 @@ func (r *reaper) harden() error {
 	if !soft {
 		return nil
 	}
-	if !sleep(d.background.ctx, d.opts.seams.Sizing.SettleAfter) { // one sync for many drops
+	// One sync for many drops, and before a store that is at rest flushes what they were of.
+	if !sleep(d.background.ctx, d.opts.seams.Sizing.SettleAfter/2) {
 		return nil
 	}
 	r.mu.Lock()
@@ -285,6 +286,13 @@ func (r *reaper) harden() error {
 		r.deaths[id] = dt
 	}
 	return nil
+}
+
+// ripenForFlush ripens what a flush can leave out. Called by the leader.
+func (r *reaper) ripenForFlush() {
+	if r.ripen() {
+		r.changed.Store(true) // there are tables to be weighed
+	}
 }
 
 // ripen finds ids that merges may leave out from now on, and reports whether there are

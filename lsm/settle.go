@@ -88,6 +88,7 @@ func (s *settler) settle() {
 	case len(d.state.Load().frozen) >= maxMemtables-1:
 		s.armed.Store(true) // there is no room yet: after another rest
 	default:
+		d.reaper.ripenForFlush()
 		// Without the memory for a new memtable the old one stays.
 		_ = d.freeze(d.background.ctx, d.sameMutableBytes())
 	}
