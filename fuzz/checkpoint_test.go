@@ -25,7 +25,7 @@ func TestPowerCutAtEveryOperationOfACheckpoint(t *testing.T) {
 			c, err := fuzz.RecordCheckpoint(fuzz.Setup{Seed: 20 + seed, Mode: mode},
 				fuzz.Shape{Batches: 30, SyncOneIn: 3, FlushEvery: 5, CompactEvery: 9}, linked)
 			require.NoError(t, err)
-			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 6, Cuts: 2}, Limit: sized(500, 0)}
+			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 1}, Every: sized(3, 1)}
 			report(t, "cut", c.CutCheckpoint(few))
 		}
 	})

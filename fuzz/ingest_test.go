@@ -19,7 +19,7 @@ func TestPowerCutAtEveryOperationOfIngests(t *testing.T) {
 			shape := fuzz.Shape{Batches: sized(40, 200), SyncOneIn: 6, FlushEvery: 12, CompactEvery: 12, HoldEvery: 10, Reopens: 1}
 			r, err := fuzz.RecordIngests(fuzz.Setup{Seed: 30 + seed, Mode: mode}, shape, 4)
 			require.NoError(t, err)
-			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 2}, Limit: sized(700, 0)}
+			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 2}, Every: sized(6, 1)}
 			report(t, "cut", r.CutEverywhere(few))
 			report(t, "kill", r.KillEverywhere(fuzz.Cuts{}))
 			report(t, "second cut", r.CutInRecovery(fuzz.Cuts{Limit: sized(8, 0)}, 150, 2))

@@ -160,12 +160,18 @@ func kill(program string, p planted) error {
 	if err != nil || !strings.Contains(out, "--- PASS: "+p.test) {
 		return fmt.Errorf("%s: %s %s does not pass without the bug\n%s", p.bug, p.pkg, p.test, out)
 	}
-	out, err = runTest(program, p, p.bug)
-	if err == nil || !strings.Contains(out, "--- FAIL: "+p.test) {
-		return fmt.Errorf("%s: alive under %s %s\n%s", p.bug, p.pkg, p.test, out)
+	for range tries {
+		out, err = runTest(program, p, p.bug)
+		if err != nil && strings.Contains(out, "--- FAIL: "+p.test) {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("%s: alive under %s %s\n%s", p.bug, p.pkg, p.test, out)
 }
+
+// tries is how often a test may meet its bug. What a store does in the background differs
+// from one run to the next, and with it whether a bug that is there does harm.
+const tries = 3
 
 func runTest(program string, p planted, bug string) (string, error) {
 	cmd := exec.Command(program, "-test.v", "-test.timeout", "2m", "-test.run", "^"+p.test+"$")
