@@ -20,17 +20,18 @@ func sized(ordinary, atLength int) int {
 	switch {
 	case long:
 		return atLength
-	case slow:
+	case slow || testing.Short():
 		return max(ordinary/5, 1)
 	}
 	return ordinary
 }
 
 // unraced skips a test under the race detector, which would only slow it down: what it sweeps
-// over is played by one goroutine beside the store's own, as in the tests that stay.
+// over is played by one goroutine beside the store's own, as in the tests that stay. It has
+// no short form either.
 func unraced(t *testing.T) {
 	t.Helper()
-	if slow {
+	if slow || testing.Short() {
 		t.Skip("a sweep: the race detector watches other tests of the same calls")
 	}
 }
