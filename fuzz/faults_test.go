@@ -65,6 +65,7 @@ func TestDamagedStoresAreVerifiedAndSalvaged(t *testing.T) {
 }
 
 func TestDamageIsDetectedOrHarmless(t *testing.T) {
+	unraced(t)
 	every := 23
 	if long {
 		every = 1
