@@ -134,9 +134,10 @@ func TestWhatIsNotPublishedIsNotFlushed(t *testing.T) {
 		require.NoError(t, db.freeze(context.Background(), db.sameMutableBytes()))
 		db.queue.passLead()
 		synctest.Wait()
-		require.Zero(t, db.Metrics().Flushes)
-		require.Len(t, db.state.Load().frozen, 1)
-		db.publisher.settle(db, r)
+		flushes, frozen := db.Metrics().Flushes, len(db.state.Load().frozen)
+		db.publisher.settle(db, r) // before anything can fail: Close waits for it
+		require.Zero(t, flushes)
+		require.Equal(t, 1, frozen)
 		require.NoError(t, r.err)
 		time.Sleep(time.Millisecond) // the flusher may be waiting for readers to leave
 		synctest.Wait()
