@@ -8,10 +8,10 @@ import (
 )
 
 // settler notices that the store is at rest, which it is when for Sizing.SettleAfter
-// nothing was committed and no flush or compaction was at work. It then has the mutable memtable flushed if that gives back enough
-// space, and lets the compactors do what nothing urges: in the end there is one run a
-// level, and nothing in it that could be left out. After that an idle store does not wake
-// up.
+// nothing was committed and no flush or compaction was at work. It then has the mutable
+// memtable flushed if that gives back enough space, and lets the compactors do what nothing
+// urges: in the end there is one run a level, and nothing in it that could be left out. After
+// that an idle store does not wake up.
 type settler struct {
 	db    *DB
 	alarm alarm

@@ -166,7 +166,7 @@ func (tx *Txn) DeleteRange(lower, upper []byte) error {
 	var end []byte
 	if end, tx.err = rangeEnd(tx.prefix, lower, upper); tx.err == nil && end != nil {
 		tx.key = append(append(tx.key[:0], tx.prefix...), lower...)
-		tx.writes.deleteRange(tx.key, end)
+		tx.err = tx.writes.deleteRange(tx.key, end)
 	}
 	return tx.err
 }

@@ -20,7 +20,10 @@ type writeSet struct {
 	bytes   int64  // of keys and values
 	changes uint64 // of the order: how often a key was added
 	ranges  *rangedel.Set
-	rnd     uint64
+	// What the ranges take at most, before those that meet are joined.
+	rangeOps   int
+	rangeBytes int64
+	rnd        uint64
 
 	nodes  []write  // not given out yet
 	towers []*write // likewise
@@ -101,8 +104,8 @@ func (s *writeSet) put(kind keys.Kind, key, value []byte) error {
 		ops++
 		total += int64(len(key) + len(value))
 	}
-	if size := memtableBytesFor(ops, total); size > maxBatchBytes {
-		return &LimitError{What: "transaction", Bytes: size, Limit: maxBatchBytes}
+	if err := s.fits(ops+s.rangeOps, total+s.rangeBytes); err != nil {
+		return err
 	}
 	if !known {
 		w = s.insert(key, &prev)
@@ -117,13 +120,28 @@ func (s *writeSet) put(kind keys.Kind, key, value []byte) error {
 	return nil
 }
 
-// deleteRange records the delete of [lower, upper), whose bounds it copies.
-func (s *writeSet) deleteRange(lower, upper []byte) {
+// fits refuses what no memtable could hold.
+func (s *writeSet) fits(ops int, bytes int64) error {
+	if size := memtableBytesFor(ops, bytes); size > maxBatchBytes {
+		return &LimitError{What: "transaction", Bytes: size, Limit: maxBatchBytes}
+	}
+	return nil
+}
+
+// deleteRange records the delete of [lower, upper), whose bounds it copies, and refuses what
+// put refuses.
+func (s *writeSet) deleteRange(lower, upper []byte) error {
+	ops, total := s.rangeOps+1, s.rangeBytes+int64(len(lower)+len(upper))
+	if err := s.fits(s.ops+ops, s.bytes+total); err != nil {
+		return err
+	}
+	s.rangeOps, s.rangeBytes = ops, total
 	s.ranges = s.ranges.With(bytes.Clone(lower), bytes.Clone(upper), 1, rangedel.Readers{Batch: 1})
 	for w := s.seekGE(lower); w != nil && bytes.Compare(w.key, upper) < 0; w = w.next[0] {
 		s.bytes -= int64(len(w.value))
 		w.kind, w.value = keys.KindDelete, w.value[:0]
 	}
+	return nil
 }
 
 // deletes reports whether a deleted range holds key.

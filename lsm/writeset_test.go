@@ -106,3 +106,13 @@ func TestAReadSetNotesEachKeyOnce(t *testing.T) {
 		require.False(t, c.concernedBy([]byte("key"), nil, keys.Hash([]byte("key"))))
 	}
 }
+
+// Ranges count towards the size of a transaction: the log would refuse what is larger than a
+// batch can be, and stop the store.
+func TestDeletedRangesCountTowardsTheSize(t *testing.T) {
+	var s writeSet
+	s.rangeBytes = maxBatchBytes
+	require.ErrorIs(t, s.deleteRange([]byte("a"), []byte("b")), ErrTooLarge)
+	require.ErrorIs(t, s.put(keys.KindSet, []byte("k"), nil), ErrTooLarge)
+	require.True(t, s.empty())
+}
