@@ -239,13 +239,14 @@ func writeOnCopy(setup Setup, mem *vfs.Mem, l *Ledger, batches int, o Cuts) (x E
 	if err = errors.Join(err, db.Close()); err != nil {
 		return x, err
 	}
-	for d := range cuts(mem, next, o, begin, &x.Points) {
-		x.States++
+	r := Recording{Setup: setup}
+	r.explore(&x, cuts(mem, next, o, begin, &x.Points), 0, func(d demand) error {
 		_, err := openCopy(setup, d.state.Mem(), next, d.atLeast)
 		if err != nil && !(d.atLeast == 0 && errors.Is(err, lsm.ErrNotExist)) {
-			x.fail(fmt.Errorf("written on, %s: %w", d.state, err))
+			return fmt.Errorf("written on: %w", err)
 		}
-	}
+		return nil
+	})
 	return x, nil
 }
 
