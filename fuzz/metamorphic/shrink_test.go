@@ -22,7 +22,8 @@ func (*lie) apply(p *player) (string, error) { return found(p.db.Get([]byte("key
 
 // What is printed of a failure is all that it takes, and fails when it is read again.
 func TestAFailureIsMadeShort(t *testing.T) {
-	ops := append(Generate(7, 600), &lie{})
+	there := act{Do: "set", Key: "key-0003", Value: value{N: 1}}
+	ops := append(Generate(7, 600), &write{act: there}, &lie{})
 	f := &Failure{Set: Sets(1)[0], Ops: ops, At: len(ops) - 1}
 	s := Shrink(f, 200_000)
 	require.LessOrEqual(t, len(s.Ops), 3, "%s", s.Format())
@@ -37,7 +38,7 @@ func TestAFailureIsMadeShort(t *testing.T) {
 
 func TestRunReportsADifference(t *testing.T) {
 	kind := slices.IndexFunc(kinds, func(k kind) bool { return k.name == "lie" })
-	kinds[kind].weight = 200
+	kinds[kind].weight = 2000
 	t.Cleanup(func() { kinds[kind].weight = 0 })
 	r := Run(Config{Seeds: []uint64{1}, Operations: 400, Sets: Sets(2), Patience: 50_000})
 	require.NotEmpty(t, r.Failures)
@@ -46,7 +47,7 @@ func TestRunReportsADifference(t *testing.T) {
 
 func TestOperationsAreReadAsTheyArePrinted(t *testing.T) {
 	met := map[string]bool{}
-	for _, op := range Generate(3, 6000) {
+	for _, op := range Generate(3, 12_000) {
 		line := formatOp(op)
 		again, err := parseOp(line)
 		require.NoError(t, err, line)
