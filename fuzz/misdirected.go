@@ -68,13 +68,11 @@ func (d *Damaged) blocks() (all []place) {
 			}
 			return base + int(le.Uint32(field))
 		}
-		ends := []int{}
+		var ends []int // where each block begins, and at last where the footer does
 		for i := range n {
 			ends = append(ends, offset(i))
 		}
-		for _, end := range []int{ranges, filter, index, top, props, len(file) - 128} {
-			ends = append(ends, end)
-		}
+		ends = append(ends, ranges, filter, index, top, props, len(file)-128)
 		for i := range len(ends) - 1 {
 			if n := ends[i+1] - ends[i]; n > 0 {
 				all = append(all, place{name, ends[i], n})
