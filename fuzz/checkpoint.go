@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/loamdb/loam/internal/vfs"
@@ -171,15 +173,31 @@ func copyAgain(setup Setup, db *lsm.DB, fs vfs.FS, l *Ledger, batches int) error
 // its directory. Where the checkpoint can be opened then, it is, and a batch is committed to
 // it; then the power is cut at every operation since: that batch must be there.
 func KillCheckpoint(setup Setup, shape Shape, linked bool, o Cuts) (x Explored, err error) {
-	for n := 0; ; n++ {
-		y, over, err := killCheckpoint(setup, NewHistory(setup.Seed, shape), linked, n, o)
-		if err != nil {
-			return x, fmt.Errorf("seed %d, killed at call %d: %w", setup.Seed, n, err)
-		}
-		if x.Add(y); over {
-			return x, nil
-		}
+	var mu sync.Mutex // guards what follows
+	next, done := 0, false
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				n, stop := next, done || err != nil
+				next++
+				mu.Unlock()
+				if stop {
+					return
+				}
+				y, over, kerr := killCheckpoint(setup, NewHistory(setup.Seed, shape), linked, n, o)
+				mu.Lock()
+				if x.Add(y); kerr != nil {
+					err = fmt.Errorf("seed %d, killed at call %d: %w", setup.Seed, n, kerr)
+				}
+				done = done || over
+				mu.Unlock()
+			}
+		})
 	}
+	wg.Wait()
+	return x, err
 }
 
 func killCheckpoint(setup Setup, steps []Step, linked bool, n int, o Cuts) (x Explored, over bool, err error) {
@@ -239,13 +257,14 @@ func writeOnCopy(setup Setup, mem *vfs.Mem, l *Ledger, batches int, o Cuts) (x E
 	if err = errors.Join(err, db.Close()); err != nil {
 		return x, err
 	}
-	for d := range cuts(mem, next, o, begin, &x.Points) {
-		x.States++
+	r := Recording{Setup: setup}
+	r.explore(&x, cuts(mem, next, o, begin, &x.Points), 0, func(d demand) error {
 		_, err := openCopy(setup, d.state.Mem(), next, d.atLeast)
 		if err != nil && !(d.atLeast == 0 && errors.Is(err, lsm.ErrNotExist)) {
-			x.fail(fmt.Errorf("written on, %s: %w", d.state, err))
+			return fmt.Errorf("written on: %w", err)
 		}
-	}
+		return nil
+	})
 	return x, nil
 }
 

@@ -57,7 +57,7 @@ type Explored struct {
 	Failures []error
 }
 
-// maxFailures bounds Failures.
+// maxFailures bounds Failures. An exploration ends after so many.
 const maxFailures = 10
 
 // Add adds what another exploration has found.
@@ -194,7 +194,7 @@ func (r *Recording) explore(x *Explored, states iter.Seq[demand], limit int, che
 		})
 	}
 	for d := range states {
-		if x.States++; limit > 0 && x.States > limit {
+		if x.States++; limit > 0 && x.States > limit || x.hopeless(&mu) {
 			x.States--
 			break
 		}
@@ -202,6 +202,14 @@ func (r *Recording) explore(x *Explored, states iter.Seq[demand], limit int, che
 	}
 	close(work)
 	wg.Wait()
+}
+
+// hopeless reports whether so much has failed that nobody needs to know of more. mu guards
+// what has failed.
+func (x *Explored) hopeless(mu *sync.Mutex) bool {
+	mu.Lock()
+	defer mu.Unlock()
+	return x.Failed >= maxFailures
 }
 
 func (x *Explored) fail(err error) {

@@ -10,6 +10,7 @@ import (
 	"path"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/loamdb/loam/internal/vfs"
@@ -34,9 +35,12 @@ type Damaged struct {
 
 // NewDamaged plays a history. With clean the store is then closed, else killed.
 func NewDamaged(setup Setup, shape Shape, clean bool) (*Damaged, error) {
+	return newDamaged(setup, NewHistory(setup.Seed, shape), clean)
+}
+
+func newDamaged(setup Setup, steps []Step, clean bool) (*Damaged, error) {
 	d := &Damaged{setup: setup, mem: vfs.NewMem(), ledger: NewLedger(), clean: clean, ever: map[string]map[string]bool{}}
 	p := &Player{Setup: setup, FS: d.mem, Ledger: d.ledger}
-	steps := NewHistory(setup.Seed, shape)
 	if err := p.Open(); err != nil {
 		return nil, err
 	}
@@ -116,12 +120,15 @@ func contentsOf(fs vfs.FS) (map[string][]byte, error) {
 	return all, nil
 }
 
+func isTable(name string) bool { return strings.HasSuffix(name, ".sst") }
+
 // harm is one way of damaging the store: it changes a copy of its files.
 type harm struct {
 	what string
 	do   func(fs *vfs.Mem) error
 	// slight harm leaves either what was claimed, or a claim to what it has damaged.
 	slight bool
+	tables bool // it changes a byte of a table
 }
 
 // EveryByte changes each so many-th byte of every file: all of its bits, or one.
@@ -137,7 +144,7 @@ func (d *Damaged) changes(every int) iter.Seq[harm] {
 				}
 				h := harm{what: fmt.Sprintf("%s: byte %d ^ %#x", name, off, mask), do: func(fs *vfs.Mem) error {
 					return overwrite(fs, name, int64(off), []byte{d.files[name][off] ^ mask})
-				}, slight: true}
+				}, slight: true, tables: isTable(name)}
 				if !yield(h) {
 					return
 				}
@@ -168,7 +175,7 @@ func (d *Damaged) cuts(name string, every int) []harm {
 	add := func(what string, content []byte) {
 		all = append(all, harm{
 			what: name + ": " + what, do: func(fs *vfs.Mem) error { return replace(fs, name, content) },
-			slight: len(content) < len(p),
+			slight: len(content) < len(p), tables: isTable(name),
 		})
 	}
 	for n := 0; n < len(p); n += every {
@@ -183,7 +190,9 @@ func (d *Damaged) cuts(name string, every int) []harm {
 		add(fmt.Sprintf("%d zeros behind", n), append(slices.Clone(p), make([]byte, n)...))
 		add(fmt.Sprintf("%d rubbish bytes behind", n), append(slices.Clone(p), rubbish...))
 	}
-	all = append(all, harm{what: name + ": removed", do: func(fs *vfs.Mem) error { return fs.Remove(path.Join(Dir, name)) }})
+	all = append(all, harm{
+		what: name + ": removed", do: func(fs *vfs.Mem) error { return fs.Remove(path.Join(Dir, name)) }, tables: isTable(name),
+	})
 	if old, ok := d.older[name]; ok && !slices.Equal(old, p) {
 		add("as it was earlier", old)
 	}
@@ -221,7 +230,7 @@ func replace(fs *vfs.Mem, name string, content []byte) error {
 func (d *Damaged) explore(harms iter.Seq[harm], suffer func(harm) (detected bool, err error)) Explored {
 	var x Explored
 	var mu sync.Mutex // guards x
-	work := make(chan harm)
+	work := make(chan harm, 64)
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
@@ -240,6 +249,9 @@ func (d *Damaged) explore(harms iter.Seq[harm], suffer func(harm) (detected bool
 		})
 	}
 	for h := range harms {
+		if x.hopeless(&mu) {
+			break
+		}
 		work <- h
 	}
 	close(work)

@@ -10,8 +10,11 @@
 // power cuts inside recovery and what comes after, lives.go those after a process has ended
 // and another one has gone on; readers.go reads beside writers.
 // checkpoint.go and ingest.go do all this to checkpoints and ingests.
-// faults.go makes operations fail; damage.go changes stored bytes. Each explorer returns
+// faults.go makes operations fail; damage.go changes stored bytes, misdirected.go where they
+// lie; held.go holds snapshots for long. Each explorer returns
 // how much it explored, for package internal/scorecard to print.
+//
+// Package metamorphic, below this one, plays histories on stores with many option sets.
 //
 // The package is for the project's own tests; nothing else may import it.
 package fuzz

@@ -161,6 +161,9 @@ func sweep(x *Explored, rules iter.Seq[vfs.Rule], run func(vfs.Rule) (bool, erro
 		})
 	}
 	for r := range rules {
+		if x.hopeless(&mu) {
+			break
+		}
 		work <- r
 	}
 	close(work)

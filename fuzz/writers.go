@@ -74,24 +74,29 @@ func (w *Writers) promised(i, at int) (count int) {
 // what was acknowledged to it as synced, and no batch is there by half.
 func (w *Writers) CutEverywhere(c Cuts) Explored {
 	var x Explored
-	e := w.Mem.Explore()
-	for k := range c.points(e, 0) {
-		x.Points++
-		o := c.StateOptions
-		o.Expect = 1
-		for i := range w.acks {
-			o.Expect = o.Expect*31 + uint64(w.promised(i, k))
-		}
-		for s := range e.States(o) {
-			if x.States++; c.Limit > 0 && x.States > c.Limit {
-				x.States--
-				return x
+	states := func(yield func(demand) bool) {
+		e := w.Mem.Explore()
+		for k := range c.points(e, 0) {
+			x.Points++
+			o := c.StateOptions
+			o.Expect = 1
+			for i := range w.acks {
+				o.Expect = o.Expect*31 + uint64(w.promised(i, k))
 			}
-			if err := w.reopen(s); err != nil {
-				x.fail(fmt.Errorf("writers, seed %d, %s, %s: %w", w.Setup.Seed, modeName(w.Setup.Mode), s, err))
+			for s := range e.States(o) {
+				if !yield(demand{state: s}) {
+					return
+				}
 			}
 		}
 	}
+	r := Recording{Setup: w.Setup}
+	r.explore(&x, states, c.Limit, func(d demand) error {
+		if err := w.reopen(d.state); err != nil {
+			return fmt.Errorf("writers: %w", err)
+		}
+		return nil
+	})
 	return x
 }
 

@@ -18,5 +18,6 @@
 // the go command.
 //
 // Reading order: main.go; table.go, which lists what is measured; then the files of the
-// figures: crashes.go, copies.go, targets.go, planted.go.
+// figures: crashes.go, copies.go, faults.go, misdirected.go, metamorphic.go, targets.go,
+// planted.go.
 package main

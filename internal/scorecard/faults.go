@@ -64,13 +64,19 @@ func failedReads(c config) ([]figure, error) {
 func fullDevice(c config) ([]figure, error) {
 	rounds := of(c.size, 10, 200, 1000) // in each mode
 	x := &explored{}
+	var g pair
 	for _, mode := range modes {
-		found, err := fuzz.FillAndFree(fuzz.Setup{Seed: c.seed, Mode: mode}, rounds)
-		if err != nil {
-			x.errs = append(x.errs, err)
-		}
-		x.Explored.Add(found)
+		g.run(func() {
+			found, err := fuzz.FillAndFree(fuzz.Setup{Seed: c.seed, Mode: mode}, rounds)
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if err != nil {
+				x.errs = append(x.errs, err)
+			}
+			x.Explored.Add(found)
+		})
 	}
+	g.wait()
 	return []figure{
 		{"simulated-device-filled", float64(x.States), "rounds", atLeast(float64(len(modes) * rounds))},
 		{"writes-refused", float64(x.Points), "writes", atLeast(1)},

@@ -106,69 +106,131 @@ func hasRace() bool {
 	return cmd.Run() == nil
 }
 
-// buildTests builds the test program of every package that rows name.
+// buildTests builds the test program of every package that rows name, two at a time: the
+// last part of a build, linking, keeps one processor busy.
 func buildTests(dir string, rows []planted) (map[string]string, error) {
 	programs := map[string]string{}
+	var errs []error
+	var g pair
 	for _, row := range rows {
 		if row.pkg == "" || programs[row.program()] != "" {
 			continue
 		}
 		program := filepath.Join(dir, fmt.Sprintf("%d.test", len(programs)))
-		args := []string{"test", "-c", "-tags", "mutants", "-o", program, row.pkg}
-		switch row.build {
-		case "race":
-			args = slices.Insert(args, 2, "-race")
-		case "invariants":
-			args[3] = "mutants,invariants"
-		}
-		cmd := exec.Command("go", args...)
-		if row.build == "race" {
-			cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
-		}
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			return nil, fmt.Errorf("build of the tests of %s: %w\n%s", row.pkg, err, out)
-		}
 		programs[row.program()] = program
+		g.run(func() {
+			err := buildTest(program, row)
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			errs = append(errs, err)
+		})
 	}
-	return programs, nil
+	g.wait()
+	return programs, errors.Join(errs...)
+}
+
+func buildTest(program string, row planted) error {
+	args := []string{"test", "-c", "-tags", "mutants", "-o", program, row.pkg}
+	switch row.build {
+	case "race":
+		args = slices.Insert(args, 2, "-race")
+	case "invariants":
+		args[3] = "mutants,invariants"
+	}
+	cmd := exec.Command("go", args...)
+	if row.build == "race" {
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build of the tests of %s: %w\n%s", row.pkg, err, out)
+	}
+	return nil
 }
 
 // killAll runs the rows' tests, two at a time, and returns for each row nil where the
-// test killed the bug.
+// test killed the bug. A test that is meant for several bugs passes without them once. Those
+// of whole histories, which take longest, come first.
 func killAll(programs map[string]string, rows []planted) []error {
 	outcomes := make([]error, len(rows))
-	slots := make(chan struct{}, 2)
-	var wg sync.WaitGroup
+	passes := map[string]func() error{}
+	var first, then []int
 	for i, row := range rows {
 		if row.test == "" {
 			continue
 		}
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			outcomes[i] = kill(programs[row.program()], row)
+		program := programs[row.program()]
+		if key := row.program() + " " + row.test; passes[key] == nil {
+			passes[key] = sync.OnceValue(func() error { return mustPass(program, row) })
+		}
+		if strings.HasPrefix(row.pkg, "./fuzz") {
+			first = append(first, i)
+		} else {
+			then = append(then, i)
+		}
+	}
+	var g pair
+	for _, i := range append(first, then...) {
+		row := rows[i]
+		g.run(func() {
+			if outcomes[i] = passes[row.program()+" "+row.test](); outcomes[i] == nil {
+				outcomes[i] = mustFail(programs[row.program()], row)
+			}
 		})
 	}
-	wg.Wait()
+	g.wait()
 	return outcomes
 }
 
 // kill runs a test without its bug and with it.
 func kill(program string, p planted) error {
+	if err := mustPass(program, p); err != nil {
+		return err
+	}
+	return mustFail(program, p)
+}
+
+// mustPass runs a test without its bug.
+func mustPass(program string, p planted) error {
 	out, err := runTest(program, p, "")
 	if err != nil || !strings.Contains(out, "--- PASS: "+p.test) {
 		return fmt.Errorf("%s: %s %s does not pass without the bug\n%s", p.bug, p.pkg, p.test, out)
 	}
-	out, err = runTest(program, p, p.bug)
+	return nil
+}
+
+// mustFail runs it with its bug.
+func mustFail(program string, p planted) error {
+	out, err := runTest(program, p, p.bug)
 	if err == nil || !strings.Contains(out, "--- FAIL: "+p.test) {
 		return fmt.Errorf("%s: alive under %s %s\n%s", p.bug, p.pkg, p.test, out)
 	}
 	return nil
 }
 
+// pair runs functions, two at a time, in the order in which they came.
+type pair struct {
+	slots chan struct{}
+	wg    sync.WaitGroup
+	mu    sync.Mutex // for what the functions share
+}
+
+func (g *pair) run(f func()) {
+	if g.slots == nil {
+		g.slots = make(chan struct{}, 2)
+	}
+	g.slots <- struct{}{}
+	g.wg.Go(func() {
+		defer func() { <-g.slots }()
+		f()
+	})
+}
+
+func (g *pair) wait() { g.wg.Wait() }
+
+// runTest runs a test. The first of its parts that fails ends it.
 func runTest(program string, p planted, bug string) (string, error) {
-	cmd := exec.Command(program, "-test.v", "-test.timeout", "2m", "-test.run", "^"+p.test+"$")
+	cmd := exec.Command(program, "-test.v", "-test.timeout", "2m", "-test.failfast", "-test.run", "^"+p.test+"$")
 	cmd.Dir = filepath.FromSlash(p.pkg)
 	cmd.Env = append(os.Environ(), "LOAM_MUTANT="+bug, "LOAM_LONG=") // the limit is for the short forms
 	out, err := cmd.CombinedOutput()

@@ -43,7 +43,11 @@ var table = []measure{
 	{"R10", fullDevice},
 	{"R13", damagedBytes},
 	{"R14", damagedFiles},
+	{"R15", misdirectedBlocks},
+	{"R16", verifiedStores},
 	{"R17", salvagedStores},
+	{"R18", metamorphicRuns},
+	{"R20", heldSnapshots},
 	{"R24", fuzzTargets},
 	{"R27", plantedBugs},
 }

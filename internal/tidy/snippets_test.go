@@ -19,6 +19,7 @@ import (
 // root module, by way of an overlay that adds it without writing into the tree, and
 // run in an empty directory.
 func TestProgramsInDocumentsRun(t *testing.T) {
+	ordinary(t)
 	tree := repository(t)
 	programs := 0
 	for i, s := range tidy.Snippets(tree) {
@@ -34,7 +35,17 @@ func TestProgramsInDocumentsRun(t *testing.T) {
 	require.NotZero(t, programs)
 }
 
+// ordinary skips a test in its short form, which other lanes run under other builds: the
+// go command that it runs makes the same programs in all of them.
+func ordinary(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds programs, which no tag of the test's own build changes")
+	}
+}
+
 func TestProgramsThatDoNotBuildOrFailAreFound(t *testing.T) {
+	ordinary(t)
 	out, err := runProgram(t, 1000, "package main\n\nfunc main() { undefined() }\n")
 	require.Error(t, err)
 	require.Contains(t, out, "undefined")

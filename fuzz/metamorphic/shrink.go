@@ -1,0 +1,118 @@
+package metamorphic
+
+import "slices"
+
+// shrinker makes a history that fails shorter.
+type shrinker struct {
+	set  *Set
+	best *Failure
+	left int // operations that may still be played
+}
+
+// shrinkTries is how often a history is played that may fail only sometimes, because of what
+// background work does.
+const shrinkTries = 3
+
+// runCost is to how many operations opening and closing a store comes.
+const runCost = 20
+
+// Shrink returns a failure of the same option set whose history is as short as can be made
+// by leaving out operations, and parts of batches and transactions, without playing more than
+// so many operations.
+func Shrink(f *Failure, patience int) *Failure {
+	s := &shrinker{set: &f.Set, best: f, left: patience}
+	seed := f.Seed
+	s.try(f.Ops[:min(f.At+1, len(f.Ops))])
+	for before := -1; before != len(s.best.Ops); {
+		before = len(s.best.Ops)
+		for size := max(before/2, 1); ; size /= 2 {
+			s.leaveOut(size)
+			if size == 1 {
+				break
+			}
+		}
+	}
+	s.simplify()
+	s.best.Seed = seed
+	return s.best
+}
+
+// try plays a history, and keeps it if it fails too.
+func (s *shrinker) try(ops []Op) bool {
+	if len(ops) == 0 {
+		return false
+	}
+	ref := consult(ops)
+	for range shrinkTries {
+		if s.left -= len(ops) + runCost; s.left < 0 {
+			return false
+		}
+		if _, failure := play(s.set, ref); failure != nil {
+			failure.Ops = ops[:min(failure.At+1, len(ops))]
+			s.best = failure
+			return true
+		}
+	}
+	return false
+}
+
+// leaveOut leaves out each run of so many operations that is not needed.
+func (s *shrinker) leaveOut(size int) {
+	for from := 0; from < len(s.best.Ops); {
+		ops := s.best.Ops
+		to := min(from+size, len(ops))
+		if !s.try(slices.Concat(ops[:from], ops[to:])) {
+			from = to
+		}
+	}
+}
+
+// simplify leaves out parts of operations that have any.
+func (s *shrinker) simplify() {
+	for i := 0; i < len(s.best.Ops); i++ {
+		for part := 0; i < len(s.best.Ops); {
+			op, ok := s.best.Ops[i].(interface{ without(part int) Op })
+			if !ok {
+				break
+			}
+			less := op.without(part)
+			if less == nil {
+				break
+			}
+			ops := slices.Clone(s.best.Ops)
+			if ops[i] = less; !s.try(ops) {
+				part++
+			}
+		}
+	}
+}
+
+// without returns the batch without one of its acts, nil if it has none of that number.
+func (o *batch) without(part int) Op {
+	if part >= len(o.Acts) {
+		return nil
+	}
+	less := *o
+	less.Acts = slices.Delete(slices.Clone(o.Acts), part, part+1)
+	return &less
+}
+
+// without returns the transaction without one of its deeds.
+func (o *transaction) without(part int) Op {
+	if part >= len(o.Acts) {
+		return nil
+	}
+	less := *o
+	less.Acts = slices.Delete(slices.Clone(o.Acts), part, part+1)
+	return &less
+}
+
+// without returns the moves without one of them.
+func (o *move) without(part int) Op {
+	if part >= len(o.Steps) {
+		return nil
+	}
+	less := *o
+	less.Steps = slices.Delete(slices.Clone(o.Steps), part, part+1)
+	return &less
+}
