@@ -44,7 +44,12 @@ type request struct {
 	sync    bool
 	err     error
 	depends *conditions // what it depends on; nil for a plain write
-	wake    chan signal // capacity 1; made once, kept with the pooled request
+
+	merges    bool       // there are operands in it
+	folds     []madeFold // what it brings along for them: merge_chain.go
+	foldBytes int64      // of their keys and values
+
+	wake chan signal // capacity 1; made once, kept with the pooled request
 
 	scoped  bool   // claims count
 	claims  claims // what it relies on of the directory: scope_commit.go
@@ -78,6 +83,7 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
 	r.scoped, r.refused, r.claims.conflict = false, false, 0
+	r.merges = false
 	return r
 }
 
@@ -87,6 +93,9 @@ const maxPooledPayload = 64 << 10
 func (q *commitQueue) recycle(r *request) {
 	if cap(r.payload) > maxPooledPayload {
 		r.payload = nil
+	}
+	if r.merges {
+		r.dropFolds()
 	}
 	q.requests.Put(r)
 }
@@ -274,6 +283,10 @@ func (p *part) pushIf(r *request, yes bool) {
 	p.tail = r
 	p.ops += r.ops
 	p.bytes += r.bytes
+	if r.merges {
+		p.ops += len(r.folds)
+		p.bytes += r.foldBytes
+	}
 	p.payload += int64(len(r.payload))
 	p.members++
 	p.scoped = p.scoped || r.scoped
@@ -309,6 +322,11 @@ func (p *part) release(self *request) { p.fail(nil, self) }
 func (d *DB) commit(r *request) error {
 	if r.sync {
 		d.turns.wait(d)
+	}
+	if r.merges {
+		if r.err = d.attachFolds(r); r.err != nil {
+			return r.err
+		}
 	}
 	r.crc = wal.PayloadChecksum(r.payload)
 	lead, err := d.queue.join(r)
@@ -409,7 +427,7 @@ func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
 		p.fail(d.fail(fmt.Errorf("log append: %w", err)), self)
 		return fateDone
 	}
-	d.apply(p)
+	d.apply(p, now)
 	d.lastSeqNum = last
 	p.head.end, p.head.last = end, last
 	d.syncer.arm()
@@ -417,11 +435,15 @@ func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
 	return d.publisher.push(d, p, self)
 }
 
-// apply inserts a part into the mutable memtable. makeRoom has made sure it fits.
-func (d *DB) apply(p *part) {
+// apply inserts a part, committed at now, into the mutable memtable. makeRoom has made sure it
+// fits.
+func (d *DB) apply(p *part, now int64) {
 	mem := d.mutable
 	seq := d.lastSeqNum
 	for r := p.head; r != nil; r = r.next {
+		if r.merges {
+			d.applyFolds(mem, r)
+		}
 		ops := opReader{rest: r.payload}
 		for i := 0; ops.next(); i++ {
 			seq++
@@ -434,6 +456,10 @@ func (d *DB) apply(p *part) {
 			if ops.kind == keys.KindRangeDelete {
 				first := seq - keys.SeqNum(i)
 				mem.insertRange(ops.key, ops.value, seq, d.rangeReaders(first))
+				continue
+			}
+			if ops.kind == keys.KindMerge {
+				d.applyMerge(mem, ops.key, ops.value, seq, now, len(r.folds) > 0)
 				continue
 			}
 			mem.insert(ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
