@@ -45,11 +45,9 @@ type request struct {
 	err     error
 	depends *conditions // what it depends on; nil for a plain write
 
-	merges    bool       // there are operands in it
-	folds     []madeFold // what it brings along for them: merge_chain.go
-	foldBytes int64      // of their keys and values
-
-	wake chan signal // capacity 1; made once, kept with the pooled request
+	merges bool        // there are operands in it
+	folds  attached    // what it brings along for them: merge_chain.go
+	wake   chan signal // capacity 1; made once, kept with the pooled request
 
 	scoped  bool   // claims count
 	claims  claims // what it relies on of the directory: scope_commit.go
@@ -82,8 +80,7 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	}
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
-	r.scoped, r.refused, r.claims.conflict = false, false, 0
-	r.merges = false
+	r.scoped, r.refused, r.merges, r.claims.conflict = false, false, false, 0
 	return r
 }
 
@@ -94,9 +91,7 @@ func (q *commitQueue) recycle(r *request) {
 	if cap(r.payload) > maxPooledPayload {
 		r.payload = nil
 	}
-	if r.merges {
-		r.dropFolds()
-	}
+	r.folds.drop()
 	q.requests.Put(r)
 }
 
@@ -268,7 +263,9 @@ type part struct {
 	bytes      int64 // of keys and values
 	payload    int64 // as the log holds it
 	members    int
-	scoped     bool // a member is
+	scoped     bool  // a member is
+	folds      int   // that members bring along
+	foldBytes  int64 // of their keys and values
 }
 
 func (p *part) pushIf(r *request, yes bool) {
@@ -283,10 +280,8 @@ func (p *part) pushIf(r *request, yes bool) {
 	p.tail = r
 	p.ops += r.ops
 	p.bytes += r.bytes
-	if r.merges {
-		p.ops += len(r.folds)
-		p.bytes += r.foldBytes
-	}
+	p.folds += len(r.folds.list)
+	p.foldBytes += r.folds.bytes
 	p.payload += int64(len(r.payload))
 	p.members++
 	p.scoped = p.scoped || r.scoped
@@ -351,7 +346,11 @@ func (d *DB) commit(r *request) error {
 func (d *DB) lead(r *request) {
 	unsynced, synced := d.queue.take(r, min(maxGroupBytes, d.mutable.capacity/4))
 	ops, bytes := unsynced.ops+synced.ops, unsynced.bytes+synced.bytes
-	if err := d.makeRoom(ops, bytes, unsynced.payload+synced.payload, unsynced.members+synced.members); err != nil {
+	err := d.makeRoomForFolds(ops, bytes, unsynced.folds+synced.folds, unsynced.foldBytes+synced.foldBytes)
+	if err == nil {
+		err = d.makeRoom(ops, bytes, unsynced.payload+synced.payload, unsynced.members+synced.members)
+	}
+	if err != nil {
 		d.queue.passLead()
 		unsynced.fail(err, r)
 		synced.fail(err, r)
@@ -441,9 +440,7 @@ func (d *DB) apply(p *part, now int64) {
 	mem := d.mutable
 	seq := d.lastSeqNum
 	for r := p.head; r != nil; r = r.next {
-		if r.merges {
-			d.applyFolds(mem, r)
-		}
+		d.applyFolds(mem, &r.folds)
 		ops := opReader{rest: r.payload}
 		for i := 0; ops.next(); i++ {
 			seq++
@@ -459,7 +456,7 @@ func (d *DB) apply(p *part, now int64) {
 				continue
 			}
 			if ops.kind == keys.KindMerge {
-				d.applyMerge(mem, ops.key, ops.value, seq, now, len(r.folds) > 0)
+				d.applyMerge(mem, ops.key, ops.value, seq, now, len(r.folds.list) > 0)
 				continue
 			}
 			mem.insert(ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)

@@ -2,6 +2,7 @@ package lsm
 
 import (
 	"bytes"
+	"context"
 
 	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
@@ -33,10 +34,31 @@ type madeFold struct {
 	value []byte
 }
 
+// attached are the folds that a request brings along.
+type attached struct {
+	list  []madeFold
+	bytes int64 // of their keys and values
+}
+
+// drop forgets them.
+func (a *attached) drop() {
+	clear(a.list)
+	a.list, a.bytes = a.list[:0], 0
+}
+
+func (a *attached) has(key []byte) bool {
+	for i := range a.list {
+		if bytes.Equal(a.list[i].key, key) {
+			return true
+		}
+	}
+	return false
+}
+
 // attachFolds makes r bring folds of the long chains that its operands come on top of. The
 // error is that of reading one of them: it must not grow for ever.
 func (d *DB) attachFolds(r *request) error {
-	r.dropFolds()
+	r.folds.drop()
 	if mutant.Enabled && mutant.Is(mutant.UnboundedChains) {
 		return nil
 	}
@@ -48,34 +70,19 @@ func (d *DB) attachFolds(r *request) error {
 	s := d.state.Load()
 	ops := opReader{rest: r.payload}
 	for ops.next() {
-		if ops.kind != keys.KindMerge || s.mutable.chain(ops.key) < fold.MaxChain || r.bringsFold(ops.key) {
+		if ops.kind != keys.KindMerge || s.mutable.chain(ops.key) < fold.MaxChain || r.folds.has(ops.key) {
 			continue
 		}
 		f, err := d.makeFold(s, ops.key, d.visible.load())
 		if err != nil {
 			return err
 		}
-		if size := int64(len(f.key) + len(f.value)); f.mem != nil && memtableBytesFor(r.ops+len(r.folds)+1, r.bytes+r.foldBytes+size) <= maxBatchBytes {
-			r.folds = append(r.folds, f)
-			r.foldBytes += size
+		if size := int64(len(f.key) + len(f.value)); f.mem != nil && memtableBytesFor(r.ops+len(r.folds.list)+1, r.bytes+r.folds.bytes+size) <= maxBatchBytes {
+			r.folds.list = append(r.folds.list, f)
+			r.folds.bytes += size
 		}
 	}
 	return nil
-}
-
-// dropFolds forgets what a request has brought.
-func (r *request) dropFolds() {
-	clear(r.folds)
-	r.folds, r.foldBytes = r.folds[:0], 0
-}
-
-func (r *request) bringsFold(key []byte) bool {
-	for i := range r.folds {
-		if bytes.Equal(r.folds[i].key, key) {
-			return true
-		}
-	}
-	return false
 }
 
 // makeFold reads a key at seq and returns its value under the number of its newest operand. It
@@ -126,6 +133,18 @@ func (m *mutableTable) insertFold(f *madeFold) bool {
 	return true
 }
 
+// makeRoomForFolds freezes the memtable if folds that a group brings along do not fit beside its
+// operations. They are void then, and the flush folds what they were for. Called by the leader.
+func (d *DB) makeRoomForFolds(ops int, bytes int64, folds int, foldBytes int64) error {
+	if folds == 0 || foldBytes < d.mutable.capacity && d.mutable.fits(ops+folds, bytes+foldBytes) {
+		return nil
+	}
+	if err := d.poison.err(); err != nil {
+		return err
+	}
+	return d.freeze(context.Background(), d.nextMutableBytes(ops, bytes))
+}
+
 // applier is what the leader folds with.
 type applier struct {
 	chain        fold.Chain
@@ -134,9 +153,9 @@ type applier struct {
 
 // applyFolds inserts the folds that a request has brought into the memtable that they belong
 // to (K2). Called by the leader.
-func (d *DB) applyFolds(mem *mutableTable, r *request) {
-	for i := range r.folds {
-		if f := &r.folds[i]; f.mem == mem && mem.insertFold(f) {
+func (d *DB) applyFolds(mem *mutableTable, a *attached) {
+	for i := range a.list {
+		if f := &a.list[i]; f.mem == mem && mem.insertFold(f) {
 			d.metrics.chainsFolded.Add(1)
 		}
 	}
@@ -161,9 +180,7 @@ func (d *DB) applyMerge(mem *mutableTable, key, value []byte, seq keys.SeqNum, n
 // or, with chains, if there is a value below those that there are. The entry is no longer than
 // that of the operand would be, for which there is room.
 func (d *DB) foldInline(mem *mutableTable, key, value []byte, seq keys.SeqNum, chains bool) (kind keys.Kind, entry []byte, ok bool) {
-	head, _ := fold.Split(value)
-	op := d.operators.known.ByID(head.Operator)
-	if op == nil || !op.Inline {
+	if !d.foldsInline(value) {
 		return 0, nil, false
 	}
 	below, t, there := mem.Get(key, keys.Hash(key), keys.MaxSeqNum)
@@ -177,8 +194,8 @@ func (d *DB) foldInline(mem *mutableTable, key, value []byte, seq keys.SeqNum, c
 		return 0, nil, false
 	case t.Kind() != keys.KindMerge:
 		b, known := fold.BaseOf(t.Kind(), below)
-		if !known {
-			return 0, nil, false
+		if !known || len(below) > len(value) {
+			return 0, nil, false // it is nothing that these operators work on
 		}
 		a.chain.SetBase(t.SeqNum(), b)
 	}
@@ -189,6 +206,13 @@ func (d *DB) foldInline(mem *mutableTable, key, value []byte, seq keys.SeqNum, c
 	a.value = out
 	kind, a.entry = b.AppendEntry(a.entry[:0])
 	return kind, a.entry, len(a.entry) <= len(value)
+}
+
+// foldsInline reports whether the leader may call the operator of an operand.
+func (d *DB) foldsInline(value []byte) bool {
+	head, _ := fold.Split(value)
+	op := d.operators.known.ByID(head.Operator)
+	return op != nil && op.Inline
 }
 
 // collectAbove adds to the leader's chain the operands of a key from t on, down to a value in
@@ -203,11 +227,14 @@ func (d *DB) collectAbove(mem *mutableTable, key []byte, t keys.Trailer) bool {
 			return true
 		}
 		if t.Kind() == keys.KindMerge {
+			if !d.foldsInline(it.Value()) {
+				return false
+			}
 			c.Add(t.SeqNum(), it.Value())
 			continue
 		}
 		b, known := fold.BaseOf(t.Kind(), it.Value())
-		if known {
+		if known = known && len(it.Value()) <= keys.MergeHeaderLen+keys.ExpiryLen; known {
 			c.SetBase(t.SeqNum(), b)
 		}
 		return known

@@ -113,27 +113,22 @@ func (c *Chain) Fold(ops *Operators, dst []byte) (out []byte, b Base, err error)
 			c.group = append(c.group, c.text[l.from:l.to:l.to])
 		}
 		at += n
-		into := dst[len(dst):]
-		if at < len(c.links) {
-			into = c.spare[i%2][:0]
-		}
-		into, err = op.Fold(into, b.Value, c.group)
+		// Into a buffer of its own: given to a function that nobody knows, dst would escape.
+		into, err := op.Fold(c.spare[i%2][:0], b.Value, c.group)
 		if err == nil && len(into) > keys.MaxValueLen {
 			err = fmt.Errorf("%w: %d bytes", ErrTooLong, len(into))
 		}
 		if err != nil {
 			return dst, Base{}, &OperatorError{op.Name, err}
 		}
-		if at < len(c.links) {
-			c.spare[i%2] = into
-		}
+		c.spare[i%2] = into
 		b.State, b.Value = Present, notNil(into)
 	}
 	if b.State != Present {
 		return dst, b, nil
 	}
 	from := len(dst)
-	dst = append(dst, b.Value...) // onto itself, if there was room
+	dst = append(dst, b.Value...)
 	b.Value = notNil(dst[from:])
 	return dst, b, nil
 }
