@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/mutant"
@@ -52,6 +53,20 @@ type Env struct {
 	// ElideBelow is the greatest number at which a tombstone may be left out; the
 	// snapshots count besides. keys.MaxSeqNum is no bound, 0 keeps all tombstones.
 	ElideBelow keys.SeqNum
+	// Operators fold merge operands. Without them all versions of a key that has operands
+	// are carried along.
+	Operators *fold.Operators
+	// FoldFences are numbers, in any order, across which operands are not folded although
+	// nobody reads there: positions from which differences may be asked for. Chains of more
+	// than fold.MaxChain operands are folded all the same.
+	FoldFences []keys.SeqNum
+	// ExpiresWithin reports whether the store may hold a value that expires within
+	// (after, upTo], in milliseconds since 1970: operands from before and after are not
+	// combined then, whatever lies below them. nil: none expires.
+	ExpiresWithin func(after, upTo int64) bool
+	// ValueAt returns what the key was at a number, which is lower than that of an entry of it
+	// that is merged. nil: operands whose base no input has stay.
+	ValueAt func(key []byte, seq keys.SeqNum) (fold.Base, error)
 	// Dead, if set, reports keys that nobody can reach, now or at any of Snapshots: those of
 	// dropped scopes. All their versions are left out, and range tombstones that begin at such
 	// a key. Keys are mostly given in order.
@@ -62,8 +77,10 @@ type Env struct {
 type Stats struct {
 	// In counts the points read: those Kept, those Shadowed by a newer version in the
 	// same stripe, the tombstones Elided because nothing lies below them, and those that are
-	// Dead with their scope.
-	In, Kept, Shadowed, Elided, Dead uint64
+	// Dead with their scope. Folded ones are part of another that was kept.
+	In, Kept, Shadowed, Elided, Dead, Folded uint64
+	// Unfolded counts chains that an operator refused to fold or that has no operator here.
+	Unfolded uint64
 	// BytesRead and BytesWritten are lengths of tables.
 	BytesRead, BytesWritten int64
 	// HistoryFloor is the greatest number of a tombstone elided.
@@ -83,6 +100,7 @@ type RunWriter struct {
 	env    *Env
 	split  splitter
 	drop   *dropper
+	fold   *folder         // nil: without operators
 	ranges []rangedel.Span // those not yet written
 
 	table *sstable.Writer // nil between tables
@@ -125,7 +143,7 @@ func (w *RunWriter) setRanges(all []rangedel.Tombstone, used *inUse) {
 
 func newRunWriter(env *Env, splits Splits, drop *dropper) *RunWriter {
 	drop.dead = env.Dead
-	return &RunWriter{env: env, split: splitter{Splits: splits}, drop: drop}
+	return &RunWriter{env: env, split: splitter{Splits: splits}, drop: drop, fold: newFolder(env, drop)}
 }
 
 // Add adds the next entry. It copies what it keeps. Errors are those of the file system
@@ -134,6 +152,9 @@ func (w *RunWriter) Add(key []byte, t keys.Trailer, value []byte) error {
 	if w.err != nil {
 		return w.err
 	}
+	if err := w.settleBefore(key); err != nil {
+		return err
+	}
 	if w.drop.enter(key) {
 		w.fresh = true
 	}
@@ -141,6 +162,15 @@ func (w *RunWriter) Add(key []byte, t keys.Trailer, value []byte) error {
 	if !kept {
 		return nil
 	}
+	if w.fold.takes(t.Kind()) {
+		w.fold.add(t, value, held)
+		return nil
+	}
+	return w.write(key, t, value, held)
+}
+
+// write writes a version that stays. held says that only a snapshot keeps it.
+func (w *RunWriter) write(key []byte, t keys.Trailer, value []byte, held bool) error {
 	if w.fresh {
 		w.fresh = false
 		if w.ends(key) {
@@ -238,6 +268,9 @@ func (w *RunWriter) finishTable(end []byte) error {
 // error nothing of it is left but what could not be removed. A run of which nothing was
 // kept has no tables.
 func (w *RunWriter) Finish() (Result, error) {
+	if w.err == nil {
+		_ = w.settleBefore(nil) // its error sticks
+	}
 	if w.err == nil && w.table == nil && len(w.ranges) > 0 {
 		_ = w.begin() // its error sticks
 	}
@@ -264,15 +297,18 @@ var errFinished = errors.New("compaction: run is finished")
 // count fills in the statistics and checks that nothing was lost (C5).
 func (w *RunWriter) count() error {
 	d, s := &w.drop.stats, &w.result.Stats
-	*s = Stats{In: d.in, Kept: d.kept, Shadowed: d.shadowed, Elided: d.elided, Dead: d.dead, HistoryFloor: d.floor}
+	*s = Stats{In: d.in, Kept: d.kept, Shadowed: d.shadowed, Elided: d.elided, Dead: d.dead, Folded: d.folded, HistoryFloor: d.floor}
+	if w.fold != nil {
+		s.Unfolded = w.fold.failed
+	}
 	written := uint64(0)
 	for _, t := range w.result.Tables {
 		written += t.Entries
 		s.BytesWritten += t.Bytes
 	}
-	if s.In != s.Kept+s.Shadowed+s.Elided+s.Dead || written != s.Kept {
-		return fmt.Errorf("%w: %d read, %d kept, %d shadowed, %d elided, %d dead, %d written",
-			ErrNotConserved, s.In, s.Kept, s.Shadowed, s.Elided, s.Dead, written)
+	if s.In != s.Kept+s.Shadowed+s.Elided+s.Dead+s.Folded || written != s.Kept {
+		return fmt.Errorf("%w: %d read, %d kept, %d shadowed, %d elided, %d dead, %d folded, %d written",
+			ErrNotConserved, s.In, s.Kept, s.Shadowed, s.Elided, s.Dead, s.Folded, written)
 	}
 	return nil
 }

@@ -170,6 +170,8 @@ func newBatch(db *lsm.DB, ops []Op) *lsm.Batch {
 	for _, op := range ops {
 		if op.Upper != "" {
 			b.DeleteRange([]byte(op.Key), []byte(op.Upper))
+		} else if op.Merge != "" {
+			b.Merge(op.Merge, []byte(op.Key), []byte(op.Value))
 		} else if op.Delete {
 			b.Delete([]byte(op.Key))
 		} else {
@@ -191,6 +193,8 @@ func transact(db *lsm.DB, ops []Op, w *lsm.WriteOptions) error {
 			switch {
 			case op.Upper != "":
 				err = tx.DeleteRange([]byte(op.Key), []byte(op.Upper))
+			case op.Merge != "":
+				err = tx.Merge(op.Merge, []byte(op.Key), []byte(op.Value))
 			case op.Delete:
 				err = tx.Delete([]byte(op.Key))
 			default:

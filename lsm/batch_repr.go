@@ -74,7 +74,7 @@ func checkPayload(p []byte) (payloadStats, error) {
 	d := codec.NewDecoder(p)
 	for d.Len() > 0 {
 		kind := keys.Kind(d.Uint8())
-		if kind != keys.KindSet && kind != keys.KindDelete && kind != keys.KindRangeDelete {
+		if kind != keys.KindSet && kind != keys.KindDelete && kind != keys.KindRangeDelete && kind != keys.KindMerge {
 			if kind.Valid() {
 				return s, ErrTooNew
 			}
@@ -89,7 +89,7 @@ func checkPayload(p []byte) (payloadStats, error) {
 		if kind != keys.KindDelete {
 			value = d.LengthPrefixed()
 		}
-		if len(value) > keys.MaxValueLen || kind == keys.KindRangeDelete && !validRange(key, value) {
+		if len(value) > keys.MaxValueLen || len(value) < kind.MinValueLen() || kind == keys.KindRangeDelete && !validRange(key, value) {
 			d.Fail(codec.ErrMalformed)
 		}
 		s.ops++

@@ -209,6 +209,7 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		d.metrics.trivialMoves.Add(1)
 	default:
 		d.metrics.compactions.Add(1)
+		d.metrics.folded(&out.Stats)
 		d.metrics.compactedBytesRead.Add(out.Stats.BytesRead)
 		d.metrics.compactedBytes.Add(out.Stats.BytesWritten)
 	}
@@ -263,6 +264,7 @@ func (d *DB) mergeEnv(v *version, dead *deadIDs) *compaction.Env {
 	}
 	e := d.tableEnv(dead)
 	e.Yield = d.giveWay
+	e.ValueAt = d.valueAt(v)
 	e.Open = func(t *manifest.Table) (*sstable.Reader, error) { return byNum[t.Num].open() }
 	return e
 }
@@ -277,6 +279,7 @@ func (d *DB) tableEnv(dead *deadIDs) *compaction.Env {
 		Snapshots:   d.snapshots.list(),
 		ElideBelow:  d.horizons.bound(),
 		Dead:        dead.filter(),
+		Operators:   d.operators.known,
 	}
 }
 

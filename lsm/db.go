@@ -37,6 +37,7 @@ type DB struct {
 	cache     *cache.Cache
 	wal       *wal.Log // nil when read-only
 	clock     clock
+	operators operators
 
 	closing  chan struct{} // closed by Close, before it waits for anything
 	ended    chan struct{} // closed by Close, at its end
@@ -53,13 +54,14 @@ type DB struct {
 	directory directory
 	history   history
 
-	// Commit path. mutable, lastSeqNum, pace and ring belong to the leader.
+	// Commit path. mutable, lastSeqNum, applier, pace and ring belong to the leader.
 	queue      commitQueue
 	publisher  publisher
 	turns      turns
 	poison     poison
 	mutable    *mutableTable
 	lastSeqNum keys.SeqNum
+	applier    applier
 	pace       pacer
 	ring       commitRing
 	reserved   atomic.Uint64 // numbers up to here may be given out
@@ -155,7 +157,7 @@ func (d *DB) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 func (d *DB) writeOp(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	r := d.queue.newRequest(w)
 	r.payload = appendOp(r.payload[:0], kind, rootPrefix, key, value)
-	r.ops = 1
+	r.ops, r.merges = 1, kind == keys.KindMerge
 	r.bytes = int64(len(rootPrefix) + len(key) + len(value))
 	err := d.commit(r)
 	d.queue.recycle(r)
@@ -172,6 +174,11 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
+	if b.merges.operands > 0 {
+		if err := d.joinMerges(b); err != nil {
+			return err
+		}
+	}
 	switch {
 	case b.ops == 0 && len(b.requires) == 0:
 		return nil
@@ -182,7 +189,7 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	}
 	r := d.queue.newRequest(w)
 	own := r.payload
-	r.payload, r.ops, r.bytes = b.payload, b.ops, b.bytes
+	r.payload, r.ops, r.bytes, r.merges = b.payload, b.ops, b.bytes, b.merges.operands > 0
 	err := d.commit(r)
 	r.payload = own
 	d.queue.recycle(r)

@@ -56,7 +56,7 @@ func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Versi
 		return dst, Absent, ErrClosed
 	}
 	s := d.state.Load()
-	latest := seq == keys.MaxSeqNum
+	asked, latest := seq, seq == keys.MaxSeqNum
 	seq = min(seq, d.visible.load())
 
 	hash := keys.Hash(ikey)
@@ -70,6 +70,9 @@ func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Versi
 		}
 	}
 	if ok {
+		if t.Kind() == keys.KindMerge {
+			return d.getFolded(dst, prefix, key, asked)
+		}
 		return found(dst, value, t)
 	}
 	for _, m := range s.frozen {
@@ -78,6 +81,9 @@ func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Versi
 			return dst, Absent, ErrNotFound
 		}
 		if ok {
+			if t.Kind() == keys.KindMerge {
+				return d.getFolded(dst, prefix, key, asked)
+			}
 			return found(dst, value, t)
 		}
 	}
@@ -98,6 +104,9 @@ func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Versi
 			return dst, Absent, ErrNotFound
 		}
 		if ok {
+			if trailer.Kind() == keys.KindMerge {
+				return d.getFolded(dst, prefix, key, asked)
+			}
 			return found(out[:len(dst):cap(out)], out[len(dst):], trailer)
 		}
 	}

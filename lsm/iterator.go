@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/sstable"
@@ -49,6 +50,8 @@ type iterParts struct {
 	runs         []sstable.RunIter // of the sources that are runs
 	merge        merger
 
+	chain fold.Chain // of the versions of a key with operands
+
 	key    []byte // current internal user key
 	valBuf []byte
 	target []byte // of a seek: apart from valBuf, because a caller may seek to its value
@@ -58,6 +61,7 @@ var iterPool = sync.Pool{New: func() any { return new(iterParts) }}
 
 // recycle gives the parts back. Buffers that one giant value has grown are let go.
 func (p *iterParts) recycle() {
+	p.chain.Reset(false)
 	clear(p.sources)
 	clear(p.ranges)
 	p.ranges, p.window = p.ranges[:0], rangeWindow{}
@@ -323,6 +327,11 @@ func (it *Iterator) nextVisible(skip bool) bool {
 			return true
 		case keys.KindDelete:
 			skip = true
+		case keys.KindMerge:
+			if emitted, ok := it.foldForward(s); emitted || !ok {
+				return emitted
+			}
+			skip = true
 		default:
 			return it.fail(fmt.Errorf("%w: operation %s", ErrTooNew, s.trailer.Kind()))
 		}
@@ -335,14 +344,22 @@ func (it *Iterator) prevVisible() bool {
 	it.valid = false
 	live := false // the newest version so far of it.key is a value
 	started := false
+	piled, base := false, keys.SeqNum(0) // it is an operand in it.chain, above the version base
 	for {
 		s := it.merge.top()
 		end := s == nil || s.isMem && bytes.Compare(s.key, it.lower) < 0
 		if end || started && !bytes.Equal(s.key, it.key) {
+			if piled {
+				if emitted, ok := it.foldChain(); emitted || !ok {
+					return emitted
+				}
+				live, piled = false, false
+			}
 			if live {
 				it.value, it.valid = it.valBuf, true
 				return true
 			}
+			base = 0
 			if end {
 				it.place = placeStart
 				return false
@@ -363,8 +380,13 @@ func (it *Iterator) prevVisible() bool {
 			switch s.trailer.Kind() {
 			case keys.KindSet:
 				it.valBuf, live = append(it.valBuf[:0], s.value()...), true
+				piled, base = false, s.trailer.SeqNum()
 			case keys.KindDelete:
 				live = false
+				piled, base = false, s.trailer.SeqNum()
+			case keys.KindMerge:
+				it.pileUp(s, piled, live, base)
+				piled = true
 			default:
 				return it.fail(fmt.Errorf("%w: operation %s", ErrTooNew, s.trailer.Kind()))
 			}

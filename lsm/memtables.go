@@ -31,6 +31,7 @@ type mutableTable struct {
 	lastSeqNum  keys.SeqNum // of the newest entry
 	logical     int64       // bytes of keys and values
 	deletes     int64       // entries that are tombstones
+	operands    int64       // entries that are merge operands
 
 	// ranges are the range tombstones, replaced by the leader with each one more. A reader
 	// loads them after its sequence number.

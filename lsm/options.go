@@ -79,6 +79,10 @@ type Options struct {
 	// oldest horizon before that one is given up. 0 means 1 GiB; negative means no bound.
 	HorizonMaxBytes int64
 
+	// Operators are what DB.Merge can be used with, beside the built-in ones. A store that has
+	// operands of others opens; *UnknownOperatorError says what it cannot do then.
+	Operators []Operator
+
 	// Logger receives what happens in the background: opening, flushes, compactions,
 	// stalls, errors. Keys and values are never logged. nil means nothing is logged. Its
 	// handler must not call the store, whose locks may be held meanwhile.
@@ -168,6 +172,9 @@ func (o *Options) Validate() error {
 	}
 	if o.ReadOnly && o.InMemory && o.seams.FS == nil {
 		bad("ReadOnly and InMemory together open a store that is always empty")
+	}
+	if _, err := o.foldOperators(); err != nil {
+		bad("Operators: %w", err)
 	}
 	if len(problems) == 0 {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"iter"
 
+	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
 )
 
@@ -28,6 +29,7 @@ type Txn struct {
 	err    error // of the first write that failed; the commit returns it
 	writes writeSet
 	reads  readSet
+	chain  fold.Chain     // while operands are folded
 	iters  []*TxnIterator // open ones
 	key    []byte         // of a call, behind the scope's id
 }
@@ -120,8 +122,11 @@ func (tx *Txn) AppendGet(dst, key []byte) ([]byte, error) {
 	}
 	tx.key = append(append(tx.key[:0], tx.prefix...), key...)
 	if w := tx.writes.find(tx.key); w != nil {
-		if w.kind == keys.KindDelete {
+		switch w.kind {
+		case keys.KindDelete:
 			return dst, ErrNotFound
+		case keys.KindMerge:
+			return tx.getOwn(dst, key, w)
 		}
 		return append(dst, w.value...), nil
 	}
@@ -240,6 +245,7 @@ func (tx *Txn) commit() error {
 	r := d.queue.newRequest(tx.w)
 	r.payload = tx.writes.appendPayload(r.payload[:0])
 	r.ops, r.bytes = tx.writes.size()
+	r.merges = tx.writes.merges
 	var err error
 	if c.empty() {
 		err = d.commit(r)

@@ -253,7 +253,9 @@ func (it *TxnIterator) emitForward() bool {
 			return true
 		}
 		if own.kind != keys.KindDelete {
-			it.buf = append(it.buf[:0], own.value...)
+			if !it.ownValue(own) {
+				return false
+			}
 			it.stopAt(own.key, it.buf)
 			it.raiseSpan(it.key, true)
 			return true
@@ -288,7 +290,9 @@ func (it *TxnIterator) emitBackward() bool {
 			return true
 		}
 		if own.kind != keys.KindDelete {
-			it.buf = append(it.buf[:0], own.value...)
+			if !it.ownValue(own) {
+				return false
+			}
 			it.stopAt(own.key, it.buf)
 			it.lowerSpan(it.key)
 			return true

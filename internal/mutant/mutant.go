@@ -67,6 +67,11 @@ const (
 	SkipStragglers      Name = "skip-stragglers"        // free one under readers that entered across the flip before
 	SkipFilterCheck     Name = "skip-filter-check"      // Verify does not ask filters for the keys of their tables
 	SalvageBehindCut    Name = "salvage-behind-cut"     // Salvage reads the log behind the place where it was cut
+	FoldAcrossSnapshots Name = "fold-across-snapshots"  // compaction folds operands across snapshots
+	FoldTwice           Name = "fold-twice"             // a fold with the number of an operand does not count as having it
+	KeepOperandTime     Name = "keep-operand-time"      // operands keep the time that their batch came with
+	UnboundedChains     Name = "unbounded-chains"       // nobody who writes folds a long chain
+	ForgetOwnMerges     Name = "forget-own-merges"      // a transaction does not see its own operands
 	BlindScrub          Name = "blind-scrub"            // the scrub reads tables and compares nothing
 	SoftPosition        Name = "soft-position"          // hand out positions that a power cut may take back
 	TrustNumber         Name = "trust-number"           // accept positions by their number alone

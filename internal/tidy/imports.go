@@ -33,13 +33,14 @@ var allowed = map[string][]string{
 	"internal/cache":    core,
 	"internal/manifest": core,
 	"internal/rangedel": core,
+	"internal/fold":     core,
 	"memtable":          core,
 	"wal":               core,
 	"sstable/block":     core,
 	"sstable/filter":    core,
 	"sstable":           with(core, "internal/cache", "sstable/block", "sstable/filter"),
-	"compaction":        with(core, "internal/manifest", "internal/rangedel", "sstable", "sstable/block"),
-	"lsm": with(core, "compaction", "internal/cache", "internal/manifest", "internal/rangedel", "internal/seams",
+	"compaction":        with(core, "internal/fold", "internal/manifest", "internal/rangedel", "sstable", "sstable/block"),
+	"lsm": with(core, "compaction", "internal/cache", "internal/fold", "internal/manifest", "internal/rangedel", "internal/seams",
 		"internal/tuple", "memtable", "scope", "sstable", "sstable/block", "sstable/filter", "wal"),
 }
 
