@@ -13,8 +13,8 @@ import (
 
 func init() {
 	register("reopen", 45, func(g *generator) reopen { return reopen{g.oneIn(2), g.oneIn(4)} })
-	register("kill", 12, func(*generator) kill { return kill{} })
-	register("power-cut", 14, func(g *generator) powerCut { return powerCut{g.rnd.IntN(24)} })
+	register("kill", 20, func(*generator) kill { return kill{} })
+	register("power-cut", 30, func(g *generator) powerCut { return powerCut{g.rnd.IntN(24)} })
 	register("go-on-in-copy", 12, func(g *generator) goOnInCopy { return goOnInCopy{g.oneIn(2)} })
 	register("faults", 20, (*generator).faults)
 }
