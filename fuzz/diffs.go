@@ -94,7 +94,7 @@ func (m *diffMarks) checkAll(db *lsm.DB, op int) error {
 		return err
 	}
 	seen := map[int]bool{}
-	for _, i := range []int{given - 1, given - 2, given / 2, 0} {
+	for _, i := range []int{given - 1, given / 2} {
 		if i < 0 || seen[i] {
 			continue
 		}

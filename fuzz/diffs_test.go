@@ -19,8 +19,8 @@ func TestPositionsAndDifferencesSurvivePowerCuts(t *testing.T) {
 		positions, horizons := r.Positions()
 		t.Logf("%d positions, %d horizons", positions, horizons)
 		require.Greater(t, horizons, 1)
-		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 2, Cuts: 1}, Every: sized(7, 1), Limit: sized(1000, 0)}
+		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 2, Cuts: 1}, Every: sized(7, 1), Limit: sized(400, 0)}
 		report(t, "cut", r.CutEverywhere(few))
-		report(t, "kill", r.KillEverywhere(fuzz.Cuts{Every: sized(5, 1)}))
+		report(t, "kill", r.KillEverywhere(fuzz.Cuts{Every: sized(9, 1)}))
 	})
 }

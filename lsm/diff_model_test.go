@@ -405,7 +405,7 @@ func (r *diffRun) checkScopeDiff(snap *lsm.Snapshot, want spaces, m mark) {
 // Differences applied to what a store held give what it holds, through everything that
 // happens to a store. What is forgotten is said to be, and nothing is above a horizon.
 func TestDifferencesLeadFromOneStateToTheOther(t *testing.T) {
-	seeds, steps := 8, 1200
+	seeds, steps := 6, 1000
 	if testing.Short() {
 		seeds, steps = 2, 800
 	}
