@@ -52,6 +52,8 @@ type Env struct {
 	// ElideBelow is the greatest number at which a tombstone may be left out; the
 	// snapshots count besides. keys.MaxSeqNum is no bound, 0 keeps all tombstones.
 	ElideBelow keys.SeqNum
+	// Expiry says what has expired.
+	Expiry Expiry
 	// Dead, if set, reports keys that nobody can reach, now or at any of Snapshots: those of
 	// dropped scopes. All their versions are left out, and range tombstones that begin at such
 	// a key. Keys are mostly given in order.
@@ -64,6 +66,9 @@ type Stats struct {
 	// same stripe, the tombstones Elided because nothing lies below them, and those that are
 	// Dead with their scope.
 	In, Kept, Shadowed, Elided, Dead uint64
+	// Expired counts the values that were left out because they had expired. Where a marker
+	// took their place they are among the Kept.
+	Expired uint64
 	// BytesRead and BytesWritten are lengths of tables.
 	BytesRead, BytesWritten int64
 	// HistoryFloor is the greatest number of a tombstone elided.
@@ -93,6 +98,7 @@ type RunWriter struct {
 	// unsized counts bytes of entries since the table's size was last estimated.
 	unsized int64
 	held    uint64 // of the table's entries
+	expiry  TableExpiry
 	result  Result
 	made    []fileid.Num // every file created
 	err     error
@@ -101,7 +107,9 @@ type RunWriter struct {
 // NewFlushWriter returns a writer for a memtable with the given range tombstones, whose
 // entries are added in internal-key order. Tombstones stay.
 func NewFlushWriter(env *Env, splits Splits, ranges []rangedel.Tombstone) *RunWriter {
-	w := newRunWriter(env, splits, newDropper(env.Snapshots, 0, nil))
+	drop := newDropper(env.Snapshots, 0, nil)
+	drop.expire(env.Expiry, 0)
+	w := newRunWriter(env, splits, drop)
 	w.setRanges(ranges, nil)
 	return w
 }
@@ -137,6 +145,10 @@ func (w *RunWriter) Add(key []byte, t keys.Trailer, value []byte) error {
 	if w.drop.enter(key) {
 		w.fresh = true
 	}
+	timed := t.Kind() > keys.KindSet
+	if timed && t.Kind().MinValueLen() > 0 {
+		t, value = w.drop.look(t, value)
+	}
 	kept, held := w.drop.keep(t)
 	if !kept {
 		return nil
@@ -160,6 +172,9 @@ func (w *RunWriter) Add(key []byte, t keys.Trailer, value []byte) error {
 	w.unsized += int64(len(key) + len(value))
 	if held {
 		w.held++
+	}
+	if timed {
+		w.expiry.Count(key, t.Kind(), value, w.drop.expiry.Now)
 	}
 	return nil
 }
@@ -223,14 +238,16 @@ func (w *RunWriter) finishTable(end []byte) error {
 	if err != nil {
 		return w.fail(err)
 	}
-	w.result.Tables = append(w.result.Tables, &manifest.Table{
+	t := &manifest.Table{
 		Num: w.num, UID: w.uid, Bytes: meta.Size, Digest: meta.Digest,
 		Smallest: meta.Smallest, Largest: meta.Largest, LargestExclusive: meta.LargestExclusive,
 		MinSeqNum: meta.MinSeqNum, MaxSeqNum: meta.MaxSeqNum,
 		Entries: meta.Entries, Deletes: meta.Deletes, RangeDeletes: meta.RangeDeletes,
 		Held: w.held,
-	})
-	w.held = 0
+	}
+	w.expiry.Fill(t, &meta.Props)
+	w.result.Tables = append(w.result.Tables, t)
+	w.held, w.expiry = 0, TableExpiry{}
 	return nil
 }
 
@@ -264,7 +281,8 @@ var errFinished = errors.New("compaction: run is finished")
 // count fills in the statistics and checks that nothing was lost (C5).
 func (w *RunWriter) count() error {
 	d, s := &w.drop.stats, &w.result.Stats
-	*s = Stats{In: d.in, Kept: d.kept, Shadowed: d.shadowed, Elided: d.elided, Dead: d.dead, HistoryFloor: d.floor}
+	*s = Stats{In: d.in, Kept: d.kept, Shadowed: d.shadowed, Elided: d.elided, Dead: d.dead, HistoryFloor: d.floor,
+		Expired: w.drop.expiry.expired}
 	written := uint64(0)
 	for _, t := range w.result.Tables {
 		written += t.Entries

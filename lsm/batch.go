@@ -29,6 +29,10 @@ type Batch struct {
 	at     int // the scope of the next key in scopes, counted from 1; 0: the root
 
 	requires []point // require.go
+
+	ttls    []batchTTL // ttl.go
+	scratch []byte
+	named   []batchScope // the scope that a copy is made of, under an id without a name
 }
 
 // NewBatch returns an empty batch.
@@ -69,6 +73,7 @@ func (b *Batch) Reset() {
 	b.payload, b.ops, b.bytes, b.err = b.payload[:0], 0, 0, nil
 	clear(b.requires)
 	b.requires = b.requires[:0]
+	b.ttls = b.ttls[:0]
 	b.resetScopes()
 }
 

@@ -46,6 +46,9 @@ type request struct {
 	depends *conditions // what it depends on; nil for a plain write
 	wake    chan signal // capacity 1; made once, kept with the pooled request
 
+	indexed bool         // expiry_index.go
+	named   []batchScope // the scopes that it writes to, for whoever has to know their names
+
 	scoped  bool   // claims count
 	claims  claims // what it relies on of the directory: scope_commit.go
 	refused bool   // by admit; err says why
@@ -78,6 +81,7 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
 	r.scoped, r.refused, r.claims.conflict = false, false, 0
+	r.indexed, r.named = false, nil
 	return r
 }
 
@@ -307,6 +311,11 @@ func (p *part) release(self *request) { p.fail(nil, self) }
 
 // commit takes a framed request through the pipeline and returns its outcome.
 func (d *DB) commit(r *request) error {
+	if d.opts.ExpiryEvents && !r.indexed {
+		if err := d.indexExpiries(r); err != nil {
+			return err
+		}
+	}
 	if r.sync {
 		d.turns.wait(d)
 	}
@@ -339,6 +348,7 @@ func (d *DB) lead(r *request) {
 		synced.fail(err, r)
 		return
 	}
+	d.beginCommit()
 	var refused part
 	if d.ring.inUse() || unsynced.scoped || synced.scoped {
 		refused = d.admit(&unsynced, &synced)
@@ -363,6 +373,7 @@ func (d *DB) lead(r *request) {
 	if fate == fateListed && settler != r {
 		settler.wake <- signalSettle
 	}
+	d.endCommit()
 	d.queue.passLead()
 	refused.wake(r)
 	switch {
@@ -394,7 +405,7 @@ func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
 		return fateDone
 	}
 	batches := d.queue.batches[:0]
-	last, now := d.lastSeqNum, d.clock.millis()
+	last, now := d.lastSeqNum, d.groupTime
 	for r := p.head; r != nil; r = r.next {
 		batches = append(batches, wal.Batch{
 			Payload: r.payload, PayloadCRC: r.crc,
@@ -440,6 +451,7 @@ func (d *DB) apply(p *part) {
 		}
 		mem.logical += r.bytes
 	}
+	d.expirer.applied(mem, seq)
 }
 
 // visibleSeqNum is the number below which everything is visible, on a cache line of

@@ -46,6 +46,12 @@
 // what is dead, and forgets it when nothing is left. scope_copy.go, scope_list.go and
 // scope_stats.go are what their names say.
 //
+// # Expiry
+//
+// An entry that expires (ttl.go, ttl_read.go) has its expiry before its value. Time is the
+// store's own (clock.go). expirer.go has the space of what has expired given back, and makes
+// events of expiries where they are wanted: expiry_index.go, expiry_sweep.go, expiry_events.go.
+//
 // # Background
 //
 // A full memtable (memtables.go) is frozen by the leader and written out as a sorted run

@@ -56,6 +56,10 @@ var exposedMetrics = []exposedMetric{
 	{"loam_write_stops_total", "WriteStops", "Writes that waited because level 0 was full."},
 	{"loam_write_delay_seconds_total", "WriteDelay", "Time by which writes were slowed before it got so far."},
 
+	{"loam_reclaimed_entries_total", "ReclaimedEntries", "Entries that were left out of tables because they had expired."},
+	{"loam_expiry_events_total", "ExpiryEvents", "Expiries that became events."},
+	{"loam_clock_catch_ups_total", "ClockCatchUps", "Times that the store's time was set to a wall clock that had been ahead of it."},
+
 	{"loam_verifications_total", "Verifications", "Calls of DB.Verify that came to an end."},
 	{"loam_verified_bytes_total", "VerifiedBytes", "Length of the tables that DB.Verify has read."},
 	{"loam_verify_findings_total", "VerifyFindings", "Damage that DB.Verify has found."},

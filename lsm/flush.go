@@ -160,6 +160,7 @@ func (d *DB) writeRun(ctx context.Context, m *mutableTable) ([]*manifest.Table, 
 	}
 	out, err := w.Finish()
 	d.reaper.wrote(out.Tables, dead)
+	d.metrics.expired.Add(int64(out.Stats.Expired))
 	return out.Tables, err
 }
 

@@ -76,6 +76,11 @@ type Metrics struct {
 	WriteStops int64
 	WriteDelay time.Duration
 
+	// ReclaimedEntries counts entries that flushes and compactions have left out because they
+	// had expired, ExpiryEvents the expiries that became events, both since Open. ClockCatchUps
+	// is how often the store's time was set to a wall clock that had been ahead of it.
+	ReclaimedEntries, ExpiryEvents, ClockCatchUps int64
+
 	// Verifications counts calls of DB.Verify that came to an end, VerifiedBytes the length
 	// of the tables that they read, VerifyFindings what they found wrong.
 	Verifications, VerifiedBytes, VerifyFindings int64
@@ -102,6 +107,7 @@ type counters struct {
 	compactionErrors, deletedFiles          atomic.Int64
 	stops, delayed                          atomic.Int64
 	iterators                               atomic.Int64 // open now
+	expired, expiryEvents                   atomic.Int64
 	care                                    careCounters
 }
 
@@ -126,6 +132,9 @@ func (d *DB) Metrics() Metrics {
 		Iterators:          int(c.iterators.Load()),
 		RunningCompactions: d.compactor.jobs(),
 		DeadScopes:         d.reaper.count(),
+		ReclaimedEntries:   c.expired.Load(),
+		ExpiryEvents:       c.expiryEvents.Load(),
+		ClockCatchUps:      d.clock.caughtUp.Load(),
 	}
 	c.care.fill(&m)
 	guard := d.readers.Enter() // Close waits for us before it frees anything

@@ -72,6 +72,18 @@ type Options struct {
 	// It does not run where ReadOnly or InMemory is set.
 	ScrubBytesPerSec int64
 
+	// Clock is where the store takes its time from: expiry is by it. nil means the machine's
+	// clock.
+	Clock Clock
+	// AcceptClock lets Open, and a store that is open, move the store's time ahead by more than
+	// 366 days. Without it such an Open gives ErrClock: where it is the machine's clock that
+	// is wrong, everything that expires would be lost.
+	AcceptClock bool
+	// ExpiryEvents makes writes of entries that expire note that their expiry is an event:
+	// DB.ExpiryEvents hands out those that have come about. It concerns what is written while
+	// it is set.
+	ExpiryEvents bool
+
 	// Logger receives what happens in the background: opening, flushes, compactions,
 	// stalls, errors. Keys and values are never logged. nil means nothing is logged. Its
 	// handler must not call the store, whose locks may be held meanwhile.
