@@ -425,7 +425,9 @@ func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
 	p.head.end, p.head.last = end, last
 	d.syncer.arm()
 	d.settler.arm()
-	return d.publisher.push(d, p, self)
+	fate := d.publisher.push(d, p, self)
+	d.expirer.listed(d.mutable, last)
+	return fate
 }
 
 // apply inserts a part into the mutable memtable. makeRoom has made sure it fits.
@@ -451,7 +453,7 @@ func (d *DB) apply(p *part) {
 		}
 		mem.logical += r.bytes
 	}
-	d.expirer.applied(mem, seq)
+	d.expirer.applied(mem)
 }
 
 // visibleSeqNum is the number below which everything is visible, on a cache line of

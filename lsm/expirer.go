@@ -23,9 +23,9 @@ type expirer struct {
 	// due is the time for which the loop sleeps, in milliseconds since 1970. While it works
 	// it is MaxInt64: whoever brings something that expires before it wakes the loop.
 	due atomic.Int64
-	// lastApplied is the number of the last part with something that expires: before the loop
+	// lastListed is the number of the last part with something that expires: before the loop
 	// looks at what there is, it waits until that is visible.
-	lastApplied atomic.Uint64
+	lastListed atomic.Uint64
 	// memtable is when so much of the mutable memtable has expired that a store at rest should
 	// flush it; 0: never, or nobody knows.
 	memtable atomic.Int64
@@ -36,21 +36,26 @@ type expirer struct {
 	sweep sweep
 }
 
-// applied tells that a part up to the number last was applied to mem. Called by the leader,
-// before the part can become visible.
-func (x *expirer) applied(mem *mutableTable, last keys.SeqNum) {
+// applied tells that a part was applied to mem. Called by the leader, before the part can
+// become visible.
+func (x *expirer) applied(mem *mutableTable) {
+	if mem.soonest != 0 && !x.db.expires.Load() {
+		x.db.expires.Store(true)
+	}
+}
+
+// listed tells that a part up to the number last, which was applied to mem, is visible or waits
+// for that in the publisher's list. Called by the leader.
+func (x *expirer) listed(mem *mutableTable, last keys.SeqNum) {
 	if mem.soonest == 0 {
 		return
 	}
 	soonest := mem.soonest
 	mem.soonest = 0
-	if !x.db.expires.Load() {
-		x.db.expires.Store(true)
-	}
 	if !x.sweep.active.Load() {
 		return
 	}
-	x.lastApplied.Store(uint64(last))
+	x.lastListed.Store(uint64(last))
 	if soonest < x.due.Load() {
 		x.alarm.wake()
 	}

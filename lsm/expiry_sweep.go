@@ -78,6 +78,7 @@ func (x *expirer) sweepDue() (next int64, err error) {
 			s.active.Store(true)
 		}
 		s.looked = true
+		x.changed.Store(true) // markers may go from now on
 	}
 	if !s.active.Load() {
 		s.advance(math.MaxInt64, keys.MaxSeqNum)
@@ -85,7 +86,7 @@ func (x *expirer) sweepDue() (next int64, err error) {
 	}
 	for d.background.ctx.Err() == nil {
 		now := d.clock.millis()
-		if err := d.publisher.await(d, keys.SeqNum(x.lastApplied.Load())); err != nil {
+		if err := d.publisher.await(d, keys.SeqNum(x.lastListed.Load())); err != nil {
 			return 0, err
 		}
 		read, err := x.readIndex(now, maxSwept)

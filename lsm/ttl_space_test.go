@@ -14,7 +14,7 @@ import (
 // atRest are small sizes of a store that comes to rest.
 func atRest() Options { return Options{Compression: NoCompression} }
 
-func entriesOf(db *DB) (n int64) {
+func tableEntries(db *DB) (n int64) {
 	m := db.Metrics()
 	for _, l := range m.Levels {
 		n += l.Entries
@@ -57,7 +57,7 @@ func TestSpaceOfExpiredEntriesReturnsToAStoreAtRest(t *testing.T) {
 				synctest.Wait()
 				m := db.Metrics()
 				require.Equal(t, int64(n/3*2), m.ReclaimedEntries)
-				require.Equal(t, int64(n/3), entriesOf(db))
+				require.Equal(t, int64(n/3), tableEntries(db))
 				require.Zero(t, expiringLeft(db))
 				require.Less(t, m.DiskBytes, full.DiskBytes)
 				for i := range n {
@@ -97,9 +97,9 @@ func TestSpaceReturnsWhileEntriesExpire(t *testing.T) {
 			time.Sleep(time.Hour)
 			synctest.Wait()
 			alive := max(0, n-n/24*hour)
-			require.LessOrEqual(t, entriesOf(db), int64(2*alive+n/4+200), "hour %d", hour)
+			require.LessOrEqual(t, tableEntries(db), int64(2*alive+n/4+200), "hour %d", hour)
 		}
-		require.Zero(t, entriesOf(db))
+		require.Zero(t, tableEntries(db))
 		after := db.Metrics()
 		require.Less(t, after.CompactedBytes-before.CompactedBytes, 4*before.DiskBytes)
 		require.NoError(t, db.Close())
@@ -120,7 +120,7 @@ func TestASnapshotKeepsExpiredSpace(t *testing.T) {
 		require.NoError(t, db.Flush(context.Background()))
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
-		require.Equal(t, int64(500), entriesOf(db))
+		require.Equal(t, int64(500), tableEntries(db))
 		n := 0
 		for _, err := range snap.Scan(nil, nil) {
 			require.NoError(t, err)
@@ -132,7 +132,7 @@ func TestASnapshotKeepsExpiredSpace(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		require.Zero(t, entriesOf(db))
+		require.Zero(t, tableEntries(db))
 		require.NoError(t, db.Close())
 	})
 }
@@ -153,7 +153,7 @@ func TestWhollyExpiredTablesGoUnread(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
 		after := db.Metrics()
-		require.Zero(t, entriesOf(db))
+		require.Zero(t, tableEntries(db))
 		require.Equal(t, before.CompactedBytesRead, after.CompactedBytesRead)
 		require.Equal(t, int64(1000), after.ReclaimedEntries)
 		db.manifestMu.Lock()
