@@ -39,6 +39,7 @@ type dropper struct {
 // dropStats count what a dropper did with the entries it saw.
 type dropStats struct {
 	in, kept, shadowed, elided, dead uint64
+	folded                           uint64 // kept, but for the folder
 
 	floor keys.SeqNum // greatest number of a tombstone left out
 }

@@ -157,6 +157,9 @@ func (x *TableExpiry) Fill(t *manifest.Table, p *sstable.Properties) {
 	if p.HasMerge {
 		t.OldestMerge = max(p.OldestMerge, 1)
 	}
+	if p.Expiry.Set {
+		t.FirstExpiry = max(p.Expiry.Min, 1)
+	}
 	if x.expiring == nil {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/mutant"
@@ -54,6 +55,20 @@ type Env struct {
 	ElideBelow keys.SeqNum
 	// Expiry says what has expired.
 	Expiry Expiry
+	// Operators fold merge operands. Without them all versions of a key that has operands
+	// are carried along.
+	Operators *fold.Operators
+	// FoldFences are numbers, in any order, across which operands are not folded although
+	// nobody reads there: positions from which differences may be asked for. Chains of more
+	// than fold.MaxChain operands are folded all the same.
+	FoldFences []keys.SeqNum
+	// ExpiresWithin reports whether the store may hold a value that expires within
+	// (after, upTo], in milliseconds since 1970: operands from before and after are not
+	// combined then, whatever lies below them. nil: none expires.
+	ExpiresWithin func(after, upTo int64) bool
+	// ValueAt returns what the key was at a number, which is lower than that of an entry of it
+	// that is merged. nil: operands whose base no input has stay.
+	ValueAt func(key []byte, seq keys.SeqNum) (fold.Base, error)
 	// Dead, if set, reports keys that nobody can reach, now or at any of Snapshots: those of
 	// dropped scopes. All their versions are left out, and range tombstones that begin at such
 	// a key. Keys are mostly given in order.
@@ -64,8 +79,10 @@ type Env struct {
 type Stats struct {
 	// In counts the points read: those Kept, those Shadowed by a newer version in the
 	// same stripe, the tombstones Elided because nothing lies below them, and those that are
-	// Dead with their scope.
-	In, Kept, Shadowed, Elided, Dead uint64
+	// Dead with their scope. Folded ones are part of another that was kept.
+	In, Kept, Shadowed, Elided, Dead, Folded uint64
+	// Unfolded counts chains that an operator refused to fold or that has no operator here.
+	Unfolded uint64
 	// Expired counts the values that were left out because they had expired. Where a marker
 	// took their place they are among the Kept.
 	Expired uint64
@@ -88,6 +105,7 @@ type RunWriter struct {
 	env    *Env
 	split  splitter
 	drop   *dropper
+	fold   *folder         // nil: without operators
 	ranges []rangedel.Span // those not yet written
 
 	table *sstable.Writer // nil between tables
@@ -133,7 +151,7 @@ func (w *RunWriter) setRanges(all []rangedel.Tombstone, used *inUse) {
 
 func newRunWriter(env *Env, splits Splits, drop *dropper) *RunWriter {
 	drop.dead = env.Dead
-	return &RunWriter{env: env, split: splitter{Splits: splits}, drop: drop}
+	return &RunWriter{env: env, split: splitter{Splits: splits}, drop: drop, fold: newFolder(env, drop)}
 }
 
 // Add adds the next entry. It copies what it keeps. Errors are those of the file system
@@ -142,17 +160,28 @@ func (w *RunWriter) Add(key []byte, t keys.Trailer, value []byte) error {
 	if w.err != nil {
 		return w.err
 	}
+	if err := w.settleBefore(key); err != nil {
+		return err
+	}
 	if w.drop.enter(key) {
 		w.fresh = true
 	}
-	timed := t.Kind() > keys.KindSet
-	if timed && t.Kind().MinValueLen() > 0 {
+	if t.Kind() > keys.KindSet && t.Kind().MinValueLen() > 0 {
 		t, value = w.drop.look(t, value)
 	}
 	kept, held := w.drop.keep(t)
 	if !kept {
 		return nil
 	}
+	if w.fold.takes(t.Kind()) {
+		w.fold.add(t, value, held)
+		return nil
+	}
+	return w.write(key, t, value, held)
+}
+
+// write writes a version that stays. held says that only a snapshot keeps it.
+func (w *RunWriter) write(key []byte, t keys.Trailer, value []byte, held bool) error {
 	if w.fresh {
 		w.fresh = false
 		if w.ends(key) {
@@ -173,7 +202,7 @@ func (w *RunWriter) Add(key []byte, t keys.Trailer, value []byte) error {
 	if held {
 		w.held++
 	}
-	if timed {
+	if t.Kind() > keys.KindSet {
 		w.expiry.Count(key, t.Kind(), value, w.drop.expiry.Now)
 	}
 	return nil
@@ -255,6 +284,9 @@ func (w *RunWriter) finishTable(end []byte) error {
 // error nothing of it is left but what could not be removed. A run of which nothing was
 // kept has no tables.
 func (w *RunWriter) Finish() (Result, error) {
+	if w.err == nil {
+		_ = w.settleBefore(nil) // its error sticks
+	}
 	if w.err == nil && w.table == nil && len(w.ranges) > 0 {
 		_ = w.begin() // its error sticks
 	}
@@ -281,16 +313,19 @@ var errFinished = errors.New("compaction: run is finished")
 // count fills in the statistics and checks that nothing was lost (C5).
 func (w *RunWriter) count() error {
 	d, s := &w.drop.stats, &w.result.Stats
-	*s = Stats{In: d.in, Kept: d.kept, Shadowed: d.shadowed, Elided: d.elided, Dead: d.dead, HistoryFloor: d.floor,
+	*s = Stats{In: d.in, Kept: d.kept, Shadowed: d.shadowed, Elided: d.elided, Dead: d.dead, Folded: d.folded, HistoryFloor: d.floor,
 		Expired: w.drop.expiry.expired}
+	if w.fold != nil {
+		s.Unfolded = w.fold.failed
+	}
 	written := uint64(0)
 	for _, t := range w.result.Tables {
 		written += t.Entries
 		s.BytesWritten += t.Bytes
 	}
-	if s.In != s.Kept+s.Shadowed+s.Elided+s.Dead || written != s.Kept {
-		return fmt.Errorf("%w: %d read, %d kept, %d shadowed, %d elided, %d dead, %d written",
-			ErrNotConserved, s.In, s.Kept, s.Shadowed, s.Elided, s.Dead, written)
+	if s.In != s.Kept+s.Shadowed+s.Elided+s.Dead+s.Folded || written != s.Kept {
+		return fmt.Errorf("%w: %d read, %d kept, %d shadowed, %d elided, %d dead, %d folded, %d written",
+			ErrNotConserved, s.In, s.Kept, s.Shadowed, s.Elided, s.Dead, s.Folded, written)
 	}
 	return nil
 }

@@ -142,6 +142,7 @@ func (s *store) do(j *compaction.Job) error {
 	s.stats.Kept += r.Stats.Kept
 	s.stats.Shadowed += r.Stats.Shadowed
 	s.stats.Elided += r.Stats.Elided
+	s.stats.Folded += r.Stats.Folded
 	s.install(j.Edit(s.v, r.Tables, r.Stats.HistoryFloor))
 	return nil
 }

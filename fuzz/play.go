@@ -172,6 +172,8 @@ func newBatch(db *lsm.DB, ops []Op) *lsm.Batch {
 			b.SetWithExpiry([]byte(op.Key), []byte(op.Value), op.Mortal.expiry())
 		} else if op.Upper != "" {
 			b.DeleteRange([]byte(op.Key), []byte(op.Upper))
+		} else if op.Merge != "" {
+			b.Merge(op.Merge, []byte(op.Key), []byte(op.Value))
 		} else if op.Delete {
 			b.Delete([]byte(op.Key))
 		} else {
@@ -195,6 +197,8 @@ func transact(db *lsm.DB, ops []Op, w *lsm.WriteOptions) error {
 				err = tx.SetWithExpiry([]byte(op.Key), []byte(op.Value), op.Mortal.expiry())
 			case op.Upper != "":
 				err = tx.DeleteRange([]byte(op.Key), []byte(op.Upper))
+			case op.Merge != "":
+				err = tx.Merge(op.Merge, []byte(op.Key), []byte(op.Value))
 			case op.Delete:
 				err = tx.Delete([]byte(op.Key))
 			default:

@@ -28,7 +28,8 @@ type Batch struct {
 	index  map[scope.Scope]int
 	at     int // the scope of the next key in scopes, counted from 1; 0: the root
 
-	requires []point // require.go
+	requires []point     // require.go
+	merges   batchMerges // merge.go
 
 	ttls    []batchTTL // ttl.go
 	scratch []byte
@@ -74,6 +75,7 @@ func (b *Batch) Reset() {
 	clear(b.requires)
 	b.requires = b.requires[:0]
 	b.ttls = b.ttls[:0]
+	b.merges.operands, b.merges.names = 0, b.merges.names[:0]
 	b.resetScopes()
 }
 

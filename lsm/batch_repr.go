@@ -76,7 +76,7 @@ func checkPayload(p []byte) (payloadStats, error) {
 	for d.Len() > 0 {
 		kind := keys.Kind(d.Uint8())
 		switch kind {
-		case keys.KindSet, keys.KindDelete, keys.KindRangeDelete, keys.KindSetWithExpiry:
+		case keys.KindSet, keys.KindDelete, keys.KindRangeDelete, keys.KindSetWithExpiry, keys.KindMerge:
 		default:
 			if kind.Valid() {
 				return s, ErrTooNew
@@ -92,7 +92,7 @@ func checkPayload(p []byte) (payloadStats, error) {
 		if kind != keys.KindDelete {
 			value = d.LengthPrefixed()
 		}
-		if len(value) > keys.MaxValueLen || kind == keys.KindRangeDelete && !validRange(key, value) ||
+		if len(value) > keys.MaxValueLen || len(value) < kind.MinValueLen() || kind == keys.KindRangeDelete && !validRange(key, value) ||
 			kind == keys.KindSetWithExpiry && !validExpiring(value) {
 			d.Fail(codec.ErrMalformed)
 		}

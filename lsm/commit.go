@@ -44,7 +44,10 @@ type request struct {
 	sync    bool
 	err     error
 	depends *conditions // what it depends on; nil for a plain write
-	wake    chan signal // capacity 1; made once, kept with the pooled request
+
+	merges bool        // there are operands in it
+	folds  attached    // what it brings along for them: merge_chain.go
+	wake   chan signal // capacity 1; made once, kept with the pooled request
 
 	indexed bool         // expiry_index.go
 	named   []batchScope // the scopes that it writes to, for whoever has to know their names
@@ -82,6 +85,7 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
 	r.scoped, r.refused, r.claims.conflict = false, false, 0
 	r.indexed, r.named = false, nil
+	r.scoped, r.refused, r.merges, r.claims.conflict = false, false, false, 0
 	return r
 }
 
@@ -92,6 +96,7 @@ func (q *commitQueue) recycle(r *request) {
 	if cap(r.payload) > maxPooledPayload {
 		r.payload = nil
 	}
+	r.folds.drop()
 	q.requests.Put(r)
 }
 
@@ -263,7 +268,9 @@ type part struct {
 	bytes      int64 // of keys and values
 	payload    int64 // as the log holds it
 	members    int
-	scoped     bool // a member is
+	scoped     bool  // a member is
+	folds      int   // that members bring along
+	foldBytes  int64 // of their keys and values
 }
 
 func (p *part) pushIf(r *request, yes bool) {
@@ -278,6 +285,8 @@ func (p *part) pushIf(r *request, yes bool) {
 	p.tail = r
 	p.ops += r.ops
 	p.bytes += r.bytes
+	p.folds += len(r.folds.list)
+	p.foldBytes += r.folds.bytes
 	p.payload += int64(len(r.payload))
 	p.members++
 	p.scoped = p.scoped || r.scoped
@@ -319,6 +328,11 @@ func (d *DB) commit(r *request) error {
 	if r.sync {
 		d.turns.wait(d)
 	}
+	if r.merges {
+		if r.err = d.attachFolds(r); r.err != nil {
+			return r.err
+		}
+	}
 	r.crc = wal.PayloadChecksum(r.payload)
 	lead, err := d.queue.join(r)
 	if err != nil {
@@ -342,7 +356,11 @@ func (d *DB) commit(r *request) error {
 func (d *DB) lead(r *request) {
 	unsynced, synced := d.queue.take(r, min(maxGroupBytes, d.mutable.capacity/4))
 	ops, bytes := unsynced.ops+synced.ops, unsynced.bytes+synced.bytes
-	if err := d.makeRoom(ops, bytes, unsynced.payload+synced.payload, unsynced.members+synced.members); err != nil {
+	err := d.makeRoomForFolds(ops, bytes, unsynced.folds+synced.folds, unsynced.foldBytes+synced.foldBytes)
+	if err == nil {
+		err = d.makeRoom(ops, bytes, unsynced.payload+synced.payload, unsynced.members+synced.members)
+	}
+	if err != nil {
 		d.queue.passLead()
 		unsynced.fail(err, r)
 		synced.fail(err, r)
@@ -420,7 +438,7 @@ func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
 		p.fail(d.fail(fmt.Errorf("log append: %w", err)), self)
 		return fateDone
 	}
-	d.apply(p)
+	d.apply(p, now)
 	d.lastSeqNum = last
 	p.head.end, p.head.last = end, last
 	d.syncer.arm()
@@ -430,11 +448,13 @@ func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
 	return fate
 }
 
-// apply inserts a part into the mutable memtable. makeRoom has made sure it fits.
-func (d *DB) apply(p *part) {
+// apply inserts a part, committed at now, into the mutable memtable. makeRoom has made sure it
+// fits.
+func (d *DB) apply(p *part, now int64) {
 	mem := d.mutable
 	seq := d.lastSeqNum
 	for r := p.head; r != nil; r = r.next {
+		d.applyFolds(mem, &r.folds)
 		ops := opReader{rest: r.payload}
 		for i := 0; ops.next(); i++ {
 			seq++
@@ -447,6 +467,10 @@ func (d *DB) apply(p *part) {
 			if ops.kind == keys.KindRangeDelete {
 				first := seq - keys.SeqNum(i)
 				mem.insertRange(ops.key, ops.value, seq, d.rangeReaders(first))
+				continue
+			}
+			if ops.kind == keys.KindMerge {
+				d.applyMerge(mem, ops.key, ops.value, seq, now, len(r.folds.list) > 0)
 				continue
 			}
 			mem.insert(ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)

@@ -202,6 +202,7 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		d.metrics.trivialMoves.Add(1)
 	default:
 		d.metrics.compactions.Add(1)
+		d.metrics.folded(&out.Stats)
 		d.metrics.compactedBytesRead.Add(out.Stats.BytesRead)
 		d.metrics.compactedBytes.Add(out.Stats.BytesWritten)
 		d.metrics.expired.Add(int64(out.Stats.Expired))
@@ -257,6 +258,7 @@ func (d *DB) mergeEnv(v *version, dead *deadIDs) *compaction.Env {
 	}
 	e := d.tableEnv(dead)
 	e.Yield = d.giveWay
+	e.ValueAt = d.valueAt(v)
 	e.Open = func(t *manifest.Table) (*sstable.Reader, error) { return byNum[t.Num].open() }
 	return e
 }
@@ -268,11 +270,13 @@ func (d *DB) tableEnv(dead *deadIDs) *compaction.Env {
 	return &compaction.Env{
 		Expiry: expiry,
 		FS:     d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
-		NextFileNum: func() fileid.Num { return fileid.Num(d.nextFile.Add(1) - 1) },
-		Writer:      d.opts.tableOptions(),
-		Snapshots:   d.snapshots.list(),
-		ElideBelow:  keys.MaxSeqNum,
-		Dead:        dead.filter(),
+		NextFileNum:   func() fileid.Num { return fileid.Num(d.nextFile.Add(1) - 1) },
+		Writer:        d.opts.tableOptions(),
+		Snapshots:     d.snapshots.list(),
+		ElideBelow:    keys.MaxSeqNum,
+		Dead:          dead.filter(),
+		Operators:     d.operators.known,
+		ExpiresWithin: d.expiresWithin(),
 	}
 }
 

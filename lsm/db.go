@@ -36,6 +36,7 @@ type DB struct {
 	cache     *cache.Cache
 	wal       *wal.Log // nil when read-only
 	clock     clock
+	operators operators
 
 	closing  chan struct{} // closed by Close, before it waits for anything
 	ended    chan struct{} // closed by Close, at its end
@@ -52,7 +53,7 @@ type DB struct {
 	holders   holders
 	directory directory
 
-	// Commit path. mutable, lastSeqNum, groupTime, pace and ring belong to the leader.
+	// Commit path. mutable, lastSeqNum, groupTime, applier, pace and ring belong to the leader.
 	queue      commitQueue
 	publisher  publisher
 	turns      turns
@@ -61,6 +62,7 @@ type DB struct {
 	lastSeqNum keys.SeqNum
 	groupTime  int64        // commit time of the group
 	committing atomic.Int64 // expirer.go: MaxInt64, or at or before the time of a group on its way
+	applier    applier
 	pace       pacer
 	ring       commitRing
 	reserved   atomic.Uint64 // numbers up to here may be given out
@@ -156,7 +158,7 @@ func (d *DB) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 func (d *DB) writeOp(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	r := d.queue.newRequest(w)
 	r.payload = appendOp(r.payload[:0], kind, rootPrefix, key, value)
-	r.ops = 1
+	r.ops, r.merges = 1, kind == keys.KindMerge
 	r.bytes = int64(len(rootPrefix) + len(key) + len(value))
 	err := d.commit(r)
 	d.queue.recycle(r)
@@ -176,6 +178,11 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	if len(b.ttls) > 0 {
 		b.startTTLs(d.clock.millis())
 	}
+	if b.merges.operands > 0 {
+		if err := d.joinMerges(b); err != nil {
+			return err
+		}
+	}
 	switch {
 	case b.ops == 0 && len(b.requires) == 0:
 		return nil
@@ -187,6 +194,7 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	r := d.queue.newRequest(w)
 	own := r.payload
 	r.payload, r.ops, r.bytes, r.named = b.payload, b.ops, b.bytes, b.named
+	r.merges = b.merges.operands > 0
 	err := d.commit(r)
 	r.payload = own
 	d.queue.recycle(r)

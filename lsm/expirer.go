@@ -164,6 +164,8 @@ func (m *mutableTable) noteTime(k keys.Kind, key, value []byte) {
 		}
 		m.expiring.Add(at, len(key)+len(value))
 		m.soonest = sooner(m.soonest, at)
+		m.firstExpiry.Store(sooner(m.firstExpiry.Load(), at))
+		m.lastExpiry.Store(max(m.lastExpiry.Load(), at))
 	case keys.KindMerge, keys.KindMergeBlob:
 		m.oldestMerge.Store(sooner(m.oldestMerge.Load(), at))
 	}
@@ -282,6 +284,33 @@ func (s *readState) oldestMerge() int64 {
 		oldest = sooner(oldest, m.oldestMerge.Load())
 	}
 	return oldest
+}
+
+// expiresWithin returns a function that reports whether something in the store may expire, or
+// have expired, within (after, upTo], as compaction.Env wants it: operands on both sides of that
+// are not combined. What lies below operands that are in tables is in the state already.
+func (d *DB) expiresWithin() func(after, upTo int64) bool {
+	if !d.expires.Load() {
+		return nil
+	}
+	type period struct{ first, last int64 }
+	var periods []period
+	s := d.state.Load()
+	for _, m := range append(slices.Clone(s.frozen), s.mutable) {
+		if last := m.lastExpiry.Load(); last != 0 {
+			periods = append(periods, period{m.firstExpiry.Load(), last})
+		}
+	}
+	for i := range s.version.runs {
+		for _, t := range s.version.runs[i].tables {
+			if last := max(t.meta.Expiring.Last(), t.meta.LastMarker); last != 0 {
+				periods = append(periods, period{t.meta.FirstExpiry, last})
+			}
+		}
+	}
+	return func(after, upTo int64) bool {
+		return slices.ContainsFunc(periods, func(p period) bool { return p.first <= upTo && p.last > after })
+	}
 }
 
 // expiredIn counts the entries of the tables of a job, all of which have expired.

@@ -56,7 +56,7 @@ func (d *DB) getEntry(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]byt
 		return dst, entryState{}, ErrClosed
 	}
 	s := d.state.Load()
-	latest := seq == keys.MaxSeqNum
+	asked, latest := seq, seq == keys.MaxSeqNum
 	seq = min(seq, d.visible.load())
 
 	hash := keys.Hash(ikey)
@@ -70,6 +70,9 @@ func (d *DB) getEntry(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]byt
 		}
 	}
 	if ok {
+		if t.Kind() == keys.KindMerge {
+			return d.getFolded(dst, prefix, key, asked, at)
+		}
 		return d.result(dst, value, t, at)
 	}
 	for _, m := range s.frozen {
@@ -78,6 +81,9 @@ func (d *DB) getEntry(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]byt
 			return dst, entryState{}, ErrNotFound
 		}
 		if ok {
+			if t.Kind() == keys.KindMerge {
+				return d.getFolded(dst, prefix, key, asked, at)
+			}
 			return d.result(dst, value, t, at)
 		}
 	}
@@ -98,6 +104,9 @@ func (d *DB) getEntry(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]byt
 			return dst, entryState{}, ErrNotFound
 		}
 		if ok {
+			if trailer.Kind() == keys.KindMerge {
+				return d.getFolded(dst, prefix, key, asked, at)
+			}
 			return d.result(out[:len(dst):cap(out)], out[len(dst):], trailer, at)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/sstable"
@@ -51,6 +52,9 @@ type iterParts struct {
 	runs         []sstable.RunIter // of the sources that are runs
 	merge        merger
 
+	chain fold.Chain // of the versions of a key with operands
+	below fold.Base  // going back, the last version that is no operand; its value is in valBuf
+
 	key    []byte // current internal user key
 	valBuf []byte
 	target []byte // of a seek: apart from valBuf, because a caller may seek to its value
@@ -60,6 +64,7 @@ var iterPool = sync.Pool{New: func() any { return new(iterParts) }}
 
 // recycle gives the parts back. Buffers that one giant value has grown are let go.
 func (p *iterParts) recycle() {
+	p.chain.Reset(false)
 	clear(p.sources)
 	clear(p.ranges)
 	p.ranges, p.window = p.ranges[:0], rangeWindow{}
@@ -339,6 +344,11 @@ func (it *Iterator) nextVisible(skip bool) bool {
 				return true
 			}
 			skip = true
+		case keys.KindMerge:
+			if emitted, ok := it.foldForward(s); emitted || !ok {
+				return emitted
+			}
+			skip = true
 		default:
 			return it.fail(fmt.Errorf("%w: operation %s", ErrTooNew, s.trailer.Kind()))
 		}
@@ -351,14 +361,22 @@ func (it *Iterator) prevVisible() bool {
 	it.valid = false
 	live := false // the newest version so far of it.key is a value
 	started := false
+	piled, base := false, keys.SeqNum(0) // it is an operand in it.chain, above the version base
 	for {
 		s := it.merge.top()
 		end := s == nil || s.isMem && bytes.Compare(s.key, it.lower) < 0
 		if end || started && !bytes.Equal(s.key, it.key) {
+			if piled {
+				if emitted, ok := it.foldChain(); emitted || !ok {
+					return emitted
+				}
+				live, piled = false, false
+			}
 			if live {
 				it.value, it.valid = it.valBuf, true
 				return true
 			}
+			base = 0
 			if end {
 				it.place = placeStart
 				return false
@@ -375,18 +393,22 @@ func (it *Iterator) prevVisible() bool {
 			}
 			if !started {
 				it.key, started = append(it.key[:0], s.key...), true
+				it.below, it.expires = fold.Base{}, 0
 			}
 			switch s.trailer.Kind() {
 			case keys.KindSet:
-				it.valBuf, it.expires, live = append(it.valBuf[:0], s.value()...), 0, true
+				it.valBuf, live = append(it.valBuf[:0], s.value()...), true
+				it.below, it.expires = fold.Base{State: fold.Present}, 0
+				piled, base = false, s.trailer.SeqNum()
 			case keys.KindDelete:
-				live = false
+				it.below, it.expires, live = fold.Base{}, 0, false
+				piled, base = false, s.trailer.SeqNum()
 			case keys.KindSetWithExpiry, keys.KindExpiryMarker:
-				var value []byte
-				if value, it.expires = it.alive(s); it.expires != 0 {
-					it.valBuf = append(it.valBuf[:0], value...)
-				}
-				live = it.expires != 0
+				live = it.baseBackward(s)
+				piled, base = false, s.trailer.SeqNum()
+			case keys.KindMerge:
+				it.pileUp(s, piled, base)
+				piled = true
 			default:
 				return it.fail(fmt.Errorf("%w: operation %s", ErrTooNew, s.trailer.Kind()))
 			}

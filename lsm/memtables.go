@@ -32,6 +32,7 @@ type mutableTable struct {
 	lastSeqNum  keys.SeqNum // of the newest entry
 	logical     int64       // bytes of keys and values
 	deletes     int64       // entries that are tombstones
+	operands    int64       // entries that are merge operands
 
 	expiring *expiry.Builder // of the entries that expire; nil: none does
 	soonest  int64           // expiry of the first of those that the expirer was not told of; 0: none
@@ -39,6 +40,9 @@ type mutableTable struct {
 	// oldestMerge is the commit time of the oldest merge operand, 0 if there is none. Written
 	// by the leader.
 	oldestMerge atomic.Int64
+	// firstExpiry and lastExpiry are the earliest and the latest expiry of an entry, 0 if none
+	// expires. Written by the leader.
+	firstExpiry, lastExpiry atomic.Int64
 
 	// ranges are the range tombstones, replaced by the leader with each one more. A reader
 	// loads them after its sequence number.

@@ -81,6 +81,12 @@ type Metrics struct {
 	// is how often the store's time was set to a wall clock that had been ahead of it.
 	ReclaimedEntries, ExpiryEvents, ClockCatchUps int64
 
+	// OperandsFolded counts merge operands that flushes and compactions made part of another
+	// entry, ChainsFolded long chains in memtables that writers, or Open, put a value upon.
+	// ChainsUnfolded counts chains that flushes and compactions passed on, because their
+	// operator refused or is not known, again each time.
+	OperandsFolded, ChainsFolded, ChainsUnfolded int64
+
 	// Verifications counts calls of DB.Verify that came to an end, VerifiedBytes the length
 	// of the tables that they read, VerifyFindings what they found wrong.
 	Verifications, VerifiedBytes, VerifyFindings int64
@@ -108,7 +114,15 @@ type counters struct {
 	stops, delayed                          atomic.Int64
 	iterators                               atomic.Int64 // open now
 	expired, expiryEvents                   atomic.Int64
+	operandsFolded, chainsFolded            atomic.Int64
+	chainsUnfolded                          atomic.Int64
 	care                                    careCounters
+}
+
+// folded adds what a flush or a compaction has folded.
+func (c *counters) folded(s *compaction.Stats) {
+	c.operandsFolded.Add(int64(s.Folded))
+	c.chainsUnfolded.Add(int64(s.Unfolded))
 }
 
 // Metrics returns the store's figures. It is cheap, and safe after Close, when only
@@ -128,6 +142,9 @@ func (d *DB) Metrics() Metrics {
 		DeletedFiles:       c.deletedFiles.Load(),
 		WriteStops:         c.stops.Load(),
 		WriteDelay:         time.Duration(c.delayed.Load()),
+		OperandsFolded:     c.operandsFolded.Load(),
+		ChainsFolded:       c.chainsFolded.Load(),
+		ChainsUnfolded:     c.chainsUnfolded.Load(),
 		Snapshots:          d.snapshots.len(),
 		Iterators:          int(c.iterators.Load()),
 		RunningCompactions: d.compactor.jobs(),

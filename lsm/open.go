@@ -88,6 +88,9 @@ func (d *DB) open() error {
 	if err != nil {
 		return err
 	}
+	if err := d.operators.init(&d.opts, loaded.State.Operators); err != nil {
+		return err
+	}
 	if err := d.checkTables(loaded.Version); err != nil {
 		return err
 	}
@@ -104,6 +107,7 @@ func (d *DB) open() error {
 	d.state.Store(newReadState(d.mutable, rec.frozen, d.newVersion(loaded.Version)))
 	d.visible.store(d.lastSeqNum)
 	d.findExpiring()
+	d.foldReplayed()
 	d.openDirectory(loaded.State)
 	d.event("opened", "store", d.store, "clean", d.found.Clean, "lost bytes", d.found.LostBytes)
 	if !d.opts.ReadOnly {

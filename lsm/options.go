@@ -83,6 +83,9 @@ type Options struct {
 	// DB.ExpiryEvents hands out those that have come about. It concerns what is written while
 	// it is set.
 	ExpiryEvents bool
+	// Operators are what DB.Merge can be used with, beside the built-in ones. A store that has
+	// operands of others opens; *UnknownOperatorError says what it cannot do then.
+	Operators []Operator
 
 	// Logger receives what happens in the background: opening, flushes, compactions,
 	// stalls, errors. Keys and values are never logged. nil means nothing is logged. Its
@@ -170,6 +173,9 @@ func (o *Options) Validate() error {
 	}
 	if o.ReadOnly && o.InMemory && o.seams.FS == nil {
 		bad("ReadOnly and InMemory together open a store that is always empty")
+	}
+	if _, err := o.foldOperators(); err != nil {
+		bad("Operators: %w", err)
 	}
 	if len(problems) == 0 {
 		return nil

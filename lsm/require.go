@@ -48,7 +48,7 @@ func (d *DB) applyIf(b *Batch, w *WriteOptions) error {
 	}
 	r := d.queue.newRequest(w)
 	own := r.payload
-	r.payload, r.ops, r.bytes = b.payload, b.ops, b.bytes
+	r.payload, r.ops, r.bytes, r.merges = b.payload, b.ops, b.bytes, b.merges.operands > 0
 	err := d.commitIf(r, c)
 	r.payload = own
 	d.queue.recycle(r)

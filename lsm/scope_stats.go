@@ -183,7 +183,7 @@ func (c *scopeCount) run(r *run) error {
 			}
 			c.entries += int64(u.Entries)
 			c.bytes += int64(u.Bytes) - int64(u.Entries)*int64(len(c.prefix))
-			c.clean = c.clean && !t.meta.HasTombstones() && t.meta.Held == 0 && t.meta.Expires == 0 && t.meta.MaxSeqNum <= c.seq
+			c.clean = c.clean && !t.meta.HasTombstones() && t.meta.Held == 0 && t.meta.Expires == 0 && t.meta.MaxSeqNum <= c.seq && !p.HasMerge
 		case p.ScopesExact: // there are none
 		default:
 			if err := c.block(r.sources[i : i+1]); err != nil {

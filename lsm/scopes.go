@@ -298,12 +298,14 @@ func (s *Scope) write(kind keys.Kind, key, value []byte, w *WriteOptions) error 
 		}
 		if r == nil {
 			b := s.NewBatch()
-			b.add(kind, key, value)
+			if b.add(kind, key, value); kind == keys.KindMerge {
+				b.merges.operands++
+			}
 			return d.Apply(b, w)
 		}
 		q := d.queue.newRequest(w)
 		q.payload = appendOp(q.payload[:0], kind, r.prefix, key, value)
-		q.ops = 1
+		q.ops, q.merges = 1, kind == keys.KindMerge
 		q.bytes = int64(len(r.prefix) + len(key) + len(value))
 		q.reset(1)
 		q.claims.names = append(q.claims.names, d.claimOn(r))

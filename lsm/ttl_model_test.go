@@ -51,6 +51,7 @@ type ttlRun struct {
 	mortals mortals
 	held    []ttlSnap
 	its     []ttlIter
+	merging bool // operands are among the writes
 }
 
 type ttlSnap struct {
@@ -106,10 +107,15 @@ type setter interface {
 	setExpiry(k, v string, at time.Time)
 	del(k string)
 	deleteRange(lo, hi []byte)
+	merge(op, k string, operand []byte)
 }
 
 // write does one random write of s, and of the model.
 func (r *ttlRun) write(s setter, m mortals) {
+	if r.merging && r.rnd.IntN(2) == 0 {
+		r.writeMerge(s, m)
+		return
+	}
 	k, v := r.key(), r.value()
 	switch n := r.rnd.IntN(20); {
 	case n < 6:
@@ -137,6 +143,41 @@ func (r *ttlRun) write(s setter, m mortals) {
 	}
 }
 
+// writeMerge writes an operand, or a counter for operands to come. An operand on what is there
+// leaves the expiry as it is; one on what has expired begins anew.
+func (r *ttlRun) writeMerge(s setter, m mortals) {
+	if r.rnd.IntN(2) == 0 {
+		k, text := r.key(), r.value()
+		text = text[:min(len(text), 20)]
+		s.merge(lsm.BytesAppend, k, []byte(text))
+		if old, ok := m[k]; ok && (old.expires == 0 || old.expires > r.now()) {
+			m[k] = mortal{old.value + text, old.expires}
+		} else {
+			m[k] = mortal{value: text}
+		}
+		return
+	}
+	k, n := fmt.Sprintf("counter%d", r.rnd.IntN(4)), int64(r.rnd.IntN(100))
+	switch r.rnd.IntN(10) {
+	case 0:
+		ttl := r.ttl()
+		s.setTTL(k, string(lsm.Int64Bytes(n)), ttl)
+		m[k] = mortal{string(lsm.Int64Bytes(n)), r.now() + ttl.Milliseconds()}
+	case 1:
+		s.set(k, string(lsm.Int64Bytes(n)))
+		m[k] = mortal{value: string(lsm.Int64Bytes(n))}
+	default:
+		s.merge(lsm.Int64Add, k, lsm.Int64Bytes(n))
+		if old, ok := m[k]; ok && (old.expires == 0 || old.expires > r.now()) {
+			sum, err := lsm.Int64Of([]byte(old.value))
+			require.NoError(r.t, err)
+			m[k] = mortal{string(lsm.Int64Bytes(sum + n)), old.expires}
+		} else {
+			m[k] = mortal{value: string(lsm.Int64Bytes(n))}
+		}
+	}
+}
+
 type dbSetter struct{ *ttlRun }
 
 func (s dbSetter) set(k, v string) {
@@ -153,6 +194,10 @@ func (s dbSetter) deleteRange(lo, hi []byte) {
 	require.NoError(s.t, s.db.DeleteRange(lo, hi, s.writeOptions()))
 }
 
+func (s dbSetter) merge(op, k string, operand []byte) {
+	require.NoError(s.t, s.db.Merge(op, []byte(k), operand, s.writeOptions()))
+}
+
 type batchSetter struct{ b *lsm.Batch }
 
 func (s batchSetter) set(k, v string) { s.b.Set([]byte(k), []byte(v)) }
@@ -164,6 +209,8 @@ func (s batchSetter) setExpiry(k, v string, at time.Time) {
 }
 func (s batchSetter) del(k string)              { s.b.Delete([]byte(k)) }
 func (s batchSetter) deleteRange(lo, hi []byte) { s.b.DeleteRange(lo, hi) }
+
+func (s batchSetter) merge(op, k string, operand []byte) { s.b.Merge(op, []byte(k), operand) }
 
 type txnSetter struct {
 	t  *testing.T
@@ -179,6 +226,10 @@ func (s txnSetter) setExpiry(k, v string, at time.Time) {
 }
 func (s txnSetter) del(k string)              { require.NoError(s.t, s.tx.Delete([]byte(k))) }
 func (s txnSetter) deleteRange(lo, hi []byte) { require.NoError(s.t, s.tx.DeleteRange(lo, hi)) }
+
+func (s txnSetter) merge(op, k string, operand []byte) {
+	require.NoError(s.t, s.tx.Merge(op, []byte(k), operand))
+}
 
 func (r *ttlRun) step() {
 	if r.rnd.IntN(4) == 0 {
@@ -227,7 +278,7 @@ func (r *ttlRun) transaction() {
 			k := r.key()
 			got, err := tx.Get([]byte(k))
 			checkValue(r.t, after.alive(began), k, got, err)
-			if m := r.mortals[k]; err == nil && after[k] == m && m.expires != 0 && (read == 0 || m.expires < read) {
+			if m := r.mortals[k]; err == nil && (after[k] == m || r.merging && after[k].expires == m.expires) && m.expires != 0 && (read == 0 || m.expires < read) {
 				read = m.expires
 			}
 		}
@@ -240,14 +291,14 @@ func (r *ttlRun) transaction() {
 				require.Equal(r.t, k, string(it.Key()))
 				require.Equal(r.t, want[k], string(it.Value()))
 				require.Equal(r.t, after[k].expires == 0, it.Expiry().IsZero())
-				if m := r.mortals[k]; after[k] == m && m.expires != 0 && (read == 0 || m.expires < read) {
+				if m := r.mortals[k]; (after[k] == m || r.merging && after[k].expires == m.expires) && m.expires != 0 && (read == 0 || m.expires < read) {
 					read = m.expires
 				}
 			}
 			require.False(r.t, it.Next())
 			require.NoError(r.t, it.Close())
 		}
-		if r.rnd.IntN(3) == 0 {
+		if !r.merging && r.rnd.IntN(3) == 0 { // an operand may meet something else later
 			r.clock.millis.Add(int64(r.rnd.IntN(200)))
 		}
 		return tx.Set([]byte("txn"), []byte("was here"))
@@ -351,7 +402,13 @@ func (r *ttlRun) checkAll() {
 // A store whose entries expire behaves as a sorted map that forgets, to the millisecond,
 // through batches, transactions, flushes, merges, snapshots, iterators and reopenings. In the
 // end nothing is left of what has expired.
-func TestStoreBehavesAsAMapThatForgets(t *testing.T) {
+func TestStoreBehavesAsAMapThatForgets(t *testing.T) { behavesAsAMapThatForgets(t, false) }
+
+// The same with merge operands on entries that expire, or have expired: one leaves the expiry
+// as it is, or begins anew, whatever is folded when.
+func TestMergesAndExpiriesBehaveAsAMapThatForgets(t *testing.T) { behavesAsAMapThatForgets(t, true) }
+
+func behavesAsAMapThatForgets(t *testing.T, merging bool) {
 	seeds, steps := 8, 1200
 	if testing.Short() {
 		seeds = 3
@@ -359,6 +416,7 @@ func TestStoreBehavesAsAMapThatForgets(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			r := newTTLRun(t, uint64(seed))
+			r.merging = merging
 			for range steps {
 				r.step()
 			}

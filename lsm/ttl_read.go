@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
 )
@@ -83,15 +84,39 @@ func (it *TxnIterator) Expiry() time.Time {
 // alive returns the value of the entry that s, the front of the merge, is at, which expires or
 // has expired, and when it does; 0: it has.
 func (it *Iterator) alive(s *source) (value []byte, expires int64) {
-	value = s.value()
-	expires = expiryOf(value)
-	if it.at == atRead { // nothing expired when the iterator was made, as far as was known
-		it.at = it.db.clock.millis()
-	}
-	if expires <= it.at || s.trailer.Kind() == keys.KindExpiryMarker {
+	b, _ := fold.BaseOf(s.trailer.Kind(), s.value())
+	if !it.sees(b) {
 		return nil, 0
 	}
-	return value[keys.ExpiryLen:], expires
+	return b.Value, b.Expiry
+}
+
+// sees reports whether what a key is, is something at the iterator's time.
+func (it *Iterator) sees(b fold.Base) bool {
+	if it.at == atRead && b.Expiry != 0 { // nothing expired when the iterator was made, as far as was known
+		it.at = it.db.clock.millis()
+	}
+	return presentAt(b, it.at)
+}
+
+// presentAt reports whether what a key is, is something at a time.
+func presentAt(b fold.Base, at int64) bool {
+	switch b.State {
+	case fold.Present:
+		return b.Expiry == 0 || b.Expiry > at
+	case fold.Reclaimed:
+		return at == atNever
+	}
+	return false
+}
+
+// baseBackward takes the entry at which s stands, going back, which expires or has expired, for
+// the newest version so far of its key, and reports whether it is there.
+func (it *Iterator) baseBackward(s *source) (live bool) {
+	it.below, _ = fold.BaseOf(s.trailer.Kind(), s.value())
+	it.valBuf = append(it.valBuf[:0], it.below.Value...)
+	it.below.Value, it.expires = nil, it.below.Expiry
+	return it.sees(it.below)
 }
 
 // readTime returns the time of a reader that has taken its sequence number (E1): none is
@@ -111,8 +136,8 @@ func (tx *Txn) ownTime() int64 {
 	return tx.at
 }
 
-// own returns what a write of the transaction makes its reads see: a value, and when it
-// expires, or nothing.
+// own returns what a write of the transaction, which is no operand, makes its reads see: a
+// value, and when it expires, or nothing.
 func (tx *Txn) own(w *write) (value []byte, expires int64, ok bool) {
 	switch w.kind {
 	case keys.KindDelete:
@@ -134,6 +159,9 @@ func (tx *Txn) appendGet(dst, key []byte) ([]byte, int64, error) {
 	}
 	tx.key = append(append(tx.key[:0], tx.prefix...), key...)
 	if w := tx.writes.find(tx.key); w != nil {
+		if w.kind == keys.KindMerge {
+			return tx.getOwn(dst, key, w)
+		}
 		value, expires, ok := tx.own(w)
 		if !ok {
 			return dst, 0, ErrNotFound

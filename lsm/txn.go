@@ -4,6 +4,7 @@ import (
 	"errors"
 	"iter"
 
+	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
 )
 
@@ -30,6 +31,7 @@ type Txn struct {
 	err    error // of the first write that failed; the commit returns it
 	writes writeSet
 	reads  readSet
+	chain  fold.Chain     // while operands are folded
 	iters  []*TxnIterator // open ones
 	key    []byte         // of a call, behind the scope's id
 }
@@ -224,6 +226,7 @@ func (tx *Txn) commit() error {
 	r := d.queue.newRequest(tx.w)
 	r.payload = tx.writes.appendPayload(r.payload[:0])
 	r.ops, r.bytes = tx.writes.size()
+	r.merges = tx.writes.merges
 	var err error
 	if c.empty() {
 		err = d.commit(r)

@@ -254,8 +254,9 @@ func (it *TxnIterator) emitForward() bool {
 			it.raiseSpan(it.key, true)
 			return true
 		}
-		if value, expires, ok := it.tx.own(own); ok {
-			it.buf = append(it.buf[:0], value...)
+		if expires, ok := it.ownValue(own); it.err != nil {
+			return false
+		} else if ok {
 			it.stopAt(own.key, it.buf, expires)
 			it.raiseSpan(it.key, true)
 			return true
@@ -290,8 +291,9 @@ func (it *TxnIterator) emitBackward() bool {
 			it.lowerSpan(it.key)
 			return true
 		}
-		if value, expires, ok := it.tx.own(own); ok {
-			it.buf = append(it.buf[:0], value...)
+		if expires, ok := it.ownValue(own); it.err != nil {
+			return false
+		} else if ok {
 			it.stopAt(own.key, it.buf, expires)
 			it.lowerSpan(it.key)
 			return true

@@ -13,10 +13,12 @@ import (
 //	expiring     = count, (by - by of the step before, bytes)+   uvarints above zero
 //	markers      = count, latest expiry                          uvarints, the count above zero
 //	oldest merge = commit time                                   uvarint above zero
+//	first expiry = the earliest of entries and markers           uvarint above zero
 const (
 	tagTableExpiring    = 1 << 1
 	tagTableMarkers     = 2 << 1
 	tagTableOldestMerge = 3 << 1
+	tagTableFirstExpiry = 4 << 1
 )
 
 // expiry appends the fields of t that have something to say.
@@ -35,6 +37,7 @@ func (enc *encoder) expiry(t *Table) {
 		enc.field(tagTableMarkers, binary.AppendUvarint(p, uint64(t.LastMarker)))
 	}
 	enc.number(tagTableOldestMerge, uint64(t.OldestMerge))
+	enc.number(tagTableFirstExpiry, uint64(t.FirstExpiry))
 }
 
 // decodeExpiry decodes one of these fields and reports whether tag is such a field. What is
@@ -54,6 +57,10 @@ func (t *Table) decodeExpiry(d *codec.Decoder, tag uint64, value []byte) bool {
 		}
 	case tagTableOldestMerge:
 		if t.OldestMerge = decodeInt64(&f); t.OldestMerge == 0 {
+			f.Fail(codec.ErrMalformed)
+		}
+	case tagTableFirstExpiry:
+		if t.FirstExpiry = decodeInt64(&f); t.FirstExpiry == 0 {
 			f.Fail(codec.ErrMalformed)
 		}
 	default:

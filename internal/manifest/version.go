@@ -61,6 +61,8 @@ type Table struct {
 	// the latest expiry of them, in milliseconds since 1970.
 	Markers    uint64
 	LastMarker int64
+	// FirstExpiry is the earliest expiry of those entries and markers, zero if there are none.
+	FirstExpiry int64
 	// OldestMerge is the oldest commit time of a merge operand, in milliseconds since 1970,
 	// zero if there are none.
 	OldestMerge int64

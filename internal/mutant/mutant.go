@@ -73,5 +73,10 @@ const (
 	JudgeBeforeExpiry   Name = "judge-before-expiry"    // commit what depends on an entry that has expired since it was judged
 	ForgetTime          Name = "forget-time"            // leave engine time out of the edits of flushes and compactions
 	SweepRewritten      Name = "sweep-rewritten"        // tell of the expiry of an entry that was written again
+	FoldAcrossSnapshots Name = "fold-across-snapshots"  // compaction folds operands across snapshots
+	FoldTwice           Name = "fold-twice"             // a fold with the number of an operand does not count as having it
+	KeepOperandTime     Name = "keep-operand-time"      // operands keep the time that their batch came with
+	UnboundedChains     Name = "unbounded-chains"       // nobody who writes folds a long chain
+	ForgetOwnMerges     Name = "forget-own-merges"      // a transaction does not see its own operands
 	BlindScrub          Name = "blind-scrub"            // the scrub reads tables and compares nothing
 )

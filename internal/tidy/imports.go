@@ -34,13 +34,16 @@ var allowed = map[string][]string{
 	"internal/cache":    core,
 	"internal/manifest": with(core, "internal/expiry"),
 	"internal/rangedel": core,
+	"internal/fold":     core,
 	"memtable":          core,
 	"wal":               core,
 	"sstable/block":     core,
 	"sstable/filter":    core,
 	"sstable":           with(core, "internal/cache", "sstable/block", "sstable/filter"),
-	"compaction":        with(core, "internal/expiry", "internal/manifest", "internal/rangedel", "sstable", "sstable/block"),
-	"lsm": with(core, "compaction", "internal/cache", "internal/expiry", "internal/manifest", "internal/rangedel", "internal/seams",
+	"compaction": with(core, "internal/expiry", "internal/fold", "internal/manifest", "internal/rangedel", "sstable",
+		"sstable/block"),
+	"lsm": with(core, "compaction", "internal/cache", "internal/expiry", "internal/fold", "internal/manifest", "internal/rangedel",
+		"internal/seams",
 		"internal/tuple", "memtable", "scope", "sstable", "sstable/block", "sstable/filter", "wal"),
 }
 
