@@ -93,17 +93,17 @@ func (c *Chain) SetBase(seq keys.SeqNum, b Base) {
 // of the key; its value is what was appended. With an error, which matches *UnknownError or
 // *OperatorError, dst is as it was.
 func (c *Chain) Fold(ops *Operators, dst []byte) (out []byte, b Base, err error) {
-	b = c.base
+	now := c.base
 	at := 0 // links folded
 	for i := 0; at < len(c.links); i++ {
-		n := c.sameKind(at, b)
+		n := c.sameKind(at, now)
 		first := c.link(at)
 		op := ops.ByID(first.head.Operator)
 		if op == nil {
 			return dst, Base{}, &UnknownError{first.head.Operator}
 		}
-		b = b.At(first.head.Time)
-		if b.State == Reclaimed {
+		now = now.At(first.head.Time)
+		if now.State == Reclaimed {
 			at += n // gone with what they were above
 			continue
 		}
@@ -114,7 +114,7 @@ func (c *Chain) Fold(ops *Operators, dst []byte) (out []byte, b Base, err error)
 		}
 		at += n
 		// Into a buffer of its own: given to a function that nobody knows, dst would escape.
-		into, err := op.Fold(c.spare[i%2][:0], b.Value, c.group)
+		into, err := op.Fold(c.spare[i%2][:0], now.Value, c.group)
 		if err == nil && len(into) > keys.MaxValueLen {
 			err = fmt.Errorf("%w: %d bytes", ErrTooLong, len(into))
 		}
@@ -122,15 +122,13 @@ func (c *Chain) Fold(ops *Operators, dst []byte) (out []byte, b Base, err error)
 			return dst, Base{}, &OperatorError{op.Name, err}
 		}
 		c.spare[i%2] = into
-		b.State, b.Value = Present, notNil(into)
+		now.State, now.Value = Present, notNil(into)
 	}
-	if b.State != Present {
-		return dst, b, nil
+	if now.State != Present {
+		return dst, now, nil
 	}
-	from := len(dst)
-	dst = append(dst, b.Value...)
-	b.Value = notNil(dst[from:])
-	return dst, b, nil
+	out = append(dst, now.Value...)
+	return out, Base{State: Present, Expiry: now.Expiry, Value: notNil(out[len(dst):])}, nil
 }
 
 // ErrTooLong: a fold gave more than a value can hold.
