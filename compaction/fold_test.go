@@ -254,6 +254,7 @@ func TestWhatBecomesOfAChain(t *testing.T) {
 		},
 	} {
 		s := newStore(t, vfs.NewMem())
+		s.env.Expiry.MarkersBy, s.params.MarkersBy = 0, 0 // operands are to come
 		require.NoError(t, s.write(c.base), name)
 		require.NoError(t, s.compact(true), name)
 		s.env.Operators, s.env.Snapshots, s.env.FoldFences = foldOps, c.snapshots, c.fences

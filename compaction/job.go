@@ -21,9 +21,10 @@ const (
 	ReasonManual                    // asked for
 	ReasonCovered                   // a range tombstone covers all of a table
 	ReasonDead                      // tables hold entries of dropped scopes
+	ReasonExpired                   // much of a table has expired
 )
 
-var reasonNames = [...]string{"none", "level0", "size", "garbage", "small", "idle", "manual", "covered", "dead"}
+var reasonNames = [...]string{"none", "level0", "size", "garbage", "small", "idle", "manual", "covered", "dead", "expired"}
 
 // String returns the reason's name.
 func (r Reason) String() string {
@@ -53,6 +54,8 @@ type Job struct {
 	// Drop: nobody can read anything of the input tables. An edit takes them out, unread;
 	// there is no output.
 	Drop bool
+	// Floor is the greatest number of what a Drop leaves out that hid something older.
+	Floor keys.SeqNum
 
 	span span
 }

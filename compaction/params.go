@@ -37,6 +37,13 @@ type Params struct {
 	// could be left out.
 	Idle bool
 
+	// ExpiredBy is the time, in milliseconds since 1970, by which entries have expired for
+	// every reader there is, snapshots included; zero: none has. MarkersBy is the time up to
+	// which, and MarkersUpTo the number up to which, Env.Expiry lets markers go; zero: none
+	// goes. OldestMerge is the oldest commit time of a merge operand in memtables, if not zero.
+	ExpiredBy, MarkersBy, OldestMerge int64
+	MarkersUpTo                       keys.SeqNum
+
 	// Covered reports that a range tombstone which is in a table, and is at or below
 	// ElideBelow, is newer than everything in t and covers all of it. It may be nil.
 	Covered func(t *manifest.Table) bool

@@ -53,6 +53,8 @@ type Env struct {
 	// ElideBelow is the greatest number at which a tombstone may be left out; the
 	// snapshots count besides. keys.MaxSeqNum is no bound, 0 keeps all tombstones.
 	ElideBelow keys.SeqNum
+	// Expiry says what has expired.
+	Expiry Expiry
 	// Operators fold merge operands. Without them all versions of a key that has operands
 	// are carried along.
 	Operators *fold.Operators
@@ -81,6 +83,9 @@ type Stats struct {
 	In, Kept, Shadowed, Elided, Dead, Folded uint64
 	// Unfolded counts chains that an operator refused to fold or that has no operator here.
 	Unfolded uint64
+	// Expired counts the values that were left out because they had expired. Where a marker
+	// took their place they are among the Kept.
+	Expired uint64
 	// BytesRead and BytesWritten are lengths of tables.
 	BytesRead, BytesWritten int64
 	// HistoryFloor is the greatest number of a tombstone elided.
@@ -111,6 +116,7 @@ type RunWriter struct {
 	// unsized counts bytes of entries since the table's size was last estimated.
 	unsized int64
 	held    uint64 // of the table's entries
+	expiry  TableExpiry
 	result  Result
 	made    []fileid.Num // every file created
 	err     error
@@ -119,7 +125,9 @@ type RunWriter struct {
 // NewFlushWriter returns a writer for a memtable with the given range tombstones, whose
 // entries are added in internal-key order. Tombstones stay.
 func NewFlushWriter(env *Env, splits Splits, ranges []rangedel.Tombstone) *RunWriter {
-	w := newRunWriter(env, splits, newDropper(env.Snapshots, 0, nil))
+	drop := newDropper(env.Snapshots, 0, nil)
+	drop.expire(env.Expiry, 0)
+	w := newRunWriter(env, splits, drop)
 	w.setRanges(ranges, nil)
 	return w
 }
@@ -158,6 +166,9 @@ func (w *RunWriter) Add(key []byte, t keys.Trailer, value []byte) error {
 	if w.drop.enter(key) {
 		w.fresh = true
 	}
+	if t.Kind() > keys.KindSet && t.Kind().MinValueLen() > 0 {
+		t, value = w.drop.look(t, value)
+	}
 	kept, held := w.drop.keep(t)
 	if !kept {
 		return nil
@@ -190,6 +201,9 @@ func (w *RunWriter) write(key []byte, t keys.Trailer, value []byte, held bool) e
 	w.unsized += int64(len(key) + len(value))
 	if held {
 		w.held++
+	}
+	if t.Kind() > keys.KindSet {
+		w.expiry.Count(key, t.Kind(), value, w.drop.expiry.Now)
 	}
 	return nil
 }
@@ -253,14 +267,16 @@ func (w *RunWriter) finishTable(end []byte) error {
 	if err != nil {
 		return w.fail(err)
 	}
-	w.result.Tables = append(w.result.Tables, &manifest.Table{
+	t := &manifest.Table{
 		Num: w.num, UID: w.uid, Bytes: meta.Size, Digest: meta.Digest,
 		Smallest: meta.Smallest, Largest: meta.Largest, LargestExclusive: meta.LargestExclusive,
 		MinSeqNum: meta.MinSeqNum, MaxSeqNum: meta.MaxSeqNum,
 		Entries: meta.Entries, Deletes: meta.Deletes, RangeDeletes: meta.RangeDeletes,
 		Held: w.held,
-	})
-	w.held = 0
+	}
+	w.expiry.Fill(t, &meta.Props)
+	w.result.Tables = append(w.result.Tables, t)
+	w.held, w.expiry = 0, TableExpiry{}
 	return nil
 }
 
@@ -297,7 +313,8 @@ var errFinished = errors.New("compaction: run is finished")
 // count fills in the statistics and checks that nothing was lost (C5).
 func (w *RunWriter) count() error {
 	d, s := &w.drop.stats, &w.result.Stats
-	*s = Stats{In: d.in, Kept: d.kept, Shadowed: d.shadowed, Elided: d.elided, Dead: d.dead, Folded: d.folded, HistoryFloor: d.floor}
+	*s = Stats{In: d.in, Kept: d.kept, Shadowed: d.shadowed, Elided: d.elided, Dead: d.dead, Folded: d.folded, HistoryFloor: d.floor,
+		Expired: w.drop.expiry.expired}
 	if w.fold != nil {
 		s.Unfolded = w.fold.failed
 	}

@@ -153,6 +153,7 @@ func (m *maker) apply() Step {
 		if op.Delete = m.rnd.IntN(4) == 0; !op.Delete {
 			op.Value = m.value()
 		}
+		op.Mortal = mortality(&op)
 		s.Ops = append(s.Ops, op)
 	}
 	if m.shape.Large && m.rnd.IntN(100) == 0 {

@@ -63,6 +63,8 @@ func (l *Ledger) Resume(n int, live map[string]string) *Ledger {
 type Op struct {
 	Key, Value string
 	Delete     bool
+	// Mortal, if not 0, makes the operation write an entry that expires: mortals.go.
+	Mortal Mortality
 	// Upper, if not "", makes it the delete of the range [Key, Upper).
 	Upper string
 	// Merge, if not "", makes it a merge by the operator of that name, with Value as operand.

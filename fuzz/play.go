@@ -168,7 +168,9 @@ func (p *Player) apply(s Step) error {
 func newBatch(db *lsm.DB, ops []Op) *lsm.Batch {
 	b := db.NewBatch()
 	for _, op := range ops {
-		if op.Upper != "" {
+		if op.Mortal != 0 {
+			b.SetWithExpiry([]byte(op.Key), []byte(op.Value), op.Mortal.expiry())
+		} else if op.Upper != "" {
 			b.DeleteRange([]byte(op.Key), []byte(op.Upper))
 		} else if op.Merge != "" {
 			b.Merge(op.Merge, []byte(op.Key), []byte(op.Value))
@@ -191,6 +193,8 @@ func transact(db *lsm.DB, ops []Op, w *lsm.WriteOptions) error {
 		for _, op := range ops {
 			var err error
 			switch {
+			case op.Mortal != 0:
+				err = tx.SetWithExpiry([]byte(op.Key), []byte(op.Value), op.Mortal.expiry())
 			case op.Upper != "":
 				err = tx.DeleteRange([]byte(op.Key), []byte(op.Upper))
 			case op.Merge != "":

@@ -30,6 +30,10 @@ type Batch struct {
 
 	requires []point     // require.go
 	merges   batchMerges // merge.go
+
+	ttls    []batchTTL // ttl.go
+	scratch []byte
+	named   []batchScope // the scope that a copy is made of, under an id without a name
 }
 
 // NewBatch returns an empty batch.
@@ -70,6 +74,7 @@ func (b *Batch) Reset() {
 	b.payload, b.ops, b.bytes, b.err = b.payload[:0], 0, 0, nil
 	clear(b.requires)
 	b.requires = b.requires[:0]
+	b.ttls = b.ttls[:0]
 	b.merges.operands, b.merges.names = 0, b.merges.names[:0]
 	b.resetScopes()
 }

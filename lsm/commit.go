@@ -49,6 +49,9 @@ type request struct {
 	folds  attached    // what it brings along for them: merge_chain.go
 	wake   chan signal // capacity 1; made once, kept with the pooled request
 
+	indexed bool         // expiry_index.go
+	named   []batchScope // the scopes that it writes to, for whoever has to know their names
+
 	scoped  bool   // claims count
 	claims  claims // what it relies on of the directory: scope_commit.go
 	refused bool   // by admit; err says why
@@ -80,6 +83,8 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	}
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
+	r.scoped, r.refused, r.claims.conflict = false, false, 0
+	r.indexed, r.named = false, nil
 	r.scoped, r.refused, r.merges, r.claims.conflict = false, false, false, 0
 	return r
 }
@@ -315,6 +320,11 @@ func (p *part) release(self *request) { p.fail(nil, self) }
 
 // commit takes a framed request through the pipeline and returns its outcome.
 func (d *DB) commit(r *request) error {
+	if d.opts.ExpiryEvents && !r.indexed {
+		if err := d.indexExpiries(r); err != nil {
+			return err
+		}
+	}
 	if r.sync {
 		d.turns.wait(d)
 	}
@@ -356,6 +366,7 @@ func (d *DB) lead(r *request) {
 		synced.fail(err, r)
 		return
 	}
+	d.beginCommit()
 	var refused part
 	if d.ring.inUse() || unsynced.scoped || synced.scoped {
 		refused = d.admit(&unsynced, &synced)
@@ -380,6 +391,7 @@ func (d *DB) lead(r *request) {
 	if fate == fateListed && settler != r {
 		settler.wake <- signalSettle
 	}
+	d.endCommit()
 	d.queue.passLead()
 	refused.wake(r)
 	switch {
@@ -411,7 +423,7 @@ func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
 		return fateDone
 	}
 	batches := d.queue.batches[:0]
-	last, now := d.lastSeqNum, d.clock.millis()
+	last, now := d.lastSeqNum, d.groupTime
 	for r := p.head; r != nil; r = r.next {
 		batches = append(batches, wal.Batch{
 			Payload: r.payload, PayloadCRC: r.crc,
@@ -431,7 +443,9 @@ func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
 	p.head.end, p.head.last = end, last
 	d.syncer.arm()
 	d.settler.arm()
-	return d.publisher.push(d, p, self)
+	fate := d.publisher.push(d, p, self)
+	d.expirer.listed(d.mutable, last)
+	return fate
 }
 
 // apply inserts a part, committed at now, into the mutable memtable. makeRoom has made sure it
@@ -463,6 +477,7 @@ func (d *DB) apply(p *part, now int64) {
 		}
 		mem.logical += r.bytes
 	}
+	d.expirer.applied(mem)
 }
 
 // visibleSeqNum is the number below which everything is visible, on a cache line of

@@ -151,6 +151,7 @@ func (c *compactor) pickParamsLocked(manual bool) compaction.Params {
 	// that covers a table is among these, so that the table may go (H4).
 	p.HeldBelow, p.ElideBelow = p.ElideBelow, min(p.ElideBelow, d.horizons.bound())
 	p.Running = slices.Clone(c.running)
+	d.expiryParams(&p)
 	now := d.opts.seams.Now()
 	if dead := d.reaper.ripe.Load(); dead.len() > 0 {
 		p.Dead = func(t *manifest.Table) compaction.Dead { return d.reaper.judge(dead, t) }
@@ -191,10 +192,11 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		out.Stats.HistoryFloor = 0
 	}
 	err := d.install(func(v *manifest.Version) (*manifest.Edit, error) {
-		if out.Stats.HistoryFloor > d.horizons.bound() {
+		floor := max(out.Stats.HistoryFloor, job.Floor)
+		if floor > d.horizons.bound() {
 			return nil, errHorizonSet
 		}
-		return job.Edit(v, out.Tables, out.Stats.HistoryFloor), nil
+		return job.Edit(v, out.Tables, floor), nil
 	}, nil)
 	if err != nil {
 		d.discard(out.Tables, err)
@@ -205,6 +207,7 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 	}
 	switch {
 	case job.Drop: // the deleter counts the tables
+		d.metrics.expired.Add(expiredIn(job))
 	case job.Move:
 		d.metrics.trivialMoves.Add(1)
 	default:
@@ -212,10 +215,11 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		d.metrics.folded(&out.Stats)
 		d.metrics.compactedBytesRead.Add(out.Stats.BytesRead)
 		d.metrics.compactedBytes.Add(out.Stats.BytesWritten)
+		d.metrics.expired.Add(int64(out.Stats.Expired))
 	}
 	d.event("compacted", "reason", job.Reason, "to level", job.Output, "moved", job.Move,
 		"bytes read", out.Stats.BytesRead, "bytes written", out.Stats.BytesWritten,
-		"shadowed", out.Stats.Shadowed, "tombstones elided", out.Stats.Elided, "of dropped scopes", out.Stats.Dead)
+		"shadowed", out.Stats.Shadowed, "tombstones elided", out.Stats.Elided, "of dropped scopes", out.Stats.Dead, "expired", out.Stats.Expired)
 	return nil
 }
 
@@ -272,14 +276,18 @@ func (d *DB) mergeEnv(v *version, dead *deadIDs) *compaction.Env {
 // tableEnv is what writing tables needs of the store. The entries of dead ids are left out;
 // the snapshots are listed after the ids became so.
 func (d *DB) tableEnv(dead *deadIDs) *compaction.Env {
+	expiry := d.expiryEnv() // its time is before the list of snapshots
 	return &compaction.Env{
-		FS: d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
-		NextFileNum: func() fileid.Num { return fileid.Num(d.nextFile.Add(1) - 1) },
-		Writer:      d.opts.tableOptions(),
-		Snapshots:   d.snapshots.list(),
-		ElideBelow:  d.horizons.bound(),
-		Dead:        dead.filter(),
-		Operators:   d.operators.known,
+		Expiry: expiry,
+		FS:     d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
+		NextFileNum:   func() fileid.Num { return fileid.Num(d.nextFile.Add(1) - 1) },
+		Writer:        d.opts.tableOptions(),
+		Snapshots:     d.snapshots.list(),
+		ElideBelow:    d.horizons.bound(),
+		Dead:          dead.filter(),
+		Operators:     d.operators.known,
+		FoldFences:    d.horizons.fences(),
+		ExpiresWithin: d.expiresWithin(),
 	}
 }
 

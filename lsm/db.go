@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/loamdb/loam/internal/cache"
 	"github.com/loamdb/loam/internal/epoch"
@@ -50,17 +49,20 @@ type DB struct {
 	visible   visibleSeqNum
 	closed    atomic.Bool
 	snapshots snapshotList
+	expires   atomic.Bool // something expires, or may: readers need the time
 	holders   holders
 	directory directory
 	history   history
 
-	// Commit path. mutable, lastSeqNum, applier, pace and ring belong to the leader.
+	// Commit path. mutable, lastSeqNum, groupTime, applier, pace and ring belong to the leader.
 	queue      commitQueue
 	publisher  publisher
 	turns      turns
 	poison     poison
 	mutable    *mutableTable
 	lastSeqNum keys.SeqNum
+	groupTime  int64        // commit time of the group
+	committing atomic.Int64 // expirer.go: MaxInt64, or at or before the time of a group on its way
 	applier    applier
 	pace       pacer
 	ring       commitRing
@@ -86,6 +88,7 @@ type DB struct {
 	reaper     reaper
 	horizons   horizonKeeper
 	scrubber   scrubber
+	expirer    expirer
 	metrics    counters
 }
 
@@ -174,6 +177,9 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
+	if len(b.ttls) > 0 {
+		b.startTTLs(d.clock.millis())
+	}
 	if b.merges.operands > 0 {
 		if err := d.joinMerges(b); err != nil {
 			return err
@@ -189,7 +195,8 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	}
 	r := d.queue.newRequest(w)
 	own := r.payload
-	r.payload, r.ops, r.bytes, r.merges = b.payload, b.ops, b.bytes, b.merges.operands > 0
+	r.payload, r.ops, r.bytes, r.named = b.payload, b.ops, b.bytes, b.named
+	r.merges = b.merges.operands > 0
 	err := d.commit(r)
 	r.payload = own
 	d.queue.recycle(r)
@@ -314,22 +321,4 @@ func toAttrs(args []any) []slog.Attr {
 		attrs = append(attrs, slog.Any(args[i].(string), args[i+1]))
 	}
 	return attrs
-}
-
-// clock is engine time: the later of the last commit's time and the wall clock at
-// open, plus what has passed on the monotonic clock since. It never goes back.
-type clock struct {
-	now    func() time.Time
-	opened time.Time
-	base   int64 // unix milliseconds at opened
-}
-
-func newClock(now func() time.Time, lastCommit int64) clock {
-	opened := now()
-	return clock{now: now, opened: opened, base: max(lastCommit, opened.UnixMilli())}
-}
-
-// millis returns engine time in unix milliseconds.
-func (c *clock) millis() int64 {
-	return c.base + max(0, c.now().Sub(c.opened).Milliseconds())
 }

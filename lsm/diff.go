@@ -3,7 +3,9 @@ package lsm
 import (
 	"fmt"
 	"iter"
+	"time"
 
+	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/scope"
 )
@@ -40,8 +42,10 @@ type Change struct {
 	// Key is the key, or the lower bound of a range, empty where that has none. Upper is the
 	// upper bound of a range, nil where that has none.
 	Key, Upper []byte
-	// Value is what is set.
-	Value []byte
+	// Value is what is set, and Expiry when it expires; the zero Time means never. That it has
+	// expired is no change: a copy must let it expire.
+	Value  []byte
+	Expiry time.Time
 	// Version is the version of the key that is set or deleted; the Version of a deletion is
 	// that of its record.
 	Version Version
@@ -62,7 +66,8 @@ type Change struct {
 //
 // An error is yielded once, with a zero Change, and ends the loop: ErrHistoryGone if
 // deletions since from may be forgotten, ErrDiverged if from is not on the store's history,
-// ErrInvalidPosition if it is ahead of the snapshot, and those of reading.
+// ErrInvalidPosition if it is ahead of the snapshot, and those of reading,
+// *UnknownOperatorError among them. Merges are yielded as the value that they make.
 //
 //	for c, err := range snap.Diff(from) {
 //		if err != nil {
@@ -113,7 +118,8 @@ type diffView struct {
 	state    *readState
 	ranges   []rangeSource // of the memtables, as they were when the state was taken
 	from, to keys.SeqNum
-	limit    int // scopes that are looked for together
+	at       int64 // the time at which it is judged what has expired
+	limit    int   // scopes that are looked for together
 }
 
 // newDiffView takes what there is, then looks whether it is enough (H2). It must be closed.
@@ -130,7 +136,7 @@ func (s *Snapshot) newDiffView(from Position) (*diffView, error) {
 		return nil, err
 	}
 	d.metrics.iterators.Add(1)
-	v := &diffView{db: d, from: seq, to: s.seq, limit: maxDiffScopes}
+	v := &diffView{db: d, from: seq, to: s.seq, at: s.at, limit: maxDiffScopes}
 	guard := d.readers.Enter()
 	v.state = d.state.Load()
 	v.state.refs.Add(1)
@@ -150,6 +156,14 @@ func (s *Snapshot) newDiffView(from Position) (*diffView, error) {
 		return nil, fmt.Errorf("lsm: diff: %w", err)
 	}
 	return v, nil
+}
+
+// sees reports whether what a key is, is something at the time of the view.
+func (v *diffView) sees(b fold.Base) bool {
+	if v.at == atRead && b.Expiry != 0 { // nothing expired when the snapshot was made, as far as was known
+		v.at = v.db.clock.millis()
+	}
+	return presentAt(b, v.at)
 }
 
 // memtables returns those of the state, newest first.

@@ -3,8 +3,8 @@ package lsm
 import (
 	"bytes"
 	"errors"
-	"fmt"
 
+	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/sstable"
@@ -27,7 +27,9 @@ type differ struct {
 	ranges   []rangeSource
 	window   rangeWindow // around the last key that was asked for
 	key      []byte      // the last key that nextPoint has looked at
-	begun    bool        // it has looked at one
+	chain    fold.Chain  // its versions, where they are to be folded
+	folded   []byte
+	begun    bool // it has looked at one
 }
 
 // delta is one change within a range of keys, in internal keys.
@@ -35,6 +37,7 @@ type delta struct {
 	kind       ChangeKind
 	key, upper []byte
 	value      []byte
+	expires    int64 // milliseconds since 1970; 0: never
 	seq        keys.SeqNum
 }
 
@@ -154,20 +157,38 @@ func (f *differ) nextPoint(c *delta, upper []byte) (bool, error) {
 			continue // it is deleted, by a range that is yielded
 		}
 		c.key = f.key
-		switch s.trailer.Kind() {
-		case keys.KindSet:
-			c.kind, c.value = ChangeSet, s.value()
-			return true, nil
-		case keys.KindDelete:
-			if f.from == 0 || newest > f.from {
-				continue // it was not there, or goes with a range
-			}
-			c.kind = ChangeDelete
-			return true, nil
-		default:
-			return false, fmt.Errorf("%w: operation %s", ErrTooNew, s.trailer.Kind())
+		b, err := f.newest(s)
+		if err != nil {
+			return false, err
 		}
+		if f.v.sees(b) {
+			c.kind, c.value, c.expires = ChangeSet, b.Value, b.Expiry
+			return true, nil
+		}
+		if f.from == 0 || newest > f.from {
+			continue // it was not there, or goes with a range
+		}
+		c.kind = ChangeDelete
+		return true, nil
 	}
+}
+
+// newest returns what the key of the entry at which s stands is at the end of the time.
+// Operands are folded with all that is below them, also from before the time.
+func (f *differ) newest(s *source) (fold.Base, error) {
+	d := f.v.db
+	if s.trailer.Kind() != keys.KindMerge {
+		return d.baseOf(s.trailer.Kind(), s.value())
+	}
+	if _, err := d.collect(&f.chain, f.v.state, f.key, f.to, false); err != nil {
+		return fold.Base{}, err
+	}
+	out, b, err := f.chain.Fold(d.operators.known, f.folded[:0])
+	if err != nil {
+		return fold.Base{}, d.operators.error(err)
+	}
+	f.folded, b.Value = out, out
+	return b, nil
 }
 
 // nextEntry moves to the newest entry of the time of the next key below upper. nil: there is

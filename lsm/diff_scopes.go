@@ -73,7 +73,7 @@ func (v *diffView) named(s *Scope, yield func(Change) bool) error {
 		return err
 	}
 	defer recent.close()
-	value, version, err := d.getVersion(nil, systemKeys.prefix, s.entry, v.to)
+	value, version, err := d.getVersion(nil, systemKeys.prefix, s.entry, v.to, v.at)
 	if err == ErrNotFound { // returned bare
 		entry := append(bytes.Clone(systemKeys.prefix), s.entry...)
 		return recent.yieldDirectory(scopeKeys{entry, append(bytes.Clone(entry), 0)}, yield)
@@ -103,7 +103,7 @@ func (v *diffView) named(s *Scope, yield func(Change) bool) error {
 // yieldKeys yields the changes of one id, whose keys these are.
 func (f *differ) yieldKeys(in scopeKeys, name scope.Scope, yield func(Change) bool) error {
 	return f.within(in.prefix, in.upper, func(c *delta) bool {
-		out := Change{Kind: c.kind, Scope: name, Key: c.key[len(in.prefix):], Value: c.value, Version: Version(c.seq)}
+		out := Change{Kind: c.kind, Scope: name, Key: c.key[len(in.prefix):], Value: c.value, Expiry: expiryTime(c.expires), Version: Version(c.seq)}
 		if c.kind == ChangeDeleteRange && !bytes.Equal(c.upper, in.upper) {
 			out.Upper = c.upper[len(in.prefix):]
 		}

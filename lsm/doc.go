@@ -59,6 +59,12 @@
 // Horizons (horizons.go, horizon_keeper.go, horizon_record.go) say from where on compactions
 // keep tombstones.
 //
+// # Expiry
+//
+// An entry that expires (ttl.go, ttl_read.go) has its expiry before its value. Time is the
+// store's own (clock.go). expirer.go has the space of what has expired given back, and makes
+// events of expiries where they are wanted: expiry_index.go, expiry_sweep.go, expiry_events.go.
+//
 // # Background
 //
 // A full memtable (memtables.go) is frozen by the leader and written out as a sorted run

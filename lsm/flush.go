@@ -167,6 +167,7 @@ func (d *DB) writeRun(ctx context.Context, m *mutableTable) ([]*manifest.Table, 
 	}
 	out, err := w.Finish()
 	d.reaper.wrote(out.Tables, dead)
+	d.metrics.expired.Add(int64(out.Stats.Expired))
 	d.metrics.folded(&out.Stats)
 	return out.Tables, err
 }

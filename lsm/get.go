@@ -33,19 +33,19 @@ func (d *DB) Has(key []byte) (bool, error) {
 const stackKey = 128
 
 func (d *DB) get(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, error) {
-	v, _, err := d.getVersion(dst, prefix, key, seq)
+	v, _, err := d.getEntry(dst, prefix, key, seq, atRead)
 	return v, err
 }
 
-// getVersion is the point read: a straight line over concrete types, from the newest
+// getEntry is the point read: a straight line over concrete types, from the newest
 // source to the oldest, that stops at the first version of the key at or below seq. prefix
-// is the encoded id of the key's scope.
+// is the encoded id of the key's scope, at the time at which entries that expire are judged.
 //
 // The state is loaded before the sequence number: in the other order a flush and a
 // compaction in between could drop the version that the number needs.
-func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Version, error) {
+func (d *DB) getEntry(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]byte, entryState, error) {
 	if len(key) > keys.MaxUserKeyLen {
-		return dst, Absent, ErrNotFound // no such key can have been written
+		return dst, entryState{}, ErrNotFound // no such key can have been written
 	}
 	var buf [stackKey]byte
 	ikey := append(append(buf[:0], prefix...), key...)
@@ -53,7 +53,7 @@ func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Versi
 	guard := d.readers.Enter()
 	defer guard.Leave()
 	if d.closed.Load() {
-		return dst, Absent, ErrClosed
+		return dst, entryState{}, ErrClosed
 	}
 	s := d.state.Load()
 	asked, latest := seq, seq == keys.MaxSeqNum
@@ -63,28 +63,28 @@ func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Versi
 	value, t, ok := s.mutable.Get(ikey, hash, seq)
 	if ranges := s.mutable.ranges.Load(); ranges != nil {
 		if latest && seq < ranges.ExactFrom() {
-			return d.getVersion(dst, prefix, key, keys.MaxSeqNum) // overtaken: what it must see was left out
+			return d.getEntry(dst, prefix, key, keys.MaxSeqNum, at) // overtaken: what it must see was left out
 		}
 		if deleted(ranges, ikey, seq, t, ok) {
-			return dst, Absent, ErrNotFound
+			return dst, entryState{}, ErrNotFound
 		}
 	}
 	if ok {
 		if t.Kind() == keys.KindMerge {
-			return d.getFolded(dst, prefix, key, asked)
+			return d.getFolded(dst, prefix, key, asked, at)
 		}
-		return found(dst, value, t)
+		return d.result(dst, value, t, at)
 	}
 	for _, m := range s.frozen {
 		value, t, ok := m.Get(ikey, hash, seq)
 		if ranges := m.ranges.Load(); ranges != nil && deleted(ranges, ikey, seq, t, ok) {
-			return dst, Absent, ErrNotFound
+			return dst, entryState{}, ErrNotFound
 		}
 		if ok {
 			if t.Kind() == keys.KindMerge {
-				return d.getFolded(dst, prefix, key, asked)
+				return d.getFolded(dst, prefix, key, asked, at)
 			}
-			return found(dst, value, t)
+			return d.result(dst, value, t, at)
 		}
 	}
 	for i := range s.version.runs {
@@ -94,23 +94,23 @@ func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Versi
 		}
 		r, err := t.open()
 		if err != nil {
-			return dst, Absent, err
+			return dst, entryState{}, err
 		}
 		out, trailer, ok, err := r.Get(dst, ikey, hash, seq)
 		if err != nil {
-			return dst, Absent, d.tableError(err)
+			return dst, entryState{}, d.tableError(err)
 		}
 		if t.ranges != nil && deleted(t.ranges, ikey, seq, trailer, ok) {
-			return dst, Absent, ErrNotFound
+			return dst, entryState{}, ErrNotFound
 		}
 		if ok {
 			if trailer.Kind() == keys.KindMerge {
-				return d.getFolded(dst, prefix, key, asked)
+				return d.getFolded(dst, prefix, key, asked, at)
 			}
-			return found(out[:len(dst):cap(out)], out[len(dst):], trailer)
+			return d.result(out[:len(dst):cap(out)], out[len(dst):], trailer, at)
 		}
 	}
-	return dst, Absent, ErrNotFound
+	return dst, entryState{}, ErrNotFound
 }
 
 // deleted reports whether one of a source's range tombstones deletes the key as seq sees it
@@ -121,14 +121,16 @@ func deleted(ranges *rangedel.Set, ikey []byte, seq keys.SeqNum, t keys.Trailer,
 	return n > 0 && (!ok || n > t.SeqNum())
 }
 
-// found turns the newest visible version into a result. From a table the value stands
+// result turns the newest visible version into a result. From a table the value stands
 // behind dst already, and the copy is onto itself.
-func found(dst, value []byte, t keys.Trailer) ([]byte, Version, error) {
+func (d *DB) result(dst, value []byte, t keys.Trailer, at int64) ([]byte, entryState, error) {
 	switch t.Kind() {
 	case keys.KindSet:
-		return append(dst, value...), Version(t.SeqNum()), nil
+		return append(dst, value...), entryState{version: Version(t.SeqNum())}, nil
 	case keys.KindDelete:
-		return dst, Absent, ErrNotFound
+		return dst, entryState{}, ErrNotFound
+	case keys.KindSetWithExpiry, keys.KindExpiryMarker:
+		return d.foundExpiring(dst, value, t, at)
 	}
-	return dst, Absent, fmt.Errorf("%w: operation %s", ErrTooNew, t.Kind())
+	return dst, entryState{}, fmt.Errorf("%w: operation %s", ErrTooNew, t.Kind())
 }

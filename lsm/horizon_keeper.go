@@ -62,6 +62,18 @@ func (k *horizonKeeper) rebindLocked() {
 	k.least.Store(uint64(least))
 }
 
+// fences returns the numbers of the sound horizons: operands are not folded across them.
+func (k *horizonKeeper) fences() (out []keys.SeqNum) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, h := range k.byName {
+		if h.State == HorizonSound {
+			out = append(out, h.Position.seq)
+		}
+	}
+	return out
+}
+
 // oldest returns the sound horizon with the lowest number, and the number of sound ones.
 func (k *horizonKeeper) oldest() (oldest Horizon, sound int) {
 	k.mu.Lock()

@@ -29,10 +29,12 @@ type Iterator struct {
 	db     *DB
 	state  *readState
 	seq    keys.SeqNum
-	prefix int // length of the scope prefix, which Key leaves out
+	at     int64 // the time at which it judges what expires
+	prefix int   // length of the scope prefix, which Key leaves out
 	*iterParts
 
 	value   []byte // current value: a source's, or valBuf
+	expires int64  // of the current entry, 0: never
 	valid   bool
 	place   place
 	forward bool // sources stand at entries at or after key; else at or before
@@ -51,6 +53,7 @@ type iterParts struct {
 	merge        merger
 
 	chain fold.Chain // of the versions of a key with operands
+	below fold.Base  // going back, the last version that is no operand; its value is in valBuf
 
 	key    []byte // current internal user key
 	valBuf []byte
@@ -96,6 +99,11 @@ func (d *DB) NewIter(o *IterOptions) (*Iterator, error) {
 }
 
 func (d *DB) newIter(in scopeKeys, o *IterOptions, seq keys.SeqNum) (*Iterator, error) {
+	return d.newIterAt(in, o, seq, atRead)
+}
+
+// newIterAt returns an iterator at the number and the time of a snapshot.
+func (d *DB) newIterAt(in scopeKeys, o *IterOptions, seq keys.SeqNum, at int64) (*Iterator, error) {
 	if err := d.hold(); err != nil {
 		return nil, err
 	}
@@ -112,6 +120,9 @@ func (d *DB) newIter(in scopeKeys, o *IterOptions, seq keys.SeqNum) (*Iterator, 
 		}
 		it.state.unref() // overtaken by a range tombstone: again, at a later number
 		it.ranges = it.ranges[:0]
+	}
+	if it.at = at; at == atRead {
+		it.at = d.readTime()
 	}
 	it.lower = append(it.lower, in.prefix...)
 	it.upper = append(it.upper, in.upper...)
@@ -299,7 +310,7 @@ func (it *Iterator) advance(s *source) bool {
 // nextVisible emits the newest visible version of the next key. With skip, versions of
 // the current key are passed over first.
 func (it *Iterator) nextVisible(skip bool) bool {
-	it.valid = false
+	it.valid, it.expires = false, 0
 	for {
 		s := it.merge.top()
 		// Runs end at the bound by themselves, and decide it once a block.
@@ -326,6 +337,12 @@ func (it *Iterator) nextVisible(skip bool) bool {
 			it.value, it.valid = s.value(), true
 			return true
 		case keys.KindDelete:
+			skip = true
+		case keys.KindSetWithExpiry, keys.KindExpiryMarker:
+			if it.value, it.expires = it.alive(s); it.expires != 0 {
+				it.valid = true
+				return true
+			}
 			skip = true
 		case keys.KindMerge:
 			if emitted, ok := it.foldForward(s); emitted || !ok {
@@ -376,16 +393,21 @@ func (it *Iterator) prevVisible() bool {
 			}
 			if !started {
 				it.key, started = append(it.key[:0], s.key...), true
+				it.below, it.expires = fold.Base{}, 0
 			}
 			switch s.trailer.Kind() {
 			case keys.KindSet:
 				it.valBuf, live = append(it.valBuf[:0], s.value()...), true
+				it.below, it.expires = fold.Base{State: fold.Present}, 0
 				piled, base = false, s.trailer.SeqNum()
 			case keys.KindDelete:
-				live = false
+				it.below, it.expires, live = fold.Base{}, 0, false
+				piled, base = false, s.trailer.SeqNum()
+			case keys.KindSetWithExpiry, keys.KindExpiryMarker:
+				live = it.baseBackward(s)
 				piled, base = false, s.trailer.SeqNum()
 			case keys.KindMerge:
-				it.pileUp(s, piled, live, base)
+				it.pileUp(s, piled, base)
 				piled = true
 			default:
 				return it.fail(fmt.Errorf("%w: operation %s", ErrTooNew, s.trailer.Kind()))

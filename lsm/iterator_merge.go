@@ -50,22 +50,22 @@ func (it *Iterator) foldChain() (emitted, ok bool) {
 		return false, it.fail(it.db.operators.error(err))
 	}
 	it.valBuf = out
-	if b.State != fold.Present {
+	if !it.sees(b) {
 		return false, true
 	}
-	it.value, it.valid = it.valBuf, true
+	it.value, it.expires, it.valid = it.valBuf, b.Expiry, true
 	return true, true
 }
 
 // pileUp adds the operand at which s stands to the chain of a key whose versions come oldest
-// first. Unless piled it is the first one above the version with the number base, whose value
-// is in valBuf if live.
-func (it *Iterator) pileUp(s *source, piled, live bool, base keys.SeqNum) {
+// first. Unless piled it is the first one above the version with the number base, which is
+// below.
+func (it *Iterator) pileUp(s *source, piled bool, base keys.SeqNum) {
 	if !piled {
 		it.chain.Reset(true)
-		var b fold.Base
-		if live {
-			b = fold.Base{State: fold.Present, Value: it.valBuf}
+		b := it.below
+		if b.State == fold.Present {
+			b.Value = it.valBuf
 		}
 		it.chain.SetBase(base, b)
 	}

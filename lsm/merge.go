@@ -196,7 +196,7 @@ func (d *DB) joinMerge(chains map[string]ownChain, joined map[int][]byte, i int,
 
 // rewrite gives operations new values, and leaves out those whose new value is nil.
 func (b *Batch) rewrite(values map[int][]byte) {
-	old := opReader{rest: b.payload}
+	old, ttls := opReader{rest: b.payload}, b.ttls
 	payload := make([]byte, 0, len(b.payload))
 	b.ops, b.bytes, b.merges.operands = 0, 0, 0
 	for i := 0; old.next(); i++ {
@@ -208,6 +208,9 @@ func (b *Batch) rewrite(values map[int][]byte) {
 			continue
 		}
 		payload = appendOp(payload, old.kind, nil, old.key, value)
+		if len(ttls) > 0 && ttls[0].at == len(b.payload)-len(old.rest)-len(old.value) {
+			ttls[0].at, ttls = len(payload)-len(value), ttls[1:]
+		}
 		b.ops++
 		b.bytes += int64(len(old.key) + len(value))
 		if old.kind == keys.KindMerge {

@@ -130,6 +130,9 @@ func (m *mutableTable) insertFold(f *madeFold) bool {
 		return false
 	}
 	m.Add(f.key, f.t, f.value)
+	if k := f.t.Kind(); k > keys.KindSet {
+		m.noteTime(k, f.key, f.value)
+	}
 	return true
 }
 

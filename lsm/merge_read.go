@@ -21,8 +21,8 @@ func recycleChain(c *fold.Chain) {
 }
 
 // getFolded is the point read of a key whose newest version is an operand. It looks again from
-// the start: seq is keys.MaxSeqNum for now, as in getVersion.
-func (d *DB) getFolded(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Version, error) {
+// the start: seq is keys.MaxSeqNum for now, as in getEntry, and at the time.
+func (d *DB) getFolded(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]byte, entryState, error) {
 	var buf [stackKey]byte
 	ikey := append(append(buf[:0], prefix...), key...)
 	c := chainPool.Get().(*fold.Chain)
@@ -31,7 +31,7 @@ func (d *DB) getFolded(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Versio
 	defer guard.Leave()
 	for {
 		if d.closed.Load() {
-			return dst, Absent, ErrClosed
+			return dst, entryState{}, ErrClosed
 		}
 		s := d.state.Load()
 		overtaken, err := d.collect(c, s, ikey, min(seq, d.visible.load()), seq == keys.MaxSeqNum)
@@ -39,26 +39,29 @@ func (d *DB) getFolded(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Versio
 			continue // at a later number
 		}
 		if err != nil {
-			return dst, Absent, err
+			return dst, entryState{}, err
 		}
-		return d.foldChain(c, dst)
+		return d.foldChain(c, dst, at)
 	}
 }
 
-// foldChain appends to dst the value of a key whose versions were collected.
-func (d *DB) foldChain(c *fold.Chain, dst []byte) ([]byte, Version, error) {
+// foldChain appends to dst the value of a key whose versions were collected, as it is at a time.
+func (d *DB) foldChain(c *fold.Chain, dst []byte, at int64) ([]byte, entryState, error) {
 	version := Absent
 	if c.Len() > 0 {
 		version = Version(c.Newest())
 	}
 	out, b, err := c.Fold(d.operators.known, dst)
 	if err != nil {
-		return dst, Absent, d.operators.error(err)
+		return dst, entryState{}, d.operators.error(err)
 	}
-	if b.State != fold.Present {
-		return dst, Absent, ErrNotFound
+	if at == atRead && b.Expiry != 0 {
+		at = d.clock.millis()
 	}
-	return out, version, nil
+	if !presentAt(b, at) {
+		return dst, entryState{}, ErrNotFound
+	}
+	return out, entryState{version, b.Expiry}, nil
 }
 
 // baseOf returns what a version that is no operand makes of its key.

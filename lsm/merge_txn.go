@@ -46,6 +46,9 @@ func (tx *Txn) merge(op string, key, operand []byte) error {
 		if err != nil {
 			return err
 		}
+		if base.Expiry != 0 && base.Expiry <= tx.ownTime() {
+			base = fold.Base{} // it was written to be past
+		}
 		var c fold.Chain
 		c.Reset(true)
 		c.SetBase(0, base)
@@ -98,24 +101,27 @@ func (s *writeSet) dropMore(w *write) {
 }
 
 // getOwn appends to dst what the transaction's operands on a key, which stands in tx.key behind
-// the scope's id too, make of what the snapshot has.
-func (tx *Txn) getOwn(dst, key []byte, w *write) ([]byte, error) {
+// the scope's id too, make of what the snapshot has, and tells when that expires.
+func (tx *Txn) getOwn(dst, key []byte, w *write) ([]byte, int64, error) {
 	var b fold.Base
 	if !tx.writes.deletes(tx.key) {
-		value, v, err := tx.db.getVersion(nil, tx.prefix, key, tx.seq)
+		value, e, err := tx.db.getEntry(nil, tx.prefix, key, tx.seq, tx.at)
 		if err != nil && !errors.Is(err, ErrNotFound) {
-			return dst, err
+			return dst, 0, err
 		}
-		tx.reads.addPoint(tx.key, v)
+		tx.reads.addPoint(tx.key, e.version)
+		tx.reads.noteExpiry(e.expires)
 		if err == nil {
-			b = fold.Base{State: fold.Present, Value: value}
+			b = fold.Base{State: fold.Present, Value: value, Expiry: e.expires}
 		}
 	}
 	return tx.foldOwn(dst, b, w)
 }
 
-// foldOwn appends to dst what the transaction's operands on a key make of b.
-func (tx *Txn) foldOwn(dst []byte, b fold.Base, w *write) ([]byte, error) {
+// foldOwn appends to dst what the transaction's operands on a key make of b, and tells when
+// that expires. They come before whatever ends: their commit is still to come, and conflicts if it
+// does not (getOwn).
+func (tx *Txn) foldOwn(dst []byte, b fold.Base, w *write) ([]byte, int64, error) {
 	c := &tx.chain
 	c.Reset(true)
 	c.SetBase(0, b)
@@ -125,24 +131,28 @@ func (tx *Txn) foldOwn(dst []byte, b fold.Base, w *write) ([]byte, error) {
 	for i, v := range w.more {
 		c.Add(keys.SeqNum(2+i), v)
 	}
-	out, _, err := c.Fold(tx.db.operators.known, dst)
+	out, folded, err := c.Fold(tx.db.operators.known, dst)
 	if err != nil {
-		return dst, tx.db.operators.error(err)
+		return dst, 0, tx.db.operators.error(err)
 	}
-	return out, nil
+	return out, folded.Expiry, nil
 }
 
-// ownValue makes the value of one of the transaction's writes, at which own stands, the current
-// one: buf.
-func (it *TxnIterator) ownValue(own *write) bool {
+// ownValue makes what one of the transaction's writes, at which own stands, makes its reads see
+// the current value: buf. It tells when that expires; ok is false if there is nothing.
+func (it *TxnIterator) ownValue(own *write) (expires int64, ok bool) {
 	if own.kind != keys.KindMerge {
-		it.buf = append(it.buf[:0], own.value...)
-		return true
+		var value []byte
+		if value, expires, ok = it.tx.own(own); ok {
+			it.buf = append(it.buf[:0], value...)
+		}
+		return expires, ok
 	}
 	var b fold.Base
 	if it.base.Valid() && bytes.Equal(it.base.key, own.key) && !it.tx.writes.deletes(own.key) {
-		b = fold.Base{State: fold.Present, Value: it.base.Value()}
+		b = fold.Base{State: fold.Present, Value: it.base.Value(), Expiry: it.base.expires}
+		it.noteExpiry(b.Expiry)
 	}
-	it.buf, it.err = it.tx.foldOwn(it.buf[:0], b, own)
-	return it.err == nil
+	it.buf, expires, it.err = it.tx.foldOwn(it.buf[:0], b, own)
+	return expires, it.err == nil
 }

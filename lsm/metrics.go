@@ -82,6 +82,11 @@ type Metrics struct {
 	WriteStops int64
 	WriteDelay time.Duration
 
+	// ReclaimedEntries counts entries that flushes and compactions have left out because they
+	// had expired, ExpiryEvents the expiries that became events, both since Open. ClockCatchUps
+	// is how often the store's time was set to a wall clock that had been ahead of it.
+	ReclaimedEntries, ExpiryEvents, ClockCatchUps int64
+
 	// OperandsFolded counts merge operands that flushes and compactions made part of another
 	// entry, ChainsFolded long chains in memtables that writers, or Open, put a value upon.
 	// ChainsUnfolded counts chains that flushes and compactions passed on, because their
@@ -114,6 +119,7 @@ type counters struct {
 	compactionErrors, deletedFiles          atomic.Int64
 	stops, delayed                          atomic.Int64
 	iterators                               atomic.Int64 // open now
+	expired, expiryEvents                   atomic.Int64
 	operandsFolded, chainsFolded            atomic.Int64
 	chainsUnfolded                          atomic.Int64
 	care                                    careCounters
@@ -149,6 +155,9 @@ func (d *DB) Metrics() Metrics {
 		Iterators:          int(c.iterators.Load()),
 		RunningCompactions: d.compactor.jobs(),
 		DeadScopes:         d.reaper.count(),
+		ReclaimedEntries:   c.expired.Load(),
+		ExpiryEvents:       c.expiryEvents.Load(),
+		ClockCatchUps:      d.clock.caughtUp.Load(),
 	}
 	c.care.fill(&m)
 	d.horizons.fill(&m)

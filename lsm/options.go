@@ -79,6 +79,17 @@ type Options struct {
 	// oldest horizon before that one is given up. 0 means 1 GiB; negative means no bound.
 	HorizonMaxBytes int64
 
+	// Clock is where the store takes its time from: expiry is by it. nil means the machine's
+	// clock.
+	Clock Clock
+	// AcceptClock lets Open, and a store that is open, move the store's time ahead by more than
+	// 366 days. Without it such an Open gives ErrClock: where it is the machine's clock that
+	// is wrong, everything that expires would be lost.
+	AcceptClock bool
+	// ExpiryEvents makes writes of entries that expire note that their expiry is an event:
+	// DB.ExpiryEvents hands out those that have come about. It concerns what is written while
+	// it is set.
+	ExpiryEvents bool
 	// Operators are what DB.Merge can be used with, beside the built-in ones. A store that has
 	// operands of others opens; *UnknownOperatorError says what it cannot do then.
 	Operators []Operator

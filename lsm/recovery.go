@@ -148,8 +148,8 @@ func (d *DB) replay(s *manifest.State) (*replayed, error) {
 	}
 	rec.found.Clean = rec.log.Verdict == wal.Clean
 	rec.found.LostBytes = rec.log.LostBytes
-	d.clock = newClock(d.opts.seams.Now, max(s.LastTime, int64(rec.log.LastTime)))
-	return rec, nil
+	err = d.clock.begin(d.opts.clock(), max(s.LastTime, int64(rec.log.LastTime)), d.opts.AcceptClock)
+	return rec, err
 }
 
 // replayBytes sizes the memtables of a replay so that there are few: each becomes a run of

@@ -164,7 +164,7 @@ func (d *DB) holds(b *Batch, c *conditions) error {
 			return errRedirected
 		}
 	}
-	return d.judge(c, snap.seq)
+	return d.judge(c, snap.seq, snap.at)
 }
 
 // plan resolves the scopes of a batch and makes r of it: first the entries of those that
@@ -189,6 +189,7 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 			r.bytes += int64(len(systemKeys.prefix) + len(s.sc.entry) + len(value))
 		}
 	}
+	r.named = b.scopes
 	moved := b.moved()
 	payload = b.encode(payload, r, moved)
 	if size := memtableBytesFor(r.ops, r.bytes); size > maxBatchBytes {

@@ -28,11 +28,12 @@ type TxnIterator struct {
 	forward bool
 	changes uint64
 
-	key   []byte // current one, behind the scope's id
-	value []byte // current one: base's, or buf
-	buf   []byte // copy of a value of the transaction, which a write may change in place
-	valid bool
-	place place
+	key     []byte // current one, behind the scope's id
+	value   []byte // current one: base's, or buf
+	expires int64  // of the current entry, 0: never
+	buf     []byte // copy of a value of the transaction, which a write may change in place
+	valid   bool
+	place   place
 
 	span   keyRange // what was read since the last seek
 	err    error
@@ -45,7 +46,7 @@ func (tx *Txn) NewIter(o *IterOptions) (*TxnIterator, error) {
 	if tx.done {
 		return nil, ErrClosed
 	}
-	base, err := tx.db.newIter(rootKeys, o, tx.seq)
+	base, err := tx.db.newIterAt(rootKeys, o, tx.seq, tx.at)
 	if err != nil {
 		return nil, err
 	}
@@ -248,15 +249,15 @@ func (it *TxnIterator) emitForward() bool {
 				it.leapForward()
 				continue
 			}
-			it.stopAt(it.base.key, it.base.Value())
+			it.stopAt(it.base.key, it.base.Value(), it.base.expires)
+			it.noteExpiry(it.base.expires)
 			it.raiseSpan(it.key, true)
 			return true
 		}
-		if own.kind != keys.KindDelete {
-			if !it.ownValue(own) {
-				return false
-			}
-			it.stopAt(own.key, it.buf)
+		if expires, ok := it.ownValue(own); it.err != nil {
+			return false
+		} else if ok {
+			it.stopAt(own.key, it.buf, expires)
 			it.raiseSpan(it.key, true)
 			return true
 		}
@@ -285,15 +286,15 @@ func (it *TxnIterator) emitBackward() bool {
 				it.leapBackward()
 				continue
 			}
-			it.stopAt(it.base.key, it.base.Value())
+			it.stopAt(it.base.key, it.base.Value(), it.base.expires)
+			it.noteExpiry(it.base.expires)
 			it.lowerSpan(it.key)
 			return true
 		}
-		if own.kind != keys.KindDelete {
-			if !it.ownValue(own) {
-				return false
-			}
-			it.stopAt(own.key, it.buf)
+		if expires, ok := it.ownValue(own); it.err != nil {
+			return false
+		} else if ok {
+			it.stopAt(own.key, it.buf, expires)
 			it.lowerSpan(it.key)
 			return true
 		}
@@ -324,9 +325,16 @@ func (it *TxnIterator) leapBackward() {
 	}
 }
 
-func (it *TxnIterator) stopAt(key, value []byte) {
+func (it *TxnIterator) stopAt(key, value []byte, expires int64) {
 	it.key = append(it.key[:0], key...)
-	it.value, it.valid = value, true
+	it.value, it.expires, it.valid = value, expires, true
+}
+
+// noteExpiry tells the transaction of an entry that it has read, and that expires.
+func (it *TxnIterator) noteExpiry(expires int64) {
+	if !it.tx.readOnly {
+		it.tx.reads.noteExpiry(expires)
+	}
 }
 
 // beginSpan ends the range that was read and begins another, empty one at key.

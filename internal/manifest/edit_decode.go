@@ -193,6 +193,9 @@ func decodeAdded(d *codec.Decoder) (AddedTable, error) {
 			break
 		}
 		last = tag
+		if t.decodeExpiry(d, tag, value) {
+			continue
+		}
 		f, err := unknownField(tag, value)
 		if err != nil {
 			return a, fmt.Errorf("table: %w", err)

@@ -18,6 +18,7 @@ var core = []string{
 var allowed = map[string][]string{
 	"internal/codec":      {},
 	"internal/epoch":      {"internal/mutant"},
+	"internal/expiry":     {},
 	"internal/fileid":     {"internal/codec"},
 	"internal/golden":     {},
 	"internal/invariants": {},
@@ -31,7 +32,7 @@ var allowed = map[string][]string{
 	"scope":               {},
 
 	"internal/cache":    core,
-	"internal/manifest": core,
+	"internal/manifest": with(core, "internal/expiry"),
 	"internal/rangedel": core,
 	"internal/fold":     core,
 	"memtable":          core,
@@ -39,8 +40,10 @@ var allowed = map[string][]string{
 	"sstable/block":     core,
 	"sstable/filter":    core,
 	"sstable":           with(core, "internal/cache", "sstable/block", "sstable/filter"),
-	"compaction":        with(core, "internal/fold", "internal/manifest", "internal/rangedel", "sstable", "sstable/block"),
-	"lsm": with(core, "compaction", "internal/cache", "internal/fold", "internal/manifest", "internal/rangedel", "internal/seams",
+	"compaction": with(core, "internal/expiry", "internal/fold", "internal/manifest", "internal/rangedel", "sstable",
+		"sstable/block"),
+	"lsm": with(core, "compaction", "internal/cache", "internal/expiry", "internal/fold", "internal/manifest", "internal/rangedel",
+		"internal/seams",
 		"internal/tuple", "memtable", "scope", "sstable", "sstable/block", "sstable/filter", "wal"),
 }
 
