@@ -133,6 +133,14 @@ func (s *loamSession) SetBatch(pairs []Pair, sync bool) error {
 
 func (s *loamSession) Delete(key []byte) error { return s.db.Delete(key, lsm.NoSync) }
 
+func (s *loamSession) DeleteBatch(keys [][]byte) error {
+	s.batch.Reset()
+	for _, key := range keys {
+		s.batch.Delete(key)
+	}
+	return s.db.Apply(s.batch, lsm.NoSync)
+}
+
 func (s *loamSession) Get(dst, key []byte) ([]byte, bool, error) {
 	v, err := s.db.AppendGet(dst, key)
 	if err != nil {
