@@ -30,6 +30,9 @@ type Params struct {
 	// ElideBelow is the greatest sequence number at which a tombstone may be left out:
 	// no snapshot and no horizon lies below it. Zero: none may.
 	ElideBelow keys.SeqNum
+	// HeldBelow is the greatest number of a table at which versions that only snapshots kept
+	// may be left out: no snapshot lies below it. At least ElideBelow, which is its default.
+	HeldBelow keys.SeqNum
 	// Idle asks for jobs that nothing urges: one run per level, no tombstones that
 	// could be left out.
 	Idle bool
@@ -58,6 +61,7 @@ func (p *Params) withDefaults() *Params {
 	setDefault(&q.Fanout, 10)
 	setDefault(&q.L0Divisor, 3)
 	setDefault(&q.SmallTables, 8)
+	q.HeldBelow = max(q.HeldBelow, q.ElideBelow)
 	return &q
 }
 

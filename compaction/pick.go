@@ -151,11 +151,11 @@ func (pk *picker) inputs(level manifest.Level, s span) []Input {
 // reclaims reports whether a rewrite of t at the given level would leave something out:
 // versions that a snapshot held, or tombstones with nothing below them.
 func (pk *picker) reclaims(t *manifest.Table, level manifest.Level) bool {
-	if t.MaxSeqNum > pk.p.ElideBelow || garbageIn(t) == 0 {
-		return false
-	}
-	if t.Held > 0 {
+	if t.Held > 0 && t.MaxSeqNum <= pk.p.HeldBelow {
 		return true
+	}
+	if t.MaxSeqNum > pk.p.ElideBelow || !t.HasTombstones() {
+		return false
 	}
 	for below := level + 1; below < manifest.NumLevels; below++ {
 		if spanOf(t).overlapsLevel(pk.v, below) {

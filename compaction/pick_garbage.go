@@ -25,14 +25,15 @@ func (pk *picker) garbage() *Job {
 	return pk.rewrite(ReasonGarbage, nil, dense)
 }
 
-// sink returns a job that takes a table with tombstones, or held versions, that nobody
-// needs down from a level between level 0 and the last one.
+// sink returns a job that takes a table with tombstones, or held versions, that no snapshot
+// needs down from a level between level 0 and the last one. Where a horizon keeps the
+// tombstones, what they delete goes all the same.
 func (pk *picker) sink(why Reason, wanted func(*manifest.Table) bool) *Job {
 	for level := pk.shape.base; level < manifest.LastLevel; level++ {
 		for i := range pk.v.Levels[level] {
 			r := &pk.v.Levels[level][i]
 			for _, t := range r.Tables {
-				if garbageIn(t) == 0 || t.MaxSeqNum > pk.p.ElideBelow || !wanted(t) {
+				if garbageIn(t) == 0 || t.MaxSeqNum > pk.p.HeldBelow || !wanted(t) {
 					continue
 				}
 				s := spanOf(t)

@@ -20,6 +20,7 @@ import (
 // steps; none writes its number, so that equal contents are told apart by nothing.
 type ScopeRecording struct {
 	history Recording // its own checks do not apply
+	diffs   diffMarks
 
 	// Dropped counts the scopes that were dropped, Forgotten those of which nothing was left
 	// when the store was closed at last.
@@ -80,6 +81,8 @@ type scopePlayer struct {
 	held   *lsm.Snapshot
 	want   contents // of held
 
+	diffs diffMarks
+
 	dropped, left int // scopes dropped; of those, not forgotten when the store was closed
 }
 
@@ -101,7 +104,7 @@ func RecordScopes(setup Setup, steps int) (*ScopeRecording, error) {
 		return nil, err
 	}
 	return &ScopeRecording{
-		history: Recording{Setup: setup, Mem: p.mem, Ledger: p.ledger}, Dropped: p.dropped, Forgotten: p.dropped - p.left,
+		history: Recording{Setup: setup, Mem: p.mem, Ledger: p.ledger}, diffs: p.diffs, Dropped: p.dropped, Forgotten: p.dropped - p.left,
 	}, nil
 }
 
@@ -164,6 +167,8 @@ func (p *scopePlayer) step() error {
 		return checkScopes(p.db, p.now.contents())
 	case n < 16:
 		return checkScopes(p.db, p.now.contents())
+	case n < 21:
+		return p.mark()
 	}
 	return p.change()
 }
@@ -332,16 +337,19 @@ func (r *ScopeRecording) KillEverywhere(c Cuts) Explored {
 
 func (r *ScopeRecording) explore(x *Explored, states iter.Seq[demand], limit int) {
 	r.history.explore(x, states, limit, func(d demand) error {
-		return reopenScopes(r.history.Setup, d.state.Mem(), r.history.Ledger, d.atLeast)
+		return reopenScopes(r.history.Setup, d.state.Mem(), r.history.Ledger, d.atLeast, &r.diffs, d.state.Point())
 	})
 }
 
-func reopenScopes(setup Setup, fs vfs.FS, l *Ledger, atLeast int) error {
+// reopenScopes opens what was left at an operation and checks it.
+func reopenScopes(setup Setup, fs vfs.FS, l *Ledger, atLeast int, m *diffMarks, op int) error {
 	db, err := lsm.Open(Dir, setup.Options(fs))
 	if err != nil {
 		return err
 	}
-	err = checkScopePrefix(db, l, atLeast)
+	if err = m.checkAll(db, op); err == nil {
+		err = checkScopePrefix(db, l, atLeast)
+	}
 	if cerr := db.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("close: %w", cerr)
 	}

@@ -47,10 +47,10 @@ func runFaultyScopes(setup Setup, steps int, r vfs.Rule) (met bool, err error) {
 	if r.Effect == vfs.Drop {
 		acked = synced // what the failed sync dropped is gone from the page cache too
 	}
-	if err := reopenScopes(setup, mem.Copy(), p.ledger, acked); err != nil {
+	if err := reopenScopes(setup, mem.Copy(), p.ledger, acked, &p.diffs, mem.Ops()); err != nil {
 		return met, fmt.Errorf("after a kill: %w", err)
 	}
-	if err := reopenScopes(setup, mem.CrashCopy(), p.ledger, synced); err != nil {
+	if err := reopenScopes(setup, mem.CrashCopy(), p.ledger, synced, &p.diffs, mem.Ops()); err != nil {
 		return met, fmt.Errorf("after a power cut: %w", err)
 	}
 	return met, nil

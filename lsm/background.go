@@ -17,6 +17,7 @@ import (
 //	deleter    removes obsolete files slowly
 //	reaper     has what dropped scopes held left out, and forgets them when it is gone
 //	scrubber   reads every table again, slowly, in search of damage
+//	horizons   gives up horizons that have become too old or hold too much
 //
 // The log has one of its own, the preparer, which package wal starts and stops.
 type background struct {
@@ -34,6 +35,7 @@ func (d *DB) startBackground() {
 	d.background.wg.Go(d.deleter.loop)
 	d.background.wg.Go(d.reaper.loop)
 	d.background.wg.Go(d.scrubber.loop)
+	d.background.wg.Go(d.horizons.loop)
 	for range d.opts.CompactionWorkers {
 		d.background.wg.Go(d.compactor.loop)
 	}

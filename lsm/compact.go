@@ -9,7 +9,6 @@ import (
 
 	"github.com/loamdb/loam/compaction"
 	"github.com/loamdb/loam/internal/fileid"
-	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/sstable"
@@ -112,6 +111,7 @@ func (c *compactor) runNext(ctx context.Context) (more bool, err error) {
 func (c *compactor) claim() (*compaction.Job, *version) {
 	d := c.db
 	d.openRanged()
+	d.horizons.ready()
 	d.manifestMu.Lock()
 	defer d.manifestMu.Unlock()
 	c.mu.Lock()
@@ -147,6 +147,9 @@ func (c *compactor) pickParamsLocked(manual bool) compaction.Params {
 		p.ElideBelow = snapshots[0]
 	}
 	p.Covered = d.state.Load().version.coveredTables(p.ElideBelow)
+	// What only snapshots have kept goes; tombstones that are newer than a horizon stay. One
+	// that covers a table is among these, so that the table may go (H4).
+	p.HeldBelow, p.ElideBelow = p.ElideBelow, min(p.ElideBelow, d.horizons.bound())
 	p.Running = slices.Clone(c.running)
 	now := d.opts.seams.Now()
 	if dead := d.reaper.ripe.Load(); dead.len() > 0 {
@@ -188,10 +191,16 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		out.Stats.HistoryFloor = 0
 	}
 	err := d.install(func(v *manifest.Version) (*manifest.Edit, error) {
+		if out.Stats.HistoryFloor > d.horizons.bound() {
+			return nil, errHorizonSet
+		}
 		return job.Edit(v, out.Tables, out.Stats.HistoryFloor), nil
 	}, nil)
 	if err != nil {
 		d.discard(out.Tables, err)
+		if err == errHorizonSet { // returned bare: the next job will know of it
+			return nil
+		}
 		return err
 	}
 	switch {
@@ -266,7 +275,7 @@ func (d *DB) tableEnv(dead *deadIDs) *compaction.Env {
 		NextFileNum: func() fileid.Num { return fileid.Num(d.nextFile.Add(1) - 1) },
 		Writer:      d.opts.tableOptions(),
 		Snapshots:   d.snapshots.list(),
-		ElideBelow:  keys.MaxSeqNum,
+		ElideBelow:  d.horizons.bound(),
 		Dead:        dead.filter(),
 	}
 }

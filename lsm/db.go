@@ -51,6 +51,7 @@ type DB struct {
 	snapshots snapshotList
 	holders   holders
 	directory directory
+	history   history
 
 	// Commit path. mutable, lastSeqNum, pace and ring belong to the leader.
 	queue      commitQueue
@@ -81,6 +82,7 @@ type DB struct {
 	settler    settler
 	deleter    deleter
 	reaper     reaper
+	horizons   horizonKeeper
 	scrubber   scrubber
 	metrics    counters
 }

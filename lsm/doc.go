@@ -46,6 +46,13 @@
 // what is dead, and forgets it when nothing is left. scope_copy.go, scope_list.go and
 // scope_stats.go are what their names say.
 //
+// # Differences
+//
+// Snapshot.Diff (diff.go) walks what has changed between a position (position.go,
+// history.go) and a snapshot: diff_keys.go within one id, diff_scopes.go over scopes.
+// Horizons (horizons.go, horizon_keeper.go, horizon_record.go) say from where on compactions
+// keep tombstones.
+//
 // # Background
 //
 // A full memtable (memtables.go) is frozen by the leader and written out as a sorted run

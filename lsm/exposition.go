@@ -44,6 +44,10 @@ var exposedMetrics = []exposedMetric{
 	{"loam_running_compactions", "RunningCompactions", "Compactions at work."},
 	{"loam_dead_scopes", "DeadScopes", "Dropped scopes that still have entries in tables or in the log."},
 
+	{"loam_horizons", "Horizons", "Horizons that hold."},
+	{"loam_horizon_tombstone_bytes", "HorizonTombstoneBytes", "Estimate of how much of the tables is deletions above the oldest horizon."},
+	{"loam_horizons_broken_total", "HorizonsBroken", "Horizons given up because of their age or of what they kept."},
+
 	{"loam_flushes_total", "Flushes", "Memtables written out as tables."},
 	{"loam_flushed_bytes_total", "FlushedBytes", "Length of the tables that flushes wrote."},
 	{"loam_flushed_user_bytes_total", "UserBytesFlushed", "Keys and values that users had given for what was flushed."},

@@ -43,6 +43,7 @@ func (d *DB) installThen(build func(v *manifest.Version) (*manifest.Edit, error)
 		return d.fail(fmt.Errorf("manifest: %w", err))
 	}
 	d.reserved.Store(uint64(d.manifestLog.State().ReservedSeqNum))
+	d.history.floor.Store(uint64(d.manifestLog.State().HistoryFloor)) // before readers see the version (H2)
 	if len(e.Added)+len(e.Deleted) > 0 || flushed != nil {
 		d.swapVersion(e, flushed)
 	}
@@ -84,6 +85,7 @@ func (d *DB) swapVersion(e *manifest.Edit, flushed *mutableTable) {
 	d.room.wakeAll()
 	d.compactor.wake()
 	d.reaper.installed()
+	d.horizons.installed()
 }
 
 // holds reports whether a table that the edit deletes at one level is, by the same

@@ -61,6 +61,12 @@ type Metrics struct {
 	// DeadScopes counts dropped scopes that still have entries in tables or in the log.
 	DeadScopes int
 
+	// Horizons counts those that hold, HorizonTombstoneBytes estimates how much of the
+	// tables is deletions above the oldest one, and HorizonsBroken counts those that were
+	// given up since Open.
+	Horizons                              int
+	HorizonTombstoneBytes, HorizonsBroken int64
+
 	// Flushes since Open, the length of the tables that they wrote, and how many bytes
 	// of keys and values users had given for them.
 	Flushes, FlushedBytes, UserBytesFlushed int64
@@ -128,6 +134,7 @@ func (d *DB) Metrics() Metrics {
 		DeadScopes:         d.reaper.count(),
 	}
 	c.care.fill(&m)
+	d.horizons.fill(&m)
 	guard := d.readers.Enter() // Close waits for us before it frees anything
 	defer guard.Leave()
 	if d.closed.Load() {

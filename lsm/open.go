@@ -55,6 +55,7 @@ func newDB(dir string, opts Options) *DB {
 	d.scrubber.db = d
 	d.compactor.init(d)
 	d.reaper = reaper{db: d, alarm: newAlarm()}
+	d.horizons.init(d)
 	d.directory.init(d.opts.MemoryBudget)
 	return d
 }
@@ -98,6 +99,7 @@ func (d *DB) open() error {
 	d.state.Store(newReadState(d.mutable, rec.frozen, d.newVersion(loaded.Version)))
 	d.visible.store(d.lastSeqNum)
 	d.openDirectory(loaded.State)
+	d.openHistory(loaded.State)
 	d.event("opened", "store", d.store, "clean", d.found.Clean, "lost bytes", d.found.LostBytes)
 	if !d.opts.ReadOnly {
 		if !(mutant.Enabled && mutant.Is(mutant.KeepOrphans)) {

@@ -72,6 +72,13 @@ type Options struct {
 	// It does not run where ReadOnly or InMemory is set.
 	ScrubBytesPerSec int64
 
+	// HorizonMaxAge is how old a horizon may become before it is given up. 0 means 30 days;
+	// negative means that age does not matter.
+	HorizonMaxAge time.Duration
+	// HorizonMaxBytes is how much of the tables, estimated, may be deletions above the
+	// oldest horizon before that one is given up. 0 means 1 GiB; negative means no bound.
+	HorizonMaxBytes int64
+
 	// Logger receives what happens in the background: opening, flushes, compactions,
 	// stalls, errors. Keys and values are never logged. nil means nothing is logged. Its
 	// handler must not call the store, whose locks may be held meanwhile.
@@ -119,6 +126,9 @@ const (
 	maxBlockBytes   = 65_536
 	defaultSyncTick = time.Second
 	defaultScrub    = 1 << 20 // bytes a second
+
+	defaultHorizonAge   = 30 * 24 * time.Hour
+	defaultHorizonBytes = 1 << 30
 )
 
 // Validate reports every problem of the options at once, as an error that matches
@@ -192,6 +202,8 @@ func (o *Options) withDefaults() Options {
 	c.SyncInterval = orDefault(c.SyncInterval, defaultSyncTick)
 	c.CompactionWorkers = orDefault(c.CompactionWorkers, min(max(runtime.NumCPU()/2, 1), 4))
 	c.ScrubBytesPerSec = orDefault(c.ScrubBytesPerSec, defaultScrub)
+	c.HorizonMaxAge = orDefault(c.HorizonMaxAge, defaultHorizonAge)
+	c.HorizonMaxBytes = orDefault(c.HorizonMaxBytes, defaultHorizonBytes)
 	c.seams = c.seamDefaults()
 	return c
 }

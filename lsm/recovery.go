@@ -276,8 +276,9 @@ func (d *DB) logOpening(loaded *manifest.Loaded, rec *replayed, first wal.Segmen
 	d.nextFile.Store(uint64(loaded.State.NextFileNum))
 	d.nextRun.Store(uint64(loaded.State.NextRunID))
 	end := rec.log.End
+	found := min(max(end.LastSeqNum, loaded.State.FlushedSeqNum), d.lastSeqNum)
 	e := &manifest.Edit{
-		Opened:         &manifest.Open{ID: id, First: d.lastSeqNum + 1},
+		Opened:         &manifest.Open{ID: id, First: d.lastSeqNum + 1, Gap: d.lastSeqNum - found},
 		ReservedSeqNum: d.lastSeqNum + keys.SeqNum(d.opts.seams.Sizing.ReserveSeqNums),
 		Cut:            &manifest.Cut{Segment: uint64(end.Num), UID: end.UID, Bytes: end.Length, LastSeqNum: max(end.LastSeqNum, loaded.State.FlushedSeqNum)},
 		LastTime:       d.clock.millis(),

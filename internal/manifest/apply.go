@@ -63,6 +63,9 @@ func (s *State) applyLineage(e *Edit) error {
 		if o.First > keys.MaxSeqNum {
 			return invalid("sequence number above %d", keys.MaxSeqNum)
 		}
+		if o.Gap > 0 && o.Gap >= o.First {
+			return invalid("%d numbers below %d", o.Gap, o.First)
+		}
 		if i > 0 && o.First < all[i-1].First {
 			return invalid("lineage goes back from %d to %d", all[i-1].First, o.First)
 		}

@@ -147,7 +147,11 @@ func decodeLevel(d *codec.Decoder) Level {
 }
 
 func decodeOpen(d *codec.Decoder) Open {
-	return Open{ID: decodeUID(d), First: keys.SeqNum(d.Uvarint())}
+	o := Open{ID: decodeUID(d), First: keys.SeqNum(d.Uvarint())}
+	if d.Len() > 0 {
+		o.Gap = keys.SeqNum(d.Uvarint())
+	}
+	return o
 }
 
 func decodeCut(d *codec.Decoder) Cut {

@@ -122,7 +122,11 @@ func (enc *encoder) fields(extra []Field) {
 }
 
 func appendOpen(p []byte, o *Open) []byte {
-	return binary.AppendUvarint(append(p, o.ID[:]...), uint64(o.First))
+	p = binary.AppendUvarint(append(p, o.ID[:]...), uint64(o.First))
+	if o.Gap > 0 {
+		p = binary.AppendUvarint(p, uint64(o.Gap))
+	}
+	return p
 }
 
 func appendCut(p []byte, c *Cut) []byte {

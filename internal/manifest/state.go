@@ -17,6 +17,9 @@ type Open struct {
 	ID fileid.UID
 	// First is the first sequence number that the opening could give out.
 	First keys.SeqNum
+	// Gap is how many numbers right below First belong to no history: an opening that finds
+	// the store not closed skips those that may have been given out and lost.
+	Gap keys.SeqNum
 }
 
 // Segment is a log segment in use or prepared, as package wal describes it.

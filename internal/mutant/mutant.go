@@ -68,4 +68,9 @@ const (
 	SkipFilterCheck     Name = "skip-filter-check"      // Verify does not ask filters for the keys of their tables
 	SalvageBehindCut    Name = "salvage-behind-cut"     // Salvage reads the log behind the place where it was cut
 	BlindScrub          Name = "blind-scrub"            // the scrub reads tables and compares nothing
+	SoftPosition        Name = "soft-position"          // hand out positions that a power cut may take back
+	TrustNumber         Name = "trust-number"           // accept positions by their number alone
+	IgnoreHorizons      Name = "ignore-horizons"        // forget deletions that a horizon is to keep
+	DiffWithoutRanges   Name = "diff-without-ranges"    // leave the range tombstones of tables out of differences
+	DiffRenewed         Name = "diff-renewed"           // take a scope that was made again for the one that it was
 )

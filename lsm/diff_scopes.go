@@ -1,0 +1,228 @@
+package lsm
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/scope"
+)
+
+// Differences over scopes. What happened to the scopes themselves is what happened to their
+// entries in the directory: an entry that was made since means that the scope may have been
+// another id then, and is yielded whole; an entry that is gone, that the scope is. Ids without
+// an entry are never yielded.
+//
+// Changes lie by id, and a changed block does not say what the id is called. So the ids that
+// have changed are found first, a bounded number at a time, and looked for in the directory,
+// which is read once for each such number.
+
+// maxDiffScopes bounds the ids that are looked for together.
+const maxDiffScopes = 64 << 10
+
+// changedScope is a scope with changes.
+type changedScope struct {
+	id    scope.ID
+	name  scope.Scope
+	whole bool
+}
+
+// store yields what has changed in the whole store.
+func (v *diffView) store(yield func(Change) bool) error {
+	recent, err := v.newDiffer(v.from)
+	if err != nil {
+		return err
+	}
+	defer recent.close()
+	if err := recent.yieldKeys(rootKeys, scope.Scope{}, yield); err != nil {
+		return err
+	}
+	if err := recent.yieldDirectory(entryBounds, yield); err != nil {
+		return err
+	}
+	all, err := v.newDiffer(0) // of the present, for the directory and for what is yielded whole
+	if err != nil {
+		return err
+	}
+	defer all.close()
+	for last := scope.System; last < scope.MaxID; {
+		var some []changedScope
+		if some, last, err = v.changedScopes(recent, all, last); err != nil {
+			return err
+		}
+		for _, s := range some {
+			from := recent
+			if s.whole {
+				from = all
+			}
+			if err := from.yieldKeys(newResolved(s.id, v.to).scopeKeys, s.name, yield); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// named yields what has changed in one scope.
+func (v *diffView) named(s *Scope, yield func(Change) bool) error {
+	d := v.db
+	recent, err := v.newDiffer(v.from)
+	if err != nil {
+		return err
+	}
+	defer recent.close()
+	value, version, err := d.getVersion(nil, systemKeys.prefix, s.entry, v.to)
+	if err == ErrNotFound { // returned bare
+		entry := append(bytes.Clone(systemKeys.prefix), s.entry...)
+		return recent.yieldDirectory(scopeKeys{entry, append(bytes.Clone(entry), 0)}, yield)
+	}
+	if err != nil {
+		return err
+	}
+	id, err := decodeEntry(value)
+	if err != nil {
+		return err
+	}
+	of := newResolved(id, v.to).scopeKeys
+	if keys.SeqNum(version) <= v.from {
+		return recent.yieldKeys(of, s.name, yield)
+	}
+	if !yield(Change{Kind: ChangeNewScope, Scope: s.name}) {
+		return errStopped
+	}
+	all, err := v.newDiffer(0)
+	if err != nil {
+		return err
+	}
+	defer all.close()
+	return all.yieldKeys(of, s.name, yield)
+}
+
+// yieldKeys yields the changes of one id, whose keys these are.
+func (f *differ) yieldKeys(in scopeKeys, name scope.Scope, yield func(Change) bool) error {
+	return f.within(in.prefix, in.upper, func(c *delta) bool {
+		out := Change{Kind: c.kind, Scope: name, Key: c.key[len(in.prefix):], Value: c.value, Version: Version(c.seq)}
+		if c.kind == ChangeDeleteRange && !bytes.Equal(c.upper, in.upper) {
+			out.Upper = c.upper[len(in.prefix):]
+		}
+		return yield(out)
+	})
+}
+
+// entryBounds are the keys of the directory's entries.
+var entryBounds = scopeKeys{
+	append(bytes.Clone(systemKeys.prefix), byte(recordEntry)), append(bytes.Clone(systemKeys.prefix), byte(recordEntry)+1),
+}
+
+// yieldDirectory yields the scopes that have begun or ended since, by their entries within
+// the bounds.
+func (f *differ) yieldDirectory(within scopeKeys, yield func(Change) bool) error {
+	return f.eachEntry(within, func(c *delta, name scope.Scope, _ scope.ID) bool {
+		kind := ChangeDropScope
+		if c.kind == ChangeSet {
+			kind = ChangeNewScope
+		}
+		return yield(Change{Kind: kind, Scope: name})
+	})
+}
+
+// eachEntry calls emit for the directory's entries within the bounds that have changed, with
+// the scope, and the id unless the entry is gone.
+func (f *differ) eachEntry(within scopeKeys, emit func(*delta, scope.Scope, scope.ID) bool) error {
+	var bad error
+	err := f.within(within.prefix, within.upper, func(c *delta) bool {
+		name, err := scope.ParseKey(c.key[len(entryBounds.prefix):])
+		if err != nil {
+			bad = directoryError(err)
+			return false
+		}
+		var id scope.ID
+		if c.kind == ChangeSet {
+			if id, bad = decodeEntry(c.value); bad != nil {
+				return false
+			}
+		}
+		return emit(c, name, id)
+	})
+	if bad != nil {
+		return bad
+	}
+	return err
+}
+
+// changedScopes returns the next scopes with changes, by id, of those above last, and the id
+// up to which these are all. recent shows what has changed, all what there is.
+func (v *diffView) changedScopes(recent, all *differ, last scope.ID) ([]changedScope, scope.ID, error) {
+	ids, upTo, err := recent.changedIDs(last)
+	if err != nil {
+		return nil, 0, err
+	}
+	directory := all
+	if len(ids) == 0 {
+		directory = recent // of the scopes that are to be yielded whole every entry is recent
+	}
+	var out []changedScope
+	byID := func(a, b changedScope) int { return cmp.Compare(a.id, b.id) }
+	err = directory.eachEntry(entryBounds, func(c *delta, name scope.Scope, id scope.ID) bool {
+		if id <= last || id > upTo {
+			return true
+		}
+		whole := c.seq > v.from && !(mutant.Enabled && mutant.Is(mutant.DiffRenewed))
+		if _, changed := slices.BinarySearch(ids, id); !whole && !changed {
+			return true
+		}
+		out = append(out, changedScope{id, name, whole})
+		if len(out) >= 2*v.limit {
+			slices.SortFunc(out, byID)
+			out = out[:v.limit]
+			upTo = out[v.limit-1].id
+		}
+		return true
+	})
+	slices.SortFunc(out, byID)
+	return out, upTo, err
+}
+
+// changedIDs returns the next ids above last under which something has changed, and the id up
+// to which these are all.
+func (f *differ) changedIDs(last scope.ID) (ids []scope.ID, upTo scope.ID, err error) {
+	if f.from == 0 {
+		return nil, scope.MaxID, nil // all will be yielded whole
+	}
+	end := scope.AppendUpperBound(nil, scope.MaxID)
+	gone := delta{key: []byte{}}
+	for more := true; len(ids) < f.v.limit && last < scope.MaxID; {
+		lower := scope.AppendUpperBound(nil, last)
+		if err := f.seek(lower); err != nil {
+			return nil, 0, err
+		}
+		next := scope.ID(0)
+		note := func(key []byte) {
+			if id, _, err := scope.DecodeID(key); err == nil && (next == 0 || id < next) { // else it is no scope's
+				next = id
+			}
+		}
+		s, err := f.nextEntry(end)
+		if err != nil {
+			return nil, 0, err
+		}
+		if s != nil {
+			note(s.key)
+		}
+		if more && bytes.Compare(gone.key, lower) < 0 {
+			if more, err = f.nextRange(&gone, lower, end); err != nil {
+				return nil, 0, err
+			}
+		}
+		if more {
+			note(gone.key)
+		}
+		if next == 0 {
+			return ids, scope.MaxID, nil
+		}
+		ids, last = append(ids, next), next
+	}
+	return ids, last, nil
+}
