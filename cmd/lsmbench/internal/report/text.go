@@ -114,7 +114,10 @@ func printRemarks(w io.Writer, rows []result.Row) error {
 	}
 	text := ""
 	for _, m := range remarks(runs) {
-		text += "\n" + m.String() + "\n"
+		text += "\n" + m.String()
+	}
+	if text != "" {
+		text += "\n"
 	}
 	_, err := io.WriteString(w, text)
 	return err

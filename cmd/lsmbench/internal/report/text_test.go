@@ -76,9 +76,7 @@ func TestNotesStandBelowTheTable(t *testing.T) {
 	require.True(t, found)
 	require.Equal(t, lines(`
 drop, fork on pebble, lmdb: prefixes
-
 drop on badger: scans
-
 fork on badger: prefixes
 `), notes)
 	require.NotContains(t, table(t, tableRows(), "loam", false), "\n\n")
