@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,13 +65,14 @@ func TestEveryWorkloadRunsOnEveryEngine(t *testing.T) {
 	}
 	for _, w := range workload.All() {
 		for _, e := range engine.All() {
-			if w.Name != "verifychecksum" && w.Name != "compact" { // which not every engine can
+			if !slices.Contains([]string{"verifychecksum", "compact", "diff"}, w.Name) { // which not every engine can
 				require.True(t, ran[w.Name+" "+e.Name()], "%s on %s", w.Name, e.Name())
 			}
 		}
 	}
 	require.True(t, ran["verifychecksum bbolt"])
 	require.True(t, ran["compact loam"])
+	require.True(t, ran["diff loam"])
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left, "the temporary directory stays behind")

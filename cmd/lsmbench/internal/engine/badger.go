@@ -108,6 +108,7 @@ func (e badgerEngine) Open(dir string, c Config) (Store, error) {
 type badgerStore struct {
 	db     *badger.DB
 	opened time.Time
+	mark   uint64 // of Mark
 }
 
 func (s *badgerStore) NewSession() (Session, error) {

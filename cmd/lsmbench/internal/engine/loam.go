@@ -57,7 +57,10 @@ func (e loamEngine) Open(dir string, c Config) (Store, error) {
 	return &loamStore{db: db}, nil
 }
 
-type loamStore struct{ db *lsm.DB }
+type loamStore struct {
+	db   *lsm.DB
+	mark lsm.Position // of Mark
+}
 
 func (s *loamStore) NewSession() (Session, error) {
 	return &loamSession{db: s.db, batch: s.db.NewBatch()}, nil
