@@ -23,10 +23,10 @@ import (
 
 // What each command runs unless told otherwise.
 var (
-	// defaultParams make twelve rows on three engines in about a minute and a half.
+	// defaultParams make twelve rows on three engines in about a minute.
 	defaultParams = workload.Params{
 		Records: 500_000, Key: "16", Value: "100",
-		Limit: 600 * time.Millisecond, WriteLimit: time.Second, Warm: 100 * time.Millisecond, Rest: 1400 * time.Millisecond,
+		Limit: 400 * time.Millisecond, WriteLimit: time.Second, Warm: 100 * time.Millisecond, Rest: 1400 * time.Millisecond,
 	}
 	defaultWorkloads = "fillseq,fillrandom,fillbatch,fillsync,overwrite,deleterandom,readrandom,readmissing,readseq,readreverse,seekrandom,readwhilewriting"
 	defaultEngines   = "loam,pebble,bbolt"

@@ -93,7 +93,7 @@ func (r *rawFlags) addWorkloadFlags(d workload.Params, workloads string, repeats
 	f.Float64Var(&r.limit, "seconds", d.Limit.Seconds(), "length of reads, mixes and synced writes, `seconds`")
 	f.Float64Var(&r.writeLimit, "write-seconds", d.WriteLimit.Seconds(), "limit of workloads that write every key, `seconds`; 0 is none")
 	f.Float64Var(&r.warm, "warm", d.Warm.Seconds(), "length of the unmeasured beginning of reads, `seconds`")
-	f.Float64Var(&r.rest, "rest", d.Rest.Seconds(), "idle time of a store after it was filled, for what engines put off until then, `seconds`")
+	f.Float64Var(&r.rest, "rest", d.Rest.Seconds(), "idle time of a store that was filled, or in which data has died, for what engines put off until then, `seconds`")
 }
 
 // parse reads the arguments and checks what they mean. Flags may stand among and after

@@ -26,10 +26,22 @@ const fullWorkloads = "fillseq,fillrandom,fillrandom@4,fillbatch,fillsync,fillsy
 // largeWorkloads are the rows of the tables of larger values, and with compression.
 const largeWorkloads = "fillseq,fillrandom,overwrite,readrandom,readmissing,readseq,seekrandom,ycsb-a,ycsb-b"
 
+// operationsWorkloads are the rows of the table of what engines do beyond single keys.
+const operationsWorkloads = "deleterange,txncontention,scopecreate,scopedrop,scopescan,checkpoint,diff,largevalues," +
+	"agentturn,agentstep,agentstep@16,agentfork"
+
+// What that table is measured with: less than the first, since what is over in a moment
+// for one engine takes seconds for another.
+const (
+	operationsRecords    = 500_000
+	operationsLimit      = 400 * time.Millisecond
+	operationsWriteLimit = time.Second
+)
+
 const ycsbWorkloads = "ycsb-a,ycsb-b,ycsb-c,ycsb-d,ycsb-e,ycsb-f"
 
-// fullCommand runs everything: 100-byte values, and YCSB with its true records; with
-// -all also larger values, and with compression.
+// fullCommand runs everything: 100-byte values, YCSB with its true records, and operations;
+// with -all also larger values, and with compression.
 func fullCommand(ctx context.Context, args []string, out io.Writer) error {
 	flags := newFlags("full", "all", "none", usage)
 	flags.addWorkloadFlags(fullParams, fullWorkloads, 3)
@@ -88,6 +100,11 @@ func fullGroups(o *options, all bool) ([]group, error) {
 		return nil, err
 	}
 	groups[1].params.Key = workload.HashedKeys
+	if err := add("operations", o.params.Value, o.config.Compression, operationsWorkloads, operationsRecords); err != nil {
+		return nil, err
+	}
+	groups[2].params.Limit = min(o.params.Limit, operationsLimit)
+	groups[2].params.WriteLimit = min(o.params.WriteLimit, operationsWriteLimit)
 	if !all {
 		return groups, nil
 	}

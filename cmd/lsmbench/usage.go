@@ -38,6 +38,7 @@ What people do:
   statistics of repeats         lsmbench bench -repeats 10 -gobench new.txt && benchstat old.txt new.txt
   guard against regressions     lsmbench compare main.jsonl branch.jsonl --fail-over 10%
   your own data                 lsmbench load -engines loam events.jsonl
+  what agents do to a store     lsmbench bench -engines loam -workloads agentturn,agentstep@16,agentfork
   data and a killed process     lsmbench load -kill -engines loam words.txt
   look into a store             lsmbench dump -values ./data
 
@@ -48,8 +49,10 @@ Workloads, each of which can be followed by @GOROUTINES:
 const tableText = `
 Columns: ratio compares with Pebble, or -reference; * marks the best. settled counts in
 the flush and compactions still owed. tables and log are the store's files after it was
-settled, left at rest and closed; space is tables over live keys and values; write is bytes written to
-the device over keys and values given. Each run has a process of its own.
+settled, left at rest where data has died, and closed; space is tables over live keys and
+values; write is bytes written to the device over keys and values given. Where an engine
+has no operation for what a workload is about, a line below the table says what was done
+in its place. Each run has a process of its own.
 `
 
 func usage(w io.Writer) {

@@ -21,8 +21,8 @@ import (
 func init() { register(2, badgerEngine{}) }
 
 // badgerEngine is github.com/dgraph-io/badger, set up as its documents advise for
-// values that stay in the tree: no conflict detection, no counting, one version of each
-// key, a cache of blocks only where blocks must be decompressed. Its tables are mapped,
+// values that stay in the tree: no conflict detection where nothing needs it, no counting,
+// one version of each key, a cache of blocks only where blocks must be decompressed. Its tables are mapped,
 // and their indexes and filters read where they are mapped: that memory is the page
 // cache's, not the budget's.
 type badgerEngine struct{}
@@ -44,7 +44,7 @@ func (badgerEngine) options(dir string, c Config) badger.Options {
 	o := badger.DefaultOptions(dir)
 	o.Logger = nil
 	o.MetricsEnabled = false
-	o.DetectConflicts = false
+	o.DetectConflicts = c.Conflicts
 	o.NumVersionsToKeep = 1
 	o.MemTableSize = c.MemtableBytes
 	o.NumMemtables = badgerMemtables(c)
@@ -87,7 +87,7 @@ func (e badgerEngine) Settings(c Config) string {
 		options.None: "none", options.Snappy: "snappy", options.ZSTD: fmt.Sprintf("zstd level %d", o.ZSTDCompressionLevel),
 	}[o.Compression]
 	return fmt.Sprintf("memtable %s ×%d, block cache %s, tables with indexes and filters mapped outside of the budget, "+
-		"bloom %d bits all levels, block %s, %d compactors, values from %s on in the value log, no conflict detection, no metrics, "+
+		"bloom %d bits all levels, block %s, %d compactors, values from %s on in the value log, conflicts detected where transactions need it, no metrics, "+
 		"one transaction a write, a synced one followed by Sync, compression %s",
 		units.Bytes(o.MemTableSize), o.NumMemtables+2, cache, c.FilterBits, units.Bytes(int64(o.BlockSize)), o.NumCompactors,
 		units.Bytes(o.ValueThreshold), compression)
@@ -108,6 +108,7 @@ func (e badgerEngine) Open(dir string, c Config) (Store, error) {
 type badgerStore struct {
 	db     *badger.DB
 	opened time.Time
+	mark   uint64 // of Mark
 }
 
 func (s *badgerStore) NewSession() (Session, error) {
@@ -216,6 +217,17 @@ func (s *badgerSession) Delete(key []byte) error {
 	defer txn.Discard()
 	if err := txn.Delete(key); err != nil {
 		return err
+	}
+	return s.commit(txn, false)
+}
+
+func (s *badgerSession) DeleteBatch(keys [][]byte) error {
+	txn := s.store.db.NewTransaction(true)
+	defer txn.Discard()
+	for _, key := range keys {
+		if err := txn.Delete(key); err != nil {
+			return err
+		}
 	}
 	return s.commit(txn, false)
 }

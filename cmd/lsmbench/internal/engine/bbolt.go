@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -32,16 +33,23 @@ func bboltMapBytes() int64 {
 	return 64 << 30
 }
 
-// bboltBucket is the one bucket, which holds every key.
+// bboltBatchDelay is for how long bbolt waits for writers to share a commit with: about as
+// long as a sync takes. Its default of 10 ms is meant for disks that turn.
+const bboltBatchDelay = 250 * time.Microsecond
+
+// bboltBucket is the bucket of all keys that are in no scope.
 var bboltBucket = []byte("kv")
+
+const bboltFile = "bbolt.db"
 
 func (bboltEngine) Name() string { return "bbolt" }
 
 func (bboltEngine) Settings(Config) string {
 	return fmt.Sprintf("B+ tree in one mapped file, cached by the operating system alone, so neither bound to the budget nor given it; "+
-		"page %s, map %s, free list a hash map and not written, one transaction a write, compression none; "+
+		"page %s, map %s, free list a hash map and not written, one transaction a write, but synced writes of several goroutines by Batch with a delay of %s; "+
+		"scopes are buckets, ranges are deleted by a cursor, compression none; "+
 		"a write that is not synced leaves out both syncs of its commit: a power failure may then cost the whole store",
-		units.Bytes(int64(os.Getpagesize())), units.Bytes(bboltMapBytes()))
+		units.Bytes(int64(os.Getpagesize())), units.Bytes(bboltMapBytes()), units.Duration(bboltBatchDelay))
 }
 
 // LogFile is false of every file: pages are written in place of a log.
@@ -51,7 +59,7 @@ func (bboltEngine) Open(dir string, _ Config) (Store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	db, err := bolt.Open(filepath.Join(dir, "bbolt.db"), 0o600, &bolt.Options{
+	db, err := bolt.Open(filepath.Join(dir, bboltFile), 0o600, &bolt.Options{
 		FreelistType:    bolt.FreelistMapType,
 		NoFreelistSync:  true,
 		InitialMmapSize: int(bboltMapBytes()),
@@ -61,6 +69,7 @@ func (bboltEngine) Open(dir string, _ Config) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	db.MaxBatchDelay = bboltBatchDelay
 	s := &bboltStore{db: db}
 	err = db.Update(func(tx *bolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists(bboltBucket)
@@ -72,7 +81,11 @@ func (bboltEngine) Open(dir string, _ Config) (Store, error) {
 	return s, nil
 }
 
-type bboltStore struct{ db *bolt.DB }
+type bboltStore struct {
+	db *bolt.DB
+	// syncing is how many goroutines are in a synced write.
+	syncing atomic.Int32
+}
 
 func (s *bboltStore) NewSession() (Session, error) { return &bboltSession{s}, nil }
 
@@ -80,13 +93,26 @@ func (s *bboltStore) NewSession() (Session, error) { return &bboltSession{s}, ni
 // reads it, and the transaction that holds the writers' lock is the one that sets it. A
 // synced commit is thus the one that bbolt's users have: pages, sync, meta page, sync;
 // the first of the two also carries what was left unsynced before.
-func (s *bboltStore) update(sync bool, write func(*bolt.Bucket) error) error {
+//
+// Synced writes of several goroutines share commits by way of Batch, which is how bbolt
+// groups them. One alone does not: it would wait for others in vain. Batch may run write
+// more than once.
+func (s *bboltStore) update(sync bool, write func(*bolt.Tx) error) error {
+	if sync {
+		defer s.syncing.Add(-1)
+		if s.syncing.Add(1) > 1 {
+			return s.db.Batch(func(tx *bolt.Tx) error {
+				s.db.NoSync = false
+				return write(tx)
+			})
+		}
+	}
 	tx, err := s.db.Begin(true)
 	if err != nil {
 		return err
 	}
 	s.db.NoSync = !sync
-	if err := write(tx.Bucket(bboltBucket)); err != nil {
+	if err := write(tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit()
@@ -118,23 +144,37 @@ func (s *bboltStore) Close() error { return s.db.Close() }
 
 type bboltSession struct{ *bboltStore }
 
+func bboltPut(b *bolt.Bucket, pairs []Pair) error {
+	for _, p := range pairs {
+		if err := b.Put(p.Key, p.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *bboltSession) Set(key, value []byte, sync bool) error {
-	return s.update(sync, func(b *bolt.Bucket) error { return b.Put(key, value) })
+	return s.update(sync, func(tx *bolt.Tx) error { return tx.Bucket(bboltBucket).Put(key, value) })
 }
 
 func (s *bboltSession) SetBatch(pairs []Pair, sync bool) error {
-	return s.update(sync, func(b *bolt.Bucket) error {
-		for _, p := range pairs {
-			if err := b.Put(p.Key, p.Value); err != nil {
+	return s.update(sync, func(tx *bolt.Tx) error { return bboltPut(tx.Bucket(bboltBucket), pairs) })
+}
+
+func (s *bboltSession) Delete(key []byte) error {
+	return s.update(false, func(tx *bolt.Tx) error { return tx.Bucket(bboltBucket).Delete(key) })
+}
+
+func (s *bboltSession) DeleteBatch(keys [][]byte) error {
+	return s.update(false, func(tx *bolt.Tx) error {
+		b := tx.Bucket(bboltBucket)
+		for _, key := range keys {
+			if err := b.Delete(key); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-}
-
-func (s *bboltSession) Delete(key []byte) error {
-	return s.update(false, func(b *bolt.Bucket) error { return b.Delete(key) })
 }
 
 func (s *bboltSession) Get(dst, key []byte) (value []byte, found bool, err error) {

@@ -3,7 +3,9 @@
 //
 // It must not know workloads or how results are shown.
 //
-// Reading order: this file, then loam.go and pebble.go as models for a new engine.
+// Reading order: this file, then loam.go and pebble.go as models for a new engine;
+// abilities.go (what only some engines can do) and standin.go (what their users do where
+// theirs cannot).
 package engine
 
 import (
@@ -31,6 +33,9 @@ type Config struct {
 	Compression string `json:"compression"`
 	// Compactions is the greatest number of compactions at a time.
 	Compactions int `json:"compactions"`
+	// Conflicts: there will be transactions that must see each other. Without them an
+	// engine may leave out what it costs to keep them apart.
+	Conflicts bool `json:"conflicts,omitempty"`
 }
 
 // Compressions are the names that Config.Compression may have.
@@ -95,6 +100,8 @@ type Session interface {
 	SetBatch(pairs []Pair, sync bool) error
 	// Delete removes a key, unsynced.
 	Delete(key []byte) error
+	// DeleteBatch removes all keys atomically, unsynced.
+	DeleteBatch(keys [][]byte) error
 	// Get appends the value of key to dst. found is false when there is none.
 	Get(dst, key []byte) (value []byte, found bool, err error)
 	// MultiGet looks up all keys as of one moment where the engine can, and calls visit

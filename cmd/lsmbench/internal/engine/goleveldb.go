@@ -171,6 +171,26 @@ func (s *goleveldbSession) SetBatch(pairs []Pair, sync bool) error {
 
 func (s *goleveldbSession) Delete(key []byte) error { return s.db.Delete(key, goleveldbNoSync) }
 
+func (s *goleveldbSession) DeleteBatch(keys [][]byte) error {
+	s.batch.Reset()
+	for _, key := range keys {
+		s.batch.Delete(key)
+	}
+	return s.db.Write(&s.batch, goleveldbNoSync)
+}
+
+// Transact is left to the stand-in: a transaction of goleveldb's own begins with a flush of
+// the memtable and writes a table, which is for loads and not for a few keys.
+
+func (s *goleveldbSession) scanRange(lower, upper []byte, visit func(key, value []byte) bool) error {
+	it := s.db.NewIterator(&util.Range{Start: lower, Limit: upper}, nil)
+	defer it.Release()
+	for ok := it.First(); ok && visit(it.Key(), it.Value()); {
+		ok = it.Next()
+	}
+	return it.Error()
+}
+
 func (s *goleveldbSession) Get(dst, key []byte) ([]byte, bool, error) {
 	v, err := s.db.Get(key, nil)
 	if err != nil {

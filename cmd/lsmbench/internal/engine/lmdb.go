@@ -10,6 +10,10 @@ package engine
 #cgo nocallback lsmbench_lmdb_put_all
 #cgo noescape lsmbench_lmdb_delete
 #cgo nocallback lsmbench_lmdb_delete
+#cgo noescape lsmbench_lmdb_delete_all
+#cgo nocallback lsmbench_lmdb_delete_all
+#cgo noescape lsmbench_lmdb_delete_range
+#cgo nocallback lsmbench_lmdb_delete_range
 #cgo noescape lsmbench_lmdb_get
 #cgo nocallback lsmbench_lmdb_get
 #cgo noescape lsmbench_lmdb_get_all
@@ -63,6 +67,42 @@ static int lsmbench_lmdb_delete(MDB_env *env, MDB_dbi dbi, void *key, size_t key
 	MDB_txn *txn;
 	int rc = begin(env, 0, &txn);
 	return rc ? rc : end(txn, mdb_del(txn, dbi, &k, NULL));
+}
+
+static int lsmbench_lmdb_delete_all(MDB_env *env, MDB_dbi dbi, char *keys, uint32_t *sizes, size_t n) {
+	MDB_txn *txn;
+	int rc = begin(env, 0, &txn);
+	if (rc)
+		return rc;
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		MDB_val k = {sizes[i], keys};
+		keys += sizes[i];
+		rc = mdb_del(txn, dbi, &k, NULL);
+		if (rc == MDB_NOTFOUND)
+			rc = 0;
+	}
+	return end(txn, rc);
+}
+
+// Deletes every key from lower on that is before upper, by a cursor.
+static int lsmbench_lmdb_delete_range(MDB_env *env, MDB_dbi dbi, void *lower, size_t lower_size, void *upper, size_t upper_size) {
+	MDB_val k = {lower_size, lower}, v, after = {upper_size, upper};
+	MDB_cursor *cursor;
+	MDB_txn *txn;
+	int rc = begin(env, 0, &txn);
+	if (rc)
+		return rc;
+	rc = mdb_cursor_open(txn, dbi, &cursor);
+	if (rc)
+		return end(txn, rc);
+	rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+	while (rc == 0 && mdb_cmp(txn, dbi, &k, &after) < 0) {
+		rc = mdb_cursor_del(cursor, 0);
+		if (rc == 0)
+			rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+	}
+	mdb_cursor_close(cursor);
+	return end(txn, rc == MDB_NOTFOUND ? 0 : rc);
 }
 
 static int begin_read(MDB_env *env, MDB_txn **txn) { return mdb_txn_begin(env, NULL, MDB_RDONLY, txn); }
@@ -150,7 +190,7 @@ func (lmdbEngine) Settings(Config) string {
 	var major, minor, patch C.int
 	C.mdb_version(&major, &minor, &patch)
 	return fmt.Sprintf("version %d.%d.%d by cgo, B+ tree in one mapped file, cached by the operating system alone, so neither bound to the "+
-		"budget nor given it; page %s, map %s, one transaction a write, keys up to 511 bytes, compression none; "+
+		"budget nor given it; page %s, map %s, one transaction a write, keys up to 511 bytes, ranges deleted by a cursor, compression none; "+
 		"a write that is not synced leaves out both syncs of its commit: a power failure may then cost the whole store",
 		major, minor, patch, units.Bytes(int64(os.Getpagesize())), units.Bytes(lmdbMapBytes))
 }
@@ -269,6 +309,21 @@ func (s *lmdbSession) Delete(key []byte) error {
 		return nil
 	}
 	return lmdbError(rc)
+}
+
+func (s *lmdbSession) DeleteBatch(keys [][]byte) error {
+	data, sizes := s.packed.keys(keys).pointers()
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return lmdbError(C.lsmbench_lmdb_delete_all(s.env, s.dbi, data, sizes, C.size_t(len(keys))))
+}
+
+func (s *lmdbSession) DeleteRange(lower, upper []byte) error {
+	l, lSize := pointerTo(lower)
+	u, uSize := pointerTo(upper)
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return lmdbError(C.lsmbench_lmdb_delete_range(s.env, s.dbi, l, lSize, u, uSize))
 }
 
 // Get has the value copied to where the caller wants it, and looks it up once more if

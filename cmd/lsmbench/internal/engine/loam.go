@@ -57,7 +57,10 @@ func (e loamEngine) Open(dir string, c Config) (Store, error) {
 	return &loamStore{db: db}, nil
 }
 
-type loamStore struct{ db *lsm.DB }
+type loamStore struct {
+	db   *lsm.DB
+	mark lsm.Position // of Mark
+}
 
 func (s *loamStore) NewSession() (Session, error) {
 	return &loamSession{db: s.db, batch: s.db.NewBatch()}, nil
@@ -132,6 +135,14 @@ func (s *loamSession) SetBatch(pairs []Pair, sync bool) error {
 }
 
 func (s *loamSession) Delete(key []byte) error { return s.db.Delete(key, lsm.NoSync) }
+
+func (s *loamSession) DeleteBatch(keys [][]byte) error {
+	s.batch.Reset()
+	for _, key := range keys {
+		s.batch.Delete(key)
+	}
+	return s.db.Apply(s.batch, lsm.NoSync)
+}
 
 func (s *loamSession) Get(dst, key []byte) ([]byte, bool, error) {
 	v, err := s.db.AppendGet(dst, key)

@@ -162,21 +162,37 @@ func (s *pebbleSession) Set(key, value []byte, sync bool) error {
 	return s.db.Set(key, value, pebbleWrite(sync))
 }
 
-func (s *pebbleSession) SetBatch(pairs []Pair, sync bool) error {
+// emptied returns the session's batch, empty.
+func (s *pebbleSession) emptied() *pebble.Batch {
 	if s.batch == nil {
 		s.batch = s.db.NewBatch()
 	} else {
 		s.batch.Reset()
 	}
+	return s.batch
+}
+
+func (s *pebbleSession) SetBatch(pairs []Pair, sync bool) error {
+	b := s.emptied()
 	for _, p := range pairs {
-		if err := s.batch.Set(p.Key, p.Value, nil); err != nil {
+		if err := b.Set(p.Key, p.Value, nil); err != nil {
 			return err
 		}
 	}
-	return s.db.Apply(s.batch, pebbleWrite(sync))
+	return s.db.Apply(b, pebbleWrite(sync))
 }
 
 func (s *pebbleSession) Delete(key []byte) error { return s.db.Delete(key, pebble.NoSync) }
+
+func (s *pebbleSession) DeleteBatch(keys [][]byte) error {
+	b := s.emptied()
+	for _, key := range keys {
+		if err := b.Delete(key, nil); err != nil {
+			return err
+		}
+	}
+	return s.db.Apply(b, pebble.NoSync)
+}
 
 func (s *pebbleSession) Get(dst, key []byte) ([]byte, bool, error) {
 	v, closer, err := s.db.Get(key)

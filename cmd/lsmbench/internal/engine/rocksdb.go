@@ -13,6 +13,10 @@ package engine
 #cgo nocallback rocks_set_all
 #cgo noescape rocks_delete
 #cgo nocallback rocks_delete
+#cgo noescape rocks_delete_all
+#cgo nocallback rocks_delete_all
+#cgo noescape rocks_delete_range
+#cgo nocallback rocks_delete_range
 #cgo noescape rocks_get
 #cgo nocallback rocks_get
 #cgo noescape rocks_take
@@ -34,6 +38,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -167,6 +172,17 @@ func (s *rocksdbStore) Settle(ctx context.Context) (time.Duration, error) {
 
 func (s *rocksdbStore) Close() error { return rocksdbError(C.rocks_close(s.store)) }
 
+// Checkpoint takes an absolute path.
+func (s *rocksdbStore) Checkpoint(_ context.Context, dir string) error {
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	path := C.CString(absolute)
+	defer C.free(unsafe.Pointer(path))
+	return rocksdbError(C.rocks_checkpoint(s.store, path))
+}
+
 type rocksdbSession struct {
 	*rocksdbStore
 	session *C.rocks_session
@@ -187,6 +203,17 @@ func (s *rocksdbSession) SetBatch(pairs []Pair, sync bool) error {
 func (s *rocksdbSession) Delete(key []byte) error {
 	k, size := pointerTo(key)
 	return rocksdbError(C.rocks_delete(s.session, k, size))
+}
+
+func (s *rocksdbSession) DeleteBatch(keys [][]byte) error {
+	data, sizes := s.packed.keys(keys).pointers()
+	return rocksdbError(C.rocks_delete_all(s.session, data, sizes, C.size_t(len(keys))))
+}
+
+func (s *rocksdbSession) DeleteRange(lower, upper []byte) error {
+	l, lSize := pointerTo(lower)
+	u, uSize := pointerTo(upper)
+	return rocksdbError(C.rocks_delete_range(s.session, l, lSize, u, uSize))
 }
 
 // Get has the value copied to where the caller wants it. If there is no room for it, the

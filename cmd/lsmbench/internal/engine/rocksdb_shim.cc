@@ -20,6 +20,7 @@
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/version.h>
 #include <rocksdb/write_batch.h>
 #include <rocksdb/write_buffer_manager.h>
@@ -167,6 +168,14 @@ char *rocks_compact(rocks_store *store) {
 
 char *rocks_verify(rocks_store *store) { return error_of(store->db->VerifyChecksum()); }
 
+char *rocks_checkpoint(rocks_store *store, const char *dir) {
+	rocksdb::Checkpoint *checkpoint = nullptr;
+	Status s = rocksdb::Checkpoint::Create(store->db.get(), &checkpoint);
+	std::unique_ptr<rocksdb::Checkpoint> owned(checkpoint);
+	if (s.ok()) s = checkpoint->CreateCheckpoint(dir);
+	return error_of(s);
+}
+
 int rocks_busy(rocks_store *store) {
 	using P = rocksdb::DB::Properties;
 	for (const std::string *name : {&P::kMemTableFlushPending, &P::kNumRunningFlushes, &P::kCompactionPending, &P::kNumRunningCompactions}) {
@@ -206,6 +215,20 @@ char *rocks_set_all(rocks_session *session, const char *data, const uint32_t *si
 
 char *rocks_delete(rocks_session *session, const void *key, size_t key_size) {
 	return session->write(session->batch.Delete(Slice(static_cast<const char *>(key), key_size)), 0);
+}
+
+char *rocks_delete_all(rocks_session *session, const char *keys, const uint32_t *sizes, size_t n) {
+	Status s;
+	for (; n > 0 && s.ok(); n--, sizes++) {
+		s = session->batch.Delete(Slice(keys, *sizes));
+		keys += *sizes;
+	}
+	return session->write(s, 0);
+}
+
+char *rocks_delete_range(rocks_session *session, const void *lower, size_t lower_size, const void *upper, size_t upper_size) {
+	const Slice l(static_cast<const char *>(lower), lower_size), u(static_cast<const char *>(upper), upper_size);
+	return session->write(session->batch.DeleteRange(session->db->DefaultColumnFamily(), l, u), 0);
 }
 
 rocks_got rocks_get(rocks_session *session, const void *key, size_t key_size, void *to, size_t room) {

@@ -29,6 +29,7 @@ func init() { register(5, sqliteEngine{}) }
 type sqliteEngine struct{}
 
 const (
+	sqliteFile      = "store.sqlite"
 	sqlitePageBytes = 4096
 	// sqliteMapBytes is the most of the file that this build of SQLite maps.
 	sqliteMapBytes = 0x7fff0000
@@ -42,7 +43,7 @@ func (sqliteEngine) Name() string { return "sqlite" }
 func (sqliteEngine) Settings(c Config) string {
 	return fmt.Sprintf("pure Go build, WAL, synchronous NORMAL or, for a synced write, FULL; table without rowid, prepared statements; "+
 		"caches of all connections together %s, the first %s of the file mapped besides; page %s, checkpoint from %s of log on, "+
-		"no filters, compression none", units.Bytes(c.BudgetBytes), units.Bytes(sqliteMapBytes), units.Bytes(sqlitePageBytes),
+		"no filters, ranges deleted by a condition on the key, compression none", units.Bytes(c.BudgetBytes), units.Bytes(sqliteMapBytes), units.Bytes(sqlitePageBytes),
 		units.Bytes(sqliteLogPages(c)*sqlitePageBytes))
 }
 
@@ -58,7 +59,7 @@ func (sqliteEngine) Open(dir string, c Config) (Store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	path := url.URL{Path: filepath.Join(dir, "store.sqlite")}
+	path := url.URL{Path: filepath.Join(dir, sqliteFile)}
 	db, err := sql.Open("sqlite", "file:"+path.EscapedPath())
 	if err != nil {
 		return nil, err
@@ -156,6 +157,9 @@ func (s *sqliteStore) NewSession() (Session, error) {
 		&session.set:    "INSERT INTO kv (k, v) VALUES (?, ?) ON CONFLICT (k) DO UPDATE SET v = excluded.v",
 		&session.get:    "SELECT v FROM kv WHERE k = ?",
 		&session.remove: "DELETE FROM kv WHERE k = ?",
+		&session.cut:    "DELETE FROM kv WHERE k >= ? AND k < ?",
+		&session.scan:   "SELECT k, v FROM kv WHERE k >= ? AND k < ? ORDER BY k",
+		&session.copy:   "INSERT INTO kv (k, v) SELECT CAST(? || substr(k, ?) AS BLOB), v FROM kv WHERE k >= ? AND k < ?",
 		&session.read:   "BEGIN",
 		&session.write:  "BEGIN IMMEDIATE",
 		&session.commit: "COMMIT",
@@ -208,9 +212,10 @@ func (s *sqliteStore) Close() error { return errors.Join(s.upkeep.Close(), s.db.
 
 type sqliteSession struct {
 	sqliteUser
-	set, get, remove, read, write, commit *sql.Stmt
-	synced                                bool // whether commits of this connection are
-	raw                                   sql.RawBytes
+	set, get, remove, cut, scan, copy *sql.Stmt
+	read, write, commit               *sql.Stmt
+	synced                            bool // whether commits of this connection are
+	raw, rawKey                       sql.RawBytes
 }
 
 // update runs what writes, in turn with the other sessions. With synchronous NORMAL a
@@ -273,6 +278,19 @@ func (s *sqliteSession) Delete(key []byte) error {
 	return s.update(false, func() error {
 		_, err := s.remove.Exec(key)
 		return err
+	})
+}
+
+func (s *sqliteSession) DeleteBatch(keys [][]byte) error {
+	return s.update(false, func() error {
+		return s.transact(s.write, func() error {
+			for _, key := range keys {
+				if _, err := s.remove.Exec(key); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	})
 }
 

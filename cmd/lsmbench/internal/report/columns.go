@@ -106,6 +106,7 @@ var fileColumns = []column{
 var costColumns = []column{
 	{"cpu/op", cost, true, "Processor time of the whole process for an operation; of writes with the work still owed.", plainOf(cpuText)},
 	{"allocs/op", cost, true, "Heap allocations of Go for an operation, those of the bench included.", plainOf(allocsText)},
+	{"retries", cost, true, "Transactions done again because others were in the way, over those that were committed.", plainOf(retriesText)},
 	{"syncs", cost, true, "Calls that wait for the device.", plainOf(func(r *result.Row) string { return countText(r.Counted.Syncs) })},
 	{"stalls", cost, true, "Writes that were made to wait, and for how long.", plainOf(func(r *result.Row) string { return timesText(r.Counted.Stalls, r.Counted.StallTime) })},
 	{"gc pauses", cost, true, "Collections of garbage, and their pauses together.", plainOf(func(r *result.Row) string { return timesText(int64(r.GCs), r.GCPause) })},
@@ -160,6 +161,13 @@ func allocsText(r *result.Row) string {
 		return units.Rate(v)
 	}
 	return fmt.Sprintf("%.2f", v)
+}
+
+func retriesText(r *result.Row) string {
+	if r.Retries == 0 || r.Ops == 0 {
+		return units.Absent
+	}
+	return percentText(float64(r.Retries) / float64(r.Ops))
 }
 
 // countText writes a number of which 0 is a value and what is below is not known.

@@ -49,7 +49,9 @@ func printableSet(s *result.Set) *result.Set {
 	}
 	for i := range out.Runs {
 		r := &out.Runs[i]
-		r.Group, r.Workload, r.Engine = printable(r.Group), printable(r.Workload), printable(r.Engine)
+		for _, text := range []*string{&r.Group, &r.Workload, &r.Engine, &r.Note} {
+			*text = printable(*text)
+		}
 		r.Latencies = slices.Clone(r.Latencies)
 		for j := range r.Latencies {
 			r.Latencies[j].Kind = printable(r.Latencies[j].Kind)

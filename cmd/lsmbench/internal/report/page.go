@@ -80,6 +80,9 @@ func newPage(sets []*result.Set, reference string) *page {
 	p.Meanings = meanings()
 	for i, s := range sets {
 		v := viewEnvironment(&s.Environment)
+		for _, m := range remarks(s.Runs) {
+			v.Notes = append(v.Notes, m.String())
+		}
 		if len(sets) > 1 {
 			v.Name = fmt.Sprintf("Results %d", i+1)
 		}
@@ -260,7 +263,7 @@ func dateText(t time.Time) string {
 }
 
 func viewEnvironment(e *result.Environment) environmentView {
-	v := environmentView{Command: e.Flags, Notes: e.Notes}
+	v := environmentView{Command: e.Flags, Notes: slices.Clone(e.Notes)}
 	add := func(name, text string) {
 		if text != "" {
 			v.Facts = append(v.Facts, fact{name, text})

@@ -74,7 +74,8 @@ func plural(n int, noun string) string {
 // line with the name precedes each group when there are several. The ratio of a row is
 // its rate over that of the reference engine; it is absent for the reference itself and
 // where the reference did not run. wide adds what the operations cost, and the other
-// kinds of operation of a workload that has several.
+// kinds of operation of a workload that has several. Below the table stands how engines
+// did what they have no operation for.
 func Table(w io.Writer, rows []result.Row, reference string, wide bool) error {
 	t := &table{rows: rows, reference: reference}
 	cols := slices.DeleteFunc(columns(), func(c column) bool { return c.wide && !wide })
@@ -99,7 +100,27 @@ func Table(w io.Writer, rows []result.Row, reference string, wide bool) error {
 			}
 		}
 	}
-	return printAligned(w, lines)
+	if err := printAligned(w, lines); err != nil {
+		return err
+	}
+	return printRemarks(w, rows)
+}
+
+// printRemarks prints what the rows' notes say, below an empty line.
+func printRemarks(w io.Writer, rows []result.Row) error {
+	runs := make([]result.Run, len(rows))
+	for i := range rows {
+		runs[i] = rows[i].Run
+	}
+	text := ""
+	for _, m := range remarks(runs) {
+		text += "\n" + m.String()
+	}
+	if text != "" {
+		text += "\n"
+	}
+	_, err := io.WriteString(w, text)
+	return err
 }
 
 func textRow(t *table, cols []column, name string, r *result.Row) []string {

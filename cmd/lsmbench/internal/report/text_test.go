@@ -53,14 +53,38 @@ func TestWideTableAddsWhatOperationsCost(t *testing.T) {
 	rows := tableRows()
 	rows[2].Latencies = []result.Latency{{Kind: "get", P50: 700}, {Kind: "set", P50: 900, P99: 1900, Max: time.Millisecond}}
 	require.Equal(t, lines(`
-workload  engine   ops/s  spread  ratio  settled/s  ratio    p50     p99   p99.9  p99.99     max  tables     log  space  write  read  cpu/op  allocs/op  syncs       stalls    gc pauses  anon rss  file rss
-fillseq   loam    *1.50M     10%  2.00×       400k  0.80×  600ns  12.3µs  3.00ms  40.0ms   2.00s   3 MiB  64 KiB   1.50   2.00  0.25  2.00µs       1.50     12  3 in 45.0ms  4 in 90.0µs   300 MiB     1 GiB
-          pebble    750k                     *500k             -       -       -       -       -   100 B     0 B      -      -     -       -          -      -            -            0         -         -
-readseq   loam      999k          0.50×          -         700ns       -       -       -       -     0 B     0 B      -      -     -   500ns       0.00      0            0            0         -         -
+workload  engine   ops/s  spread  ratio  settled/s  ratio    p50     p99   p99.9  p99.99     max  tables     log  space  write  read  cpu/op  allocs/op  retries  syncs       stalls    gc pauses  anon rss  file rss
+fillseq   loam    *1.50M     10%  2.00×       400k  0.80×  600ns  12.3µs  3.00ms  40.0ms   2.00s   3 MiB  64 KiB   1.50   2.00  0.25  2.00µs       1.50        -     12  3 in 45.0ms  4 in 90.0µs   300 MiB     1 GiB
+          pebble    750k                     *500k             -       -       -       -       -   100 B     0 B      -      -     -       -          -        -      -            -            0         -         -
+readseq   loam      999k          0.50×          -         700ns       -       -       -       -     0 B     0 B      -      -     -   500ns       0.00        -      0            0            0         -         -
             set                                            900ns  1.90µs       -       -  1.00ms
-          pebble  *2.00M                         -             -       -       -       -       -     0 B     0 B      -      -     -       -       0.00      0            0            0         -         -
+          pebble  *2.00M                         -             -       -       -       -       -     0 B     0 B      -      -     -       -       0.00        -      0            0            0         -         -
 `), table(t, rows, "pebble", true))
 	require.NotContains(t, table(t, rows, "pebble", false), "\n            set")
+}
+
+// What engines did otherwise stands once for each text and list of workloads.
+func TestNotesStandBelowTheTable(t *testing.T) {
+	row := func(workload, engine, note string) result.Row {
+		return result.Row{Run: result.Run{Workload: workload, Engine: engine, Rate: 1, Note: note}, Repeats: 1}
+	}
+	out := table(t, []result.Row{
+		row("drop", "loam", ""), row("drop", "pebble", "prefixes"), row("drop", "lmdb", "prefixes"), row("drop", "badger", "scans"),
+		row("fork", "loam", ""), row("fork", "pebble", "prefixes"), row("fork", "lmdb", "prefixes"), row("fork", "badger", "prefixes"),
+	}, "loam", false)
+	_, notes, found := strings.Cut(out, "\n\n")
+	require.True(t, found)
+	require.Equal(t, lines(`
+drop, fork on pebble, lmdb: prefixes
+drop on badger: scans
+fork on badger: prefixes
+`), notes)
+	require.NotContains(t, table(t, tableRows(), "loam", false), "\n\n")
+}
+
+func TestRetriesAreAShareOfWhatWasCommitted(t *testing.T) {
+	rows := []result.Row{{Run: result.Run{Workload: "txncontention", Engine: "loam", Ops: 1000, Rate: 1, Retries: 250}, Repeats: 1}}
+	require.Contains(t, table(t, rows, "loam", true), " 25% ")
 }
 
 func TestRowsOfOneGroupAndWorkloadStandTogether(t *testing.T) {

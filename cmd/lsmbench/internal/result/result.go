@@ -52,12 +52,17 @@ type Run struct {
 	// Reads: the rate says how fast the workload reads; it has no settled figure.
 	Reads bool `json:"reads,omitempty"`
 
+	// Note says how the engine did what it has no operation for.
+	Note string `json:"note,omitempty"`
+
 	// Ops done in Elapsed, and their quotient.
 	Ops     uint64        `json:"ops"`
 	Elapsed time.Duration `json:"elapsed_ns"`
 	Rate    float64       `json:"ops_per_sec"`
 	// Settled is Rate with the flush and the compactions still owed counted in.
 	Settled float64 `json:"settled_ops_per_sec,omitempty"`
+	// Retries are transactions that were done again, because others were in the way.
+	Retries uint64 `json:"retries,omitempty"`
 	// Latencies by kind of operation; the first is the workload's main one. Empty where
 	// operations are too short to be timed.
 	Latencies []Latency `json:"latencies,omitempty"`

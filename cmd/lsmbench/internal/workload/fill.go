@@ -13,7 +13,7 @@ var fills = []Workload{
 	{Name: "fillrandom", Doc: "every key once in random order, unsynced", Fills: true, run: fillRandom},
 	{Name: "fillbatch", Doc: "every key once in random order, 100 to a batch, unsynced", run: fillBatch},
 	{Name: "fillsync", Doc: "keys in random order, each synced before the next", run: fillSync},
-	{Name: "setwhilesyncing", Doc: "unsynced sets while one more goroutine does synced ones", run: setWhileSyncing},
+	{Name: "setwhilesyncing", Doc: "unsynced sets while one more goroutine does synced ones", Kills: true, run: setWhileSyncing},
 	{Name: Prepare, Hidden: true, Fills: true, run: prepareStore},
 }
 

@@ -50,8 +50,10 @@ func ycsb(name, doc string, m mix) Workload {
 	if m.readOnly() {
 		start = Filled
 	}
-	return Workload{Name: name, Doc: doc, Start: start, Reads: m.readOnly(), run: m.run}
+	return Workload{Name: name, Doc: doc, Start: start, Reads: m.readOnly(), Kills: m.kills(), run: m.run}
 }
+
+func (m *mix) kills() bool { return m.update+m.modify+m.remove > 0 }
 
 func (m *mix) readOnly() bool { return m.update+m.insert+m.modify+m.remove == 0 }
 

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,10 @@ type run struct {
 	sessions     []engine.Session
 	closers      []func() error
 	live         int64 // bytes in the store at the end; 0 if not known
-	result       result.Run
+	// check, if not nil, is called when nothing is measured any more: it looks whether the
+	// store holds what it should.
+	check  func() error
+	result result.Run
 }
 
 // Do runs what the spec says on a store in its directory, and returns the figures.
@@ -43,9 +47,8 @@ func Do(ctx context.Context, spec Spec, report func(ops uint64)) (*result.Run, e
 	if err != nil {
 		return nil, err
 	}
-	if c.Goroutines > 0 {
-		spec.Goroutines = c.Goroutines
-	}
+	spec.Goroutines = cmp.Or(c.Goroutines, max(spec.Goroutines, c.Workload.goroutines))
+	spec.Config.Conflicts = c.Workload.Conflicts
 	e, err := engine.Find(spec.Engine)
 	if err != nil {
 		return nil, err
@@ -80,6 +83,9 @@ func (r *run) do(w *Workload) (err error) {
 	if err == nil && r.store != nil && !w.Hidden {
 		err = r.settle(w)
 	}
+	if err == nil && r.check != nil {
+		err = r.check()
+	}
 	err = errors.Join(err, r.close())
 	if err != nil {
 		return err
@@ -108,13 +114,14 @@ func (r *run) settle(w *Workload) error {
 		r.result.SettledCPU = proc.Now().Since(r.before).CPU
 	}
 	r.result.Counted = r.store.Stats()
-	if !w.Reads {
+	if w.Kills || w.Fills {
 		return r.rest()
 	}
 	return nil
 }
 
-// rest lets a store that was written tidy up.
+// rest lets a store tidy up: one in which data has died, so that it is weighed without,
+// and one that others will read.
 func (r *run) rest() error {
 	if r.Rest == 0 {
 		return nil
@@ -156,13 +163,17 @@ func (r *run) newWorker(id int) (*worker, error) {
 		return nil, err
 	}
 	r.sessions = append(r.sessions, s)
+	return r.workerOf(s, id), nil
+}
+
+func (r *run) workerOf(s engine.Session, id int) *worker {
 	return &worker{
 		Session: s, id: id,
 		rng:    rand.New(rand.NewPCG(r.Seed, uint64(id)+1)),
 		values: r.data.values.Fork(id),
 		key:    make([]byte, 0, r.data.keys.MaxLen()),
 		dst:    make([]byte, 0, r.data.value.Max()+64),
-	}, nil
+	}
 }
 
 // begin starts to measure.

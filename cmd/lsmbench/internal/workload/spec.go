@@ -44,8 +44,8 @@ type Params struct {
 	WriteLimit time.Duration `json:"write_limit_ns"`
 	// Warm is how long a reading workload runs before it is measured.
 	Warm time.Duration `json:"warm_ns"`
-	// Rest is how long a store that was filled stays open at rest, for what engines put
-	// off until then. Nobody is charged for it.
+	// Rest is how long a store stays open at rest in which data has died, or that others
+	// will read, for what engines put off until then. Nobody is charged for it.
 	Rest time.Duration `json:"rest_ns"`
 	// Rate of operations per second, over all goroutines, at which they are issued
 	// whether or not the earlier ones have ended; 0 issues each when the one before

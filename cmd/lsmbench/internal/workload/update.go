@@ -4,11 +4,11 @@ import "fmt"
 
 // updates write to a filled store. Each operation is timed.
 var updates = []Workload{
-	{Name: "overwrite", Doc: "random keys of a filled store, unsynced", Start: Spare, run: overwrite},
-	{Name: "updaterandom", Doc: "get, then set, of a random key", Start: Spare, run: updateRandom},
-	{Name: "appendrandom", Doc: "get of a random key, then set of its value with another appended", Start: Spare, run: appendRandom},
-	{Name: "deleteseq", Doc: "delete of every key in ascending order", Start: Spare, run: deleteSeq},
-	{Name: "deleterandom", Doc: "delete of random keys", Start: Spare, run: deleteRandom},
+	{Name: "overwrite", Doc: "random keys of a filled store, unsynced", Start: Spare, Kills: true, run: overwrite},
+	{Name: "updaterandom", Doc: "get, then set, of a random key", Start: Spare, Kills: true, run: updateRandom},
+	{Name: "appendrandom", Doc: "get of a random key, then set of its value with another appended", Start: Spare, Kills: true, run: appendRandom},
+	{Name: "deleteseq", Doc: "delete of every key in ascending order", Start: Spare, Kills: true, run: deleteSeq},
+	{Name: "deleterandom", Doc: "delete of random keys", Start: Spare, Kills: true, run: deleteRandom},
 }
 
 func overwrite(r *run) error {

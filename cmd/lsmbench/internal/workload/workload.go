@@ -5,8 +5,9 @@
 // It must not know engines beyond package engine, nor how results are shown.
 //
 // Reading order: this file, spec.go (what a run is told), run.go (how one goes), loop.go
-// (how operations are issued and timed), then fill.go, read.go, update.go, mix.go and
-// upkeep.go (what they are), measure.go (what is sampled).
+// (how operations are issued and timed), then fill.go, read.go, update.go, mix.go,
+// upkeep.go, operations.go, diff.go, scopes.go and agents.go (what they are), measure.go (what is
+// sampled).
 package workload
 
 // Workload is one row of a table.
@@ -20,8 +21,15 @@ type Workload struct {
 	Fills bool
 	// Reads: its rate is one of reads; it owes nothing afterwards.
 	Reads bool
+	// Kills: what it writes makes data dead that was there, so that the store is left at
+	// rest before it is weighed: engines put off until then what gives the space back.
+	Kills bool
+	// Conflicts: it needs transactions that see each other.
+	Conflicts bool
 	// Hidden: it is for other workloads.
 	Hidden bool
+	// goroutines is how many it has unless told otherwise; 0 is those of the run.
+	goroutines int
 	// open says that the workload opens the store itself.
 	open bool
 	run  func(*run) error
@@ -46,7 +54,7 @@ const (
 var all []*Workload
 
 func init() {
-	for _, list := range [][]Workload{fills, updates, reads, mixes, upkeep} {
+	for _, list := range [][]Workload{fills, updates, reads, mixes, upkeep, operations, diffs, scopeRows, agents} {
 		for i := range list {
 			all = append(all, &list[i])
 		}
