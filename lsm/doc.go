@@ -65,6 +65,13 @@
 // store's own (clock.go). expirer.go has the space of what has expired given back, and makes
 // events of expiries where they are wanted: expiry_index.go, expiry_sweep.go, expiry_events.go.
 //
+// # Watching
+//
+// A Watcher (watch.go) is a place in the feed (watch_feed.go), which the publisher fills
+// while anybody watches. It walks from there (watch_walk.go), reads the difference when its
+// place is gone (watch_catchup.go), and is woken by the dispatcher when something concerns it
+// (watch_index.go).
+//
 // # Background
 //
 // A full memtable (memtables.go) is frozen by the leader and written out as a sorted run
