@@ -341,6 +341,8 @@ func TestChainsOfAHotKeyStayShort(t *testing.T) {
 
 // chainOf returns how many operands a Get of the key folds.
 func chainOf(db *DB, ikey []byte) int {
+	guard := db.readers.Enter()
+	defer guard.Leave()
 	c := new(fold.Chain)
 	if _, err := db.collect(c, db.state.Load(), ikey, db.visible.load(), true); err != nil {
 		return -1
