@@ -139,7 +139,8 @@ func (d *DB) collectFromTable(c *fold.Chain, t *table, ikey []byte, hash uint64,
 		return false, err
 	}
 	deleted := t.ranges.Newest(ikey, seq)
-	var buf []byte
+	var scratch [128]byte
+	buf := scratch[:0]
 	for at := seq; ; {
 		value, trailer, ok, err := r.Get(buf[:0], ikey, hash, at)
 		if err != nil {
