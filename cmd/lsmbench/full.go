@@ -27,8 +27,8 @@ const fullWorkloads = "fillseq,fillrandom,fillrandom@4,fillbatch,fillsync,fillsy
 const largeWorkloads = "fillseq,fillrandom,overwrite,readrandom,readmissing,readseq,seekrandom,ycsb-a,ycsb-b"
 
 // operationsWorkloads are the rows of the table of what engines do beyond single keys.
-const operationsWorkloads = "deleterange,txncontention,scopecreate,scopedrop,scopescan,checkpoint,diff,largevalues," +
-	"agentturn,agentstep,agentstep@16,agentfork"
+const operationsWorkloads = "deleterange,txncontention,mergerandom,ttlchurn,scopecreate,scopedrop,scopescan,checkpoint,diff,largevalues," +
+	"agentturn,agentstep,agentstep@16,agentfork,watchfanout"
 
 // What that table is measured with: less than the first, since what is over in a moment
 // for one engine takes seconds for another.

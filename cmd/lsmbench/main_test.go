@@ -65,7 +65,7 @@ func TestEveryWorkloadRunsOnEveryEngine(t *testing.T) {
 	}
 	for _, w := range workload.All() {
 		for _, e := range engine.All() {
-			if !slices.Contains([]string{"verifychecksum", "compact", "diff"}, w.Name) { // which not every engine can
+			if !slices.Contains([]string{"verifychecksum", "compact", "diff", "watchfanout"}, w.Name) { // which not every engine can
 				require.True(t, ran[w.Name+" "+e.Name()], "%s on %s", w.Name, e.Name())
 			}
 		}
@@ -73,6 +73,7 @@ func TestEveryWorkloadRunsOnEveryEngine(t *testing.T) {
 	require.True(t, ran["verifychecksum bbolt"])
 	require.True(t, ran["compact loam"])
 	require.True(t, ran["diff loam"])
+	require.True(t, ran["watchfanout loam"])
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left, "the temporary directory stays behind")

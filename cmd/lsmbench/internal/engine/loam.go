@@ -113,6 +113,8 @@ type loamSession struct {
 	db    *lsm.DB
 	batch *lsm.Batch
 	buf   []byte
+	// operand is of Add.
+	operand []byte
 }
 
 func loamWrite(sync bool) *lsm.WriteOptions {

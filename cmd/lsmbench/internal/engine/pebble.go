@@ -69,6 +69,7 @@ func (pebbleEngine) Open(dir string, c Config) (Store, error) {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, c.Compactions },
 		Logger:                      silentLogger{},
 		EventListener:               stalls.listener(),
+		Merger:                      pebbleAdder,
 	}
 	for i := range o.Levels {
 		l := &o.Levels[i]
@@ -149,6 +150,8 @@ type pebbleSession struct {
 	db    *pebble.DB
 	batch *pebble.Batch
 	buf   []byte
+	// operand is of Add.
+	operand []byte
 }
 
 func pebbleWrite(sync bool) *pebble.WriteOptions {

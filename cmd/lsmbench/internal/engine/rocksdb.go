@@ -13,6 +13,8 @@ package engine
 #cgo nocallback rocks_set_all
 #cgo noescape rocks_delete
 #cgo nocallback rocks_delete
+#cgo noescape rocks_add
+#cgo nocallback rocks_add
 #cgo noescape rocks_delete_all
 #cgo nocallback rocks_delete_all
 #cgo noescape rocks_delete_range
@@ -203,6 +205,11 @@ func (s *rocksdbSession) SetBatch(pairs []Pair, sync bool) error {
 func (s *rocksdbSession) Delete(key []byte) error {
 	k, size := pointerTo(key)
 	return rocksdbError(C.rocks_delete(s.session, k, size))
+}
+
+func (s *rocksdbSession) Add(key []byte, delta int64) error {
+	k, size := pointerTo(key)
+	return rocksdbError(C.rocks_add(s.session, k, size, C.uint64_t(delta)))
 }
 
 func (s *rocksdbSession) DeleteBatch(keys [][]byte) error {

@@ -18,6 +18,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
+#include <rocksdb/merge_operator.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
@@ -55,6 +56,25 @@ struct Listener : rocksdb::EventListener {
 			stall_ns += now() - since;
 		}
 	}
+};
+
+// Adds numbers of 8 bytes, little endian.
+struct Adder : rocksdb::AssociativeMergeOperator {
+	static bool number(const Slice &s, uint64_t *n) {
+		if (s.size() != sizeof *n) return false;
+		memcpy(n, s.data(), sizeof *n);
+		return true;
+	}
+
+	bool Merge(const Slice &, const Slice *existing, const Slice &operand, std::string *value, rocksdb::Logger *) const override {
+		uint64_t sum = 0, delta = 0;
+		if ((existing != nullptr && !number(*existing, &sum)) || !number(operand, &delta)) return false;
+		sum += delta;
+		value->assign(reinterpret_cast<const char *>(&sum), sizeof sum);
+		return true;
+	}
+
+	const char *Name() const override { return "lsmbench.add"; }
 };
 
 // The most entries, and about the most bytes, that a scanner reads in one call.
@@ -96,6 +116,7 @@ rocksdb::Options options_of(const rocks_config &c, std::shared_ptr<Listener> lis
 	o.stats_persist_period_sec = 0;
 	o.skip_stats_update_on_db_open = true;
 	o.listeners.push_back(listener);
+	o.merge_operator.reset(new Adder);
 	return o;
 }
 
@@ -215,6 +236,11 @@ char *rocks_set_all(rocks_session *session, const char *data, const uint32_t *si
 
 char *rocks_delete(rocks_session *session, const void *key, size_t key_size) {
 	return session->write(session->batch.Delete(Slice(static_cast<const char *>(key), key_size)), 0);
+}
+
+char *rocks_add(rocks_session *session, const void *key, size_t key_size, uint64_t delta) {
+	const Slice operand(reinterpret_cast<const char *>(&delta), sizeof delta); // machines are little endian
+	return session->write(session->batch.Merge(Slice(static_cast<const char *>(key), key_size), operand), 0);
 }
 
 char *rocks_delete_all(rocks_session *session, const char *keys, const uint32_t *sizes, size_t n) {

@@ -55,6 +55,7 @@ char *rocks_set(rocks_session *session, const void *key, size_t key_size, const 
 // n pairs: sizes are those of each key and value in turn, data is all of these.
 char *rocks_set_all(rocks_session *session, const char *data, const uint32_t *sizes, size_t n, int sync);
 char *rocks_delete(rocks_session *session, const void *key, size_t key_size);
+char *rocks_add(rocks_session *session, const void *key, size_t key_size, uint64_t delta);
 char *rocks_delete_all(rocks_session *session, const char *keys, const uint32_t *sizes, size_t n);
 char *rocks_delete_range(rocks_session *session, const void *lower, size_t lower_size, const void *upper, size_t upper_size);
 // Copies the value if it fits. If not, it is kept for rocks_take.

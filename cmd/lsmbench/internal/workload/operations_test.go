@@ -95,7 +95,7 @@ func TestWhatKillsData(t *testing.T) {
 		"overwrite": true, "updaterandom": true, "appendrandom": true, "deleteseq": true, "deleterandom": true,
 		"ycsb-a": true, "ycsb-b": true, "ycsb-c": false, "ycsb-d": false, "ycsb-e": false, "ycsb-f": true,
 		"read=90,insert=10": false, "read=90,delete=10": true, "readrandom": false, "compact": false,
-		"deleterange": true, "scopecreate": false, "scopedrop": true, "largevalues": true, "agentturn": false, "agentstep": true,
+		"deleterange": true, "scopecreate": false, "scopedrop": true, "largevalues": true, "mergerandom": true, "ttlchurn": true, "agentturn": false, "agentstep": true,
 	} {
 		c, err := Find(name)
 		require.NoError(t, err)

@@ -6,8 +6,8 @@
 //
 // Reading order: this file, spec.go (what a run is told), run.go (how one goes), loop.go
 // (how operations are issued and timed), then fill.go, read.go, update.go, mix.go,
-// upkeep.go, operations.go, diff.go, scopes.go and agents.go (what they are), measure.go (what is
-// sampled).
+// upkeep.go, operations.go, merge.go, expiry.go, diff.go, scopes.go, agents.go and watch.go (what
+// they are), measure.go (what is sampled).
 package workload
 
 // Workload is one row of a table.
@@ -54,7 +54,7 @@ const (
 var all []*Workload
 
 func init() {
-	for _, list := range [][]Workload{fills, updates, reads, mixes, upkeep, operations, diffs, scopeRows, agents} {
+	for _, list := range [][]Workload{fills, updates, reads, mixes, upkeep, operations, merges, expiries, diffs, scopeRows, agents, watches} {
 		for i := range list {
 			all = append(all, &list[i])
 		}
