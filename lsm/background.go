@@ -16,6 +16,7 @@ import (
 //	settler    notices that the store is at rest
 //	deleter    removes obsolete files slowly
 //	reaper     has what dropped scopes held left out, and forgets them when it is gone
+//	feed       wakes watchers that something concerns
 //	scrubber   reads every table again, slowly, in search of damage
 //	horizons   gives up horizons that have become too old or hold too much
 //
@@ -36,6 +37,7 @@ func (d *DB) startBackground() {
 	d.background.wg.Go(d.reaper.loop)
 	d.background.wg.Go(d.scrubber.loop)
 	d.background.wg.Go(d.horizons.loop)
+	d.background.wg.Go(func() { d.feed.loop(d.background.ctx) })
 	for range d.opts.CompactionWorkers {
 		d.background.wg.Go(d.compactor.loop)
 	}

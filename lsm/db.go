@@ -56,6 +56,7 @@ type DB struct {
 	// Commit path. mutable, lastSeqNum, pace and ring belong to the leader.
 	queue      commitQueue
 	publisher  publisher
+	feed       feed
 	turns      turns
 	poison     poison
 	mutable    *mutableTable

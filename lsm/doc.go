@@ -53,6 +53,13 @@
 // Horizons (horizons.go, horizon_keeper.go, horizon_record.go) say from where on compactions
 // keep tombstones.
 //
+// # Watching
+//
+// A Watcher (watch.go) is a place in the feed (watch_feed.go), which the publisher fills
+// while anybody watches. It walks from there (watch_walk.go), reads the difference when its
+// place is gone (watch_catchup.go), and is woken by the dispatcher when something concerns it
+// (watch_index.go).
+//
 // # Background
 //
 // A full memtable (memtables.go) is frozen by the leader and written out as a sorted run

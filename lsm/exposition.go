@@ -42,6 +42,9 @@ var exposedMetrics = []exposedMetric{
 	{"loam_snapshots", "Snapshots", "Open snapshots."},
 	{"loam_iterators", "Iterators", "Open iterators."},
 	{"loam_running_compactions", "RunningCompactions", "Compactions at work."},
+	{"loam_watchers", "Watchers", "Open watchers."},
+	{"loam_watch_bytes", "WatchBytes", "What is kept of recent commits for watchers."},
+	{"loam_watch_lags_total", "WatchLags", "Times that a watcher had to read what had changed."},
 	{"loam_dead_scopes", "DeadScopes", "Dropped scopes that still have entries in tables or in the log."},
 
 	{"loam_horizons", "Horizons", "Horizons that hold."},

@@ -321,5 +321,8 @@ func (d *DB) publishIngest(number keys.SeqNum, tables []*manifest.Table, fresh *
 	}
 	d.mutable, d.lastSeqNum = fresh, number
 	d.visible.store(number)
+	if d.feed.watched() {
+		d.feed.addIngest(span{tables[0].Smallest, append(bytes.Clone(tables[len(tables)-1].Largest), 0)}, number)
+	}
 	d.settler.arm()
 }

@@ -58,6 +58,11 @@ type Metrics struct {
 	// for longer than a second of rest has settled.
 	Snapshots, Iterators, RunningCompactions int
 
+	// Watchers is the number of open ones, WatchBytes what is kept of recent commits for
+	// them all, WatchLags how often since Open one of them had to read what had changed.
+	Watchers              int
+	WatchBytes, WatchLags int64
+
 	// DeadScopes counts dropped scopes that still have entries in tables or in the log.
 	DeadScopes int
 
@@ -108,6 +113,7 @@ type counters struct {
 	compactionErrors, deletedFiles          atomic.Int64
 	stops, delayed                          atomic.Int64
 	iterators                               atomic.Int64 // open now
+	watchLags                               atomic.Int64
 	care                                    careCounters
 }
 
@@ -135,6 +141,8 @@ func (d *DB) Metrics() Metrics {
 	}
 	c.care.fill(&m)
 	d.horizons.fill(&m)
+	m.Watchers, m.WatchBytes = d.feed.size()
+	m.WatchLags = c.watchLags.Load()
 	guard := d.readers.Enter() // Close waits for us before it frees anything
 	defer guard.Leave()
 	if d.closed.Load() {

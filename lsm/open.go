@@ -46,6 +46,7 @@ func newDB(dir string, opts Options) *DB {
 	}
 	d.arenas.fullBytes = opts.MemtableBytes
 	d.publisher.init()
+	d.feed.init(d.opts.MemoryBudget, d.opts.seams.Sizing.WatchBytes)
 	d.ring.capacity = max(opts.seams.Sizing.RingKeys/2, 1)
 	d.room.init()
 	d.flusher = flusher{db: d, alarm: newAlarm()}

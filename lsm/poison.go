@@ -45,6 +45,7 @@ func (d *DB) fail(err error) error {
 	if d.poison.cause.CompareAndSwap(nil, &wrapped) {
 		d.event("writing stopped", "cause", err)
 		d.room.wakeAll()
+		close(d.feed.failed)
 		d.compactor.wake() // to answer DB.Compact
 	}
 	return d.poison.err()

@@ -34,8 +34,11 @@ func (p *publisher) init() { p.advanced.L = &p.mu }
 // arrive in order.
 func (p *publisher) push(d *DB, part *part, self *request) fate {
 	first := part.head
+	if mutant.Enabled && mutant.Is(mutant.WatchUnpublished) && d.feed.watched() {
+		d.feed.add(first)
+	}
 	if !first.sync && p.listed.Load() == 0 && d.poison.err() == nil {
-		d.visible.store(first.last)
+		d.publish(first)
 		part.release(self)
 		return fateDone
 	}
@@ -47,7 +50,7 @@ func (p *publisher) push(d *DB, part *part, self *request) fate {
 		return fateDone
 	}
 	if !first.sync && p.head == nil {
-		d.visible.store(first.last)
+		d.publish(first)
 		p.advanced.Broadcast()
 		part.release(self)
 		return fateDone
@@ -60,6 +63,14 @@ func (p *publisher) push(d *DB, part *part, self *request) fate {
 	p.tail = first
 	p.listed.Add(1)
 	return fateListed
+}
+
+// publish makes the part that first heads visible, and tells watchers.
+func (d *DB) publish(first *request) {
+	d.visible.store(first.last)
+	if d.feed.watched() && !(mutant.Enabled && mutant.Is(mutant.WatchUnpublished)) { // only now: N3
+		d.feed.add(first)
+	}
 }
 
 // settle makes the log durable up to the end of the part that r heads, and publishes
@@ -107,7 +118,7 @@ func (p *publisher) popLocked(d *DB, err error) {
 	}
 	first.partNext = nil
 	if err == nil {
-		d.visible.store(first.last)
+		d.publish(first)
 	}
 	if invariants.Enabled {
 		runtime.Gosched() // widen the window in which a leader must still see the part

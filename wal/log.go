@@ -137,6 +137,9 @@ func (l *Log) Current() SegmentNum { return SegmentNum(l.current.Load()) }
 // DurableTo returns the position up to which the log is on disk.
 func (l *Log) DurableTo() Position { return l.position(l.durable.Load()) }
 
+// Durable reports whether the log is on disk up to p, which an Append of this log returned.
+func (l *Log) Durable(p Position) bool { return l.durable.Load() >= p.stream }
+
 // End returns the position after the last group.
 func (l *Log) End() Position { return l.position(l.end.Load()) }
 

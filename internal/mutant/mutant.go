@@ -73,4 +73,8 @@ const (
 	IgnoreHorizons      Name = "ignore-horizons"        // forget deletions that a horizon is to keep
 	DiffWithoutRanges   Name = "diff-without-ranges"    // leave the range tombstones of tables out of differences
 	DiffRenewed         Name = "diff-renewed"           // take a scope that was made again for the one that it was
+	WatchUnpublished    Name = "watch-unpublished"      // show watchers commits before they are visible
+	ForgetLag           Name = "forget-lag"             // let a watcher that lags go on with what is still there
+	PieceIsCommit       Name = "piece-is-commit"        // take the end of a piece of a commit for the commit's to watchers
+	WatchTheDead        Name = "watch-the-dead"         // do not tell watchers that their scope was dropped
 )

@@ -48,6 +48,8 @@ type Sizing struct {
 	ReserveSeqNums uint64
 	// RingKeys is how many keys of recent commits are remembered for conditional ones.
 	RingKeys int
+	// WatchBytes, when set, is how much of recent commits is kept for watchers.
+	WatchBytes int64
 	// SettleAfter is how long a store must rest before it is compacted to one run a
 	// level.
 	SettleAfter time.Duration
