@@ -9,6 +9,7 @@
 // crash.go explores power cuts and kills, writers.go those of several writers, recovery.go
 // power cuts inside recovery and what comes after, lives.go those after a process has ended
 // and another one has gone on; readers.go reads beside writers.
+// watch.go follows histories through a watcher.
 // checkpoint.go and ingest.go do all this to checkpoints and ingests.
 // faults.go makes operations fail; damage.go changes stored bytes. Each explorer returns
 // how much it explored, for package internal/scorecard to print.

@@ -28,8 +28,9 @@ type Player struct {
 	// DB is the open store, nil before Open and after Close.
 	DB *lsm.DB
 
-	held  []held
-	stats Stats
+	held     []held
+	stats    Stats
+	follower follower
 }
 
 // held is a snapshot and what it must hold.
@@ -61,8 +62,10 @@ func (p *Player) Play(steps []Step) error {
 
 // Open opens the store.
 func (p *Player) Open() (err error) {
-	p.DB, err = lsm.Open(Dir, p.Setup.Options(p.FS))
-	return err
+	if p.DB, err = lsm.Open(Dir, p.Setup.Options(p.FS)); err != nil {
+		return err
+	}
+	return p.follow()
 }
 
 // Close closes the store. Snapshots still held are closed unseen. What it closed
@@ -72,6 +75,7 @@ func (p *Player) Close() error {
 		_ = h.snap.Close() // always nil
 	}
 	p.held = nil
+	p.unfollow()
 	m := p.DB.Metrics()
 	p.stats.Flushes += m.Flushes
 	p.stats.Compactions += m.Compactions + m.TrivialMoves
@@ -93,6 +97,7 @@ func (p *Player) Abandon() {
 		_ = h.snap.Close() // always nil
 	}
 	p.held = nil
+	p.unfollow()
 	_ = p.DB.Close() // nobody relies on what it says
 	p.DB = nil
 }
@@ -162,7 +167,7 @@ func (p *Player) apply(s Step) error {
 	if s.Sync {
 		p.stats.Synced++
 	}
-	return nil
+	return p.followed(n)
 }
 
 func newBatch(db *lsm.DB, ops []Op) *lsm.Batch {

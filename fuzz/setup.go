@@ -23,6 +23,8 @@ type Setup struct {
 	Seed uint64
 	// Mode is how unsynced commits reach the log.
 	Mode lsm.LogMode
+	// Follow lets a Player watch the store, and compare what it hears with the ledger.
+	Follow bool
 }
 
 // lives numbers the openings of this process. An opening must not draw the identities
@@ -52,7 +54,7 @@ func (s Setup) Options(fs vfs.FS) *lsm.Options {
 			MinMemtableBytes: 8 << 10, MemtableBytes: 8 << 10, BudgetBytes: 256 << 10,
 			ManifestBytes: 1 << 10, TableBytes: 4 << 10,
 			L0Trigger: 2, L0Slow: 8, L0Stop: 16, ReserveSeqNums: 100,
-			SettleAfter: time.Millisecond, SettleDeletes: 8, SettleBytes: 8 << 10,
+			WatchBytes: 4 << 10, SettleAfter: time.Millisecond, SettleDeletes: 8, SettleBytes: 8 << 10,
 		},
 	})
 	return o
