@@ -67,5 +67,10 @@ const (
 	SkipStragglers      Name = "skip-stragglers"        // free one under readers that entered across the flip before
 	SkipFilterCheck     Name = "skip-filter-check"      // Verify does not ask filters for the keys of their tables
 	SalvageBehindCut    Name = "salvage-behind-cut"     // Salvage reads the log behind the place where it was cut
+	SkipBlobSync        Name = "skip-blob-sync"         // install tables whose blob files were never synced
+	ForgetBlobLink      Name = "forget-blob-link"       // finish checkpoints without their blob files
+	DropBlobEarly       Name = "drop-blob-early"        // delete a blob file under readers of the tables that refer to it
+	MoveWrongBlob       Name = "move-wrong-blob"        // count references of merged tables in the list of another one
+	KeepBlobGarbage     Name = "keep-blob-garbage"      // never rewrite a blob file
 	BlindScrub          Name = "blind-scrub"            // the scrub reads tables and compares nothing
 )
