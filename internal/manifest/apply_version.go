@@ -14,7 +14,7 @@ import (
 // proportion to the version is a look at the number of each table.
 // The error matches ErrInvalidEdit.
 func (v *Version) Apply(e *Edit) (*Version, error) {
-	if len(e.Deleted)+len(e.Added) == 0 {
+	if len(e.Deleted)+len(e.Added)+len(e.Blobs) == 0 {
 		return v, nil
 	}
 	n := *v
@@ -41,6 +41,9 @@ func (v *Version) Apply(e *Edit) (*Version, error) {
 		}
 	}
 	if err := n.checkAdded(e); err != nil {
+		return nil, err
+	}
+	if err := n.changeBlobs(v, e); err != nil {
 		return nil, err
 	}
 	if invariants.Enabled {
