@@ -21,9 +21,10 @@ const (
 	ReasonManual                    // asked for
 	ReasonCovered                   // a range tombstone covers all of a table
 	ReasonDead                      // tables hold entries of dropped scopes
+	ReasonBlobs                     // blob files hold much garbage, or are small and many
 )
 
-var reasonNames = [...]string{"none", "level0", "size", "garbage", "small", "idle", "manual", "covered", "dead"}
+var reasonNames = [...]string{"none", "level0", "size", "garbage", "small", "idle", "manual", "covered", "dead", "blobs"}
 
 // String returns the reason's name.
 func (r Reason) String() string {
@@ -53,8 +54,20 @@ type Job struct {
 	// Drop: nobody can read anything of the input tables. An edit takes them out, unread;
 	// there is no output.
 	Drop bool
+	// MoveBlobs are the blob files whose values are moved into new ones, or back into the
+	// tables. References into all others pass through.
+	MoveBlobs []fileid.Num
 
 	span span
+}
+
+// moves returns the set of MoveBlobs.
+func (j *Job) moves() map[fileid.Num]bool {
+	out := make(map[fileid.Num]bool, len(j.MoveBlobs))
+	for _, num := range j.MoveBlobs {
+		out[num] = true
+	}
+	return out
 }
 
 // Bytes returns the total length of the input tables.

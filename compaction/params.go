@@ -34,6 +34,10 @@ type Params struct {
 	// could be left out.
 	Idle bool
 
+	// BlobSpacePercent is how large blob files may be for what is referred to of them; 0 is no
+	// bound.
+	BlobSpacePercent int
+
 	// Covered reports that a range tombstone which is in a table, and is at or below
 	// ElideBelow, is newer than everything in t and covers all of it. It may be nil.
 	Covered func(t *manifest.Table) bool

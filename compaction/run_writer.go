@@ -52,6 +52,10 @@ type Env struct {
 	// ElideBelow is the greatest number at which a tombstone may be left out; the
 	// snapshots count besides. keys.MaxSeqNum is no bound, 0 keeps all tombstones.
 	ElideBelow keys.SeqNum
+	// BlobThreshold is the length from which values go into blob files, which end at BlobBytes;
+	// 0: none does, and those that are moved out of blob files come back into tables.
+	BlobThreshold int
+	BlobBytes     int64
 	// Dead, if set, reports keys that nobody can reach, now or at any of Snapshots: those of
 	// dropped scopes. All their versions are left out, and range tombstones that begin at such
 	// a key. Keys are mostly given in order.
@@ -66,6 +70,8 @@ type Stats struct {
 	In, Kept, Shadowed, Elided, Dead uint64
 	// BytesRead and BytesWritten are lengths of tables.
 	BytesRead, BytesWritten int64
+	// BlobBytes is the length of the blob files written.
+	BlobBytes int64
 	// HistoryFloor is the greatest number of a tombstone elided.
 	HistoryFloor keys.SeqNum
 }
@@ -73,7 +79,9 @@ type Stats struct {
 // Result is what a merge made: one sorted run.
 type Result struct {
 	Tables []*manifest.Table
-	Stats  Stats
+	// Blobs are the blob files that were written for them.
+	Blobs []*manifest.Blob
+	Stats Stats
 }
 
 // RunWriter writes one sorted run of tables: it leaves out what nobody can see, cuts,
@@ -84,6 +92,7 @@ type RunWriter struct {
 	split  splitter
 	drop   *dropper
 	ranges []rangedel.Span // those not yet written
+	blobs  blobPlacer
 
 	table *sstable.Writer // nil between tables
 	file  vfs.File
@@ -125,7 +134,7 @@ func (w *RunWriter) setRanges(all []rangedel.Tombstone, used *inUse) {
 
 func newRunWriter(env *Env, splits Splits, drop *dropper) *RunWriter {
 	drop.dead = env.Dead
-	return &RunWriter{env: env, split: splitter{Splits: splits}, drop: drop}
+	return &RunWriter{env: env, split: splitter{Splits: splits}, drop: drop, blobs: newBlobPlacer(env)}
 }
 
 // Add adds the next entry. It copies what it keeps. Errors are those of the file system
@@ -152,6 +161,12 @@ func (w *RunWriter) Add(key []byte, t keys.Trailer, value []byte) error {
 	if w.table == nil {
 		if err := w.begin(); err != nil {
 			return err
+		}
+	}
+	if len(value) >= w.blobs.least || t.Kind().IsBlob() {
+		var err error
+		if t, value, err = w.blobs.place(t, value); err != nil {
+			return w.failPlace(err)
 		}
 	}
 	if err := w.table.Add(key, t, value); err != nil {
@@ -214,6 +229,7 @@ func (w *RunWriter) finishTable(end []byte) error {
 			return w.fail(err)
 		}
 	}
+	w.blobs.annotate(w.table)
 	meta, err := w.table.Finish()
 	if err != nil {
 		return w.fail(err)
@@ -228,7 +244,7 @@ func (w *RunWriter) finishTable(end []byte) error {
 		Smallest: meta.Smallest, Largest: meta.Largest, LargestExclusive: meta.LargestExclusive,
 		MinSeqNum: meta.MinSeqNum, MaxSeqNum: meta.MaxSeqNum,
 		Entries: meta.Entries, Deletes: meta.Deletes, RangeDeletes: meta.RangeDeletes,
-		Held: w.held,
+		Held: w.held, Blobs: w.blobs.taken(&meta.Props),
 	})
 	w.held = 0
 	return nil
@@ -243,6 +259,10 @@ func (w *RunWriter) Finish() (Result, error) {
 	}
 	if w.err == nil && w.table != nil {
 		_ = w.finishTable(nil)
+	}
+	if w.err == nil {
+		_ = w.fail(w.blobs.finish())
+		w.result.Blobs = w.blobs.finished
 	}
 	if w.err == nil {
 		_ = w.fail(w.count())
@@ -270,6 +290,9 @@ func (w *RunWriter) count() error {
 		written += t.Entries
 		s.BytesWritten += t.Bytes
 	}
+	for _, b := range w.result.Blobs {
+		s.BlobBytes += b.Bytes
+	}
 	if s.In != s.Kept+s.Shadowed+s.Elided+s.Dead || written != s.Kept {
 		return fmt.Errorf("%w: %d read, %d kept, %d shadowed, %d elided, %d dead, %d written",
 			ErrNotConserved, s.In, s.Kept, s.Shadowed, s.Elided, s.Dead, written)
@@ -292,6 +315,7 @@ func (w *RunWriter) Abort() {
 	for _, num := range w.made {
 		_ = w.env.FS.Remove(w.path(num)) // what stays is an orphan, removed at the next opening
 	}
+	w.blobs.abort()
 	w.table, w.file, w.made, w.err = nil, nil, nil, errFinished
 }
 
