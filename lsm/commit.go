@@ -38,6 +38,7 @@ import (
 // time between join and wake.
 type request struct {
 	payload []byte
+	tail    []byte // the end of the payload, if it is a long value of the caller's
 	crc     uint32
 	ops     int
 	bytes   int64
@@ -77,14 +78,19 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	}
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
+	r.tail = nil
 	r.scoped, r.refused, r.claims.conflict = false, false, 0
 	return r
 }
+
+// size is the length of the whole payload.
+func (r *request) size() int64 { return int64(len(r.payload)) + int64(len(r.tail)) }
 
 // maxPooledPayload keeps one giant value from staying in the pool for ever.
 const maxPooledPayload = 64 << 10
 
 func (q *commitQueue) recycle(r *request) {
+	r.tail = nil
 	if cap(r.payload) > maxPooledPayload {
 		r.payload = nil
 	}
@@ -205,12 +211,12 @@ func (q *commitQueue) close() {
 func (q *commitQueue) take(r *request, limit int64) (unsynced, synced part) {
 	unsynced.pushIf(r, !r.sync)
 	synced.pushIf(r, r.sync)
-	total := int64(len(r.payload))
+	total := r.size()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.head != nil && q.head.ops > 0 && total+int64(len(q.head.payload)) <= limit {
+	for q.head != nil && q.head.ops > 0 && total+q.head.size() <= limit {
 		m := q.head
-		total += int64(len(m.payload))
+		total += m.size()
 		if q.head = m.next; q.head == nil {
 			q.tail = nil
 		}
@@ -274,7 +280,7 @@ func (p *part) pushIf(r *request, yes bool) {
 	p.tail = r
 	p.ops += r.ops
 	p.bytes += r.bytes
-	p.payload += int64(len(r.payload))
+	p.payload += r.size()
 	p.members++
 	p.scoped = p.scoped || r.scoped
 }
@@ -311,6 +317,9 @@ func (d *DB) commit(r *request) error {
 		d.turns.wait(d)
 	}
 	r.crc = wal.PayloadChecksum(r.payload)
+	if r.tail != nil {
+		r.crc = wal.ExtendChecksum(r.crc, r.tail)
+	}
 	lead, err := d.queue.join(r)
 	if err != nil {
 		return err
@@ -397,7 +406,7 @@ func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
 	last, now := d.lastSeqNum, d.clock.millis()
 	for r := p.head; r != nil; r = r.next {
 		batches = append(batches, wal.Batch{
-			Payload: r.payload, PayloadCRC: r.crc,
+			Payload: r.payload, Tail: r.tail, PayloadCRC: r.crc,
 			FirstSeqNum: last + 1, Count: uint32(r.ops), CommitTime: uint64(now),
 		})
 		last += keys.SeqNum(r.ops)
@@ -422,7 +431,7 @@ func (d *DB) apply(p *part) {
 	mem := d.mutable
 	seq := d.lastSeqNum
 	for r := p.head; r != nil; r = r.next {
-		ops := opReader{rest: r.payload}
+		ops := opReader{rest: r.payload, tail: r.tail}
 		for i := 0; ops.next(); i++ {
 			seq++
 			if mutant.Enabled && mutant.Is(mutant.PartialBatch) && i > 0 && i == r.ops/2 {

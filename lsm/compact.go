@@ -148,6 +148,7 @@ func (c *compactor) pickParamsLocked(manual bool) compaction.Params {
 	}
 	p.Covered = d.state.Load().version.coveredTables(p.ElideBelow)
 	p.Running = slices.Clone(c.running)
+	p.BlobSpacePercent = d.opts.BlobSpacePercent
 	now := d.opts.seams.Now()
 	if dead := d.reaper.ripe.Load(); dead.len() > 0 {
 		p.Dead = func(t *manifest.Table) compaction.Dead { return d.reaper.judge(dead, t) }
@@ -178,7 +179,7 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		if out, err = compaction.Run(ctx, version.Version, job, c.params(), env); err != nil {
 			var read *compaction.ReadError
 			if errors.As(err, &read) {
-				return &compaction.ReadError{Table: read.Table, Err: d.tableError(read.Err)}
+				return &compaction.ReadError{Table: read.Table, Blob: read.Blob, Err: d.tableError(read.Err)}
 			}
 			return err
 		}
@@ -188,10 +189,12 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		out.Stats.HistoryFloor = 0
 	}
 	err := d.install(func(v *manifest.Version) (*manifest.Edit, error) {
-		return job.Edit(v, out.Tables, out.Stats.HistoryFloor), nil
+		e := job.Edit(v, out.Tables, out.Stats.HistoryFloor)
+		e.Blobs = out.Blobs
+		return e, nil
 	}, nil)
 	if err != nil {
-		d.discard(out.Tables, err)
+		d.discard(out, err)
 		return err
 	}
 	switch {
@@ -202,9 +205,10 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		d.metrics.compactions.Add(1)
 		d.metrics.compactedBytesRead.Add(out.Stats.BytesRead)
 		d.metrics.compactedBytes.Add(out.Stats.BytesWritten)
+		d.metrics.blobBytesWritten.Add(out.Stats.BlobBytes)
 	}
 	d.event("compacted", "reason", job.Reason, "to level", job.Output, "moved", job.Move,
-		"bytes read", out.Stats.BytesRead, "bytes written", out.Stats.BytesWritten,
+		"bytes read", out.Stats.BytesRead, "bytes written", out.Stats.BytesWritten, "blob bytes", out.Stats.BlobBytes,
 		"shadowed", out.Stats.Shadowed, "tombstones elided", out.Stats.Elided, "of dropped scopes", out.Stats.Dead)
 	return nil
 }
@@ -268,6 +272,8 @@ func (d *DB) tableEnv(dead *deadIDs) *compaction.Env {
 		Snapshots:   d.snapshots.list(),
 		ElideBelow:  keys.MaxSeqNum,
 		Dead:        dead.filter(),
+
+		BlobThreshold: max(d.opts.BlobThreshold, 0), BlobBytes: d.opts.TableBytes,
 	}
 }
 
@@ -285,14 +291,17 @@ func (c *compactor) place(v *manifest.Version, out []*manifest.Table) manifest.L
 	return compaction.PlaceFlush(v, out, p)
 }
 
-// discard removes tables that were written but not installed, unless the manifest may
+// discard removes tables and blob files that were written but not installed, unless the manifest may
 // name them after all.
-func (d *DB) discard(tables []*manifest.Table, cause error) {
+func (d *DB) discard(out compaction.Result, cause error) {
 	if errors.Is(cause, manifest.ErrUncertain) || d.poison.err() != nil {
 		return // an orphan goes at the next opening
 	}
-	for _, t := range tables {
+	for _, t := range out.Tables {
 		d.deleter.add(manifest.TableName(t.Num), t.Bytes)
+	}
+	for _, b := range out.Blobs {
+		d.deleter.add(manifest.BlobName(b.Num), b.Bytes)
 	}
 }
 

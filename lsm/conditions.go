@@ -125,7 +125,7 @@ func (d *DB) judge(c *conditions, seq keys.SeqNum) error {
 	for i := range c.points {
 		p := &c.points[i]
 		n := scopePrefixLen(p.key)
-		value, got, err := d.getVersion(buf[:0], p.key[:n], p.key[n:], seq)
+		value, got, err := d.pointRead(buf[:0], p.key[:n], p.key[n:], seq, false)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}

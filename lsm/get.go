@@ -5,6 +5,7 @@ import (
 
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/rangedel"
+	"github.com/loamdb/loam/sstable"
 )
 
 // Get returns the value of key as a copy that the caller owns, or ErrNotFound. It may
@@ -19,10 +20,10 @@ func (d *DB) AppendGet(dst, key []byte) ([]byte, error) {
 	return d.get(dst, rootPrefix, key, keys.MaxSeqNum)
 }
 
-// Has reports whether key is present.
+// Has reports whether key is present. It reads no blob file.
 func (d *DB) Has(key []byte) (bool, error) {
 	var discard [512]byte
-	_, err := d.get(discard[:0], rootPrefix, key, keys.MaxSeqNum)
+	_, _, err := d.pointRead(discard[:0], rootPrefix, key, keys.MaxSeqNum, false)
 	if err == ErrNotFound { // returned bare, for speed
 		return false, nil
 	}
@@ -37,13 +38,18 @@ func (d *DB) get(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, error) {
 	return v, err
 }
 
-// getVersion is the point read: a straight line over concrete types, from the newest
+func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Version, error) {
+	return d.pointRead(dst, prefix, key, seq, true)
+}
+
+// pointRead is the point read: a straight line over concrete types, from the newest
 // source to the oldest, that stops at the first version of the key at or below seq. prefix
-// is the encoded id of the key's scope.
+// is the encoded id of the key's scope. Without whole it stops short of a value that is in a
+// blob file: dst is returned as it was.
 //
 // The state is loaded before the sequence number: in the other order a flush and a
 // compaction in between could drop the version that the number needs.
-func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Version, error) {
+func (d *DB) pointRead(dst, prefix, key []byte, seq keys.SeqNum, whole bool) ([]byte, Version, error) {
 	if len(key) > keys.MaxUserKeyLen {
 		return dst, Absent, ErrNotFound // no such key can have been written
 	}
@@ -63,7 +69,7 @@ func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Versi
 	value, t, ok := s.mutable.Get(ikey, hash, seq)
 	if ranges := s.mutable.ranges.Load(); ranges != nil {
 		if latest && seq < ranges.ExactFrom() {
-			return d.getVersion(dst, prefix, key, keys.MaxSeqNum) // overtaken: what it must see was left out
+			return d.pointRead(dst, prefix, key, keys.MaxSeqNum, whole) // overtaken: what it must see was left out
 		}
 		if deleted(ranges, ikey, seq, t, ok) {
 			return dst, Absent, ErrNotFound
@@ -97,11 +103,29 @@ func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Versi
 		if t.ranges != nil && deleted(t.ranges, ikey, seq, trailer, ok) {
 			return dst, Absent, ErrNotFound
 		}
+		if ok && trailer.Kind().IsBlob() {
+			return d.foundBlob(r, out[:len(dst):cap(out)], out[len(dst):], trailer, whole)
+		}
 		if ok {
 			return found(out[:len(dst):cap(out)], out[len(dst):], trailer)
 		}
 	}
 	return dst, Absent, ErrNotFound
+}
+
+// foundBlob turns a version whose value is in a blob file into a result; stored is what the
+// table has.
+func (d *DB) foundBlob(r *sstable.Reader, dst, stored []byte, t keys.Trailer, whole bool) ([]byte, Version, error) {
+	kind := t.Kind()
+	if kind == keys.KindSetBlob && !whole {
+		return dst, Version(t.SeqNum()), nil
+	}
+	n := len(dst)
+	out, err := r.AppendBlob(dst, kind, stored)
+	if err != nil {
+		return dst, Absent, d.tableError(err)
+	}
+	return found(out[:n], out[n:], keys.MakeTrailer(t.SeqNum(), kind.Inline()))
 }
 
 // deleted reports whether one of a source's range tombstones deletes the key as seq sees it

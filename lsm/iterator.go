@@ -31,7 +31,8 @@ type Iterator struct {
 	prefix int // length of the scope prefix, which Key leaves out
 	*iterParts
 
-	value   []byte // current value: a source's, or valBuf
+	value   []byte // current value: a source's, or valBuf, or blobBuf
+	in      inBlob
 	valid   bool
 	place   place
 	forward bool // sources stand at entries at or after key; else at or before
@@ -49,9 +50,10 @@ type iterParts struct {
 	runs         []sstable.RunIter // of the sources that are runs
 	merge        merger
 
-	key    []byte // current internal user key
-	valBuf []byte
-	target []byte // of a seek: apart from valBuf, because a caller may seek to its value
+	key     []byte // current internal user key
+	valBuf  []byte
+	blobBuf []byte // current value, if it was read from a blob file
+	target  []byte // of a seek: apart from valBuf, because a caller may seek to its value
 }
 
 var iterPool = sync.Pool{New: func() any { return new(iterParts) }}
@@ -62,7 +64,7 @@ func (p *iterParts) recycle() {
 	clear(p.ranges)
 	p.ranges, p.window = p.ranges[:0], rangeWindow{}
 	p.sources, p.merge.order = p.sources[:0], p.merge.order[:0]
-	for _, buf := range []*[]byte{&p.lower, &p.upper, &p.key, &p.valBuf, &p.target} {
+	for _, buf := range []*[]byte{&p.lower, &p.upper, &p.key, &p.valBuf, &p.blobBuf, &p.target} {
 		if cap(*buf) > maxPooledPayload {
 			*buf = nil
 		}
@@ -150,10 +152,14 @@ func (it *Iterator) Key() []byte {
 }
 
 // Value returns the current value, valid until the iterator moves. The caller must not
-// change it.
+// change it. A value in a blob file is read when Value is called: if that fails it is nil, and
+// the iteration has ended with the error.
 func (it *Iterator) Value() []byte {
 	if !it.valid {
 		return nil
+	}
+	if it.in.away {
+		return it.fetch()
 	}
 	return it.value
 }
@@ -295,7 +301,7 @@ func (it *Iterator) advance(s *source) bool {
 // nextVisible emits the newest visible version of the next key. With skip, versions of
 // the current key are passed over first.
 func (it *Iterator) nextVisible(skip bool) bool {
-	it.valid = false
+	it.valid, it.in.away = false, false
 	for {
 		s := it.merge.top()
 		// Runs end at the bound by themselves, and decide it once a block.
@@ -323,6 +329,10 @@ func (it *Iterator) nextVisible(skip bool) bool {
 			return true
 		case keys.KindDelete:
 			skip = true
+		case keys.KindSetBlob:
+			it.value, it.valid = s.value(), true
+			it.in = inBlob{s.run.Reader(), keys.KindSetBlob, true}
+			return true
 		default:
 			return it.fail(fmt.Errorf("%w: operation %s", ErrTooNew, s.trailer.Kind()))
 		}
@@ -363,6 +373,10 @@ func (it *Iterator) prevVisible() bool {
 			switch s.trailer.Kind() {
 			case keys.KindSet:
 				it.valBuf, live = append(it.valBuf[:0], s.value()...), true
+				it.in.away = false
+			case keys.KindSetBlob:
+				it.valBuf, live = append(it.valBuf[:0], s.value()...), true
+				it.in = inBlob{s.run.Reader(), keys.KindSetBlob, true}
 			case keys.KindDelete:
 				live = false
 			default:

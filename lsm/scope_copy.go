@@ -98,7 +98,11 @@ func (d *DB) stageEntries(ctx context.Context, it *Iterator, id scope.ID) (entri
 		if !more {
 			return entries, it.Err()
 		}
-		b.Set(it.Key(), it.Value())
+		value := it.Value()
+		if it.err != nil {
+			return 0, it.err // of a value in a blob file
+		}
+		b.Set(it.Key(), value)
 		if b.err != nil {
 			return 0, b.err
 		}

@@ -95,7 +95,7 @@ func (d *DB) countScope(r *resolved, seq keys.SeqNum) (ScopeStats, error) {
 	st := ScopeStats{Exact: true}
 	for it.Next() {
 		st.Entries++
-		st.Bytes += int64(len(it.Key()) + len(it.Value()))
+		st.Bytes += int64(len(it.Key()) + it.valueLen())
 	}
 	return st, it.Close()
 }
@@ -128,13 +128,13 @@ func (c *scopeCount) disjoint() bool {
 
 // add counts an entry of a source in which keys are in order.
 func (c *scopeCount) add(key []byte, t keys.Trailer, value []byte) {
-	if t.Kind() != keys.KindSet || t.SeqNum() > c.seq || bytes.Equal(key, c.last) {
+	if t.Kind().Inline() != keys.KindSet || t.SeqNum() > c.seq || bytes.Equal(key, c.last) {
 		c.clean = false
 		return
 	}
 	c.last = append(c.last[:0], key...)
 	c.entries++
-	c.bytes += int64(len(key) - len(c.prefix) + len(value))
+	c.bytes += int64(len(key) - len(c.prefix) + sstable.ValueLen(t.Kind(), value))
 }
 
 func (c *scopeCount) memtable(m *mutableTable) {

@@ -29,7 +29,8 @@ type TxnIterator struct {
 	changes uint64
 
 	key   []byte // current one, behind the scope's id
-	value []byte // current one: base's, or buf
+	value []byte // current one: base's, once asked for, or buf
+	lazy  bool   // it is base's, and was not asked for
 	buf   []byte // copy of a value of the transaction, which a write may change in place
 	valid bool
 	place place
@@ -71,6 +72,13 @@ func (it *TxnIterator) Key() []byte {
 func (it *TxnIterator) Value() []byte {
 	if !it.valid {
 		return nil
+	}
+	if it.lazy {
+		it.value, it.lazy = it.base.Value(), false
+		if it.err = it.base.Err(); it.err != nil { // of a value in a blob file
+			it.valid = false
+			return nil
+		}
 	}
 	return it.value
 }
@@ -248,7 +256,7 @@ func (it *TxnIterator) emitForward() bool {
 				it.leapForward()
 				continue
 			}
-			it.stopAt(it.base.key, it.base.Value())
+			it.stopAtBase()
 			it.raiseSpan(it.key, true)
 			return true
 		}
@@ -283,7 +291,7 @@ func (it *TxnIterator) emitBackward() bool {
 				it.leapBackward()
 				continue
 			}
-			it.stopAt(it.base.key, it.base.Value())
+			it.stopAtBase()
 			it.lowerSpan(it.key)
 			return true
 		}
@@ -322,7 +330,14 @@ func (it *TxnIterator) leapBackward() {
 
 func (it *TxnIterator) stopAt(key, value []byte) {
 	it.key = append(it.key[:0], key...)
-	it.value, it.valid = value, true
+	it.value, it.valid, it.lazy = value, true, false
+}
+
+// stopAtBase stops at base's entry, whose value may be in a blob file: it is read when asked
+// for.
+func (it *TxnIterator) stopAtBase() {
+	it.stopAt(it.base.key, nil)
+	it.lazy = true
 }
 
 // beginSpan ends the range that was read and begins another, empty one at key.
