@@ -12,8 +12,8 @@ import (
 // Blob files of which much is garbage are given up: what is live of them is moved, table by
 // table, into new ones. Moving brings neither more garbage into the files that stay nor less
 // out of those that go, so that the choice stands until it is carried out; and as the files
-// with the greatest part of garbage go first, each byte that is moved gives back at least one
-// when the bound is 200%, two when it is 150%.
+// with the greatest part of garbage go first, at most two bytes are copied for each that comes
+// back when the bound is 200%, four when it is 150%.
 
 const (
 	// smallBlobs is how many small blob files of a table are merged.

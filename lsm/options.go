@@ -61,7 +61,7 @@ type Options struct {
 
 	// BlobThreshold is the length from which values are written to blob files, beside the
 	// tables, which then hold references: compactions do not rewrite them, and a read takes one
-	// more access (docs/blobs.md). 0 means 4 KiB; negative means never; at least 64. It
+	// more access (docs/blobs.md). 0 means 4 KiB; negative means never; at least 16. It
 	// counts for what flushes and compactions write from now on.
 	BlobThreshold int
 	// BlobSpacePercent is how large blob files may be for what is live of them before
@@ -130,7 +130,7 @@ const (
 	maxBlockBytes   = 65_536
 	defaultSyncTick = time.Second
 
-	minBlobThreshold     = 64
+	minBlobThreshold     = 16
 	defaultBlobThreshold = 4 << 10
 	defaultBlobSpace     = 150
 
