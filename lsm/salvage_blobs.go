@@ -56,7 +56,7 @@ func (s *salvage) findBlobs(names []string) error {
 			name := manifest.BlobName(b.Num)
 			known[name] = b.UID
 			if !here[name] {
-				s.blobs.byUID[b.UID] = &salvageBlob{name: name, gone: errMissing}
+				s.blobs.enter(b.UID, &salvageBlob{name: name, gone: errMissing})
 			}
 		}
 	}
@@ -75,18 +75,23 @@ func (s *salvage) findBlobs(names []string) error {
 		case listed && found != uid && err == nil:
 			// Another file under the name: the values that belong there are gone, its own may
 			// serve tables that name it.
-			s.blobs.byUID[uid] = &salvageBlob{name: name, gone: blob.ErrForeign}
-			if s.blobs.byUID[found] == nil {
-				s.blobs.byUID[found] = b
-			}
+			s.blobs.enter(uid, &salvageBlob{name: name, gone: blob.ErrForeign})
+			s.blobs.enter(found, b)
 		case listed:
-			s.blobs.byUID[uid] = b
-		case err == nil && s.blobs.byUID[found] == nil:
-			s.blobs.byUID[found] = b
+			s.blobs.enter(uid, b)
+		case err == nil:
+			s.blobs.enter(found, b)
 		}
 		s.blobs.trim(0)
 	}
 	return nil
+}
+
+// enter notes a blob file, unless there is one of the identity that can be read.
+func (s *salvageBlobs) enter(uid fileid.UID, b *salvageBlob) {
+	if old := s.byUID[uid]; old == nil || old.gone != nil && b.gone == nil {
+		s.byUID[uid] = b
+	}
 }
 
 // openBlob opens a blob file, of which want is the identity if that is known.

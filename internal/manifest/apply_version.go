@@ -52,6 +52,9 @@ func (v *Version) Apply(e *Edit) (*Version, error) {
 				panic("manifest: a version was accepted that the full check refuses: " + err.Error())
 			}
 		}
+		if err := n.checkBlobs(); err != nil {
+			panic("manifest: a version was accepted that the full check refuses: " + err.Error())
+		}
 	}
 	return &n, nil
 }
