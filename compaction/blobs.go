@@ -29,8 +29,9 @@ type blobPlacer struct {
 	moves map[fileid.Num]bool
 	from  *source // of the entry that is added; nil: a memtable
 
-	table []blobName // of the table under construction, in the order of its references
-	last  int        // index of the entry found last
+	table []blobName         // of the table under construction, in the order of its references
+	index map[fileid.Num]int // of table
+	last  int                // index of the entry found last
 
 	w        *blob.Writer // nil between files
 	file     vfs.File
@@ -63,8 +64,8 @@ func (b *blobPlacer) place(t keys.Trailer, value []byte) (keys.Trailer, []byte, 
 	}
 	n := kind.MinValueLen()
 	to := kind.Blob()
-	if to == keys.KindInvalid || len(value)-n < b.least {
-		return t, value, nil
+	if to == keys.KindInvalid || kind == keys.KindMerge || len(value)-n < b.least {
+		return t, value, nil // operands are seldom long, nor do they stay for long
 	}
 	if err := b.begin(); err != nil {
 		return t, nil, err
@@ -145,15 +146,17 @@ func (b *blobPlacer) ordinal(name blobName) int {
 	if b.last < len(b.table) && b.table[b.last].num == name.num {
 		return b.last
 	}
-	for i := range b.table {
-		if b.table[i].num == name.num {
-			b.last = i
-			return i
+	i, found := b.index[name.num]
+	if !found {
+		if b.index == nil {
+			b.index = map[fileid.Num]int{}
 		}
+		i = len(b.table)
+		b.table = append(b.table, name)
+		b.index[name.num] = i
 	}
-	b.table = append(b.table, name)
-	b.last = len(b.table) - 1
-	return b.last
+	b.last = i
+	return i
 }
 
 // begin creates the next blob file unless there is one.
@@ -228,6 +231,7 @@ func (b *blobPlacer) taken(p *sstable.Properties) []manifest.BlobRef {
 		out = append(out, manifest.BlobRef{Num: n.num, Bytes: int64(p.Blobs[i].Bytes)})
 	}
 	b.table, b.last = b.table[:0], 0
+	clear(b.index)
 	return out
 }
 

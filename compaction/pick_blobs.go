@@ -30,6 +30,10 @@ func (pk *picker) blobs() *Job {
 		return nil
 	}
 	condemned := pk.condemned()
+	goes := make(map[fileid.Num]bool, len(condemned))
+	for _, num := range condemned {
+		goes[num] = true
+	}
 	var best *manifest.Table
 	var at Input
 	var level manifest.Level
@@ -40,7 +44,7 @@ func (pk *picker) blobs() *Job {
 		}
 		n := int64(0)
 		for _, r := range t.Blobs {
-			if slices.Contains(condemned, r.Num) {
+			if goes[r.Num] {
 				n += r.Bytes
 			}
 		}

@@ -2,7 +2,6 @@ package lsm_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -219,7 +218,7 @@ func TestACheckpointHasItsBlobFiles(t *testing.T) {
 		mem := vfs.NewMem()
 		var fs vfs.FS = mem
 		if !linked {
-			fs = vfs.NewFaults(mem, vfs.Rule{Kinds: vfs.OpLink, Err: errNoLink, Forever: true})
+			fs = vfs.NewFaults(mem, vfs.Rule{Kinds: vfs.OpLink, Err: vfs.ErrNoLink, Forever: true})
 		}
 		db := openBlobs(t, fs, nil)
 		want := map[string]string{}
@@ -242,8 +241,6 @@ func TestACheckpointHasItsBlobFiles(t *testing.T) {
 		require.NoError(t, copied.Close())
 	}
 }
-
-var errNoLink = errors.Join(vfs.ErrNoLink)
 
 // What a crash leaves of blob files goes when the store is opened.
 func TestOrphanedBlobFilesGo(t *testing.T) {

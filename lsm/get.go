@@ -125,6 +125,9 @@ func (d *DB) foundBlob(r *sstable.Reader, dst, stored []byte, t keys.Trailer, wh
 	if err != nil {
 		return dst, Absent, d.tableError(err)
 	}
+	if kind == keys.KindSetBlob {
+		return out, Version(t.SeqNum()), nil
+	}
 	return found(out[:n], out[n:], keys.MakeTrailer(t.SeqNum(), kind.Inline()))
 }
 
