@@ -42,7 +42,7 @@ func TestNothingIsLostOrWrongWhateverCallOfABlobFileFails(t *testing.T) {
 	files := fuzz.Faulty{Kinds: vfs.OpAll &^ (vfs.OpReads | vfs.OpClose), Glob: "*.blob", Effects: []vfs.Effect{vfs.Fail, vfs.FailAfter, vfs.Short, vfs.Drop}}
 	reads := fuzz.Faulty{Kinds: vfs.OpReads, Glob: "*.blob", Effects: []vfs.Effect{vfs.Fail, vfs.Short, vfs.Flip}}
 	for name, f := range map[string]fuzz.Faulty{"any call": files, "any read": reads} {
-		f.Limit, f.Every = 60, 3
+		f.Limit, f.Every = 40, 6
 		if long {
 			f.Limit, f.Every = 0, 1
 		}
@@ -66,14 +66,14 @@ func TestCheckpointsWithBlobFiles(t *testing.T) {
 	for _, linked := range []bool{true, false} {
 		c, err := fuzz.RecordCheckpoint(blobbed(60, lsm.LogWritten), fuzz.Shape{Batches: 30, FlushEvery: 8, SyncOneIn: 3}, linked)
 		require.NoError(t, err)
-		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 3, Cuts: 1}, Limit: sized(250, 0)}
+		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 3, Cuts: 1}, Limit: sized(120, 0)}
 		report(t, "cut", c.CutCheckpoint(few))
 	}
 }
 
 func TestDamagedStoresWithBlobFiles(t *testing.T) {
 	unraced(t)
-	every := 299
+	every := 797
 	if long {
 		every = 7
 	}
