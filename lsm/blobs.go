@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/loamdb/loam/internal/cache"
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
@@ -52,7 +53,7 @@ func (b *blobFile) open() (*blob.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob file: %w", err)
 	}
-	r, err := openBlob(f, b.meta, b.db.mapTables && (bits.UintSize == 64 || b.meta.Bytes <= maxMapped))
+	r, err := openBlob(f, b.meta, b.db.cache, b.db.mapTables && (bits.UintSize == 64 || b.meta.Bytes <= maxMapped))
 	if err != nil {
 		_ = f.Close() // the first error says what is wrong
 		return nil, err
@@ -65,9 +66,9 @@ func (b *blobFile) open() (*blob.Reader, error) {
 var errBlobLine = errors.New("length of values differs from that in the manifest")
 
 // openBlob opens a blob file of which the manifest has a line, and compares the two.
-func openBlob(f vfs.File, m *manifest.Blob, mapped bool) (*blob.Reader, error) {
+func openBlob(f vfs.File, m *manifest.Blob, held *cache.Cache, mapped bool) (*blob.Reader, error) {
 	name := manifest.BlobName(m.Num)
-	r, err := blob.Open(f, blob.ReaderOptions{UID: m.UID, Size: m.Bytes, Digest: m.Digest, Name: name, Mapped: mapped})
+	r, err := blob.Open(f, blob.ReaderOptions{UID: m.UID, Size: m.Bytes, Digest: m.Digest, Cache: held, Name: name, Mapped: mapped})
 	if err != nil {
 		return nil, err
 	}

@@ -14,19 +14,24 @@ import (
 
 // What blob files change, by the length of the values: the threshold's default follows from
 // it (docs/adr/0017-large-values.md). Each store holds 192 MiB of values that compress to
-// about half, its memtables and cache a sixth of that.
+// about half, its memtables and cache a sixth of that, or all of it.
 //
 //	go test ./lsm -run '^$' -bench Blobs -benchtime 1x
 func BenchmarkBlobs(b *testing.B) {
 	for _, size := range []int{1 << 10, 2 << 10, 4 << 10, 16 << 10} {
-		for _, blobs := range []bool{false, true} {
-			b.Run(fmt.Sprintf("%d/blobs=%v", size, blobs), func(b *testing.B) { benchBlobs(b, size, blobs) })
+		for _, cached := range []bool{false, true} {
+			for _, blobs := range []bool{false, true} {
+				b.Run(fmt.Sprintf("%d/cached=%v/blobs=%v", size, cached, blobs), func(b *testing.B) { benchBlobs(b, size, cached, blobs) })
+			}
 		}
 	}
 }
 
-func benchBlobs(b *testing.B, size int, blobs bool) {
+func benchBlobs(b *testing.B, size int, cached, blobs bool) {
 	o := &lsm.Options{BlobThreshold: -1, MemoryBudget: 32 << 20}
+	if cached {
+		o.MemoryBudget = 1 << 30
+	}
 	if blobs {
 		o.BlobThreshold = size
 	}

@@ -169,7 +169,7 @@ func (v *verification) openBlob(c *blobCheck) (*blob.Reader, error) {
 	}
 	r, err := (*blob.Reader)(nil), error(nil)
 	if c.meta != nil {
-		r, err = openBlob(f, c.meta, false)
+		r, err = openBlob(f, c.meta, nil, false)
 	} else {
 		var d *blob.Reader
 		var uid fileid.UID

@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"wal":               core,
 	"sstable/block":     core,
 	"sstable/filter":    core,
-	"sstable/blob":      with(core, "sstable/block"),
+	"sstable/blob":      with(core, "internal/cache", "sstable/block"),
 	"sstable":           with(core, "internal/cache", "sstable/blob", "sstable/block", "sstable/filter"),
 	"compaction":        with(core, "internal/manifest", "internal/rangedel", "sstable", "sstable/blob", "sstable/block"),
 	"lsm": with(core, "compaction", "internal/cache", "internal/manifest", "internal/rangedel", "internal/seams",

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/loamdb/loam/internal/cache"
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/golden"
 	"github.com/loamdb/loam/internal/keys"
@@ -346,6 +347,7 @@ func TestReferencesThatAreNone(t *testing.T) {
 		"too few bytes":        {Offset: 80, Stored: 8, Length: 100},
 		"too few for a chain":  {Offset: 80, Stored: 25, Length: 2*blob.ChunkBytes + 1},
 		"no value":             {Offset: 80, Stored: 9},
+		"too many values":      {Ordinal: 1 << 61, Offset: 80, Stored: 108, Length: 100},
 		"too many blob files":  {File: blob.MaxFiles, Offset: 80, Stored: 108, Length: 100},
 		"a head too long":      {Head: make([]byte, 256), Offset: 80, Stored: 108, Length: 100},
 		"too long with a head": {Head: make([]byte, 2), Offset: 80, Stored: keys.MaxValueLen, Length: keys.MaxValueLen - 1},
@@ -400,4 +402,45 @@ func TestReadsDoNotAllocate(t *testing.T) {
 		})
 		require.Less(t, n, 2.0, "pools of a race build forget")
 	}
+}
+
+// The cache holds short values, verified once; an ordinal that is wrong finds no other.
+func TestShortValuesAreCached(t *testing.T) {
+	c, err := cache.New(1 << 20)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, c.Close()) }()
+	mem := vfs.NewMem()
+	m, refs := write(t, mem, "b", block.CodecS2, text(5000), text(5000), text(40_000))
+	reads := mem
+	f, err := reads.Open("b", vfs.ReadOnly)
+	require.NoError(t, err)
+	r, err := blob.Open(f, blob.ReaderOptions{UID: uid, Size: m.Size, Name: "b", Cache: c})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, r.Close()) }()
+	wrong := refs[1]
+	wrong.Ordinal = 0
+	for range 3 {
+		for i := range refs {
+			got, err := r.Append([]byte("x"), &refs[i])
+			require.NoError(t, err)
+			require.Equal(t, "x"+string(text(int(refs[i].Length))), string(got))
+		}
+		got, err := r.Append(nil, &wrong)
+		require.NoError(t, err)
+		require.Equal(t, text(5000), got)
+	}
+	require.GreaterOrEqual(t, c.Metrics().BlockBytes, int64(10_000))
+	require.Less(t, c.Metrics().BlockBytes, int64(40_000))
+	// What is cached needs no file.
+	p := content(t, mem, "b", m.Size)
+	w, err := mem.Open("b", vfs.ReadWrite)
+	require.NoError(t, err)
+	_, err = w.WriteAt(make([]byte, len(p)), 0)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	got, err := r.Append(nil, &refs[0])
+	require.NoError(t, err)
+	require.Equal(t, text(5000), got)
+	_, err = r.Append(nil, &refs[2])
+	require.ErrorIs(t, err, blob.ErrCorrupt)
 }

@@ -13,6 +13,6 @@
 //   - V4. No length from a file sizes an allocation before it was compared with what the stored
 //     bytes can hold.
 //
-// Values are read past the block cache: from a mapping of the file where there is one, straight
-// into the reader's memory, and verified each time.
+// Short values are held by the block cache. Others are read from the file each time, through a
+// mapping where there is one, and verified.
 package blob

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/loamdb/loam/internal/cache"
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable/block"
@@ -19,6 +20,8 @@ type ReaderOptions struct {
 	Size int64
 	// Digest is the file's XXH64, which Verify compares; 0 when it is not known.
 	Digest uint64
+	// Cache holds short values; nil: none.
+	Cache *cache.Cache
 	// Name is the file's name in errors.
 	Name string
 	// Mapped reads through a mapping of the file where the system has one, and closes the
@@ -34,8 +37,17 @@ type Reader struct {
 	seed   fileid.Seed
 	o      ReaderOptions
 	footer footer
-	end    int64 // where the values end
+	end    int64       // where the values end
+	cached *cache.File // nil: no cache
 }
+
+// maxCached is the length of values that the cache may hold: one of longer ones would push out
+// many blocks of entries, to save little beside the time that copying it takes.
+const maxCached = 32 << 10
+
+// cachedHead precedes a value in the cache: its offset, so that an ordinal that is wrong finds
+// no other value.
+const cachedHead = 8
 
 // Open opens the blob file in f, which was opened for reading and is the reader's from here
 // on when the error is nil.
@@ -93,6 +105,9 @@ func (r *Reader) readFrame() error {
 		return r.refuse(0, err)
 	}
 	r.end = r.footer.dirOff
+	if r.o.Cache != nil {
+		r.cached = r.o.Cache.NewFile(int(r.footer.values))
+	}
 	return nil
 }
 
@@ -127,6 +142,12 @@ func (r *Reader) Append(dst []byte, ref *Ref) ([]byte, error) {
 	if !r.Has(ref) {
 		return dst, r.corrupt(ref.Offset, errBounds)
 	}
+	caches := r.cached != nil && ref.Length <= maxCached && uint64(ref.Ordinal) < r.footer.values
+	if caches {
+		if out, ok := r.appendCached(dst, ref); ok {
+			return out, nil
+		}
+	}
 	out := append(grow(dst, ref.ValueLen()), ref.Head...)
 	buf := scratches.Get().(*scratch)
 	defer scratches.Put(buf)
@@ -141,7 +162,37 @@ func (r *Reader) Append(dst []byte, ref *Ref) ([]byte, error) {
 	if err := c.end(); err != nil {
 		return dst, err
 	}
+	if caches {
+		r.enter(ref, out[len(out)-int(ref.Length):])
+	}
 	return out, nil
+}
+
+// appendCached appends a value that the cache holds.
+func (r *Reader) appendCached(dst []byte, ref *Ref) (out []byte, ok bool) {
+	h, ok := r.cached.Get(int(ref.Ordinal))
+	if !ok {
+		return dst, false
+	}
+	defer h.Release()
+	p := h.Bytes()
+	if int64(len(p)) != cachedHead+ref.Length || int64(le.Uint64(p)) != ref.Offset {
+		return dst, false
+	}
+	return append(append(grow(dst, ref.ValueLen()), ref.Head...), p[cachedHead:]...), true
+}
+
+// enter gives a body to the cache.
+func (r *Reader) enter(ref *Ref, body []byte) {
+	buf, kept := r.o.Cache.Alloc(cachedHead + len(body))
+	if !kept {
+		buf.Discard()
+		return
+	}
+	le.PutUint64(buf.Bytes(), uint64(ref.Offset))
+	copy(buf.Bytes()[cachedHead:], body)
+	h := r.cached.Insert(int(ref.Ordinal), buf)
+	h.Release()
 }
 
 // grow makes room for a value of n bytes. A long one gets no more: a gibibyte must not become
@@ -238,6 +289,9 @@ func refuse(int) []byte { return nil }
 
 // Close gives up the mapping and the file. Nothing else may run or follow.
 func (r *Reader) Close() error {
+	if r.cached != nil {
+		r.cached.Close()
+	}
 	var err error
 	if r.mapped != nil {
 		if err = r.mapped.Close(); err != nil {

@@ -25,13 +25,15 @@ const (
 
 // Ref says where a value is. In a table it takes the value's place:
 //
-//	head length uvarint, head · file uvarint · offset uvarint · stored uvarint · length uvarint
+//	head length uvarint, head · file uvarint · ordinal uvarint · offset uvarint · stored uvarint · length uvarint
 type Ref struct {
 	// Head is the beginning of the value, which stays in the table. It is for what has to be
 	// seen without reading the rest; values of raw stores have none.
 	Head []byte
 	// File is the ordinal of the blob file in the table's list of them.
 	File int
+	// Ordinal counts the values of the file from 0. The value is known by it in the cache.
+	Ordinal int64
 	// Offset is where the body begins in the file, Stored how many bytes it takes there.
 	Offset, Stored int64
 	// Length is the length of the body: of the value without its head.
@@ -51,6 +53,7 @@ func (r *Ref) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(r.Head)))
 	dst = append(dst, r.Head...)
 	dst = binary.AppendUvarint(dst, uint64(r.File))
+	dst = binary.AppendUvarint(dst, uint64(r.Ordinal))
 	dst = binary.AppendUvarint(dst, uint64(r.Offset))
 	dst = binary.AppendUvarint(dst, uint64(r.Stored))
 	return binary.AppendUvarint(dst, uint64(r.Length))
@@ -68,17 +71,17 @@ func DecodeRef(p []byte) (Ref, error) {
 	if n > 0 {
 		r.Head, p = p[:n:n], p[n:]
 	}
-	var f [4]uint64
+	var f [5]uint64
 	for i := range f {
 		if f[i], p, ok = uvarint(p); !ok {
 			return Ref{}, ErrMalformedRef
 		}
 	}
-	if len(p) > 0 || f[0] >= MaxFiles || f[1] < headerLen || f[1] > maxOffset || f[3]+n > keys.MaxValueLen ||
-		f[2] > maxStored(f[3]) || f[2] < minStored(f[3]) || f[3] == 0 {
+	if len(p) > 0 || f[0] >= MaxFiles || f[1] > maxOffset/minBlock || f[2] < headerLen || f[2] > maxOffset ||
+		f[4]+n > keys.MaxValueLen || f[3] > maxStored(f[4]) || f[3] < minStored(f[4]) || f[4] == 0 {
 		return Ref{}, ErrMalformedRef
 	}
-	r.File, r.Offset, r.Stored, r.Length = int(f[0]), int64(f[1]), int64(f[2]), int64(f[3])
+	r.File, r.Ordinal, r.Offset, r.Stored, r.Length = int(f[0]), int64(f[1]), int64(f[2]), int64(f[3]), int64(f[4])
 	return r, nil
 }
 

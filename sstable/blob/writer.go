@@ -77,7 +77,7 @@ func (w *Writer) Add(value []byte) (Ref, error) {
 	if len(value) == 0 || len(value) > keys.MaxValueLen {
 		return Ref{}, w.fail(fmt.Errorf("%w: %d bytes", ErrInvalidValue, len(value)))
 	}
-	ref := Ref{Offset: w.offset(), Length: int64(len(value))}
+	ref := Ref{Ordinal: int64(w.meta.Values), Offset: w.offset(), Length: int64(len(value))}
 	if len(value) <= ChunkBytes {
 		w.seal(value)
 	} else {
@@ -112,7 +112,7 @@ func (w *Writer) Copy(r *Reader, from *Ref) (Ref, error) {
 	if w.err != nil {
 		return Ref{}, w.err
 	}
-	ref := Ref{Head: from.Head, Offset: w.offset(), Length: from.Length}
+	ref := Ref{Head: from.Head, Ordinal: int64(w.meta.Values), Offset: w.offset(), Length: from.Length}
 	err := r.chunks(from, func(chunk []byte) error {
 		if from.Length > ChunkBytes {
 			w.sealLinked(chunk)
