@@ -131,7 +131,7 @@ const (
 	defaultSyncTick = time.Second
 
 	minBlobThreshold     = 16
-	defaultBlobThreshold = 4 << 10
+	defaultBlobThreshold = 16 << 10
 	defaultBlobSpace     = 150
 
 	defaultScrub = 1 << 20 // bytes a second
