@@ -121,6 +121,16 @@ func (b *blobPlacer) pass(t keys.Trailer, value []byte) (keys.Trailer, []byte, e
 	return keys.MakeTrailer(t.SeqNum(), t.Kind().Inline()), b.value, nil
 }
 
+// fetch returns an entry of an input with its value, which operands are to be folded into. The
+// value is valid until the next call.
+func (b *blobPlacer) fetch(t keys.Trailer, value []byte) (keys.Trailer, []byte, error) {
+	var err error
+	if b.value, err = b.from.it.Reader().AppendBlob(b.value[:0], t.Kind(), value); err != nil {
+		return t, nil, &ReadError{Table: b.from.run.at, Err: err}
+	}
+	return keys.MakeTrailer(t.SeqNum(), t.Kind().Inline()), b.value, nil
+}
+
 // move copies a value into the run's blob file.
 func (b *blobPlacer) move(t keys.Trailer, num fileid.Num, head []byte, r *sstable.Reader, ref *blob.Ref) (keys.Trailer, []byte, error) {
 	from, err := r.BlobFile(ref.File)

@@ -25,6 +25,7 @@ type dropper struct {
 	gone      func(key []byte) bool
 	dead      func(key []byte) bool // keys that no reader can reach; nil: none
 	ranges    []rangedel.Span       // those that end after the current key
+	expiry    *expirer              // expire.go
 
 	over    []keys.SeqNum // range tombstones over the current key, newest first
 	key     []byte        // the current user key, a copy
@@ -38,6 +39,7 @@ type dropper struct {
 // dropStats count what a dropper did with the entries it saw.
 type dropStats struct {
 	in, kept, shadowed, elided, dead uint64
+	folded                           uint64 // kept, but for the folder
 
 	floor keys.SeqNum // greatest number of a tombstone left out
 }
@@ -51,6 +53,7 @@ func newDropper(snapshots []keys.SeqNum, bound keys.SeqNum, gone func(key []byte
 	}
 	d := &dropper{snapshots: slices.Clone(snapshots), bound: bound, gone: gone}
 	slices.Sort(d.snapshots)
+	d.expire(Expiry{}, 0)
 	return d
 }
 
@@ -61,6 +64,7 @@ func (d *dropper) enter(key []byte) bool {
 	}
 	d.key = append(d.key[:0], key...)
 	d.begun, d.covered, d.hidden = true, -1, false
+	d.expiry.enter()
 	if d.lost = d.dead != nil && d.dead(key); d.lost {
 		return true
 	}
@@ -118,7 +122,7 @@ func (d *dropper) keep(t keys.Trailer) (kept, held bool) {
 	}
 	if kind := t.Kind(); overwrites(kind) {
 		d.covered, d.hidden = stripe, true
-		if kind == keys.KindDelete && stripe == 0 && d.elides(t.SeqNum()) {
+		if d.hidesOnly(kind) && stripe == 0 && d.elides(t.SeqNum()) {
 			d.stats.elided++
 			d.stats.floor = max(d.stats.floor, t.SeqNum())
 			return false, false
@@ -130,6 +134,9 @@ func (d *dropper) keep(t keys.Trailer) (kept, held bool) {
 
 // elides reports whether a tombstone of the current key in the oldest stripe can go.
 func (d *dropper) elides(seq keys.SeqNum) bool {
+	if mutant.Enabled && mutant.Is(mutant.DropExpired) && seq == d.expiry.seq {
+		return true
+	}
 	if mutant.Enabled && mutant.Is(mutant.DropTombstone) {
 		return true
 	}
@@ -151,7 +158,8 @@ func (d *dropper) stripe(seq keys.SeqNum) int {
 // kinds that this package does not know might.
 func overwrites(k keys.Kind) bool {
 	switch k {
-	case keys.KindSet, keys.KindSetWithExpiry, keys.KindDelete, keys.KindSetBlob, keys.KindSetWithExpiryBlob:
+	case keys.KindSet, keys.KindSetWithExpiry, keys.KindDelete, keys.KindSetBlob, keys.KindSetWithExpiryBlob,
+		keys.KindExpiryMarker:
 		return true
 	}
 	return false

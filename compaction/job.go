@@ -21,10 +21,11 @@ const (
 	ReasonManual                    // asked for
 	ReasonCovered                   // a range tombstone covers all of a table
 	ReasonDead                      // tables hold entries of dropped scopes
+	ReasonExpired                   // much of a table has expired
 	ReasonBlobs                     // blob files hold much garbage, or are small and many
 )
 
-var reasonNames = [...]string{"none", "level0", "size", "garbage", "small", "idle", "manual", "covered", "dead", "blobs"}
+var reasonNames = [...]string{"none", "level0", "size", "garbage", "small", "idle", "manual", "covered", "dead", "expired", "blobs"}
 
 // String returns the reason's name.
 func (r Reason) String() string {
@@ -54,6 +55,8 @@ type Job struct {
 	// Drop: nobody can read anything of the input tables. An edit takes them out, unread;
 	// there is no output.
 	Drop bool
+	// Floor is the greatest number of what a Drop leaves out that hid something older.
+	Floor keys.SeqNum
 	// MoveBlobs are the blob files whose values are moved into new ones, or back into the
 	// tables. References into all others pass through.
 	MoveBlobs []fileid.Num

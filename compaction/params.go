@@ -34,6 +34,12 @@ type Params struct {
 	// could be left out.
 	Idle bool
 
+	// ExpiredBy is the time, in milliseconds since 1970, by which entries have expired for
+	// every reader there is, snapshots included; zero: none has. MarkersBy is the time up to
+	// which, and MarkersUpTo the number up to which, Env.Expiry lets markers go; zero: none
+	// goes. OldestMerge is the oldest commit time of a merge operand in memtables, if not zero.
+	ExpiredBy, MarkersBy, OldestMerge int64
+	MarkersUpTo                       keys.SeqNum
 	// BlobSpacePercent is how large blob files may be for what is referred to of them; 0 is no
 	// bound.
 	BlobSpacePercent int

@@ -32,6 +32,9 @@ func Pick(v *manifest.Version, params Params) (*Job, bool) {
 	if j := pk.rewriteDead(DeadMany); j != nil {
 		return j, true
 	}
+	if j := pk.expired(false); j != nil {
+		return j, true
+	}
 	if j := pk.small(); j != nil {
 		return j, true
 	}
@@ -51,7 +54,9 @@ type picker struct {
 	v     *manifest.Version
 	p     *Params
 	shape *shape
-	taken map[fileid.Num]bool // inputs of running jobs
+	// manual: whatever has expired is worth a rewrite.
+	manual bool
+	taken  map[fileid.Num]bool // inputs of running jobs
 }
 
 func newPicker(v *manifest.Version, params *Params) *picker {
@@ -99,7 +104,10 @@ func (pk *picker) settle() *Job {
 	if j := pk.reclaim(ReasonIdle, nil); j != nil {
 		return j
 	}
-	return pk.rewriteDead(DeadSome)
+	if j := pk.rewriteDead(DeadSome); j != nil {
+		return j
+	}
+	return pk.expired(true)
 }
 
 // busy reports whether no new job may touch t.
@@ -154,7 +162,10 @@ func (pk *picker) inputs(level manifest.Level, s span) []Input {
 // reclaims reports whether a rewrite of t at the given level would leave something out:
 // versions that a snapshot held, or tombstones with nothing below them.
 func (pk *picker) reclaims(t *manifest.Table, level manifest.Level) bool {
-	if t.MaxSeqNum > pk.p.ElideBelow || garbageIn(t) == 0 {
+	if pk.manual && t.Expiring.BytesBy(pk.p.ExpiredBy) > 0 {
+		return true
+	}
+	if t.MaxSeqNum > pk.p.ElideBelow || pk.garbageIn(t) == 0 {
 		return false
 	}
 	if t.Held > 0 {

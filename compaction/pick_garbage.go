@@ -6,11 +6,18 @@ import "github.com/loamdb/loam/internal/manifest"
 // kept, are at least this part of its entries.
 const garbagePart = 4
 
-// garbageIn counts what of a table is worth nothing by itself.
-func garbageIn(t *manifest.Table) uint64 { return t.Deletes + t.RangeDeletes + t.Held }
+// garbageIn counts what of a table is worth nothing by itself. Markers of expired entries are
+// where they may go.
+func (pk *picker) garbageIn(t *manifest.Table) uint64 {
+	n := t.Deletes + t.RangeDeletes + t.Held
+	if t.Markers > 0 && !pk.markersGo(t, t.LastMarker) {
+		n -= t.Markers
+	}
+	return n
+}
 
-func dense(t *manifest.Table) bool {
-	garbage := garbageIn(t)
+func (pk *picker) dense(t *manifest.Table) bool {
+	garbage := pk.garbageIn(t)
 	return garbage > 0 && garbage*garbagePart >= t.Entries
 }
 
@@ -19,10 +26,10 @@ func dense(t *manifest.Table) bool {
 // the last level a rewrite. Space is given back when they meet what they delete; reads
 // stop paying for them when they are gone.
 func (pk *picker) garbage() *Job {
-	if j := pk.sink(ReasonGarbage, dense); j != nil {
+	if j := pk.sink(ReasonGarbage, pk.dense); j != nil {
 		return j
 	}
-	return pk.rewrite(ReasonGarbage, nil, dense)
+	return pk.rewrite(ReasonGarbage, nil, pk.dense)
 }
 
 // sink returns a job that takes a table with tombstones, or held versions, that nobody
@@ -32,7 +39,7 @@ func (pk *picker) sink(why Reason, wanted func(*manifest.Table) bool) *Job {
 		for i := range pk.v.Levels[level] {
 			r := &pk.v.Levels[level][i]
 			for _, t := range r.Tables {
-				if garbageIn(t) == 0 || t.MaxSeqNum > pk.p.ElideBelow || !wanted(t) {
+				if pk.garbageIn(t) == 0 || t.MaxSeqNum > pk.p.ElideBelow || !wanted(t) {
 					continue
 				}
 				s := spanOf(t)

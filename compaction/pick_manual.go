@@ -12,6 +12,7 @@ import (
 // running jobs, or is to be avoided.
 func PickManual(v *manifest.Version, lower, upper []byte, params Params) (j *Job, done bool) {
 	pk := newPicker(v, &params)
+	pk.manual = true
 	within, any := clip(v, lower, upper)
 	if !any {
 		return nil, true

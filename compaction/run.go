@@ -46,6 +46,7 @@ func (e *ReadError) Unwrap() error { return e.Err }
 func Run(ctx context.Context, v *manifest.Version, j *Job, params Params, env *Env) (Result, error) {
 	used := usedBelow(v, j)
 	drop := newDropper(env.Snapshots, env.ElideBelow, used.gone)
+	drop.expire(env.Expiry, operandsElsewhere(v, j, &env.Expiry))
 	w := newRunWriter(env, j.splits(v, params.withDefaults()), drop)
 	defer w.Abort()
 	w.blobs.moves = j.moves()

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/mutant"
@@ -52,6 +53,22 @@ type Env struct {
 	// ElideBelow is the greatest number at which a tombstone may be left out; the
 	// snapshots count besides. keys.MaxSeqNum is no bound, 0 keeps all tombstones.
 	ElideBelow keys.SeqNum
+	// Expiry says what has expired.
+	Expiry Expiry
+	// Operators fold merge operands. Without them all versions of a key that has operands
+	// are carried along.
+	Operators *fold.Operators
+	// FoldFences are numbers, in any order, across which operands are not folded although
+	// nobody reads there: positions from which differences may be asked for. Chains of more
+	// than fold.MaxChain operands are folded all the same.
+	FoldFences []keys.SeqNum
+	// ExpiresWithin reports whether the store may hold a value that expires within
+	// (after, upTo], in milliseconds since 1970: operands from before and after are not
+	// combined then, whatever lies below them. nil: none expires.
+	ExpiresWithin func(after, upTo int64) bool
+	// ValueAt returns what the key was at a number, which is lower than that of an entry of it
+	// that is merged. nil: operands whose base no input has stay.
+	ValueAt func(key []byte, seq keys.SeqNum) (fold.Base, error)
 	// BlobThreshold is the length from which values go into blob files, which end at BlobBytes;
 	// 0: none does, and those that are moved out of blob files come back into tables.
 	BlobThreshold int
@@ -66,8 +83,13 @@ type Env struct {
 type Stats struct {
 	// In counts the points read: those Kept, those Shadowed by a newer version in the
 	// same stripe, the tombstones Elided because nothing lies below them, and those that are
-	// Dead with their scope.
-	In, Kept, Shadowed, Elided, Dead uint64
+	// Dead with their scope. Folded ones are part of another that was kept.
+	In, Kept, Shadowed, Elided, Dead, Folded uint64
+	// Unfolded counts chains that an operator refused to fold or that has no operator here.
+	Unfolded uint64
+	// Expired counts the values that were left out because they had expired. Where a marker
+	// took their place they are among the Kept.
+	Expired uint64
 	// BytesRead and BytesWritten are lengths of tables.
 	BytesRead, BytesWritten int64
 	// BlobBytes is the length of the blob files written.
@@ -91,6 +113,7 @@ type RunWriter struct {
 	env    *Env
 	split  splitter
 	drop   *dropper
+	fold   *folder         // nil: without operators
 	ranges []rangedel.Span // those not yet written
 	blobs  blobPlacer
 
@@ -102,6 +125,7 @@ type RunWriter struct {
 	// unsized counts bytes of entries since the table's size was last estimated.
 	unsized int64
 	held    uint64 // of the table's entries
+	expiry  TableExpiry
 	result  Result
 	made    []fileid.Num // every file created
 	err     error
@@ -110,7 +134,9 @@ type RunWriter struct {
 // NewFlushWriter returns a writer for a memtable with the given range tombstones, whose
 // entries are added in internal-key order. Tombstones stay.
 func NewFlushWriter(env *Env, splits Splits, ranges []rangedel.Tombstone) *RunWriter {
-	w := newRunWriter(env, splits, newDropper(env.Snapshots, 0, nil))
+	drop := newDropper(env.Snapshots, 0, nil)
+	drop.expire(env.Expiry, 0)
+	w := newRunWriter(env, splits, drop)
 	w.setRanges(ranges, nil)
 	return w
 }
@@ -134,7 +160,7 @@ func (w *RunWriter) setRanges(all []rangedel.Tombstone, used *inUse) {
 
 func newRunWriter(env *Env, splits Splits, drop *dropper) *RunWriter {
 	drop.dead = env.Dead
-	return &RunWriter{env: env, split: splitter{Splits: splits}, drop: drop, blobs: newBlobPlacer(env)}
+	return &RunWriter{env: env, split: splitter{Splits: splits}, drop: drop, fold: newFolder(env, drop), blobs: newBlobPlacer(env)}
 }
 
 // Add adds the next entry. It copies what it keeps. Errors are those of the file system
@@ -143,13 +169,34 @@ func (w *RunWriter) Add(key []byte, t keys.Trailer, value []byte) error {
 	if w.err != nil {
 		return w.err
 	}
+	if err := w.settleBefore(key); err != nil {
+		return err
+	}
 	if w.drop.enter(key) {
 		w.fresh = true
+	}
+	if t.Kind() > keys.KindSet && t.Kind().MinValueLen() > 0 {
+		t, value = w.drop.look(t, value)
 	}
 	kept, held := w.drop.keep(t)
 	if !kept {
 		return nil
 	}
+	if w.fold.takes(t.Kind()) {
+		if t.Kind().IsBlob() {
+			var err error
+			if t, value, err = w.blobs.fetch(t, value); err != nil {
+				return w.failPlace(err)
+			}
+		}
+		w.fold.add(t, value, held)
+		return nil
+	}
+	return w.write(key, t, value, held)
+}
+
+// write writes a version that stays. held says that only a snapshot keeps it.
+func (w *RunWriter) write(key []byte, t keys.Trailer, value []byte, held bool) error {
 	if w.fresh {
 		w.fresh = false
 		if w.ends(key) {
@@ -175,6 +222,9 @@ func (w *RunWriter) Add(key []byte, t keys.Trailer, value []byte) error {
 	w.unsized += int64(len(key) + len(value))
 	if held {
 		w.held++
+	}
+	if t.Kind() > keys.KindSet {
+		w.expiry.Count(key, t.Kind(), value, w.drop.expiry.Now)
 	}
 	return nil
 }
@@ -239,14 +289,16 @@ func (w *RunWriter) finishTable(end []byte) error {
 	if err != nil {
 		return w.fail(err)
 	}
-	w.result.Tables = append(w.result.Tables, &manifest.Table{
+	t := &manifest.Table{
 		Num: w.num, UID: w.uid, Bytes: meta.Size, Digest: meta.Digest,
 		Smallest: meta.Smallest, Largest: meta.Largest, LargestExclusive: meta.LargestExclusive,
 		MinSeqNum: meta.MinSeqNum, MaxSeqNum: meta.MaxSeqNum,
 		Entries: meta.Entries, Deletes: meta.Deletes, RangeDeletes: meta.RangeDeletes,
 		Held: w.held, Blobs: w.blobs.taken(&meta.Props),
-	})
-	w.held = 0
+	}
+	w.expiry.Fill(t, &meta.Props)
+	w.result.Tables = append(w.result.Tables, t)
+	w.held, w.expiry = 0, TableExpiry{}
 	return nil
 }
 
@@ -254,6 +306,9 @@ func (w *RunWriter) finishTable(end []byte) error {
 // error nothing of it is left but what could not be removed. A run of which nothing was
 // kept has no tables.
 func (w *RunWriter) Finish() (Result, error) {
+	if w.err == nil {
+		_ = w.settleBefore(nil) // its error sticks
+	}
 	if w.err == nil && w.table == nil && len(w.ranges) > 0 {
 		_ = w.begin() // its error sticks
 	}
@@ -284,7 +339,11 @@ var errFinished = errors.New("compaction: run is finished")
 // count fills in the statistics and checks that nothing was lost (C5).
 func (w *RunWriter) count() error {
 	d, s := &w.drop.stats, &w.result.Stats
-	*s = Stats{In: d.in, Kept: d.kept, Shadowed: d.shadowed, Elided: d.elided, Dead: d.dead, HistoryFloor: d.floor}
+	*s = Stats{In: d.in, Kept: d.kept, Shadowed: d.shadowed, Elided: d.elided, Dead: d.dead, Folded: d.folded, HistoryFloor: d.floor,
+		Expired: w.drop.expiry.expired}
+	if w.fold != nil {
+		s.Unfolded = w.fold.failed
+	}
 	written := uint64(0)
 	for _, t := range w.result.Tables {
 		written += t.Entries
@@ -293,9 +352,9 @@ func (w *RunWriter) count() error {
 	for _, b := range w.result.Blobs {
 		s.BlobBytes += b.Bytes
 	}
-	if s.In != s.Kept+s.Shadowed+s.Elided+s.Dead || written != s.Kept {
-		return fmt.Errorf("%w: %d read, %d kept, %d shadowed, %d elided, %d dead, %d written",
-			ErrNotConserved, s.In, s.Kept, s.Shadowed, s.Elided, s.Dead, written)
+	if s.In != s.Kept+s.Shadowed+s.Elided+s.Dead+s.Folded || written != s.Kept {
+		return fmt.Errorf("%w: %d read, %d kept, %d shadowed, %d elided, %d dead, %d folded, %d written",
+			ErrNotConserved, s.In, s.Kept, s.Shadowed, s.Elided, s.Dead, s.Folded, written)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package compaction_test
 import (
 	"context"
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"path"
 	"slices"
@@ -55,8 +56,11 @@ func newStore(t testing.TB, fs vfs.FS) *store {
 		NextFileNum: func() fileid.Num { s.num++; return s.num },
 		Writer:      sstable.WriterOptions{BlockBytes: 512, FilterBitsPerKey: 10},
 		ElideBelow:  keys.MaxSeqNum,
+		Expiry:      compaction.Expiry{MarkersBy: math.MaxInt64, MarkersUpTo: keys.MaxSeqNum},
 	}
-	s.params = compaction.Params{TableBytes: 4 << 10, BaseBytes: 64 << 10}
+	s.params = compaction.Params{
+		TableBytes: 4 << 10, BaseBytes: 64 << 10, MarkersBy: math.MaxInt64, MarkersUpTo: keys.MaxSeqNum,
+	}
 	t.Cleanup(func() {
 		for _, r := range s.open {
 			require.NoError(t, r.Close())
@@ -138,6 +142,7 @@ func (s *store) do(j *compaction.Job) error {
 	s.stats.Kept += r.Stats.Kept
 	s.stats.Shadowed += r.Stats.Shadowed
 	s.stats.Elided += r.Stats.Elided
+	s.stats.Folded += r.Stats.Folded
 	s.install(j.Edit(s.v, r.Tables, r.Stats.HistoryFloor))
 	return nil
 }
@@ -202,8 +207,8 @@ func visible(entries []entry, seq keys.SeqNum) []entry {
 			continue
 		}
 		switch e.t.Kind() {
-		case keys.KindMerge, keys.KindExpiryMarker:
-		case keys.KindDelete:
+		case keys.KindMerge:
+		case keys.KindDelete, keys.KindExpiryMarker:
 			done = true
 			continue
 		default:

@@ -56,6 +56,9 @@ type Shape struct {
 	LongKeys bool
 	// SyncOneIn makes one batch in so many a synced one; zero means none.
 	SyncOneIn int
+	// Merges is the number of merges in a batch, on average. They come after its other
+	// operations, which do not depend on how many there are.
+	Merges int
 }
 
 // Ordinary is the shape of histories for power cuts: every mechanism is reached, and at
@@ -63,7 +66,7 @@ type Shape struct {
 func Ordinary(batches int) Shape {
 	return Shape{
 		Batches: batches, FlushEvery: 25, CompactEvery: 60, Reopens: 2, HoldEvery: 40,
-		Large: true, SyncOneIn: 3,
+		Large: true, SyncOneIn: 3, Merges: 1,
 	}
 }
 
@@ -74,7 +77,7 @@ func NewHistory(seed uint64, shape Shape) []Step {
 	if shape.Keys == 0 {
 		shape.Keys = 120
 	}
-	m := maker{rnd: rand.New(rand.NewPCG(seed, 2)), shape: shape}
+	m := maker{rnd: rand.New(rand.NewPCG(seed, 2)), merges: rand.New(rand.NewPCG(seed, 4)), shape: shape}
 	var steps []Step
 	for i := range shape.Batches {
 		if i > 0 {
@@ -90,9 +93,10 @@ func NewHistory(seed uint64, shape Shape) []Step {
 
 // maker makes histories.
 type maker struct {
-	rnd   *rand.Rand
-	shape Shape
-	held  int
+	rnd    *rand.Rand
+	merges *rand.Rand
+	shape  Shape
+	held   int
 }
 
 // between appends what happens between batches.
@@ -149,10 +153,16 @@ func (m *maker) apply() Step {
 		if op.Delete = m.rnd.IntN(4) == 0; !op.Delete {
 			op.Value = m.value()
 		}
+		op.Mortal = mortality(&op)
 		s.Ops = append(s.Ops, op)
 	}
 	if m.shape.Large && m.rnd.IntN(100) == 0 {
 		s.Ops = append(s.Ops, Op{Key: m.key(), Value: m.text(8<<10 + m.rnd.IntN(4<<10))})
+	}
+	if n := m.shape.Merges; n > 0 {
+		for range m.merges.IntN(2*n + 1) {
+			s.Ops = append(s.Ops, m.merge())
+		}
 	}
 	return s
 }

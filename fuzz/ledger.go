@@ -63,8 +63,12 @@ func (l *Ledger) Resume(n int, live map[string]string) *Ledger {
 type Op struct {
 	Key, Value string
 	Delete     bool
+	// Mortal, if not 0, makes the operation write an entry that expires: mortals.go.
+	Mortal Mortality
 	// Upper, if not "", makes it the delete of the range [Key, Upper).
 	Upper string
+	// Merge, if not "", makes it a merge by the operator of that name, with Value as operand.
+	Merge string
 }
 
 // Issue records a batch, with the write of its number added, and returns the number and
@@ -88,6 +92,10 @@ func (l *Ledger) Issue(ops []Op) (batch int, all []Op) {
 
 // single returns an operation as operations on single keys. Under mu.
 func (l *Ledger) single(op Op) []Op {
+	if op.Merge != "" {
+		old, had := l.live[op.Key]
+		return []Op{{Key: op.Key, Value: merged(op, old, had)}}
+	}
 	if op.Upper == "" {
 		return []Op{op}
 	}

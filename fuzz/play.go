@@ -168,8 +168,12 @@ func (p *Player) apply(s Step) error {
 func newBatch(db *lsm.DB, ops []Op) *lsm.Batch {
 	b := db.NewBatch()
 	for _, op := range ops {
-		if op.Upper != "" {
+		if op.Mortal != 0 {
+			b.SetWithExpiry([]byte(op.Key), []byte(op.Value), op.Mortal.expiry())
+		} else if op.Upper != "" {
 			b.DeleteRange([]byte(op.Key), []byte(op.Upper))
+		} else if op.Merge != "" {
+			b.Merge(op.Merge, []byte(op.Key), []byte(op.Value))
 		} else if op.Delete {
 			b.Delete([]byte(op.Key))
 		} else {
@@ -189,8 +193,12 @@ func transact(db *lsm.DB, ops []Op, w *lsm.WriteOptions) error {
 		for _, op := range ops {
 			var err error
 			switch {
+			case op.Mortal != 0:
+				err = tx.SetWithExpiry([]byte(op.Key), []byte(op.Value), op.Mortal.expiry())
 			case op.Upper != "":
 				err = tx.DeleteRange([]byte(op.Key), []byte(op.Upper))
+			case op.Merge != "":
+				err = tx.Merge(op.Merge, []byte(op.Key), []byte(op.Value))
 			case op.Delete:
 				err = tx.Delete([]byte(op.Key))
 			default:

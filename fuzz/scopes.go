@@ -220,7 +220,7 @@ func (p *scopePlayer) change() error {
 	return nil
 }
 
-// batch makes a batch that sets, and deletes keys and ranges, in a scope and in others.
+// batch makes a batch that sets, merges, and deletes keys and ranges, in a scope and in others.
 func (p *scopePlayer) batch(after spaces, name scope.Scope) (*lsm.Batch, error) {
 	b := p.db.NewBatch()
 	for range 1 + p.rnd.IntN(8) {
@@ -240,6 +240,13 @@ func (p *scopePlayer) batch(after spaces, name scope.Scope) (*lsm.Batch, error) 
 		case 1:
 			b.Delete([]byte(k))
 			delete(after[name], k)
+		case 2:
+			v := fmt.Sprint(p.ledger.Issued()) + string(make([]byte, p.rnd.IntN(200)))
+			b.Merge(lsm.BytesAppend, []byte(k), []byte(v))
+			if after[name] == nil {
+				after[name] = map[string]string{}
+			}
+			after[name][k] += v
 		default:
 			v := fmt.Sprint(p.ledger.Issued()) + string(make([]byte, p.rnd.IntN(200)))
 			b.Set([]byte(k), []byte(v))

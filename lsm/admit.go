@@ -61,6 +61,9 @@ func (d *DB) refusal(r *request, last keys.SeqNum, judging bool) error {
 		}
 	}
 	if judging {
+		if r.depends != nil && r.depends.expiredBy(d.groupTime) {
+			return ErrConflict
+		}
 		return d.ring.judge(r.depends, last)
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 //	settler    notices that the store is at rest
 //	deleter    removes obsolete files slowly
 //	reaper     has what dropped scopes held left out, and forgets them when it is gone
+//	expirer    has what has expired given back, and makes events of it
 //	scrubber   reads every table again, slowly, in search of damage
 //
 // The log has one of its own, the preparer, which package wal starts and stops.
@@ -34,6 +35,7 @@ func (d *DB) startBackground() {
 	d.background.wg.Go(d.deleter.loop)
 	d.background.wg.Go(d.reaper.loop)
 	d.background.wg.Go(d.scrubber.loop)
+	d.background.wg.Go(d.expirer.loop)
 	for range d.opts.CompactionWorkers {
 		d.background.wg.Go(d.compactor.loop)
 	}

@@ -28,7 +28,12 @@ type Batch struct {
 	index  map[scope.Scope]int
 	at     int // the scope of the next key in scopes, counted from 1; 0: the root
 
-	requires []point // require.go
+	requires []point     // require.go
+	merges   batchMerges // merge.go
+
+	ttls    []batchTTL // ttl.go
+	scratch []byte
+	named   []batchScope // the scope that a copy is made of, under an id without a name
 }
 
 // NewBatch returns an empty batch.
@@ -69,6 +74,8 @@ func (b *Batch) Reset() {
 	b.payload, b.ops, b.bytes, b.err = b.payload[:0], 0, 0, nil
 	clear(b.requires)
 	b.requires = b.requires[:0]
+	b.ttls = b.ttls[:0]
+	b.merges.operands, b.merges.names = 0, b.merges.names[:0]
 	b.resetScopes()
 }
 

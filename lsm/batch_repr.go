@@ -14,6 +14,7 @@ import (
 //
 //	operation = kind u8 · key length uvarint · key · [value length uvarint · value]
 //	            DELETE has no value; every other kind has one
+//	            SETEXP: the value begins with the expiry
 //	            RANGEDEL: the key is the lower bound, the value the upper one, a key too
 //	key       = scope id · user key
 //
@@ -92,12 +93,14 @@ func checkPayload(p []byte) (payloadStats, error) {
 	d := codec.NewDecoder(p)
 	for d.Len() > 0 {
 		kind := keys.Kind(d.Uint8())
-		if kind != keys.KindSet && kind != keys.KindDelete && kind != keys.KindRangeDelete {
+		switch kind {
+		case keys.KindSet, keys.KindDelete, keys.KindRangeDelete, keys.KindSetWithExpiry, keys.KindMerge:
+		default:
 			if kind.Valid() {
 				return s, ErrTooNew
 			}
 			d.Fail(codec.ErrMalformed)
-			break
+			return s, d.Err()
 		}
 		key := d.LengthPrefixed()
 		if _, _, err := scope.DecodeID(key); err != nil || len(key) > keys.MaxKeyLen {
@@ -107,7 +110,8 @@ func checkPayload(p []byte) (payloadStats, error) {
 		if kind != keys.KindDelete {
 			value = d.LengthPrefixed()
 		}
-		if len(value) > keys.MaxValueLen || kind == keys.KindRangeDelete && !validRange(key, value) {
+		if len(value) > keys.MaxValueLen || len(value) < kind.MinValueLen() || kind == keys.KindRangeDelete && !validRange(key, value) ||
+			kind == keys.KindSetWithExpiry && !validExpiring(value) {
 			d.Fail(codec.ErrMalformed)
 		}
 		s.ops++

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/loamdb/loam/internal/codec"
 	"github.com/loamdb/loam/internal/golden"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/stretchr/testify/require"
@@ -24,9 +25,17 @@ func TestPayloadBytes(t *testing.T) {
 }
 
 func TestPayloadWithAReservedKindIsTooNew(t *testing.T) {
-	p := appendOp(nil, keys.KindMerge, rootPrefix, []byte("a"), []byte("x"))
+	p := appendOp(nil, keys.KindIngest, rootPrefix, []byte("a"), []byte("x"))
 	_, err := checkPayload(p)
 	require.ErrorIs(t, err, ErrTooNew)
+}
+
+func TestPayloadWithAShortOperandIsMalformed(t *testing.T) {
+	p := appendOp(nil, keys.KindMerge, rootPrefix, []byte("a"), make([]byte, keys.MergeHeaderLen))
+	_, err := checkPayload(p)
+	require.NoError(t, err)
+	_, err = checkPayload(appendOp(nil, keys.KindMerge, rootPrefix, []byte("a"), make([]byte, keys.MergeHeaderLen-1)))
+	require.ErrorIs(t, err, codec.ErrMalformed)
 }
 
 func TestEveryCutOfAPayloadIsRefusedOrShorter(t *testing.T) {
@@ -44,6 +53,7 @@ func TestEveryCutOfAPayloadIsRefusedOrShorter(t *testing.T) {
 func FuzzPayload(f *testing.F) {
 	f.Add(examplePayload())
 	f.Add([]byte{})
+	f.Add(appendOp(nil, keys.KindMerge, rootPrefix, []byte("a"), make([]byte, 20)))
 	f.Add([]byte{2, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, p []byte) {
 		s, err := checkPayload(p)

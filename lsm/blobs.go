@@ -9,6 +9,7 @@ import (
 
 	"github.com/loamdb/loam/internal/cache"
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/mutant"
@@ -169,10 +170,7 @@ type inBlob struct {
 
 // fetch reads the current value from its blob file. With an error the iteration ends.
 func (it *Iterator) fetch() []byte {
-	if cap(it.blobBuf) > keptBlobBuf {
-		it.blobBuf = nil // one large value must not stay beside the next
-	}
-	out, err := it.in.table.AppendBlob(it.blobBuf[:0], it.in.kind, it.value)
+	out, err := it.appendBody(it.value)
 	if err != nil {
 		it.fail(it.db.tableError(err))
 		return nil
@@ -181,13 +179,76 @@ func (it *Iterator) fetch() []byte {
 	return out
 }
 
+// appendBody reads a value into blobBuf, which it leaves to its caller.
+func (it *Iterator) appendBody(stored []byte) ([]byte, error) {
+	buf := it.blobBuf
+	if it.blobBuf = nil; cap(buf) > keptBlobBuf {
+		buf = nil // one large value must not stay beside the next
+	}
+	return it.in.table.AppendBody(buf[:0], it.in.kind, stored)
+}
+
+// blobForward emits the entry at which s stands, whose value is in a blob file, unless it has
+// expired.
+func (it *Iterator) blobForward(s *source) bool {
+	b := blobBase(s)
+	if !it.sees(b) {
+		return false
+	}
+	it.value, it.expires, it.valid = s.value(), b.Expiry, true
+	it.in = inBlob{s.run.Reader(), s.trailer.Kind(), true}
+	return true
+}
+
+// blobBackward takes the entry at which s stands, going back, whose value is in a blob file,
+// for the newest version so far of its key, and reports whether it is there.
+func (it *Iterator) blobBackward(s *source) (live bool) {
+	it.below = blobBase(s)
+	it.valBuf, it.expires = append(it.valBuf[:0], s.value()...), it.below.Expiry
+	it.in = inBlob{s.run.Reader(), s.trailer.Kind(), true}
+	return it.sees(it.below)
+}
+
+// blobBase is what the entry at which s stands makes of its key, but for the value, which is in
+// a blob file.
+func blobBase(s *source) fold.Base {
+	b := fold.Base{State: fold.Present}
+	if v := s.value(); s.trailer.Kind() == keys.KindSetWithExpiryBlob && len(v) >= keys.ExpiryLen {
+		b.Expiry = expiryOf(v)
+	}
+	return b
+}
+
+// baseHere brings the value of below into valBuf, if it is in a blob file: operands are to be
+// folded into it. With an error the iteration ends.
+func (it *Iterator) baseHere() bool {
+	if it.in.away && it.below.State == fold.Present {
+		out, err := it.appendBody(it.valBuf)
+		if err != nil {
+			return it.fail(it.db.tableError(err))
+		}
+		it.valBuf, it.blobBuf = out, it.valBuf
+	}
+	it.in.away = false
+	return true
+}
+
+// whole returns the entry at which s stands with its value, wherever that is.
+func (s *source) whole() (keys.Trailer, []byte, error) {
+	if !s.trailer.Kind().IsBlob() {
+		return s.trailer, s.value(), nil
+	}
+	value, err := s.run.Reader().AppendBlob(nil, s.trailer.Kind(), s.value())
+	return inlineKind(s.trailer), value, err
+}
+
 // keptBlobBuf is how large a buffer may be that an iterator keeps from value to value.
 const keptBlobBuf = 1 << 20
 
 // valueLen is the length of the current value, which is not read for it.
 func (it *Iterator) valueLen() int {
 	if it.in.away {
-		return sstable.ValueLen(it.in.kind, it.value)
+		return sstable.ValueLen(it.in.kind, it.value) - it.in.kind.MinValueLen()
 	}
 	return len(it.value)
 }

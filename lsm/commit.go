@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/wal"
@@ -45,7 +43,13 @@ type request struct {
 	sync    bool
 	err     error
 	depends *conditions // what it depends on; nil for a plain write
-	wake    chan signal // capacity 1; made once, kept with the pooled request
+
+	merges bool        // there are operands in it
+	folds  attached    // what it brings along for them: merge_chain.go
+	wake   chan signal // capacity 1; made once, kept with the pooled request
+
+	indexed bool         // expiry_index.go
+	named   []batchScope // the scopes that it writes to, for whoever has to know their names
 
 	scoped  bool   // claims count
 	claims  claims // what it relies on of the directory: scope_commit.go
@@ -80,6 +84,8 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
 	r.tail = nil
 	r.scoped, r.refused, r.claims.conflict = false, false, 0
+	r.indexed, r.named = false, nil
+	r.scoped, r.refused, r.merges, r.claims.conflict = false, false, false, 0
 	return r
 }
 
@@ -94,6 +100,7 @@ func (q *commitQueue) recycle(r *request) {
 	if cap(r.payload) > maxPooledPayload {
 		r.payload = nil
 	}
+	r.folds.drop()
 	q.requests.Put(r)
 }
 
@@ -265,7 +272,9 @@ type part struct {
 	bytes      int64 // of keys and values
 	payload    int64 // as the log holds it
 	members    int
-	scoped     bool // a member is
+	scoped     bool  // a member is
+	folds      int   // that members bring along
+	foldBytes  int64 // of their keys and values
 }
 
 func (p *part) pushIf(r *request, yes bool) {
@@ -280,6 +289,8 @@ func (p *part) pushIf(r *request, yes bool) {
 	p.tail = r
 	p.ops += r.ops
 	p.bytes += r.bytes
+	p.folds += len(r.folds.list)
+	p.foldBytes += r.folds.bytes
 	p.payload += r.size()
 	p.members++
 	p.scoped = p.scoped || r.scoped
@@ -313,8 +324,18 @@ func (p *part) release(self *request) { p.fail(nil, self) }
 
 // commit takes a framed request through the pipeline and returns its outcome.
 func (d *DB) commit(r *request) error {
+	if d.opts.ExpiryEvents && !r.indexed {
+		if err := d.indexExpiries(r); err != nil {
+			return err
+		}
+	}
 	if r.sync {
 		d.turns.wait(d)
+	}
+	if r.merges {
+		if r.err = d.attachFolds(r); r.err != nil {
+			return r.err
+		}
 	}
 	r.crc = wal.PayloadChecksum(r.payload)
 	if r.tail != nil {
@@ -342,12 +363,17 @@ func (d *DB) commit(r *request) error {
 func (d *DB) lead(r *request) {
 	unsynced, synced := d.queue.take(r, min(maxGroupBytes, d.mutable.capacity/4))
 	ops, bytes := unsynced.ops+synced.ops, unsynced.bytes+synced.bytes
-	if err := d.makeRoom(ops, bytes, unsynced.payload+synced.payload, unsynced.members+synced.members); err != nil {
+	err := d.makeRoomForFolds(ops, bytes, unsynced.folds+synced.folds, unsynced.foldBytes+synced.foldBytes)
+	if err == nil {
+		err = d.makeRoom(ops, bytes, unsynced.payload+synced.payload, unsynced.members+synced.members)
+	}
+	if err != nil {
 		d.queue.passLead()
 		unsynced.fail(err, r)
 		synced.fail(err, r)
 		return
 	}
+	d.beginCommit()
 	var refused part
 	if d.ring.inUse() || unsynced.scoped || synced.scoped {
 		refused = d.admit(&unsynced, &synced)
@@ -372,6 +398,7 @@ func (d *DB) lead(r *request) {
 	if fate == fateListed && settler != r {
 		settler.wake <- signalSettle
 	}
+	d.endCommit()
 	d.queue.passLead()
 	refused.wake(r)
 	switch {
@@ -403,7 +430,7 @@ func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
 		return fateDone
 	}
 	batches := d.queue.batches[:0]
-	last, now := d.lastSeqNum, d.clock.millis()
+	last, now := d.lastSeqNum, d.groupTime
 	for r := p.head; r != nil; r = r.next {
 		batches = append(batches, wal.Batch{
 			Payload: r.payload, Tail: r.tail, PayloadCRC: r.crc,
@@ -418,19 +445,23 @@ func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
 		p.fail(d.fail(fmt.Errorf("log append: %w", err)), self)
 		return fateDone
 	}
-	d.apply(p)
+	d.apply(p, now)
 	d.lastSeqNum = last
 	p.head.end, p.head.last = end, last
 	d.syncer.arm()
 	d.settler.arm()
-	return d.publisher.push(d, p, self)
+	fate := d.publisher.push(d, p, self)
+	d.expirer.listed(d.mutable, last)
+	return fate
 }
 
-// apply inserts a part into the mutable memtable. makeRoom has made sure it fits.
-func (d *DB) apply(p *part) {
+// apply inserts a part, committed at now, into the mutable memtable. makeRoom has made sure it
+// fits.
+func (d *DB) apply(p *part, now int64) {
 	mem := d.mutable
 	seq := d.lastSeqNum
 	for r := p.head; r != nil; r = r.next {
+		d.applyFolds(mem, &r.folds)
 		ops := opReader{rest: r.payload, tail: r.tail}
 		for i := 0; ops.next(); i++ {
 			seq++
@@ -445,25 +476,13 @@ func (d *DB) apply(p *part) {
 				mem.insertRange(ops.key, ops.value, seq, d.rangeReaders(first))
 				continue
 			}
+			if ops.kind == keys.KindMerge {
+				d.applyMerge(mem, ops.key, ops.value, seq, now, len(r.folds.list) > 0)
+				continue
+			}
 			mem.insert(ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
 		}
 		mem.logical += r.bytes
 	}
-}
-
-// visibleSeqNum is the number below which everything is visible, on a cache line of
-// its own: every read loads it and every commit stores it.
-type visibleSeqNum struct {
-	_ [64]byte
-	n atomic.Uint64
-	_ [56]byte
-}
-
-func (v *visibleSeqNum) load() keys.SeqNum { return keys.SeqNum(v.n.Load()) }
-
-func (v *visibleSeqNum) store(s keys.SeqNum) {
-	if invariants.Enabled && s < v.load() {
-		panic(fmt.Sprintf("lsm: visible goes back from %d to %d (C3)", v.load(), s))
-	}
-	v.n.Store(uint64(s))
+	d.expirer.applied(mem)
 }

@@ -149,6 +149,7 @@ func (c *compactor) pickParamsLocked(manual bool) compaction.Params {
 	p.Covered = d.state.Load().version.coveredTables(p.ElideBelow)
 	p.Running = slices.Clone(c.running)
 	p.BlobSpacePercent = d.opts.BlobSpacePercent
+	d.expiryParams(&p)
 	now := d.opts.seams.Now()
 	if dead := d.reaper.ripe.Load(); dead.len() > 0 {
 		p.Dead = func(t *manifest.Table) compaction.Dead { return d.reaper.judge(dead, t) }
@@ -189,7 +190,7 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		out.Stats.HistoryFloor = 0
 	}
 	err := d.install(func(v *manifest.Version) (*manifest.Edit, error) {
-		e := job.Edit(v, out.Tables, out.Stats.HistoryFloor)
+		e := job.Edit(v, out.Tables, max(out.Stats.HistoryFloor, job.Floor))
 		e.Blobs = out.Blobs
 		return e, nil
 	}, nil)
@@ -199,17 +200,20 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 	}
 	switch {
 	case job.Drop: // the deleter counts the tables
+		d.metrics.expired.Add(expiredIn(job))
 	case job.Move:
 		d.metrics.trivialMoves.Add(1)
 	default:
 		d.metrics.compactions.Add(1)
+		d.metrics.folded(&out.Stats)
 		d.metrics.compactedBytesRead.Add(out.Stats.BytesRead)
 		d.metrics.compactedBytes.Add(out.Stats.BytesWritten)
 		d.metrics.blobBytesWritten.Add(out.Stats.BlobBytes)
+		d.metrics.expired.Add(int64(out.Stats.Expired))
 	}
 	d.event("compacted", "reason", job.Reason, "to level", job.Output, "moved", job.Move,
 		"bytes read", out.Stats.BytesRead, "bytes written", out.Stats.BytesWritten, "blob bytes", out.Stats.BlobBytes,
-		"shadowed", out.Stats.Shadowed, "tombstones elided", out.Stats.Elided, "of dropped scopes", out.Stats.Dead)
+		"shadowed", out.Stats.Shadowed, "tombstones elided", out.Stats.Elided, "of dropped scopes", out.Stats.Dead, "expired", out.Stats.Expired)
 	return nil
 }
 
@@ -258,6 +262,7 @@ func (d *DB) mergeEnv(v *version, dead *deadIDs) *compaction.Env {
 	}
 	e := d.tableEnv(dead)
 	e.Yield = d.giveWay
+	e.ValueAt = d.valueAt(v)
 	e.Open = func(t *manifest.Table) (*sstable.Reader, error) { return byNum[t.Num].open() }
 	return e
 }
@@ -265,13 +270,17 @@ func (d *DB) mergeEnv(v *version, dead *deadIDs) *compaction.Env {
 // tableEnv is what writing tables needs of the store. The entries of dead ids are left out;
 // the snapshots are listed after the ids became so.
 func (d *DB) tableEnv(dead *deadIDs) *compaction.Env {
+	expiry := d.expiryEnv() // its time is before the list of snapshots
 	return &compaction.Env{
-		FS: d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
-		NextFileNum: func() fileid.Num { return fileid.Num(d.nextFile.Add(1) - 1) },
-		Writer:      d.opts.tableOptions(),
-		Snapshots:   d.snapshots.list(),
-		ElideBelow:  keys.MaxSeqNum,
-		Dead:        dead.filter(),
+		Expiry: expiry,
+		FS:     d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
+		NextFileNum:   func() fileid.Num { return fileid.Num(d.nextFile.Add(1) - 1) },
+		Writer:        d.opts.tableOptions(),
+		Snapshots:     d.snapshots.list(),
+		ElideBelow:    keys.MaxSeqNum,
+		Dead:          dead.filter(),
+		Operators:     d.operators.known,
+		ExpiresWithin: d.expiresWithin(),
 
 		BlobThreshold: max(d.opts.BlobThreshold, 0), BlobBytes: d.opts.TableBytes,
 	}

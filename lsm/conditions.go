@@ -32,6 +32,13 @@ type conditions struct {
 	// nothing has become visible.
 	snapshot bool
 
+	// expires is when the first of the keys that must be there is not any more, 0 if none
+	// expires: the commit must come before.
+	expires int64
+	// raw: versions are those of entries that have not expired yet, or whatever is left of
+	// those that have.
+	raw bool
+
 	upTo keys.SeqNum // the committer has looked at everything up to here
 
 	// With ErrConflict or errOverrun from the leader: what must be visible before another
@@ -115,8 +122,11 @@ func (c *conditions) overlaps(key, upper []byte) bool {
 }
 
 // judge returns nil when the conditions hold in what a reader at seq sees, which with
-// MaxSeqNum is everything visible, and ErrConflict when they do not.
-func (d *DB) judge(c *conditions, seq keys.SeqNum) error {
+// MaxSeqNum is everything visible, at the given time, and ErrConflict when they do not.
+func (d *DB) judge(c *conditions, seq keys.SeqNum, at int64) error {
+	if c.raw {
+		at = atNever
+	}
 	if c.snapshot && c.since == c.upTo {
 		return nil
 	}
@@ -125,12 +135,15 @@ func (d *DB) judge(c *conditions, seq keys.SeqNum) error {
 	for i := range c.points {
 		p := &c.points[i]
 		n := scopePrefixLen(p.key)
-		value, got, err := d.pointRead(buf[:0], p.key[:n], p.key[n:], seq, false)
+		value, got, err := d.pointRead(buf[:0], p.key[:n], p.key[n:], seq, at, false)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		if got != p.want {
+		if got.version != p.want {
 			return ErrConflict
+		}
+		if !c.raw {
+			c.noteExpiry(got.expires)
 		}
 		buf = value
 	}

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/loamdb/loam/internal/cache"
 	"github.com/loamdb/loam/internal/epoch"
@@ -37,6 +36,7 @@ type DB struct {
 	cache     *cache.Cache
 	wal       *wal.Log // nil when read-only
 	clock     clock
+	operators operators
 
 	closing  chan struct{} // closed by Close, before it waits for anything
 	ended    chan struct{} // closed by Close, at its end
@@ -49,16 +49,20 @@ type DB struct {
 	visible   visibleSeqNum
 	closed    atomic.Bool
 	snapshots snapshotList
+	expires   atomic.Bool // something expires, or may: readers need the time
 	holders   holders
 	directory directory
 
-	// Commit path. mutable, lastSeqNum, pace and ring belong to the leader.
+	// Commit path. mutable, lastSeqNum, groupTime, applier, pace and ring belong to the leader.
 	queue      commitQueue
 	publisher  publisher
 	turns      turns
 	poison     poison
 	mutable    *mutableTable
 	lastSeqNum keys.SeqNum
+	groupTime  int64        // commit time of the group
+	committing atomic.Int64 // expirer.go: MaxInt64, or at or before the time of a group on its way
+	applier    applier
 	pace       pacer
 	ring       commitRing
 	reserved   atomic.Uint64 // numbers up to here may be given out
@@ -83,6 +87,7 @@ type DB struct {
 	deleter    deleter
 	reaper     reaper
 	scrubber   scrubber
+	expirer    expirer
 	metrics    counters
 }
 
@@ -153,12 +158,12 @@ func (d *DB) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 // writeOp commits one operation that has been checked.
 func (d *DB) writeOp(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	r := d.queue.newRequest(w)
-	if len(value) >= longValue && len(key) <= wal.MaxHeadBytes/2 {
+	if kind == keys.KindSet && len(value) >= longValue && len(key) <= wal.MaxHeadBytes/2 {
 		r.payload, r.tail = appendLongOp(r.payload[:0], kind, rootPrefix, key, value), value
 	} else {
 		r.payload = appendOp(r.payload[:0], kind, rootPrefix, key, value)
 	}
-	r.ops = 1
+	r.ops, r.merges = 1, kind == keys.KindMerge
 	r.bytes = int64(len(rootPrefix) + len(key) + len(value))
 	err := d.commit(r)
 	d.queue.recycle(r)
@@ -175,6 +180,14 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
+	if len(b.ttls) > 0 {
+		b.startTTLs(d.clock.millis())
+	}
+	if b.merges.operands > 0 {
+		if err := d.joinMerges(b); err != nil {
+			return err
+		}
+	}
 	switch {
 	case b.ops == 0 && len(b.requires) == 0:
 		return nil
@@ -185,7 +198,8 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	}
 	r := d.queue.newRequest(w)
 	own := r.payload
-	r.payload, r.ops, r.bytes = b.payload, b.ops, b.bytes
+	r.payload, r.ops, r.bytes, r.named = b.payload, b.ops, b.bytes, b.named
+	r.merges = b.merges.operands > 0
 	err := d.commit(r)
 	r.payload = own
 	d.queue.recycle(r)
@@ -310,22 +324,4 @@ func toAttrs(args []any) []slog.Attr {
 		attrs = append(attrs, slog.Any(args[i].(string), args[i+1]))
 	}
 	return attrs
-}
-
-// clock is engine time: the later of the last commit's time and the wall clock at
-// open, plus what has passed on the monotonic clock since. It never goes back.
-type clock struct {
-	now    func() time.Time
-	opened time.Time
-	base   int64 // unix milliseconds at opened
-}
-
-func newClock(now func() time.Time, lastCommit int64) clock {
-	opened := now()
-	return clock{now: now, opened: opened, base: max(lastCommit, opened.UnixMilli())}
-}
-
-// millis returns engine time in unix milliseconds.
-func (c *clock) millis() int64 {
-	return c.base + max(0, c.now().Sub(c.opened).Milliseconds())
 }

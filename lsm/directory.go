@@ -20,6 +20,8 @@ import (
 //	key: system scope id · 2 · scope id                 value: 1               death record
 //	key: system scope id · 3 · scope id                 value: 1               staged id
 //
+// Two more kinds are records of expiry: expiry_index.go.
+//
 // Invariants:
 //
 //   - D1. An id is in at most one entry, and was given out once: dead, it is in none ever
@@ -362,6 +364,10 @@ func greatestID(key, value []byte) scope.ID {
 		named, _ = decodeEntry(value) // what is no entry names none
 	case recordDeath, recordStaged:
 		named, _ = decodeWholeID(key[n+1:])
+	case recordExpiry:
+		if _, entry, err := decodeExpiryKey(key[n:]); err == nil {
+			named, _, _ = scope.DecodeID(entry)
+		}
 	}
 	return max(id, named)
 }

@@ -26,6 +26,11 @@
 // then that concerns them (admit.go). Nobody enters anything into the ring while nobody
 // judges.
 //
+// DB.Merge (merge.go, operators.go) writes an operand. Before it joins the queue its writer
+// looks whether the key's chain of operands is long, and brings a value for it along
+// (merge_chain.go); applying an operand the leader folds it if that is simple. merge_txn.go has the
+// operands of transactions.
+//
 // # One read
 //
 // DB.Get (get.go) enters the epoch, loads the read state (readstate.go), then the
@@ -33,7 +38,8 @@
 // ones, and each sorted run of tables. In a run it finds the only table that may hold
 // the key by its bounds, and there (package sstable) asks the filter, searches the
 // pinned index, takes the block from the cache, or reads and verifies it, and searches
-// the block. An Iterator (iterator.go) merges the same sources (source.go) and holds a
+// the block. A key whose newest version is an operand is folded
+// (merge_read.go, iterator_merge.go). An Iterator (iterator.go) merges the same sources (source.go) and holds a
 // reference to the state instead of the epoch. A TxnIterator (txn_iter.go) lays the write
 // set of a transaction (writeset.go) over one.
 //
@@ -45,6 +51,12 @@
 // leaves a death record; the reaper (reaper.go, reaper_tables.go, dead.go) has flushes and merges leave out
 // what is dead, and forgets it when nothing is left. scope_copy.go, scope_list.go and
 // scope_stats.go are what their names say.
+//
+// # Expiry
+//
+// An entry that expires (ttl.go, ttl_read.go) has its expiry before its value. Time is the
+// store's own (clock.go). expirer.go has the space of what has expired given back, and makes
+// events of expiries where they are wanted: expiry_index.go, expiry_sweep.go, expiry_events.go.
 //
 // # Background
 //

@@ -60,6 +60,13 @@ var exposedMetrics = []exposedMetric{
 	{"loam_write_stops_total", "WriteStops", "Writes that waited because level 0 was full."},
 	{"loam_write_delay_seconds_total", "WriteDelay", "Time by which writes were slowed before it got so far."},
 
+	{"loam_reclaimed_entries_total", "ReclaimedEntries", "Entries that were left out of tables because they had expired."},
+	{"loam_expiry_events_total", "ExpiryEvents", "Expiries that became events."},
+	{"loam_clock_catch_ups_total", "ClockCatchUps", "Times that the store's time was set to a wall clock that had been ahead of it."},
+	{"loam_operands_folded_total", "OperandsFolded", "Merge operands that flushes and compactions made part of another entry."},
+	{"loam_chains_folded_total", "ChainsFolded", "Long chains of merge operands in memtables that writers, or opening, put a value upon."},
+	{"loam_chains_unfolded_total", "ChainsUnfolded", "Chains that flushes and compactions passed on, because their operator refused or is not known."},
+
 	{"loam_verifications_total", "Verifications", "Calls of DB.Verify that came to an end."},
 	{"loam_verified_bytes_total", "VerifiedBytes", "Length of the tables that DB.Verify has read."},
 	{"loam_verify_findings_total", "VerifyFindings", "Damage that DB.Verify has found."},

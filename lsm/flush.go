@@ -138,9 +138,16 @@ func (f *flusher) flushOldest(ctx context.Context) (more bool, err error) {
 // snapshots see. Tables are cut where the next level's are, so that merges stay narrow.
 func (d *DB) writeRun(ctx context.Context, m *mutableTable) (compaction.Result, error) {
 	// Tombstones stay: what they delete may be in any table.
-	splits := compaction.FlushSplits(d.state.Load().version.Version, int64(m.UsedBytes()), d.compactor.params())
+	guard := d.readers.Enter()
+	v := d.state.Load().version // everything older than the memtable
+	v.ref()
+	guard.Leave()
+	defer v.unref()
+	splits := compaction.FlushSplits(v.Version, int64(m.UsedBytes()), d.compactor.params())
 	dead := d.reaper.ripe.Load()
-	w := compaction.NewFlushWriter(d.tableEnv(dead), splits, tombstonesOf(m.ranges.Load()))
+	env := d.tableEnv(dead)
+	env.ValueAt = d.valueAt(v)
+	w := compaction.NewFlushWriter(env, splits, tombstonesOf(m.ranges.Load()))
 	defer w.Abort() // nothing after Finish
 	n := 0
 	for it, ok := m.Iter(), false; ; n++ {
@@ -164,6 +171,8 @@ func (d *DB) writeRun(ctx context.Context, m *mutableTable) (compaction.Result, 
 	}
 	out, err := w.Finish()
 	d.reaper.wrote(out.Tables, dead)
+	d.metrics.expired.Add(int64(out.Stats.Expired))
+	d.metrics.folded(&out.Stats)
 	return out, err
 }
 

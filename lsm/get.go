@@ -23,7 +23,7 @@ func (d *DB) AppendGet(dst, key []byte) ([]byte, error) {
 // Has reports whether key is present. It reads no blob file.
 func (d *DB) Has(key []byte) (bool, error) {
 	var discard [512]byte
-	_, _, err := d.pointRead(discard[:0], rootPrefix, key, keys.MaxSeqNum, false)
+	_, _, err := d.pointRead(discard[:0], rootPrefix, key, keys.MaxSeqNum, atRead, false)
 	if err == ErrNotFound { // returned bare, for speed
 		return false, nil
 	}
@@ -34,24 +34,25 @@ func (d *DB) Has(key []byte) (bool, error) {
 const stackKey = 128
 
 func (d *DB) get(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, error) {
-	v, _, err := d.getVersion(dst, prefix, key, seq)
+	v, _, err := d.getEntry(dst, prefix, key, seq, atRead)
 	return v, err
 }
 
-func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, Version, error) {
-	return d.pointRead(dst, prefix, key, seq, true)
+// getEntry reads an entry with its value.
+func (d *DB) getEntry(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]byte, entryState, error) {
+	return d.pointRead(dst, prefix, key, seq, at, true)
 }
 
 // pointRead is the point read: a straight line over concrete types, from the newest
 // source to the oldest, that stops at the first version of the key at or below seq. prefix
-// is the encoded id of the key's scope. Without whole it stops short of a value that is in a
-// blob file: dst is returned as it was.
+// is the encoded id of the key's scope, at the time at which entries that expire are judged.
+// Without whole it stops short of a value that is in a blob file: dst is returned as it was.
 //
 // The state is loaded before the sequence number: in the other order a flush and a
 // compaction in between could drop the version that the number needs.
-func (d *DB) pointRead(dst, prefix, key []byte, seq keys.SeqNum, whole bool) ([]byte, Version, error) {
+func (d *DB) pointRead(dst, prefix, key []byte, seq keys.SeqNum, at int64, whole bool) ([]byte, entryState, error) {
 	if len(key) > keys.MaxUserKeyLen {
-		return dst, Absent, ErrNotFound // no such key can have been written
+		return dst, entryState{}, ErrNotFound // no such key can have been written
 	}
 	var buf [stackKey]byte
 	ikey := append(append(buf[:0], prefix...), key...)
@@ -59,32 +60,37 @@ func (d *DB) pointRead(dst, prefix, key []byte, seq keys.SeqNum, whole bool) ([]
 	guard := d.readers.Enter()
 	defer guard.Leave()
 	if d.closed.Load() {
-		return dst, Absent, ErrClosed
+		return dst, entryState{}, ErrClosed
 	}
 	s := d.state.Load()
-	latest := seq == keys.MaxSeqNum
+	asked, latest := seq, seq == keys.MaxSeqNum
 	seq = min(seq, d.visible.load())
-
 	hash := keys.Hash(ikey)
 	value, t, ok := s.mutable.Get(ikey, hash, seq)
 	if ranges := s.mutable.ranges.Load(); ranges != nil {
 		if latest && seq < ranges.ExactFrom() {
-			return d.pointRead(dst, prefix, key, keys.MaxSeqNum, whole) // overtaken: what it must see was left out
+			return d.pointRead(dst, prefix, key, keys.MaxSeqNum, at, whole) // overtaken: what it must see was left out
 		}
 		if deleted(ranges, ikey, seq, t, ok) {
-			return dst, Absent, ErrNotFound
+			return dst, entryState{}, ErrNotFound
 		}
 	}
 	if ok {
-		return found(dst, value, t)
+		if t.Kind() == keys.KindMerge {
+			return d.getFolded(dst, prefix, key, asked, at)
+		}
+		return d.result(dst, value, t, at)
 	}
 	for _, m := range s.frozen {
 		value, t, ok := m.Get(ikey, hash, seq)
 		if ranges := m.ranges.Load(); ranges != nil && deleted(ranges, ikey, seq, t, ok) {
-			return dst, Absent, ErrNotFound
+			return dst, entryState{}, ErrNotFound
 		}
 		if ok {
-			return found(dst, value, t)
+			if t.Kind() == keys.KindMerge {
+				return d.getFolded(dst, prefix, key, asked, at)
+			}
+			return d.result(dst, value, t, at)
 		}
 	}
 	for i := range s.version.runs {
@@ -94,41 +100,47 @@ func (d *DB) pointRead(dst, prefix, key []byte, seq keys.SeqNum, whole bool) ([]
 		}
 		r, err := t.open()
 		if err != nil {
-			return dst, Absent, err
+			return dst, entryState{}, err
 		}
 		out, trailer, ok, err := r.Get(dst, ikey, hash, seq)
 		if err != nil {
-			return dst, Absent, d.tableError(err)
+			return dst, entryState{}, d.tableError(err)
 		}
 		if t.ranges != nil && deleted(t.ranges, ikey, seq, trailer, ok) {
-			return dst, Absent, ErrNotFound
+			return dst, entryState{}, ErrNotFound
 		}
-		if ok && trailer.Kind().IsBlob() {
-			return d.foundBlob(r, out[:len(dst):cap(out)], out[len(dst):], trailer, whole)
-		}
-		if ok {
-			return found(out[:len(dst):cap(out)], out[len(dst):], trailer)
+		switch {
+		case ok && trailer.Kind() == keys.KindMerge:
+			return d.getFolded(dst, prefix, key, asked, at)
+		case ok && trailer.Kind().IsBlob():
+			return d.foundBlob(r, out[:len(dst):cap(out)], out[len(dst):], trailer, at, whole)
+		case ok:
+			return d.result(out[:len(dst):cap(out)], out[len(dst):], trailer, at)
 		}
 	}
-	return dst, Absent, ErrNotFound
+	return dst, entryState{}, ErrNotFound
 }
 
 // foundBlob turns a version whose value is in a blob file into a result; stored is what the
 // table has.
-func (d *DB) foundBlob(r *sstable.Reader, dst, stored []byte, t keys.Trailer, whole bool) ([]byte, Version, error) {
-	kind := t.Kind()
-	if kind == keys.KindSetBlob && !whole {
-		return dst, Version(t.SeqNum()), nil
+func (d *DB) foundBlob(r *sstable.Reader, dst, stored []byte, t keys.Trailer, at int64, whole bool) ([]byte, entryState, error) {
+	e := entryState{version: Version(t.SeqNum())}
+	if t.Kind() == keys.KindSetWithExpiryBlob && len(stored) >= keys.ExpiryLen {
+		if e.expires = expiryOf(stored); at == atRead {
+			at = d.clock.millis()
+		}
+		if e.expires <= at {
+			return dst, entryState{}, ErrNotFound
+		}
 	}
-	n := len(dst)
-	out, err := r.AppendBlob(dst, kind, stored)
+	if !whole {
+		return dst, e, nil
+	}
+	out, err := r.AppendBody(dst, t.Kind(), stored)
 	if err != nil {
-		return dst, Absent, d.tableError(err)
+		return dst, entryState{}, d.tableError(err)
 	}
-	if kind == keys.KindSetBlob {
-		return out, Version(t.SeqNum()), nil
-	}
-	return found(out[:n], out[n:], keys.MakeTrailer(t.SeqNum(), kind.Inline()))
+	return out, e, nil
 }
 
 // deleted reports whether one of a source's range tombstones deletes the key as seq sees it
@@ -139,14 +151,16 @@ func deleted(ranges *rangedel.Set, ikey []byte, seq keys.SeqNum, t keys.Trailer,
 	return n > 0 && (!ok || n > t.SeqNum())
 }
 
-// found turns the newest visible version into a result. From a table the value stands
+// result turns the newest visible version into a result. From a table the value stands
 // behind dst already, and the copy is onto itself.
-func found(dst, value []byte, t keys.Trailer) ([]byte, Version, error) {
+func (d *DB) result(dst, value []byte, t keys.Trailer, at int64) ([]byte, entryState, error) {
 	switch t.Kind() {
 	case keys.KindSet:
-		return append(dst, value...), Version(t.SeqNum()), nil
+		return append(dst, value...), entryState{version: Version(t.SeqNum())}, nil
 	case keys.KindDelete:
-		return dst, Absent, ErrNotFound
+		return dst, entryState{}, ErrNotFound
+	case keys.KindSetWithExpiry, keys.KindExpiryMarker:
+		return d.foundExpiring(dst, value, t, at)
 	}
-	return dst, Absent, fmt.Errorf("%w: operation %s", ErrTooNew, t.Kind())
+	return dst, entryState{}, fmt.Errorf("%w: operation %s", ErrTooNew, t.Kind())
 }

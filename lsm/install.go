@@ -8,6 +8,7 @@ import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/wal"
 )
 
@@ -57,6 +58,9 @@ func (d *DB) stamp(e *manifest.Edit) {
 	if ahead > e.ReservedSeqNum && uint64(ahead) > d.reserved.Load() {
 		e.ReservedSeqNum = ahead
 	}
+	if !(mutant.Enabled && mutant.Is(mutant.ForgetTime)) {
+		e.LastTime = max(e.LastTime, d.clock.millis()) // what is left out by now stays expired (E3)
+	}
 	e.NextFileNum = fileid.Num(d.nextFile.Load())
 	e.NextRunID = manifest.RunID(d.nextRun.Load())
 }
@@ -85,6 +89,7 @@ func (d *DB) swapVersion(e *manifest.Edit, flushed *mutableTable) {
 	d.room.wakeAll()
 	d.compactor.wake()
 	d.reaper.installed()
+	d.expirer.installed()
 }
 
 // holds reports whether a table that the edit deletes at one level is, by the same

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/sstable"
@@ -28,11 +29,13 @@ type Iterator struct {
 	db     *DB
 	state  *readState
 	seq    keys.SeqNum
-	prefix int // length of the scope prefix, which Key leaves out
+	at     int64 // the time at which it judges what expires
+	prefix int   // length of the scope prefix, which Key leaves out
 	*iterParts
 
 	value   []byte // current value: a source's, or valBuf, or blobBuf
 	in      inBlob
+	expires int64 // of the current entry, 0: never
 	valid   bool
 	place   place
 	forward bool // sources stand at entries at or after key; else at or before
@@ -50,6 +53,9 @@ type iterParts struct {
 	runs         []sstable.RunIter // of the sources that are runs
 	merge        merger
 
+	chain fold.Chain // of the versions of a key with operands
+	below fold.Base  // going back, the last version that is no operand; its value is in valBuf
+
 	key     []byte // current internal user key
 	valBuf  []byte
 	blobBuf []byte // current value, if it was read from a blob file
@@ -60,6 +66,7 @@ var iterPool = sync.Pool{New: func() any { return new(iterParts) }}
 
 // recycle gives the parts back. Buffers that one giant value has grown are let go.
 func (p *iterParts) recycle() {
+	p.chain.Reset(false)
 	clear(p.sources)
 	clear(p.ranges)
 	p.ranges, p.window = p.ranges[:0], rangeWindow{}
@@ -94,6 +101,11 @@ func (d *DB) NewIter(o *IterOptions) (*Iterator, error) {
 }
 
 func (d *DB) newIter(in scopeKeys, o *IterOptions, seq keys.SeqNum) (*Iterator, error) {
+	return d.newIterAt(in, o, seq, atRead)
+}
+
+// newIterAt returns an iterator at the number and the time of a snapshot.
+func (d *DB) newIterAt(in scopeKeys, o *IterOptions, seq keys.SeqNum, at int64) (*Iterator, error) {
 	if err := d.hold(); err != nil {
 		return nil, err
 	}
@@ -110,6 +122,9 @@ func (d *DB) newIter(in scopeKeys, o *IterOptions, seq keys.SeqNum) (*Iterator, 
 		}
 		it.state.unref() // overtaken by a range tombstone: again, at a later number
 		it.ranges = it.ranges[:0]
+	}
+	if it.at = at; at == atRead {
+		it.at = d.readTime()
 	}
 	it.lower = append(it.lower, in.prefix...)
 	it.upper = append(it.upper, in.upper...)
@@ -301,7 +316,7 @@ func (it *Iterator) advance(s *source) bool {
 // nextVisible emits the newest visible version of the next key. With skip, versions of
 // the current key are passed over first.
 func (it *Iterator) nextVisible(skip bool) bool {
-	it.valid, it.in.away = false, false
+	it.valid, it.in.away, it.expires = false, false, 0
 	for {
 		s := it.merge.top()
 		// Runs end at the bound by themselves, and decide it once a block.
@@ -329,10 +344,22 @@ func (it *Iterator) nextVisible(skip bool) bool {
 			return true
 		case keys.KindDelete:
 			skip = true
-		case keys.KindSetBlob:
-			it.value, it.valid = s.value(), true
-			it.in = inBlob{s.run.Reader(), keys.KindSetBlob, true}
-			return true
+		case keys.KindSetWithExpiry, keys.KindExpiryMarker:
+			if it.value, it.expires = it.alive(s); it.expires != 0 {
+				it.valid = true
+				return true
+			}
+			skip = true
+		case keys.KindMerge:
+			if emitted, ok := it.foldForward(s); emitted || !ok {
+				return emitted
+			}
+			skip = true
+		case keys.KindSetBlob, keys.KindSetWithExpiryBlob:
+			if it.blobForward(s) {
+				return true
+			}
+			skip = true
 		default:
 			return it.fail(fmt.Errorf("%w: operation %s", ErrTooNew, s.trailer.Kind()))
 		}
@@ -345,14 +372,22 @@ func (it *Iterator) prevVisible() bool {
 	it.valid = false
 	live := false // the newest version so far of it.key is a value
 	started := false
+	piled, base := false, keys.SeqNum(0) // it is an operand in it.chain, above the version base
 	for {
 		s := it.merge.top()
 		end := s == nil || s.isMem && bytes.Compare(s.key, it.lower) < 0
 		if end || started && !bytes.Equal(s.key, it.key) {
+			if piled {
+				if emitted, ok := it.foldChain(); emitted || !ok {
+					return emitted
+				}
+				live, piled = false, false
+			}
 			if live {
 				it.value, it.valid = it.valBuf, true
 				return true
 			}
+			base = 0
 			if end {
 				it.place = placeStart
 				return false
@@ -369,16 +404,27 @@ func (it *Iterator) prevVisible() bool {
 			}
 			if !started {
 				it.key, started = append(it.key[:0], s.key...), true
+				it.below, it.expires, it.in.away = fold.Base{}, 0, false
 			}
 			switch s.trailer.Kind() {
 			case keys.KindSet:
 				it.valBuf, live = append(it.valBuf[:0], s.value()...), true
-				it.in.away = false
-			case keys.KindSetBlob:
-				it.valBuf, live = append(it.valBuf[:0], s.value()...), true
-				it.in = inBlob{s.run.Reader(), keys.KindSetBlob, true}
+				it.below, it.expires, it.in.away = fold.Base{State: fold.Present}, 0, false
+				piled, base = false, s.trailer.SeqNum()
+			case keys.KindSetBlob, keys.KindSetWithExpiryBlob:
+				live = it.blobBackward(s)
+				piled, base = false, s.trailer.SeqNum()
 			case keys.KindDelete:
-				live = false
+				it.below, it.expires, live = fold.Base{}, 0, false
+				piled, base = false, s.trailer.SeqNum()
+			case keys.KindSetWithExpiry, keys.KindExpiryMarker:
+				live = it.baseBackward(s)
+				piled, base = false, s.trailer.SeqNum()
+			case keys.KindMerge:
+				if !it.pileUp(s, piled, base) {
+					return false
+				}
+				piled = true
 			default:
 				return it.fail(fmt.Errorf("%w: operation %s", ErrTooNew, s.trailer.Kind()))
 			}

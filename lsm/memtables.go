@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/loamdb/loam/internal/expiry"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/offheap"
 	"github.com/loamdb/loam/internal/rangedel"
@@ -31,6 +32,17 @@ type mutableTable struct {
 	lastSeqNum  keys.SeqNum // of the newest entry
 	logical     int64       // bytes of keys and values
 	deletes     int64       // entries that are tombstones
+	operands    int64       // entries that are merge operands
+
+	expiring *expiry.Builder // of the entries that expire; nil: none does
+	soonest  int64           // expiry of the first of those that the expirer was not told of; 0: none
+	madeAt   int64           // time of the last group before it
+	// oldestMerge is the commit time of the oldest merge operand, 0 if there is none. Written
+	// by the leader.
+	oldestMerge atomic.Int64
+	// firstExpiry and lastExpiry are the earliest and the latest expiry of an entry, 0 if none
+	// expires. Written by the leader.
+	firstExpiry, lastExpiry atomic.Int64
 
 	// ranges are the range tombstones, replaced by the leader with each one more. A reader
 	// loads them after its sequence number.
@@ -69,8 +81,10 @@ func (m *mutableTable) insert(key []byte, t keys.Trailer, value []byte) {
 		m.firstSeqNum = t.SeqNum()
 	}
 	m.lastSeqNum = t.SeqNum()
-	if t.Kind() == keys.KindDelete {
+	if k := t.Kind(); k == keys.KindDelete {
 		m.deletes++
+	} else if k != keys.KindSet {
+		m.noteTime(k, key, value)
 	}
 	m.Add(key, t, value)
 }
@@ -187,5 +201,6 @@ func (d *DB) newMutable(n int64, segment wal.SegmentNum) (*mutableTable, error) 
 		capacity:     n,
 		arenas:       &d.arenas,
 		firstSegment: segment,
+		madeAt:       d.groupTime,
 	}, nil
 }

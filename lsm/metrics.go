@@ -82,6 +82,17 @@ type Metrics struct {
 	WriteStops int64
 	WriteDelay time.Duration
 
+	// ReclaimedEntries counts entries that flushes and compactions have left out because they
+	// had expired, ExpiryEvents the expiries that became events, both since Open. ClockCatchUps
+	// is how often the store's time was set to a wall clock that had been ahead of it.
+	ReclaimedEntries, ExpiryEvents, ClockCatchUps int64
+
+	// OperandsFolded counts merge operands that flushes and compactions made part of another
+	// entry, ChainsFolded long chains in memtables that writers, or Open, put a value upon.
+	// ChainsUnfolded counts chains that flushes and compactions passed on, because their
+	// operator refused or is not known, again each time.
+	OperandsFolded, ChainsFolded, ChainsUnfolded int64
+
 	// Verifications counts calls of DB.Verify that came to an end, VerifiedBytes the length
 	// of the tables that they read, VerifyFindings what they found wrong.
 	Verifications, VerifiedBytes, VerifyFindings int64
@@ -109,7 +120,16 @@ type counters struct {
 	blobBytesWritten                        atomic.Int64
 	stops, delayed                          atomic.Int64
 	iterators                               atomic.Int64 // open now
+	expired, expiryEvents                   atomic.Int64
+	operandsFolded, chainsFolded            atomic.Int64
+	chainsUnfolded                          atomic.Int64
 	care                                    careCounters
+}
+
+// folded adds what a flush or a compaction has folded.
+func (c *counters) folded(s *compaction.Stats) {
+	c.operandsFolded.Add(int64(s.Folded))
+	c.chainsUnfolded.Add(int64(s.Unfolded))
 }
 
 // Metrics returns the store's figures. It is cheap, and safe after Close, when only
@@ -130,10 +150,16 @@ func (d *DB) Metrics() Metrics {
 		DeletedFiles:       c.deletedFiles.Load(),
 		WriteStops:         c.stops.Load(),
 		WriteDelay:         time.Duration(c.delayed.Load()),
+		OperandsFolded:     c.operandsFolded.Load(),
+		ChainsFolded:       c.chainsFolded.Load(),
+		ChainsUnfolded:     c.chainsUnfolded.Load(),
 		Snapshots:          d.snapshots.len(),
 		Iterators:          int(c.iterators.Load()),
 		RunningCompactions: d.compactor.jobs(),
 		DeadScopes:         d.reaper.count(),
+		ReclaimedEntries:   c.expired.Load(),
+		ExpiryEvents:       c.expiryEvents.Load(),
+		ClockCatchUps:      d.clock.caughtUp.Load(),
 	}
 	c.care.fill(&m)
 	guard := d.readers.Enter() // Close waits for us before it frees anything

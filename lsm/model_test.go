@@ -29,6 +29,8 @@ type run struct {
 	model model
 	snaps []frozen
 	keys  int
+
+	operators []lsm.Operator // of every opening but the first
 }
 
 type frozen struct {
@@ -86,6 +88,7 @@ func (r *run) reopen() {
 	r.snaps = nil
 	require.NoError(r.t, r.db.Close())
 	r.opts = randomOptions(r.rnd, r.fs)
+	r.opts.Operators = r.operators
 	r.open()
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"slices"
 
 	"github.com/loamdb/loam/internal/cache"
@@ -53,6 +54,11 @@ func newDB(dir string, opts Options) *DB {
 	d.settler = settler{db: d, alarm: newAlarm()}
 	d.deleter = deleter{db: d, alarm: newAlarm()}
 	d.scrubber.db = d
+	d.expirer.db, d.expirer.alarm = d, newAlarm()
+	d.expirer.sweep.active.Store(opts.ExpiryEvents)
+	d.expirer.due.Store(math.MaxInt64)
+	d.committing.Store(math.MaxInt64)
+	_ = d.clock.begin(opts.clock(), 0, true) // until replay knows how late it is; no error without a past
 	d.compactor.init(d)
 	d.reaper = reaper{db: d, alarm: newAlarm()}
 	d.directory.init(d.opts.MemoryBudget)
@@ -82,6 +88,9 @@ func (d *DB) open() error {
 	if err != nil {
 		return err
 	}
+	if err := d.operators.init(&d.opts, loaded.State.Operators); err != nil {
+		return err
+	}
 	if err := d.checkTables(loaded.Version); err != nil {
 		return err
 	}
@@ -97,6 +106,8 @@ func (d *DB) open() error {
 	}
 	d.state.Store(newReadState(d.mutable, rec.frozen, d.newVersion(loaded.Version)))
 	d.visible.store(d.lastSeqNum)
+	d.findExpiring()
+	d.foldReplayed()
 	d.openDirectory(loaded.State)
 	d.event("opened", "store", d.store, "clean", d.found.Clean, "lost bytes", d.found.LostBytes)
 	if !d.opts.ReadOnly {

@@ -61,7 +61,7 @@ type Options struct {
 
 	// BlobThreshold is the length from which values are written to blob files, beside the
 	// tables, which then hold references: compactions do not rewrite them, and a read takes one
-	// more access (docs/blobs.md). 0 means 4 KiB; negative means never; at least 16. It
+	// more access (docs/blobs.md). 0 means 16 KiB; negative means never; at least 16. It
 	// counts for what flushes and compactions write from now on.
 	BlobThreshold int
 	// BlobSpacePercent is how large blob files may be for what is live of them before
@@ -82,6 +82,21 @@ type Options struct {
 	// ten minutes after Open and comes through all tables once a day, or as often as it can.
 	// It does not run where ReadOnly or InMemory is set.
 	ScrubBytesPerSec int64
+
+	// Clock is where the store takes its time from: expiry is by it. nil means the machine's
+	// clock.
+	Clock Clock
+	// AcceptClock lets Open, and a store that is open, move the store's time ahead by more than
+	// 366 days. Without it such an Open gives ErrClock: where it is the machine's clock that
+	// is wrong, everything that expires would be lost.
+	AcceptClock bool
+	// ExpiryEvents makes writes of entries that expire note that their expiry is an event:
+	// DB.ExpiryEvents hands out those that have come about. It concerns what is written while
+	// it is set.
+	ExpiryEvents bool
+	// Operators are what DB.Merge can be used with, beside the built-in ones. A store that has
+	// operands of others opens; *UnknownOperatorError says what it cannot do then.
+	Operators []Operator
 
 	// Logger receives what happens in the background: opening, flushes, compactions,
 	// stalls, errors. Keys and values are never logged. nil means nothing is logged. Its
@@ -180,6 +195,9 @@ func (o *Options) Validate() error {
 	}
 	if o.ReadOnly && o.InMemory && o.seams.FS == nil {
 		bad("ReadOnly and InMemory together open a store that is always empty")
+	}
+	if _, err := o.foldOperators(); err != nil {
+		bad("Operators: %w", err)
 	}
 	if len(problems) == 0 {
 		return nil

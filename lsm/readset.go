@@ -14,6 +14,8 @@ type readSet struct {
 	// mergeAt is the number of ranges at which they are merged, lest many short scans over
 	// few keys pile up.
 	mergeAt int
+
+	expires int64 // the earliest expiry of what was there, 0 if nothing expires
 }
 
 // fewPoints are found faster by looking at each.
@@ -66,7 +68,7 @@ func (s *readSet) addRange(lower, upper []byte) {
 
 // conditions returns what must hold for a commit that has read at since.
 func (s *readSet) conditions(since keys.SeqNum) *conditions {
-	c := &conditions{points: s.points, ranges: s.ranges, since: since, snapshot: true}
+	c := &conditions{points: s.points, ranges: s.ranges, since: since, snapshot: true, expires: s.expires}
 	c.seal()
 	return c
 }

@@ -159,8 +159,8 @@ func (d *DB) replay(s *manifest.State) (*replayed, error) {
 	}
 	rec.found.Clean = rec.log.Verdict == wal.Clean
 	rec.found.LostBytes = rec.log.LostBytes
-	d.clock = newClock(d.opts.seams.Now, max(s.LastTime, int64(rec.log.LastTime)))
-	return rec, nil
+	err = d.clock.begin(d.opts.clock(), max(s.LastTime, int64(rec.log.LastTime)), d.opts.AcceptClock)
+	return rec, err
 }
 
 // replayBytes sizes the memtables of a replay so that there are few: each becomes a run of
@@ -205,10 +205,16 @@ func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) erro
 		d.mutable = fresh
 	}
 	ops := opReader{rest: r.Payload}
+	var scratch []byte
 	for seq := r.FirstSeqNum; ops.next(); seq++ {
 		if ops.kind == keys.KindRangeDelete {
 			// Nobody reads yet, and nobody ever will at a number before the log's end.
 			d.mutable.insertRange(ops.key, ops.value, seq, rangedel.Readers{Batch: 1})
+			continue
+		}
+		if ops.kind == keys.KindMerge {
+			scratch = append(scratch[:0], ops.value...) // the payload is the log's
+			d.applyMerge(d.mutable, ops.key, scratch, seq, int64(r.CommitTime), false)
 			continue
 		}
 		d.mutable.insert(ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)

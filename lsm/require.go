@@ -44,11 +44,11 @@ func (d *DB) applyIf(b *Batch, w *WriteOptions) error {
 			return err
 		}
 		defer s.Close() // never fails
-		return d.judge(c, s.seq)
+		return d.judge(c, s.seq, s.at)
 	}
 	r := d.queue.newRequest(w)
 	own := r.payload
-	r.payload, r.ops, r.bytes = b.payload, b.ops, b.bytes
+	r.payload, r.ops, r.bytes, r.merges = b.payload, b.ops, b.bytes, b.merges.operands > 0
 	err := d.commitIf(r, c)
 	r.payload = own
 	d.queue.recycle(r)
@@ -72,7 +72,7 @@ func (d *DB) commitIf(r *request, c *conditions) error {
 		var err error
 		if overruns < maxOverruns {
 			c.upTo = d.visible.load()
-			if err = d.judge(c, keys.MaxSeqNum); err == nil {
+			if err = d.judge(c, keys.MaxSeqNum, atRead); err == nil {
 				err = d.commit(r)
 			}
 		} else {
@@ -101,7 +101,7 @@ func (d *DB) commitUnderLead(r *request, c *conditions) error {
 	err := d.publisher.await(d, d.lastSeqNum)
 	if err == nil {
 		c.upTo = d.lastSeqNum
-		err = d.judge(c, keys.MaxSeqNum)
+		err = d.judge(c, keys.MaxSeqNum, atRead)
 	}
 	if err != nil {
 		d.queue.passLead()

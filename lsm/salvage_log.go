@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
@@ -109,6 +110,9 @@ func (s *salvage) takeBatch(r wal.Record, flushed keys.SeqNum) error {
 		if ops.kind == keys.KindRangeDelete {
 			s.out.addRanges([]sstable.Fragment{{Lower: ops.key, Upper: ops.value, Trailer: keys.MakeTrailer(seq, ops.kind)}}, true)
 			continue
+		}
+		if ops.kind == keys.KindMerge {
+			fold.SetTime(ops.value, int64(r.CommitTime))
 		}
 		l.entries = append(l.entries, logEntry{ops.key, keys.MakeTrailer(seq, ops.kind), ops.value})
 		l.bytes += int64(len(ops.key) + len(ops.value) + 64)

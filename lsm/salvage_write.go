@@ -27,10 +27,11 @@ type salvageWriter struct {
 	table     *sstable.Writer    // nil between tables
 	file      vfs.File           // of table
 	meta      manifest.Table     // of table: number and identity
-	size      int64              // bytes of entries since the table's size was estimated
-	tables    []*manifest.Table  // finished
-	made      []string           // every file created
-	temporary []string           // of them, what is removed in the end
+	expiry    compaction.TableExpiry
+	size      int64             // bytes of entries since the table's size was estimated
+	tables    []*manifest.Table // finished
+	made      []string          // every file created
+	temporary []string          // of them, what is removed in the end
 
 	lastKey         []byte
 	lastTrailer     keys.Trailer
@@ -107,6 +108,9 @@ func (w *salvageWriter) add(key []byte, t keys.Trailer, value []byte) error {
 	if err := w.table.Add(key, t, value); err != nil {
 		return err
 	}
+	if t.Kind() > keys.KindSet {
+		w.expiry.Count(key, t.Kind(), value, w.d.opts.seams.Now().UnixMilli())
+	}
 	w.lastScope = max(w.lastScope, uint64(greatestID(key, value)))
 	w.lastKey, w.lastTrailer = append(w.lastKey[:0], key...), t
 	w.lastSeqNum = max(w.lastSeqNum, t.SeqNum())
@@ -154,6 +158,8 @@ func (w *salvageWriter) finishTable(end []byte) error {
 	t.Smallest, t.Largest, t.LargestExclusive = meta.Smallest, meta.Largest, meta.LargestExclusive
 	t.MinSeqNum, t.MaxSeqNum = meta.MinSeqNum, meta.MaxSeqNum
 	t.Entries, t.Deletes, t.RangeDeletes = meta.Entries, meta.Deletes, meta.RangeDeletes
+	w.expiry.Fill(&t, &meta.Props)
+	w.expiry = compaction.TableExpiry{}
 	w.tables = append(w.tables, &t)
 	w.table = nil
 	return nil

@@ -23,12 +23,12 @@ type Entry struct {
 //		fmt.Printf("%s = %s\n", e.Key, e.Value)
 //	}
 func (d *DB) Scan(lower, upper []byte) iter.Seq2[Entry, error] {
-	return d.scan(lower, upper, keys.MaxSeqNum, false)
+	return d.scan(lower, upper, keys.MaxSeqNum, atRead, false)
 }
 
 // ScanReverse yields what Scan yields, last entry first.
 func (d *DB) ScanReverse(lower, upper []byte) iter.Seq2[Entry, error] {
-	return d.scan(lower, upper, keys.MaxSeqNum, true)
+	return d.scan(lower, upper, keys.MaxSeqNum, atRead, true)
 }
 
 // Scan yields the entries that [lower, upper) held, in order, as DB.Scan does.
@@ -47,13 +47,13 @@ func (s *Snapshot) scan(lower, upper []byte, reverse bool) iter.Seq2[Entry, erro
 			yield(Entry{}, ErrClosed)
 			return
 		}
-		s.db.scan(lower, upper, s.seq, reverse)(yield)
+		s.db.scan(lower, upper, s.seq, s.at, reverse)(yield)
 	}
 }
 
-func (d *DB) scan(lower, upper []byte, seq keys.SeqNum, reverse bool) iter.Seq2[Entry, error] {
+func (d *DB) scan(lower, upper []byte, seq keys.SeqNum, at int64, reverse bool) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		it, err := d.newIter(rootKeys, &IterOptions{LowerBound: lower, UpperBound: upper}, seq)
+		it, err := d.newIterAt(rootKeys, &IterOptions{LowerBound: lower, UpperBound: upper}, seq, at)
 		walk(it, err, reverse, yield)
 	}
 }

@@ -164,7 +164,7 @@ func (d *DB) holds(b *Batch, c *conditions) error {
 			return errRedirected
 		}
 	}
-	return d.judge(c, snap.seq)
+	return d.judge(c, snap.seq, snap.at)
 }
 
 // plan resolves the scopes of a batch and makes r of it: first the entries of those that
@@ -173,7 +173,7 @@ func (d *DB) holds(b *Batch, c *conditions) error {
 func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 	r.reset(len(b.scopes))
 	payload := r.payload[:0]
-	r.ops, r.bytes = 0, 0
+	r.ops, r.bytes, r.merges = 0, 0, b.merges.operands > 0
 	for i := range b.scopes {
 		s := &b.scopes[i]
 		cl, err := d.planScope(s)
@@ -189,6 +189,7 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 			r.bytes += int64(len(systemKeys.prefix) + len(s.sc.entry) + len(value))
 		}
 	}
+	r.named = b.scopes
 	moved := b.moved()
 	payload = b.encode(payload, r, moved)
 	if size := memtableBytesFor(r.ops, r.bytes); size > maxBatchBytes {

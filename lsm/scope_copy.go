@@ -41,7 +41,7 @@ func (s *Scope) Copy(ctx context.Context, to scope.Scope, w *WriteOptions) (entr
 	if _, err := d.commitDirectory(&intent, NoSync); err != nil {
 		return 0, err // nothing is staged
 	}
-	if entries, err = s.stage(ctx, id); err == nil {
+	if entries, err = s.stage(ctx, dst, id); err == nil {
 		err = d.publishStaged(dst, id, w)
 	}
 	if err != nil {
@@ -59,8 +59,8 @@ func (s *Scope) Fork(ctx context.Context, to scope.Scope, w *WriteOptions) (*Sco
 	return s.db.Scope(to)
 }
 
-// stage writes the scope's entries under id.
-func (s *Scope) stage(ctx context.Context, id scope.ID) (entries int64, err error) {
+// stage writes the scope's entries under id, which is to be that of dst.
+func (s *Scope) stage(ctx context.Context, dst *Scope, id scope.ID) (entries int64, err error) {
 	write := func(snap *Snapshot, r *resolved) (err error) {
 		if r == nil {
 			return ErrNotFound
@@ -69,7 +69,7 @@ func (s *Scope) stage(ctx context.Context, id scope.ID) (entries int64, err erro
 		if err != nil {
 			return err
 		}
-		entries, err = s.db.stageEntries(ctx, it, id)
+		entries, err = s.db.stageEntries(ctx, it, dst, id)
 		if cerr := it.Close(); err == nil {
 			err = cerr
 		}
@@ -83,8 +83,8 @@ func (s *Scope) stage(ctx context.Context, id scope.ID) (entries int64, err erro
 }
 
 // stageEntries writes what an iterator passes under id.
-func (d *DB) stageEntries(ctx context.Context, it *Iterator, id scope.ID) (entries int64, err error) {
-	b := Batch{prefix: scope.AppendID(nil, id)}
+func (d *DB) stageEntries(ctx context.Context, it *Iterator, dst *Scope, id scope.ID) (entries int64, err error) {
+	b := Batch{prefix: scope.AppendID(nil, id), named: []batchScope{{sc: dst, now: id}}}
 	for more := it.First(); ; more = it.Next() {
 		if !more || b.Bytes() >= copyBatchBytes {
 			if ctx.Err() != nil {
@@ -102,7 +102,11 @@ func (d *DB) stageEntries(ctx context.Context, it *Iterator, id scope.ID) (entri
 		if it.err != nil {
 			return 0, it.err // of a value in a blob file
 		}
-		b.Set(it.Key(), value)
+		if it.expires != 0 {
+			b.setExpiring(it.Key(), value, it.expires)
+		} else {
+			b.Set(it.Key(), value)
+		}
 		if b.err != nil {
 			return 0, b.err
 		}

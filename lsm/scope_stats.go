@@ -12,7 +12,8 @@ import (
 // ScopeStats say how much a scope holds.
 type ScopeStats struct {
 	// Entries counts its keys, Bytes the length of keys and values as users see them. When
-	// Exact is not set, what was overwritten or deleted and not yet merged counts too.
+	// Exact is not set, what was overwritten or deleted, or has expired, and is not yet merged
+	// counts too.
 	Entries, Bytes int64
 	// Exact: the figures are those of the moment of the call.
 	Exact bool
@@ -61,9 +62,9 @@ func (d *DB) scopeStats(snap *Snapshot, r *resolved) (ScopeStats, error) {
 	if r == nil {
 		return ScopeStats{Exact: true}, nil
 	}
-	seq := keys.MaxSeqNum
+	seq, at := keys.MaxSeqNum, atRead
 	if snap != nil {
-		seq = snap.seq
+		seq, at = snap.seq, snap.at
 	}
 	guard := d.readers.Enter()
 	state := d.state.Load()
@@ -81,14 +82,14 @@ func (d *DB) scopeStats(snap *Snapshot, r *resolved) (ScopeStats, error) {
 		}
 	}
 	if c.listed == 0 && inMemory <= fewEntries {
-		return d.countScope(r, seq)
+		return d.countScope(r, seq, at)
 	}
 	return ScopeStats{Entries: c.entries, Bytes: c.bytes, Exact: c.clean && c.disjoint()}, nil
 }
 
 // countScope counts the entries of a small scope.
-func (d *DB) countScope(r *resolved, seq keys.SeqNum) (ScopeStats, error) {
-	it, err := d.newIter(r.scopeKeys, nil, seq)
+func (d *DB) countScope(r *resolved, seq keys.SeqNum, at int64) (ScopeStats, error) {
+	it, err := d.newIterAt(r.scopeKeys, nil, seq, at)
 	if err != nil {
 		return ScopeStats{}, err
 	}
@@ -128,13 +129,21 @@ func (c *scopeCount) disjoint() bool {
 
 // add counts an entry of a source in which keys are in order.
 func (c *scopeCount) add(key []byte, t keys.Trailer, value []byte) {
-	if t.Kind().Inline() != keys.KindSet || t.SeqNum() > c.seq || bytes.Equal(key, c.last) {
+	switch t.Kind().Inline() {
+	case keys.KindSet:
+	case keys.KindSetWithExpiry:
+		c.clean = false // it may have expired
+	default:
+		c.clean = false
+		return
+	}
+	if t.SeqNum() > c.seq || bytes.Equal(key, c.last) {
 		c.clean = false
 		return
 	}
 	c.last = append(c.last[:0], key...)
 	c.entries++
-	c.bytes += int64(len(key) - len(c.prefix) + sstable.ValueLen(t.Kind(), value))
+	c.bytes += int64(len(key) - len(c.prefix) + sstable.ValueLen(t.Kind(), value) - t.Kind().MinValueLen())
 }
 
 func (c *scopeCount) memtable(m *mutableTable) {
@@ -176,7 +185,7 @@ func (c *scopeCount) run(r *run) error {
 			}
 			c.entries += int64(u.Entries)
 			c.bytes += int64(u.Bytes) - int64(u.Entries)*int64(len(c.prefix))
-			c.clean = c.clean && !t.meta.HasTombstones() && t.meta.Held == 0 && t.meta.MaxSeqNum <= c.seq
+			c.clean = c.clean && !t.meta.HasTombstones() && t.meta.Held == 0 && t.meta.Expires == 0 && t.meta.MaxSeqNum <= c.seq && !p.HasMerge
 		case p.ScopesExact: // there are none
 		default:
 			if err := c.block(r.sources[i : i+1]); err != nil {

@@ -78,11 +78,11 @@ func (s *Scope) Get(key []byte) ([]byte, error) { return s.AppendGet(nil, key) }
 // AppendGet appends the value of key to dst and returns the extended slice, or dst and
 // ErrNotFound. In a scope that was met before it costs what DB.AppendGet does.
 func (s *Scope) AppendGet(dst, key []byte) ([]byte, error) {
-	out, _, err := s.getVersion(dst, key)
+	out, _, err := s.getEntry(dst, key)
 	return out, err
 }
 
-func (s *Scope) getVersion(dst, key []byte) ([]byte, Version, error) {
+func (s *Scope) getEntry(dst, key []byte) ([]byte, entryState, error) {
 	if s.snap != nil {
 		return s.getAt(s.snap, s.fixed, dst, key)
 	}
@@ -90,41 +90,41 @@ func (s *Scope) getVersion(dst, key []byte) ([]byte, Version, error) {
 	for range maxReadAttempts {
 		r, err := s.current()
 		if err != nil {
-			return dst, Absent, err
+			return dst, entryState{}, err
 		}
 		if r == nil {
-			return dst, Absent, ErrNotFound
+			return dst, entryState{}, ErrNotFound
 		}
-		out, v, err := d.getVersion(dst, r.prefix, key, keys.MaxSeqNum)
+		out, e, err := d.getEntry(dst, r.prefix, key, keys.MaxSeqNum, atRead)
 		if d.stillNamed(r) {
-			return out, v, err
+			return out, e, err
 		}
 		s.forget(r)
 	}
 	var out []byte
-	var v Version
+	var e entryState
 	err := s.atSnapshot(func(snap *Snapshot, r *resolved) (err error) {
-		out, v, err = s.getAt(snap, r, dst, key)
+		out, e, err = s.getAt(snap, r, dst, key)
 		return err
 	})
 	if err != nil {
-		return dst, Absent, err
+		return dst, entryState{}, err
 	}
-	return out, v, nil
+	return out, e, nil
 }
 
 // maxReadAttempts is how often a read looks again because the directory changed under it,
 // before it reads at a snapshot, which costs more and always succeeds.
 const maxReadAttempts = 3
 
-func (s *Scope) getAt(snap *Snapshot, r *resolved, dst, key []byte) ([]byte, Version, error) {
+func (s *Scope) getAt(snap *Snapshot, r *resolved, dst, key []byte) ([]byte, entryState, error) {
 	if snap.closed.Load() {
-		return dst, Absent, ErrClosed
+		return dst, entryState{}, ErrClosed
 	}
 	if r == nil {
-		return dst, Absent, ErrNotFound
+		return dst, entryState{}, ErrNotFound
 	}
-	return s.db.getVersion(dst, r.prefix, key, snap.seq)
+	return s.db.getEntry(dst, r.prefix, key, snap.seq, snap.at)
 }
 
 // atSnapshot calls f with a snapshot of now, and with what the scope is in it.
@@ -192,9 +192,9 @@ func (s *Scope) iterAt(snap *Snapshot, r *resolved, o *IterOptions) (*Iterator, 
 		return nil, ErrClosed
 	}
 	if r == nil {
-		return s.db.newIter(noKeys, o, snap.seq)
+		return s.db.newIterAt(noKeys, o, snap.seq, snap.at)
 	}
-	return s.db.newIter(r.scopeKeys, o, snap.seq)
+	return s.db.newIterAt(r.scopeKeys, o, snap.seq, snap.at)
 }
 
 // Scan yields the scope's entries of [lower, upper) in order, as DB.Scan does.
@@ -298,12 +298,14 @@ func (s *Scope) write(kind keys.Kind, key, value []byte, w *WriteOptions) error 
 		}
 		if r == nil {
 			b := s.NewBatch()
-			b.add(kind, key, value)
+			if b.add(kind, key, value); kind == keys.KindMerge {
+				b.merges.operands++
+			}
 			return d.Apply(b, w)
 		}
 		q := d.queue.newRequest(w)
 		q.payload = appendOp(q.payload[:0], kind, r.prefix, key, value)
-		q.ops = 1
+		q.ops, q.merges = 1, kind == keys.KindMerge
 		q.bytes = int64(len(r.prefix) + len(key) + len(value))
 		q.reset(1)
 		q.claims.names = append(q.claims.names, d.claimOn(r))

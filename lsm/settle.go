@@ -85,6 +85,7 @@ func (s *settler) settle() {
 	m := d.mutable
 	switch {
 	case d.poison.err() != nil, m.empty() || !d.worthFlushing(m):
+		d.expirer.rests(m)
 	case len(d.state.Load().frozen) >= maxMemtables-1:
 		s.armed.Store(true) // there is no room yet: after another rest
 	default:
@@ -104,7 +105,10 @@ func (s *settler) settle() {
 // sake alone, takes much more space than m. Called by the leader.
 func (d *DB) worthFlushing(m *mutableTable) bool {
 	z := &d.opts.seams.Sizing
-	if m.deletes >= z.SettleDeletes || m.tombstones > 0 {
+	if m.deletes >= z.SettleDeletes || d.worthExpiring(m) {
+		return true
+	}
+	if m.tombstones > 0 {
 		return true // nobody knows how much a range tombstone deletes
 	}
 	if m.logical >= z.SettleBytes && d.reaper.owesAfter(m.firstSeqNum) {

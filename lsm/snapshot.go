@@ -14,6 +14,7 @@ import (
 type Snapshot struct {
 	db  *DB
 	seq keys.SeqNum
+	at  int64 // the time at which it judges what expires: ttl.go
 
 	closeOnce sync.Once
 	closed    atomic.Bool
@@ -25,7 +26,7 @@ func (d *DB) NewSnapshot() (*Snapshot, error) {
 		return nil, err
 	}
 	s := &Snapshot{db: d}
-	s.seq = d.snapshots.add(&d.visible)
+	s.seq, s.at = d.snapshots.add(d)
 	return s, nil
 }
 
@@ -37,7 +38,8 @@ func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 	if s.closed.Load() {
 		return dst, ErrClosed
 	}
-	return s.db.get(dst, rootPrefix, key, s.seq)
+	v, _, err := s.db.getEntry(dst, rootPrefix, key, s.seq, s.at)
+	return v, err
 }
 
 // NewIter returns an iterator over the snapshot, which must outlive it.
@@ -45,14 +47,14 @@ func (s *Snapshot) NewIter(o *IterOptions) (*Iterator, error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
-	return s.db.newIter(rootKeys, o, s.seq)
+	return s.db.newIterAt(rootKeys, o, s.seq, s.at)
 }
 
 // Close ends the snapshot. It is idempotent.
 func (s *Snapshot) Close() error {
 	s.closeOnce.Do(func() {
 		s.closed.Store(true)
-		s.db.snapshots.remove(s.seq)
+		s.db.snapshots.remove(s.seq, s.at)
 		s.db.compactor.wake() // what the snapshot kept may be dropped now
 		s.db.reaper.snapshotClosed()
 		s.db.release()
@@ -60,28 +62,34 @@ func (s *Snapshot) Close() error {
 	return nil
 }
 
-// snapshotList is the multiset of the numbers of the open snapshots.
+// snapshotList is the multiset of the numbers and times of the open snapshots.
 type snapshotList struct {
-	mu   sync.Mutex
-	seqs []keys.SeqNum // ascending
+	mu    sync.Mutex
+	seqs  []keys.SeqNum // ascending
+	times []int64       // of each; ascending but for those without one
 }
 
-// add registers a snapshot of what is visible now. Reading the number and registering
-// it are one step for list: a snapshot is either in a compaction's list, or sees all
-// that its inputs hold.
-func (l *snapshotList) add(visible *visibleSeqNum) keys.SeqNum {
+// add registers a snapshot of what is visible now. Reading the number, then the time, and
+// registering them are one step for list: a snapshot is either in a compaction's list, or sees
+// all that its inputs hold, at its time or later (E2).
+func (l *snapshotList) add(d *DB) (keys.SeqNum, int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	seq := visible.load()
-	l.seqs = append(l.seqs, seq) // visible never goes back: the list stays sorted
-	return seq
+	seq := d.visible.load()
+	at := d.readTime()
+	l.seqs, l.times = append(l.seqs, seq), append(l.times, at) // visible never goes back: the list stays sorted
+	return seq, at
 }
 
-func (l *snapshotList) remove(seq keys.SeqNum) {
+func (l *snapshotList) remove(seq keys.SeqNum, at int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if i, ok := slices.BinarySearch(l.seqs, seq); ok {
-		l.seqs = slices.Delete(l.seqs, i, i+1)
+	i, _ := slices.BinarySearch(l.seqs, seq)
+	for ; i < len(l.seqs) && l.seqs[i] == seq; i++ {
+		if l.times[i] == at {
+			l.seqs, l.times = slices.Delete(l.seqs, i, i+1), slices.Delete(l.times, i, i+1)
+			return
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"iter"
 
+	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
 )
 
@@ -20,6 +21,8 @@ type Txn struct {
 	db       *DB
 	prefix   []byte // scope id of every key
 	seq      keys.SeqNum
+	at       int64 // the time at which it judges what expires
+	listedAt int64 // the same, as it was listed
 	readOnly bool
 	tables   *version // from before the snapshot; to compare, not to read
 	w        *WriteOptions
@@ -28,6 +31,7 @@ type Txn struct {
 	err    error // of the first write that failed; the commit returns it
 	writes writeSet
 	reads  readSet
+	chain  fold.Chain     // while operands are folded
 	iters  []*TxnIterator // open ones
 	key    []byte         // of a call, behind the scope's id
 }
@@ -80,7 +84,8 @@ func (d *DB) begin(readOnly bool) (*Txn, error) {
 		return nil, err
 	}
 	tx := &Txn{db: d, prefix: rootPrefix, readOnly: readOnly, tables: d.state.Load().version}
-	tx.seq = d.snapshots.add(&d.visible)
+	tx.seq, tx.at = d.snapshots.add(d)
+	tx.listedAt = tx.at
 	tx.writes.rnd = d.heightSeed ^ uint64(tx.seq)
 	return tx, nil
 }
@@ -92,7 +97,7 @@ func (tx *Txn) end() {
 		_ = tx.iters[0].Close() // its error was the iterator's, to be asked for by whoever used it
 	}
 	tx.done = true
-	d.snapshots.remove(tx.seq)
+	d.snapshots.remove(tx.seq, tx.listedAt)
 	// A snapshot keeps entries below newer ones. Those that are newer than this one cannot be
 	// in the tables that were there when it began: with the same tables it has kept nothing.
 	if d.state.Load().version != tx.tables {
@@ -112,26 +117,7 @@ func (tx *Txn) Get(key []byte) ([]byte, error) { return tx.AppendGet(nil, key) }
 
 // AppendGet appends the value of key to dst, or returns dst and ErrNotFound.
 func (tx *Txn) AppendGet(dst, key []byte) ([]byte, error) {
-	switch {
-	case tx.done:
-		return dst, ErrClosed
-	case len(key) > keys.MaxUserKeyLen:
-		return dst, ErrNotFound // no such key can have been written
-	}
-	tx.key = append(append(tx.key[:0], tx.prefix...), key...)
-	if w := tx.writes.find(tx.key); w != nil {
-		if w.kind == keys.KindDelete {
-			return dst, ErrNotFound
-		}
-		return append(dst, w.value...), nil
-	}
-	if tx.writes.deletes(tx.key) {
-		return dst, ErrNotFound
-	}
-	out, v, err := tx.db.getVersion(dst, tx.prefix, key, tx.seq)
-	if !tx.readOnly && (err == nil || errors.Is(err, ErrNotFound)) {
-		tx.reads.addPoint(tx.key, v)
-	}
+	out, _, err := tx.appendGet(dst, key)
 	return out, err
 }
 
@@ -244,6 +230,7 @@ func (tx *Txn) commit() error {
 	r := d.queue.newRequest(tx.w)
 	r.payload = tx.writes.appendPayload(r.payload[:0])
 	r.ops, r.bytes = tx.writes.size()
+	r.merges = tx.writes.merges
 	var err error
 	if c.empty() {
 		err = d.commit(r)

@@ -28,12 +28,13 @@ type TxnIterator struct {
 	forward bool
 	changes uint64
 
-	key   []byte // current one, behind the scope's id
-	value []byte // current one: base's, once asked for, or buf
-	lazy  bool   // it is base's, and was not asked for
-	buf   []byte // copy of a value of the transaction, which a write may change in place
-	valid bool
-	place place
+	key     []byte // current one, behind the scope's id
+	value   []byte // current one: base's, once asked for, or buf
+	lazy    bool   // it is base's, and was not asked for
+	expires int64  // of the current entry, 0: never
+	buf     []byte // copy of a value of the transaction, which a write may change in place
+	valid   bool
+	place   place
 
 	span   keyRange // what was read since the last seek
 	err    error
@@ -46,7 +47,7 @@ func (tx *Txn) NewIter(o *IterOptions) (*TxnIterator, error) {
 	if tx.done {
 		return nil, ErrClosed
 	}
-	base, err := tx.db.newIter(rootKeys, o, tx.seq)
+	base, err := tx.db.newIterAt(rootKeys, o, tx.seq, tx.at)
 	if err != nil {
 		return nil, err
 	}
@@ -260,9 +261,10 @@ func (it *TxnIterator) emitForward() bool {
 			it.raiseSpan(it.key, true)
 			return true
 		}
-		if own.kind != keys.KindDelete {
-			it.buf = append(it.buf[:0], own.value...)
-			it.stopAt(own.key, it.buf)
+		if expires, ok := it.ownValue(own); it.err != nil {
+			return false
+		} else if ok {
+			it.stopAt(own.key, it.buf, expires)
 			it.raiseSpan(it.key, true)
 			return true
 		}
@@ -295,9 +297,10 @@ func (it *TxnIterator) emitBackward() bool {
 			it.lowerSpan(it.key)
 			return true
 		}
-		if own.kind != keys.KindDelete {
-			it.buf = append(it.buf[:0], own.value...)
-			it.stopAt(own.key, it.buf)
+		if expires, ok := it.ownValue(own); it.err != nil {
+			return false
+		} else if ok {
+			it.stopAt(own.key, it.buf, expires)
 			it.lowerSpan(it.key)
 			return true
 		}
@@ -328,16 +331,24 @@ func (it *TxnIterator) leapBackward() {
 	}
 }
 
-func (it *TxnIterator) stopAt(key, value []byte) {
+func (it *TxnIterator) stopAt(key, value []byte, expires int64) {
 	it.key = append(it.key[:0], key...)
-	it.value, it.valid, it.lazy = value, true, false
+	it.value, it.expires, it.valid, it.lazy = value, expires, true, false
 }
 
 // stopAtBase stops at base's entry, whose value may be in a blob file: it is read when asked
 // for.
 func (it *TxnIterator) stopAtBase() {
-	it.stopAt(it.base.key, nil)
+	it.stopAt(it.base.key, nil, it.base.expires)
 	it.lazy = true
+	it.noteExpiry(it.base.expires)
+}
+
+// noteExpiry tells the transaction of an entry that it has read, and that expires.
+func (it *TxnIterator) noteExpiry(expires int64) {
+	if !it.tx.readOnly {
+		it.tx.reads.noteExpiry(expires)
+	}
 }
 
 // beginSpan ends the range that was read and begins another, empty one at key.

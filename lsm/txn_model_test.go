@@ -23,8 +23,11 @@ type txnRun struct {
 	tx    *lsm.Txn
 	model model // what it must see
 	owned map[string]bool
-	its   []*iterRun
-	read  []interval // what it has read of the snapshot
+	// merged is what it has appended to keys that it does not own: to whatever they hold when
+	// it commits.
+	merged map[string]string
+	its    []*iterRun
+	read   []interval // what it has read of the snapshot
 }
 
 // interval is of keys as they sort: [lower, upper), or from lower on.
@@ -61,6 +64,8 @@ func (r *txnRun) step() {
 		k, v := r.key(), fmt.Sprintf("own%d%s", r.rnd.IntN(1000), bytes.Repeat([]byte("x"), r.rnd.IntN(20)))
 		require.NoError(r.t, r.tx.Set([]byte(k), []byte(v)))
 		r.model[k], r.owned[k] = v, true
+	case n == 2 && r.rnd.IntN(2) == 0:
+		r.merge()
 	case n < 3 && r.rnd.IntN(6) == 0:
 		lo, hi := r.key(), r.key()
 		if lo > hi {
@@ -87,12 +92,26 @@ func (r *txnRun) step() {
 	case len(r.its) > 0:
 		r.move(r.its[r.rnd.IntN(len(r.its))])
 	}
+	for k := range r.owned {
+		delete(r.merged, k)
+	}
 	for _, o := range r.its { // writes and moves of others leave each where it is
 		require.Equal(r.t, o.valid, o.it.Valid())
 		if o.valid {
 			require.Equal(r.t, o.key, string(o.it.Key()))
 			require.Equal(r.t, o.value, string(o.it.Value()))
 		}
+	}
+}
+
+// merge appends to a key, by an operator that can join operands or by one that cannot.
+func (r *txnRun) merge() {
+	k, v := r.key(), fmt.Sprintf("+%d", r.rnd.IntN(100))
+	op := []string{lsm.BytesAppend, plainAppend.Name}[r.rnd.IntN(2)]
+	require.NoError(r.t, r.tx.Merge(op, []byte(k), []byte(v)))
+	r.model[k] += v
+	if !r.owned[k] {
+		r.merged[k] += v
 	}
 }
 
@@ -210,7 +229,7 @@ func (r *txnRun) get() {
 func TestTransactionsBehaveAsASortedMap(t *testing.T) {
 	for seed := range uint64(150) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
-		o := lsm.Options{SyncInterval: -1}
+		o := lsm.Options{SyncInterval: -1, Operators: []lsm.Operator{plainAppend}}
 		seams.Inject(&o, seams.Seams{FS: vfs.NewMem(), Sizing: tinySizing(rnd)})
 		db, err := lsm.Open("db", &o)
 		require.NoError(t, err)
@@ -233,7 +252,7 @@ func TestTransactionsBehaveAsASortedMap(t *testing.T) {
 // runTxn runs one transaction, with another write before its end, and returns what the
 // store must hold afterwards.
 func runTxn(t *testing.T, db *lsm.DB, rnd *rand.Rand, have model, what string) model {
-	r := &txnRun{t: t, rnd: rnd, model: maps.Clone(have), owned: map[string]bool{}}
+	r := &txnRun{t: t, rnd: rnd, model: maps.Clone(have), owned: map[string]bool{}, merged: map[string]string{}}
 	theirs, until, stranger := "", "", rnd.IntN(2) == 0
 	before := maps.Clone(have)
 	err := db.Update(func(tx *lsm.Txn) error {
@@ -279,10 +298,12 @@ func runTxn(t *testing.T, db *lsm.DB, rnd *rand.Rand, have model, what string) m
 	if err == nil {
 		// The other's write stands unless the transaction wrote the key too.
 		if stranger && until == "" && !r.owned[theirs] {
-			r.model[theirs] = "theirs"
+			r.model[theirs] = "theirs" + r.merged[theirs]
 		}
 		for k := theirs; k < until; k = following(k) {
-			if !r.owned[k] {
+			if own, ok := r.merged[k]; ok {
+				r.model[k] = own
+			} else if !r.owned[k] {
 				delete(r.model, k)
 			}
 		}

@@ -19,6 +19,7 @@ type writeSet struct {
 	ops     int
 	bytes   int64  // of keys and values
 	changes uint64 // of the order: how often a key was added
+	merges  bool   // there may be operands
 	ranges  *rangedel.Set
 	// What the ranges take at most, before those that meet are joined.
 	rangeOps   int
@@ -35,6 +36,7 @@ type write struct {
 	key   []byte // behind the scope's id
 	value []byte
 	kind  keys.Kind
+	more  [][]byte // of a merge: further operands, in their order
 	next  []*write
 }
 
@@ -110,6 +112,11 @@ func (s *writeSet) put(kind keys.Kind, key, value []byte) error {
 	if !known {
 		w = s.insert(key, &prev)
 	}
+	if len(w.more) > 0 {
+		before := s.bytes
+		s.dropMore(w)
+		ops, total = s.ops, total-(before-s.bytes)
+	}
 	w.kind = kind
 	if cap(w.value) >= len(value) {
 		w.value = append(w.value[:0], value...)
@@ -138,6 +145,7 @@ func (s *writeSet) deleteRange(lower, upper []byte) error {
 	s.rangeOps, s.rangeBytes = ops, total
 	s.ranges = s.ranges.With(bytes.Clone(lower), bytes.Clone(upper), 1, rangedel.Readers{Batch: 1})
 	for w := s.seekGE(lower); w != nil && bytes.Compare(w.key, upper) < 0; w = w.next[0] {
+		s.dropMore(w)
 		s.bytes -= int64(len(w.value))
 		w.kind, w.value = keys.KindDelete, w.value[:0]
 	}
@@ -206,6 +214,9 @@ func (s *writeSet) appendPayload(dst []byte) []byte {
 	}
 	for w := s.first(); w != nil; w = w.next[0] {
 		dst = appendOp(dst, w.kind, nil, w.key, w.value)
+		for _, more := range w.more {
+			dst = appendOp(dst, w.kind, nil, w.key, more)
+		}
 	}
 	return dst
 }

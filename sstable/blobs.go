@@ -72,13 +72,23 @@ func (c *blobCounter) finish(p *Properties) error {
 // stored: what the entry of the inline kind would have. stored may be the end of dst's
 // memory. With an error dst comes back as it was.
 func (r *Reader) AppendBlob(dst []byte, kind keys.Kind, stored []byte) ([]byte, error) {
+	header := stored[:min(kind.MinValueLen(), len(stored))] // which may be appended onto itself
+	out, err := r.AppendBody(append(dst, header...), kind, stored)
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// AppendBody is AppendBlob without what precedes the value proper.
+func (r *Reader) AppendBody(dst []byte, kind keys.Kind, stored []byte) ([]byte, error) {
 	var buf [128]byte
 	stored = append(buf[:0], stored...)
 	ref, br, err := r.refer(kind, stored)
 	if err != nil {
 		return dst, err
 	}
-	out, err := br.Append(append(dst, stored[:kind.MinValueLen()]...), &ref)
+	out, err := br.Append(dst, &ref)
 	if err != nil {
 		return dst, err
 	}

@@ -147,5 +147,8 @@ func (p *Properties) seqRange() SeqRange {
 	return SeqRange{min(p.Points.Min, p.Ranges.Min), max(p.Points.Max, p.Ranges.Max)}
 }
 
-// deletes counts the point tombstones.
-func (p *Properties) deletes() uint64 { return p.Kinds[keys.KindDelete].Entries }
+// deletes counts the point tombstones: markers of expired entries hide what is below them,
+// too.
+func (p *Properties) deletes() uint64 {
+	return p.Kinds[keys.KindDelete].Entries + p.Kinds[keys.KindExpiryMarker].Entries
+}

@@ -43,7 +43,8 @@ type Meta struct {
 	LargestExclusive  bool
 	// MinSeqNum and MaxSeqNum bound all sequence numbers.
 	MinSeqNum, MaxSeqNum keys.SeqNum
-	// Entries counts points, Deletes the point tombstones among them, RangeDeletes the
+	// Entries counts points, Deletes the point tombstones among them, those markers of
+	// expired entries included, RangeDeletes the
 	// range tombstones.
 	Entries, Deletes, RangeDeletes uint64
 	// Props are the table's properties, as they are in the file.

@@ -203,7 +203,7 @@ func (v *Version) checkBlobs() error {
 //
 //	blob = num uid[16] bytes digest[8] data values
 //	refs = (num bytes)*   at least one, in the order in which the table counts the files
-const tagTableBlobs = 3<<1 | 1
+const tagTableBlobs = 5<<1 | 1
 
 // blobs appends the blob files that an edit adds.
 func (enc *encoder) blobs(e *Edit) {

@@ -195,6 +195,9 @@ func decodeAdded(d *codec.Decoder) (AddedTable, error) {
 			t.decodeBlobRefs(d, value)
 			continue
 		}
+		if t.decodeExpiry(d, tag, value) {
+			continue
+		}
 		f, err := unknownField(tag, value)
 		if err != nil {
 			return a, fmt.Errorf("table: %w", err)

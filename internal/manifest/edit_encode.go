@@ -164,6 +164,7 @@ func appendAdded(p []byte, a *AddedTable) []byte {
 	p = binary.AppendUvarint(p, t.RangeDeletes)
 	p = binary.AppendUvarint(p, t.Held)
 	enc := encoder{dst: p}
+	enc.expiry(t)
 	enc.blobRefs(t)
 	enc.fields(t.Extra)
 	return enc.dst

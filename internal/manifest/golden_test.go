@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/loamdb/loam/internal/expiry"
 	"github.com/loamdb/loam/internal/golden"
 	"github.com/loamdb/loam/internal/manifest"
 )
@@ -47,7 +48,10 @@ func fullEdit() *manifest.Edit {
 	a, b := table(10, "", "cherry", 3), table(11, "damson", "fig", 4)
 	a.LargestExclusive, a.RangeDeletes, a.Deletes, a.Held = true, 2, 5, 3
 	a.Smallest = []byte{}
-	b.Extra = []manifest.Field{{Tag: 2, Value: []byte{1}}, {Tag: 4, Value: []byte("x")}}
+	b.Extra = []manifest.Field{{Tag: 42, Value: []byte{1}}, {Tag: 44, Value: []byte("x")}}
+	b.Entries, b.Expires, b.OldestMerge, b.FirstExpiry = 9, 4, 1_500_000_000_000, 1_550_000_000_000
+	b.Expiring = expiry.Steps{{By: 1_700_000_000_000, Bytes: 300}, {By: 1_700_000_060_000, Bytes: 5}}
+	b.Deletes, b.Markers, b.LastMarker = 3, 2, 1_600_000_000_000
 	c := table(12, "grape", "melon", 5)
 	c.MaxSeqNum, c.Ingested = c.MinSeqNum, true
 	c.Blobs = []manifest.BlobRef{{Num: 14, Bytes: 500}, {Num: 13, Bytes: 1 << 40}}

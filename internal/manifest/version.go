@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"sort"
 
+	"github.com/loamdb/loam/internal/expiry"
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 )
@@ -46,12 +47,25 @@ type Table struct {
 	// Ingested: the table was built outside of the store, and its entries have no numbers in
 	// the file. MinSeqNum and MaxSeqNum are equal, and are the number of them all.
 	Ingested bool
-	// Entries counts points, Deletes the tombstones among them, RangeDeletes the range
-	// tombstones.
+	// Entries counts points, Deletes the tombstones among them, markers of expired entries
+	// included, RangeDeletes the range tombstones.
 	Entries, Deletes, RangeDeletes uint64
 	// Held counts the points that only a snapshot kept when the table was written: a
 	// rewrite leaves them out when it is gone.
 	Held uint64
+	// Expires counts the entries that expire, or have, and are no markers. Expiring says how
+	// many bytes of the file are theirs, by when they expire.
+	Expires  uint64
+	Expiring expiry.Steps
+	// Markers counts what is left of expired entries, which is among Deletes. LastMarker is
+	// the latest expiry of them, in milliseconds since 1970.
+	Markers    uint64
+	LastMarker int64
+	// FirstExpiry is the earliest expiry of those entries and markers, zero if there are none.
+	FirstExpiry int64
+	// OldestMerge is the oldest commit time of a merge operand, in milliseconds since 1970,
+	// zero if there are none.
+	OldestMerge int64
 	// Blobs is what it refers to of blob files, in the order of its own list of them.
 	Blobs []BlobRef
 	// Extra are fields unknown to this code, ascending by tag.

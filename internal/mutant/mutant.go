@@ -67,6 +67,17 @@ const (
 	SkipStragglers      Name = "skip-stragglers"        // free one under readers that entered across the flip before
 	SkipFilterCheck     Name = "skip-filter-check"      // Verify does not ask filters for the keys of their tables
 	SalvageBehindCut    Name = "salvage-behind-cut"     // Salvage reads the log behind the place where it was cut
+	ExpireUnderSnapshot Name = "expire-under-snapshot"  // compaction takes for expired what a snapshot still sees
+	DropExpired         Name = "drop-expired"           // compaction leaves no marker of an expired entry above older data
+	DropMarkerEarly     Name = "drop-marker-early"      // compaction drops the marker of an expired entry below an operand that was meant for it
+	JudgeBeforeExpiry   Name = "judge-before-expiry"    // commit what depends on an entry that has expired since it was judged
+	ForgetTime          Name = "forget-time"            // leave engine time out of the edits of flushes and compactions
+	SweepRewritten      Name = "sweep-rewritten"        // tell of the expiry of an entry that was written again
+	FoldAcrossSnapshots Name = "fold-across-snapshots"  // compaction folds operands across snapshots
+	FoldTwice           Name = "fold-twice"             // a fold with the number of an operand does not count as having it
+	KeepOperandTime     Name = "keep-operand-time"      // operands keep the time that their batch came with
+	UnboundedChains     Name = "unbounded-chains"       // nobody who writes folds a long chain
+	ForgetOwnMerges     Name = "forget-own-merges"      // a transaction does not see its own operands
 	SkipBlobSync        Name = "skip-blob-sync"         // install tables whose blob files were never synced
 	ForgetBlobLink      Name = "forget-blob-link"       // finish checkpoints without their blob files
 	DropBlobEarly       Name = "drop-blob-early"        // delete a blob file under readers of the tables that refer to it

@@ -18,6 +18,7 @@ var core = []string{
 var allowed = map[string][]string{
 	"internal/codec":      {},
 	"internal/epoch":      {"internal/mutant"},
+	"internal/expiry":     {},
 	"internal/fileid":     {"internal/codec"},
 	"internal/golden":     {},
 	"internal/invariants": {},
@@ -31,16 +32,19 @@ var allowed = map[string][]string{
 	"scope":               {},
 
 	"internal/cache":    core,
-	"internal/manifest": core,
+	"internal/manifest": with(core, "internal/expiry"),
 	"internal/rangedel": core,
+	"internal/fold":     core,
 	"memtable":          core,
 	"wal":               core,
 	"sstable/block":     core,
 	"sstable/filter":    core,
 	"sstable/blob":      with(core, "internal/cache", "sstable/block"),
 	"sstable":           with(core, "internal/cache", "sstable/blob", "sstable/block", "sstable/filter"),
-	"compaction":        with(core, "internal/manifest", "internal/rangedel", "sstable", "sstable/blob", "sstable/block"),
-	"lsm": with(core, "compaction", "internal/cache", "internal/manifest", "internal/rangedel", "internal/seams",
+	"compaction": with(core, "internal/expiry", "internal/fold", "internal/manifest", "internal/rangedel", "sstable",
+		"sstable/blob", "sstable/block"),
+	"lsm": with(core, "compaction", "internal/cache", "internal/expiry", "internal/fold", "internal/manifest", "internal/rangedel",
+		"internal/seams",
 		"internal/tuple", "memtable", "scope", "sstable", "sstable/blob", "sstable/block", "sstable/filter", "wal"),
 }
 
