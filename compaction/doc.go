@@ -29,13 +29,17 @@
 //   - C5. Entries are conserved: those read are those that the manifest lists, and each
 //     is written or counted as left out, with its reason.
 //   - C6. The versions of one user key are never split over two tables.
-//   - C7. Sequence numbers are never changed, and kinds by folding only: the fold of a key's
-//     operands has the number of the newest of them.
-//   - C8. A result names only tables that are synced, their directory entries included.
+//   - C7. Sequence numbers are never changed, and kinds by folding and by moving a value into
+//     or out of a blob file only: the fold of a key's operands has the number of the newest of
+//     them.
+//   - C8. A result names only tables and blob files that are synced, their directory entries
+//     included.
 //   - C9. Every version of a key goes when the owner says that its scope is dropped and
 //     that no snapshot sees it: a table of nothing else goes by an edit alone.
+//   - C10. A value in a blob file stays there, and only its reference is written anew, unless
+//     the job says that the file is to go.
 //
 // Reading order: params.go, job.go, ranges.go, shape.go, pick.go, pick_level0.go,
-// pick_level.go, pick_garbage.go, pick_dead.go, pick_small.go, pick_manual.go, place.go, debt.go; then drop.go,
-// elide.go, fold.go, split.go, merge.go, run_writer.go, run.go.
+// pick_level.go, pick_garbage.go, pick_dead.go, pick_small.go, pick_blobs.go, pick_manual.go, place.go, debt.go; then drop.go,
+// elide.go, fold.go, split.go, merge.go, run_writer.go, blobs.go, run.go.
 package compaction

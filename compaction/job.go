@@ -22,9 +22,10 @@ const (
 	ReasonCovered                   // a range tombstone covers all of a table
 	ReasonDead                      // tables hold entries of dropped scopes
 	ReasonExpired                   // much of a table has expired
+	ReasonBlobs                     // blob files hold much garbage, or are small and many
 )
 
-var reasonNames = [...]string{"none", "level0", "size", "garbage", "small", "idle", "manual", "covered", "dead", "expired"}
+var reasonNames = [...]string{"none", "level0", "size", "garbage", "small", "idle", "manual", "covered", "dead", "expired", "blobs"}
 
 // String returns the reason's name.
 func (r Reason) String() string {
@@ -56,8 +57,20 @@ type Job struct {
 	Drop bool
 	// Floor is the greatest number of what a Drop leaves out that hid something older.
 	Floor keys.SeqNum
+	// MoveBlobs are the blob files whose values are moved into new ones, or back into the
+	// tables. References into all others pass through.
+	MoveBlobs []fileid.Num
 
 	span span
+}
+
+// moves returns the set of MoveBlobs.
+func (j *Job) moves() map[fileid.Num]bool {
+	out := make(map[fileid.Num]bool, len(j.MoveBlobs))
+	for _, num := range j.MoveBlobs {
+		out[num] = true
+	}
+	return out
 }
 
 // Bytes returns the total length of the input tables.

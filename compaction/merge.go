@@ -37,7 +37,7 @@ func (s *source) load(valid bool) bool {
 // err returns the error that ended the source, with the table where it was met.
 func (s *source) err() error {
 	if err := s.it.Err(); err != nil {
-		return &ReadError{s.run.at, err}
+		return &ReadError{Table: s.run.at, Err: err}
 	}
 	return nil
 }

@@ -43,6 +43,9 @@ type Params struct {
 	// goes. OldestMerge is the oldest commit time of a merge operand in memtables, if not zero.
 	ExpiredBy, MarkersBy, OldestMerge int64
 	MarkersUpTo                       keys.SeqNum
+	// BlobSpacePercent is how large blob files may be for what is referred to of them; 0 is no
+	// bound.
+	BlobSpacePercent int
 
 	// Covered reports that a range tombstone which is in a table, and is at or below
 	// ElideBelow, is newer than everything in t and covers all of it. It may be nil.

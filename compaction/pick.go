@@ -38,6 +38,9 @@ func Pick(v *manifest.Version, params Params) (*Job, bool) {
 	if j := pk.small(); j != nil {
 		return j, true
 	}
+	if j := pk.blobs(); j != nil {
+		return j, true
+	}
 	if pk.p.Idle {
 		if j := pk.settle(); j != nil {
 			return j, true

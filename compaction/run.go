@@ -16,15 +16,21 @@ const checkEvery = 1 << 12
 
 // ReadError is a failure to open or to read an input of a job.
 type ReadError struct {
-	// Table is the input.
+	// Table is the input. Blob says that it is a blob file, of which the job was to move
+	// values.
 	Table fileid.Num
+	Blob  bool
 	// Err is what went wrong.
 	Err error
 }
 
 // Error implements error.
 func (e *ReadError) Error() string {
-	return fmt.Sprintf("%s cannot be read: %v", manifest.TableName(e.Table), e.Err)
+	name := manifest.TableName(e.Table)
+	if e.Blob {
+		name = manifest.BlobName(e.Table)
+	}
+	return fmt.Sprintf("%s cannot be read: %v", name, e.Err)
 }
 
 // Unwrap returns Err.
@@ -43,6 +49,7 @@ func Run(ctx context.Context, v *manifest.Version, j *Job, params Params, env *E
 	drop.expire(env.Expiry, operandsElsewhere(v, j, &env.Expiry))
 	w := newRunWriter(env, j.splits(v, params.withDefaults()), drop)
 	defer w.Abort()
+	w.blobs.moves = j.moves()
 	tombstones, err := rangeTombstones(j, env)
 	if err != nil {
 		return Result{}, err
@@ -79,6 +86,7 @@ func merge(ctx context.Context, m *merger, w *RunWriter, yield func(context.Cont
 		if s == nil {
 			return nil
 		}
+		w.blobs.from = s
 		if err := w.Add(s.key, s.trailer, s.it.Value()); err != nil {
 			return err
 		}
@@ -91,7 +99,8 @@ func merge(ctx context.Context, m *merger, w *RunWriter, yield func(context.Cont
 // inputRun is a run of inputs as a merge reads it.
 type inputRun struct {
 	tables []sstable.RunTable
-	at     fileid.Num // of the table that is read now
+	at     fileid.Num      // of the table that is read now
+	table  *manifest.Table // the same
 }
 
 // runs returns the inputs as a merge reads them.
@@ -103,7 +112,7 @@ func (j *Job) runs(env *Env) []*inputRun {
 			r.tables = append(r.tables, sstable.RunTable{
 				Smallest: t.Smallest, Largest: t.Largest,
 				Open: func() (*sstable.Reader, error) {
-					r.at = t.Num
+					r.at, r.table = t.Num, t
 					return env.Open(t)
 				},
 			})
@@ -122,7 +131,7 @@ func rangeTombstones(j *Job, env *Env) ([]rangedel.Tombstone, error) {
 		}
 		r, err := env.Open(t)
 		if err != nil {
-			return nil, fmt.Errorf("compaction: %w", &ReadError{t.Num, err})
+			return nil, fmt.Errorf("compaction: %w", &ReadError{Table: t.Num, Err: err})
 		}
 		for _, f := range r.RangeTombstones() {
 			all = append(all, rangedel.Tombstone{Lower: f.Lower, Upper: f.Upper, Seq: f.Trailer.SeqNum()})

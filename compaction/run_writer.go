@@ -69,6 +69,10 @@ type Env struct {
 	// ValueAt returns what the key was at a number, which is lower than that of an entry of it
 	// that is merged. nil: operands whose base no input has stay.
 	ValueAt func(key []byte, seq keys.SeqNum) (fold.Base, error)
+	// BlobThreshold is the length from which values go into blob files, which end at BlobBytes;
+	// 0: none does, and those that are moved out of blob files come back into tables.
+	BlobThreshold int
+	BlobBytes     int64
 	// Dead, if set, reports keys that nobody can reach, now or at any of Snapshots: those of
 	// dropped scopes. All their versions are left out, and range tombstones that begin at such
 	// a key. Keys are mostly given in order.
@@ -88,6 +92,8 @@ type Stats struct {
 	Expired uint64
 	// BytesRead and BytesWritten are lengths of tables.
 	BytesRead, BytesWritten int64
+	// BlobBytes is the length of the blob files written.
+	BlobBytes int64
 	// HistoryFloor is the greatest number of a tombstone elided.
 	HistoryFloor keys.SeqNum
 }
@@ -95,7 +101,9 @@ type Stats struct {
 // Result is what a merge made: one sorted run.
 type Result struct {
 	Tables []*manifest.Table
-	Stats  Stats
+	// Blobs are the blob files that were written for them.
+	Blobs []*manifest.Blob
+	Stats Stats
 }
 
 // RunWriter writes one sorted run of tables: it leaves out what nobody can see, cuts,
@@ -107,6 +115,7 @@ type RunWriter struct {
 	drop   *dropper
 	fold   *folder         // nil: without operators
 	ranges []rangedel.Span // those not yet written
+	blobs  blobPlacer
 
 	table *sstable.Writer // nil between tables
 	file  vfs.File
@@ -151,7 +160,7 @@ func (w *RunWriter) setRanges(all []rangedel.Tombstone, used *inUse) {
 
 func newRunWriter(env *Env, splits Splits, drop *dropper) *RunWriter {
 	drop.dead = env.Dead
-	return &RunWriter{env: env, split: splitter{Splits: splits}, drop: drop, fold: newFolder(env, drop)}
+	return &RunWriter{env: env, split: splitter{Splits: splits}, drop: drop, fold: newFolder(env, drop), blobs: newBlobPlacer(env)}
 }
 
 // Add adds the next entry. It copies what it keeps. Errors are those of the file system
@@ -174,6 +183,12 @@ func (w *RunWriter) Add(key []byte, t keys.Trailer, value []byte) error {
 		return nil
 	}
 	if w.fold.takes(t.Kind()) {
+		if t.Kind().IsBlob() {
+			var err error
+			if t, value, err = w.blobs.fetch(t, value); err != nil {
+				return w.failPlace(err)
+			}
+		}
 		w.fold.add(t, value, held)
 		return nil
 	}
@@ -193,6 +208,12 @@ func (w *RunWriter) write(key []byte, t keys.Trailer, value []byte, held bool) e
 	if w.table == nil {
 		if err := w.begin(); err != nil {
 			return err
+		}
+	}
+	if len(value) >= w.blobs.least || t.Kind().IsBlob() {
+		var err error
+		if t, value, err = w.blobs.place(t, value); err != nil {
+			return w.failPlace(err)
 		}
 	}
 	if err := w.table.Add(key, t, value); err != nil {
@@ -258,6 +279,7 @@ func (w *RunWriter) finishTable(end []byte) error {
 			return w.fail(err)
 		}
 	}
+	w.blobs.annotate(w.table)
 	meta, err := w.table.Finish()
 	if err != nil {
 		return w.fail(err)
@@ -272,7 +294,7 @@ func (w *RunWriter) finishTable(end []byte) error {
 		Smallest: meta.Smallest, Largest: meta.Largest, LargestExclusive: meta.LargestExclusive,
 		MinSeqNum: meta.MinSeqNum, MaxSeqNum: meta.MaxSeqNum,
 		Entries: meta.Entries, Deletes: meta.Deletes, RangeDeletes: meta.RangeDeletes,
-		Held: w.held,
+		Held: w.held, Blobs: w.blobs.taken(&meta.Props),
 	}
 	w.expiry.Fill(t, &meta.Props)
 	w.result.Tables = append(w.result.Tables, t)
@@ -292,6 +314,10 @@ func (w *RunWriter) Finish() (Result, error) {
 	}
 	if w.err == nil && w.table != nil {
 		_ = w.finishTable(nil)
+	}
+	if w.err == nil {
+		_ = w.fail(w.blobs.finish())
+		w.result.Blobs = w.blobs.finished
 	}
 	if w.err == nil {
 		_ = w.fail(w.count())
@@ -323,6 +349,9 @@ func (w *RunWriter) count() error {
 		written += t.Entries
 		s.BytesWritten += t.Bytes
 	}
+	for _, b := range w.result.Blobs {
+		s.BlobBytes += b.Bytes
+	}
 	if s.In != s.Kept+s.Shadowed+s.Elided+s.Dead+s.Folded || written != s.Kept {
 		return fmt.Errorf("%w: %d read, %d kept, %d shadowed, %d elided, %d dead, %d folded, %d written",
 			ErrNotConserved, s.In, s.Kept, s.Shadowed, s.Elided, s.Dead, s.Folded, written)
@@ -345,6 +374,7 @@ func (w *RunWriter) Abort() {
 	for _, num := range w.made {
 		_ = w.env.FS.Remove(w.path(num)) // what stays is an orphan, removed at the next opening
 	}
+	w.blobs.abort()
 	w.table, w.file, w.made, w.err = nil, nil, nil, errFinished
 }
 

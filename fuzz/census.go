@@ -13,7 +13,7 @@ import (
 // shows that a history did what it was made for without asking the store.
 type census struct {
 	vfs.FS
-	manifests, tables, slots, segments atomic.Int64
+	manifests, tables, blobs, slots, segments atomic.Int64
 }
 
 // manifestPrefix begins the names of manifest files.
@@ -31,6 +31,8 @@ func (c *census) Create(name string) (vfs.File, error) {
 		c.manifests.Add(1)
 	case strings.HasSuffix(base, ".sst"):
 		c.tables.Add(1)
+	case strings.HasSuffix(base, ".blob"):
+		c.blobs.Add(1)
 	case isSlot(base):
 		c.slots.Add(1)
 		return &slotCensus{f, c}, nil

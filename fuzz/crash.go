@@ -26,6 +26,7 @@ type Reached struct {
 	Rolls      int64 // manifest files begun after the first
 	Recycles   int64 // segments of the log that took over a file of an earlier one
 	Tables     int64 // table files made
+	Blobs      int64 // blob files made
 }
 
 // Record plays a history. An error is a failure of the store: nothing was injected.
@@ -37,7 +38,7 @@ func Record(setup Setup, shape Shape) (*Recording, error) {
 		return nil, fmt.Errorf("seed %d, %s: %w", setup.Seed, modeName(setup.Mode), err)
 	}
 	r.Reached = Reached{
-		Stats: p.Stats(), Operations: r.Mem.Ops(), Tables: seen.tables.Load(),
+		Stats: p.Stats(), Operations: r.Mem.Ops(), Tables: seen.tables.Load(), Blobs: seen.blobs.Load(),
 		Rolls: seen.manifests.Load() - 1, Recycles: seen.segments.Load() - seen.slots.Load(),
 	}
 	return r, nil

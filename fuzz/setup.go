@@ -25,6 +25,8 @@ type Setup struct {
 	Mode lsm.LogMode
 	// Follow lets a Player watch the store, and compare what it hears with the ledger.
 	Follow bool
+	// Blobs puts most values into blob files, which are kept to little garbage.
+	Blobs bool
 }
 
 // lives numbers the openings of this process. An opening must not draw the identities
@@ -43,6 +45,9 @@ func (s Setup) Options(fs vfs.FS) *lsm.Options {
 		LogMode:           s.Mode,
 		CompactionWorkers: 1,
 		SyncInterval:      -1, // what is synced is what the history syncs
+	}
+	if o.BlobThreshold = -1; s.Blobs {
+		o.BlobThreshold, o.BlobSpacePercent = 16, 120
 	}
 	var ticks atomic.Int64
 	seams.Inject(o, seams.Seams{

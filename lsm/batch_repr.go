@@ -35,10 +35,24 @@ func appendOp(dst []byte, kind keys.Kind, scopePrefix, key, value []byte) []byte
 	return append(dst, value...)
 }
 
+// longValue is the length from which a value given to Set is not copied behind its operation:
+// it goes from the caller's memory to the log and to the memtable.
+const longValue = 1 << 20
+
+// appendLongOp appends an operation of which the value follows elsewhere.
+func appendLongOp(dst []byte, kind keys.Kind, scopePrefix, key, value []byte) []byte {
+	dst = append(dst, byte(kind))
+	dst = binary.AppendUvarint(dst, uint64(len(scopePrefix)+len(key)))
+	dst = append(dst, scopePrefix...)
+	dst = append(dst, key...)
+	return binary.AppendUvarint(dst, uint64(len(value)))
+}
+
 // opReader walks the operations of a payload that this process has encoded or that
 // checkPayload has accepted.
 type opReader struct {
 	rest  []byte
+	tail  []byte // the value of the last operation, where it does not stand in rest
 	kind  keys.Kind
 	key   []byte
 	value []byte
@@ -56,7 +70,11 @@ func (r *opReader) next() bool {
 	r.value = nil
 	if r.kind != keys.KindDelete {
 		n, w = binary.Uvarint(p)
-		r.value, p = p[w:w+int(n):w+int(n)], p[w+int(n):]
+		if p = p[w:]; r.tail != nil && len(p) == 0 {
+			r.value = r.tail
+		} else {
+			r.value, p = p[:n:n], p[n:]
+		}
 	}
 	r.rest = p
 	return true

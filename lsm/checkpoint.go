@@ -17,7 +17,7 @@ import (
 // before the next, so that a crash leaves a store or what says that it is none:
 //
 //  1. the directory, if it is to be made; then the mark that it is unfinished
-//  2. the tables, linked or copied
+//  2. the tables and blob files, linked or copied
 //  3. the manifest, the entries of all these, and CURRENT
 //  4. the mark is removed
 
@@ -176,10 +176,19 @@ func (c *checkpoint) fill(ctx context.Context) error {
 			if err := c.ended(ctx); err != nil {
 				return err
 			}
-			if err := c.bring(ctx, t.meta); err != nil {
+			if err := c.bring(ctx, manifest.TableName(t.meta.Num), t.meta.Bytes, t.meta.Digest); err != nil {
 				return err
 			}
-			c.bytes += t.meta.Bytes
+		}
+	}
+	for i := range v.Blobs {
+		if err := c.ended(ctx); err != nil {
+			return err
+		}
+		if b := v.Blobs[i]; !(mutant.Enabled && mutant.Is(mutant.ForgetBlobLink)) {
+			if err := c.bring(ctx, manifest.BlobName(b.Num), b.Bytes, b.Digest); err != nil {
+				return err
+			}
 		}
 	}
 	store, err := fileid.NewUID(d.opts.seams.Random)
@@ -214,10 +223,10 @@ func (c *checkpoint) ended(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// bring links a table into the directory, or copies it. Tables never change, and this one
-// was synced before the manifest named it.
-func (c *checkpoint) bring(ctx context.Context, t *manifest.Table) error {
-	name := manifest.TableName(t.Num)
+// bring links a table or a blob file into the directory, or copies it. They never change, and
+// this one was synced before the manifest named it.
+func (c *checkpoint) bring(ctx context.Context, name string, bytes int64, digest uint64) error {
+	c.bytes += bytes
 	if c.links {
 		err := c.fs.Link(c.db.path(name), c.path(name))
 		if err == nil {
@@ -230,11 +239,11 @@ func (c *checkpoint) bring(ctx context.Context, t *manifest.Table) error {
 	}
 	c.copied++
 	to := copyTarget{fs: c.fs, name: c.path(name), sync: !(mutant.Enabled && mutant.Is(mutant.SkipCopySync))}
-	digest, err := copyFile(ctx, c.db.opts.seams.FS, c.db.path(name), to, t.Bytes)
+	copied, err := copyFile(ctx, c.db.opts.seams.FS, c.db.path(name), to, bytes)
 	if errors.Is(err, errWrongSize) {
 		return &CorruptionError{File: name, Offset: -1, Err: err}
 	}
-	if err == nil && digest != t.Digest {
+	if err == nil && copied != digest {
 		return &CorruptionError{File: name, Offset: -1, Err: errWrongDigest}
 	}
 	return err

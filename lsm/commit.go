@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/wal"
@@ -38,6 +36,7 @@ import (
 // time between join and wake.
 type request struct {
 	payload []byte
+	tail    []byte // the end of the payload, if it is a long value of the caller's
 	crc     uint32
 	ops     int
 	bytes   int64
@@ -83,16 +82,21 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	}
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
+	r.tail = nil
 	r.scoped, r.refused, r.claims.conflict = false, false, 0
 	r.indexed, r.named = false, nil
 	r.scoped, r.refused, r.merges, r.claims.conflict = false, false, false, 0
 	return r
 }
 
+// size is the length of the whole payload.
+func (r *request) size() int64 { return int64(len(r.payload)) + int64(len(r.tail)) }
+
 // maxPooledPayload keeps one giant value from staying in the pool for ever.
 const maxPooledPayload = 64 << 10
 
 func (q *commitQueue) recycle(r *request) {
+	r.tail = nil
 	if cap(r.payload) > maxPooledPayload {
 		r.payload = nil
 	}
@@ -214,12 +218,12 @@ func (q *commitQueue) close() {
 func (q *commitQueue) take(r *request, limit int64) (unsynced, synced part) {
 	unsynced.pushIf(r, !r.sync)
 	synced.pushIf(r, r.sync)
-	total := int64(len(r.payload))
+	total := r.size()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.head != nil && q.head.ops > 0 && total+int64(len(q.head.payload)) <= limit {
+	for q.head != nil && q.head.ops > 0 && total+q.head.size() <= limit {
 		m := q.head
-		total += int64(len(m.payload))
+		total += m.size()
 		if q.head = m.next; q.head == nil {
 			q.tail = nil
 		}
@@ -287,7 +291,7 @@ func (p *part) pushIf(r *request, yes bool) {
 	p.bytes += r.bytes
 	p.folds += len(r.folds.list)
 	p.foldBytes += r.folds.bytes
-	p.payload += int64(len(r.payload))
+	p.payload += r.size()
 	p.members++
 	p.scoped = p.scoped || r.scoped
 }
@@ -334,6 +338,9 @@ func (d *DB) commit(r *request) error {
 		}
 	}
 	r.crc = wal.PayloadChecksum(r.payload)
+	if r.tail != nil {
+		r.crc = wal.ExtendChecksum(r.crc, r.tail)
+	}
 	lead, err := d.queue.join(r)
 	if err != nil {
 		return err
@@ -426,7 +433,7 @@ func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
 	last, now := d.lastSeqNum, d.groupTime
 	for r := p.head; r != nil; r = r.next {
 		batches = append(batches, wal.Batch{
-			Payload: r.payload, PayloadCRC: r.crc,
+			Payload: r.payload, Tail: r.tail, PayloadCRC: r.crc,
 			FirstSeqNum: last + 1, Count: uint32(r.ops), CommitTime: uint64(now),
 		})
 		last += keys.SeqNum(r.ops)
@@ -455,7 +462,7 @@ func (d *DB) apply(p *part, now int64) {
 	seq := d.lastSeqNum
 	for r := p.head; r != nil; r = r.next {
 		d.applyFolds(mem, &r.folds)
-		ops := opReader{rest: r.payload}
+		ops := opReader{rest: r.payload, tail: r.tail}
 		for i := 0; ops.next(); i++ {
 			seq++
 			if mutant.Enabled && mutant.Is(mutant.PartialBatch) && i > 0 && i == r.ops/2 {
@@ -478,21 +485,4 @@ func (d *DB) apply(p *part, now int64) {
 		mem.logical += r.bytes
 	}
 	d.expirer.applied(mem)
-}
-
-// visibleSeqNum is the number below which everything is visible, on a cache line of
-// its own: every read loads it and every commit stores it.
-type visibleSeqNum struct {
-	_ [64]byte
-	n atomic.Uint64
-	_ [56]byte
-}
-
-func (v *visibleSeqNum) load() keys.SeqNum { return keys.SeqNum(v.n.Load()) }
-
-func (v *visibleSeqNum) store(s keys.SeqNum) {
-	if invariants.Enabled && s < v.load() {
-		panic(fmt.Sprintf("lsm: visible goes back from %d to %d (C3)", v.load(), s))
-	}
-	v.n.Store(uint64(s))
 }

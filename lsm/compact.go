@@ -151,6 +151,7 @@ func (c *compactor) pickParamsLocked(manual bool) compaction.Params {
 	// that covers a table is among these, so that the table may go (H4).
 	p.HeldBelow, p.ElideBelow = p.ElideBelow, min(p.ElideBelow, d.horizons.bound())
 	p.Running = slices.Clone(c.running)
+	p.BlobSpacePercent = d.opts.BlobSpacePercent
 	d.expiryParams(&p)
 	now := d.opts.seams.Now()
 	if dead := d.reaper.ripe.Load(); dead.len() > 0 {
@@ -182,7 +183,7 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		if out, err = compaction.Run(ctx, version.Version, job, c.params(), env); err != nil {
 			var read *compaction.ReadError
 			if errors.As(err, &read) {
-				return &compaction.ReadError{Table: read.Table, Err: d.tableError(read.Err)}
+				return &compaction.ReadError{Table: read.Table, Blob: read.Blob, Err: d.tableError(read.Err)}
 			}
 			return err
 		}
@@ -196,10 +197,12 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		if floor > d.horizons.bound() {
 			return nil, errHorizonSet
 		}
-		return job.Edit(v, out.Tables, floor), nil
+		e := job.Edit(v, out.Tables, floor)
+		e.Blobs = out.Blobs
+		return e, nil
 	}, nil)
 	if err != nil {
-		d.discard(out.Tables, err)
+		d.discard(out, err)
 		if err == errHorizonSet { // returned bare: the next job will know of it
 			return nil
 		}
@@ -215,10 +218,11 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		d.metrics.folded(&out.Stats)
 		d.metrics.compactedBytesRead.Add(out.Stats.BytesRead)
 		d.metrics.compactedBytes.Add(out.Stats.BytesWritten)
+		d.metrics.blobBytesWritten.Add(out.Stats.BlobBytes)
 		d.metrics.expired.Add(int64(out.Stats.Expired))
 	}
 	d.event("compacted", "reason", job.Reason, "to level", job.Output, "moved", job.Move,
-		"bytes read", out.Stats.BytesRead, "bytes written", out.Stats.BytesWritten,
+		"bytes read", out.Stats.BytesRead, "bytes written", out.Stats.BytesWritten, "blob bytes", out.Stats.BlobBytes,
 		"shadowed", out.Stats.Shadowed, "tombstones elided", out.Stats.Elided, "of dropped scopes", out.Stats.Dead, "expired", out.Stats.Expired)
 	return nil
 }
@@ -288,6 +292,8 @@ func (d *DB) tableEnv(dead *deadIDs) *compaction.Env {
 		Operators:     d.operators.known,
 		FoldFences:    d.horizons.fences(),
 		ExpiresWithin: d.expiresWithin(),
+
+		BlobThreshold: max(d.opts.BlobThreshold, 0), BlobBytes: d.opts.TableBytes,
 	}
 }
 
@@ -305,14 +311,17 @@ func (c *compactor) place(v *manifest.Version, out []*manifest.Table) manifest.L
 	return compaction.PlaceFlush(v, out, p)
 }
 
-// discard removes tables that were written but not installed, unless the manifest may
+// discard removes tables and blob files that were written but not installed, unless the manifest may
 // name them after all.
-func (d *DB) discard(tables []*manifest.Table, cause error) {
+func (d *DB) discard(out compaction.Result, cause error) {
 	if errors.Is(cause, manifest.ErrUncertain) || d.poison.err() != nil {
 		return // an orphan goes at the next opening
 	}
-	for _, t := range tables {
+	for _, t := range out.Tables {
 		d.deleter.add(manifest.TableName(t.Num), t.Bytes)
+	}
+	for _, b := range out.Blobs {
+		d.deleter.add(manifest.BlobName(b.Num), b.Bytes)
 	}
 }
 

@@ -135,7 +135,7 @@ func (d *DB) judge(c *conditions, seq keys.SeqNum, at int64) error {
 	for i := range c.points {
 		p := &c.points[i]
 		n := scopePrefixLen(p.key)
-		value, got, err := d.getEntry(buf[:0], p.key[:n], p.key[n:], seq, at)
+		value, got, err := d.pointRead(buf[:0], p.key[:n], p.key[n:], seq, at, false)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}

@@ -74,8 +74,9 @@ type DB struct {
 
 	// Installing state: see install.go. Lock order: manifestMu, then stateMu.
 	manifestMu  sync.Mutex
-	manifestLog *manifest.Log         // manifestMu
-	tables      map[fileid.Num]*table // manifestMu: tables of live versions
+	manifestLog *manifest.Log            // manifestMu
+	tables      map[fileid.Num]*table    // manifestMu: tables of live versions
+	blobs       map[fileid.Num]*blobFile // manifestMu: those that they refer to
 	nextFile    atomic.Uint64
 	nextRun     atomic.Uint64
 	stateMu     sync.Mutex // guards the replacement of state
@@ -160,7 +161,11 @@ func (d *DB) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 // writeOp commits one operation that has been checked.
 func (d *DB) writeOp(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	r := d.queue.newRequest(w)
-	r.payload = appendOp(r.payload[:0], kind, rootPrefix, key, value)
+	if kind == keys.KindSet && len(value) >= longValue && len(key) <= wal.MaxHeadBytes/2 {
+		r.payload, r.tail = appendLongOp(r.payload[:0], kind, rootPrefix, key, value), value
+	} else {
+		r.payload = appendOp(r.payload[:0], kind, rootPrefix, key, value)
+	}
 	r.ops, r.merges = 1, kind == keys.KindMerge
 	r.bytes = int64(len(rootPrefix) + len(key) + len(value))
 	err := d.commit(r)

@@ -178,7 +178,11 @@ func (f *differ) nextPoint(c *delta, upper []byte) (bool, error) {
 func (f *differ) newest(s *source) (fold.Base, error) {
 	d := f.v.db
 	if s.trailer.Kind() != keys.KindMerge {
-		return d.baseOf(s.trailer.Kind(), s.value())
+		t, value, err := s.whole()
+		if err != nil {
+			return fold.Base{}, d.tableError(err)
+		}
+		return d.baseOf(t.Kind(), value)
 	}
 	if _, err := d.collect(&f.chain, f.v.state, f.key, f.to, false); err != nil {
 		return fold.Base{}, err

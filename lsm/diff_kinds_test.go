@@ -26,6 +26,9 @@ func TestDifferencesOfMergesAndOfWhatExpires(t *testing.T) {
 			clock.millis.Store(1_000_000)
 			o := randomOptions(rnd, vfs.NewMem())
 			o.Clock = clock
+			if seed%2 == 1 {
+				o.BlobThreshold = 16
+			}
 			db, err := lsm.Open("store", &o)
 			require.NoError(t, err)
 			defer func() { require.NoError(t, db.Close()) }()
@@ -91,7 +94,12 @@ func changeAtRandom(t *testing.T, db *lsm.DB, rnd *rand.Rand) {
 		if string(upper) > string(key) {
 			require.NoError(t, db.DeleteRange(key, upper, lsm.NoSync))
 		}
-	case 2, 3:
+	case 2:
+		long := append(lsm.Int64Bytes(rnd.Int64N(100)), make([]byte, 40)...)
+		require.NoError(t, db.SetWithTTL(append(key, '+'), long, ttl, lsm.NoSync))
+		require.NoError(t, db.Set(append(key, '-'), long, lsm.NoSync))
+		require.NoError(t, db.Merge(lsm.BytesAppend, append(key, '-'), long[:20], lsm.NoSync))
+	case 3:
 		require.NoError(t, db.Set(key, lsm.Int64Bytes(rnd.Int64N(100)), lsm.NoSync))
 	case 4, 5, 6:
 		require.NoError(t, db.SetWithTTL(key, lsm.Int64Bytes(rnd.Int64N(100)), ttl, lsm.NoSync))

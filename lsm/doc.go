@@ -98,6 +98,12 @@
 // DB.Ingest (ingest.go) adds tables that a TableWriter (table_writer.go) has written
 // outside. docs/checkpoints.md describes both.
 //
+// # Large values
+//
+// Flushes write large values to blob files beside the tables (blobs.go; package compaction
+// decides which are given up). docs/blobs.md describes them. verify_blobs.go and
+// salvage_blobs.go look after them.
+//
 // # Reading order
 //
 // options.go, errors.go, batch.go, batch_repr.go; db.go, open.go, recovery.go; then the

@@ -196,7 +196,7 @@ func (x *expirer) sweepBatch(due []dueExpiry) error {
 // expired returns the number of the entry that the record is for, expired or not, Absent if
 // the key has been deleted since or has another expiry.
 func (x *expirer) expired(e *dueExpiry, n int) (Version, error) {
-	_, now, err := x.db.getEntry(nil, e.key[:n], e.key[n:], keys.MaxSeqNum, atNever)
+	_, now, err := x.db.pointRead(nil, e.key[:n], e.key[n:], keys.MaxSeqNum, atNever, false)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Absent, err
 	}

@@ -116,7 +116,9 @@ func (f *flusher) flushOldest(ctx context.Context) (more bool, err error) {
 		next = now.frozen[n-2]
 	}
 	err = d.install(func(v *manifest.Version) (*manifest.Edit, error) {
-		return d.flushEdit(v, out, m.lastSeqNum, next.firstSegment), nil
+		e := d.flushEdit(v, out.Tables, m.lastSeqNum, next.firstSegment)
+		e.Blobs = out.Blobs
+		return e, nil
 	}, m)
 	if err != nil {
 		d.discard(out, err)
@@ -124,15 +126,17 @@ func (f *flusher) flushOldest(ctx context.Context) (more bool, err error) {
 	}
 	d.metrics.flushes.Add(1)
 	d.metrics.userBytesFlushed.Add(m.logical)
-	d.metrics.flushedBytes.Add(totalBytes(out))
+	d.metrics.flushedBytes.Add(totalBytes(out.Tables))
+	d.metrics.blobBytesWritten.Add(totalBlobBytes(out.Blobs))
 	d.wal.Obsolete(next.firstSegment)
-	d.event("flushed", "tables", len(out), "bytes", totalBytes(out))
+	d.event("flushed", "tables", len(out.Tables), "bytes", totalBytes(out.Tables),
+		"blob files", len(out.Blobs), "blob bytes", totalBlobBytes(out.Blobs))
 	return true, nil
 }
 
 // writeRun writes a memtable to tables: the newest version of each key, and those that
 // snapshots see. Tables are cut where the next level's are, so that merges stay narrow.
-func (d *DB) writeRun(ctx context.Context, m *mutableTable) ([]*manifest.Table, error) {
+func (d *DB) writeRun(ctx context.Context, m *mutableTable) (compaction.Result, error) {
 	// Tombstones stay: what they delete may be in any table.
 	guard := d.readers.Enter()
 	v := d.state.Load().version // everything older than the memtable
@@ -156,20 +160,20 @@ func (d *DB) writeRun(ctx context.Context, m *mutableTable) ([]*manifest.Table, 
 			break
 		}
 		if n%flushCheckEvery == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
+			return compaction.Result{}, ctx.Err()
 		}
 		if err := w.Add(it.Key(), it.Trailer(), it.Value()); err != nil {
-			return nil, err
+			return compaction.Result{}, err
 		}
 	}
 	if n != m.Len() {
-		return nil, fmt.Errorf("%w: a memtable of %d entries showed %d", compaction.ErrNotConserved, m.Len(), n)
+		return compaction.Result{}, fmt.Errorf("%w: a memtable of %d entries showed %d", compaction.ErrNotConserved, m.Len(), n)
 	}
 	out, err := w.Finish()
 	d.reaper.wrote(out.Tables, dead)
 	d.metrics.expired.Add(int64(out.Stats.Expired))
 	d.metrics.folded(&out.Stats)
-	return out.Tables, err
+	return out, err
 }
 
 // flushCheckEvery is how many entries are written between looks at the context.

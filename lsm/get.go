@@ -5,6 +5,7 @@ import (
 
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/rangedel"
+	"github.com/loamdb/loam/sstable"
 )
 
 // Get returns the value of key as a copy that the caller owns, or ErrNotFound. It may
@@ -19,10 +20,10 @@ func (d *DB) AppendGet(dst, key []byte) ([]byte, error) {
 	return d.get(dst, rootPrefix, key, keys.MaxSeqNum)
 }
 
-// Has reports whether key is present.
+// Has reports whether key is present. It reads no blob file.
 func (d *DB) Has(key []byte) (bool, error) {
 	var discard [512]byte
-	_, err := d.get(discard[:0], rootPrefix, key, keys.MaxSeqNum)
+	_, _, err := d.pointRead(discard[:0], rootPrefix, key, keys.MaxSeqNum, atRead, false)
 	if err == ErrNotFound { // returned bare, for speed
 		return false, nil
 	}
@@ -37,13 +38,19 @@ func (d *DB) get(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, error) {
 	return v, err
 }
 
-// getEntry is the point read: a straight line over concrete types, from the newest
+// getEntry reads an entry with its value.
+func (d *DB) getEntry(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]byte, entryState, error) {
+	return d.pointRead(dst, prefix, key, seq, at, true)
+}
+
+// pointRead is the point read: a straight line over concrete types, from the newest
 // source to the oldest, that stops at the first version of the key at or below seq. prefix
 // is the encoded id of the key's scope, at the time at which entries that expire are judged.
+// Without whole it stops short of a value that is in a blob file: dst is returned as it was.
 //
 // The state is loaded before the sequence number: in the other order a flush and a
 // compaction in between could drop the version that the number needs.
-func (d *DB) getEntry(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]byte, entryState, error) {
+func (d *DB) pointRead(dst, prefix, key []byte, seq keys.SeqNum, at int64, whole bool) ([]byte, entryState, error) {
 	if len(key) > keys.MaxUserKeyLen {
 		return dst, entryState{}, ErrNotFound // no such key can have been written
 	}
@@ -58,12 +65,11 @@ func (d *DB) getEntry(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]byt
 	s := d.state.Load()
 	asked, latest := seq, seq == keys.MaxSeqNum
 	seq = min(seq, d.visible.load())
-
 	hash := keys.Hash(ikey)
 	value, t, ok := s.mutable.Get(ikey, hash, seq)
 	if ranges := s.mutable.ranges.Load(); ranges != nil {
 		if latest && seq < ranges.ExactFrom() {
-			return d.getEntry(dst, prefix, key, keys.MaxSeqNum, at) // overtaken: what it must see was left out
+			return d.pointRead(dst, prefix, key, keys.MaxSeqNum, at, whole) // overtaken: what it must see was left out
 		}
 		if deleted(ranges, ikey, seq, t, ok) {
 			return dst, entryState{}, ErrNotFound
@@ -103,14 +109,38 @@ func (d *DB) getEntry(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]byt
 		if t.ranges != nil && deleted(t.ranges, ikey, seq, trailer, ok) {
 			return dst, entryState{}, ErrNotFound
 		}
-		if ok {
-			if trailer.Kind() == keys.KindMerge {
-				return d.getFolded(dst, prefix, key, asked, at)
-			}
+		switch {
+		case ok && trailer.Kind() == keys.KindMerge:
+			return d.getFolded(dst, prefix, key, asked, at)
+		case ok && trailer.Kind().IsBlob():
+			return d.foundBlob(r, out[:len(dst):cap(out)], out[len(dst):], trailer, at, whole)
+		case ok:
 			return d.result(out[:len(dst):cap(out)], out[len(dst):], trailer, at)
 		}
 	}
 	return dst, entryState{}, ErrNotFound
+}
+
+// foundBlob turns a version whose value is in a blob file into a result; stored is what the
+// table has.
+func (d *DB) foundBlob(r *sstable.Reader, dst, stored []byte, t keys.Trailer, at int64, whole bool) ([]byte, entryState, error) {
+	e := entryState{version: Version(t.SeqNum())}
+	if t.Kind() == keys.KindSetWithExpiryBlob && len(stored) >= keys.ExpiryLen {
+		if e.expires = expiryOf(stored); at == atRead {
+			at = d.clock.millis()
+		}
+		if e.expires <= at {
+			return dst, entryState{}, ErrNotFound
+		}
+	}
+	if !whole {
+		return dst, e, nil
+	}
+	out, err := r.AppendBody(dst, t.Kind(), stored)
+	if err != nil {
+		return dst, entryState{}, d.tableError(err)
+	}
+	return out, e, nil
 }
 
 // deleted reports whether one of a source's range tombstones deletes the key as seq sees it

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/loamdb/loam/compaction"
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
@@ -62,7 +63,7 @@ func (d *DB) Ingest(ctx context.Context, tables ...string) error {
 		err = d.enter(ctx, in.tables)
 	}
 	if err != nil {
-		d.discard(in.tables, err)
+		d.discard(compaction.Result{Tables: in.tables}, err)
 		return fmt.Errorf("lsm: ingest: %w", err)
 	}
 	d.event("ingested", "tables", len(in.tables), "bytes", totalBytes(in.tables))

@@ -77,6 +77,7 @@ func (d *DB) swapVersion(e *manifest.Edit, flushed *mutableTable) {
 			d.reaper.removed(del.Num)
 		}
 	}
+	d.dropBlobs(v.Version)
 	d.stateMu.Lock()
 	s := d.state.Load()
 	frozen := s.frozen

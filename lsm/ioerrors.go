@@ -6,19 +6,23 @@ import (
 
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/sstable"
+	"github.com/loamdb/loam/sstable/blob"
 	"github.com/loamdb/loam/wal"
 )
 
 // The packages below report damage in their own words; these functions put it into
 // this package's.
 
-// tableError translates an error of reading a table.
+// tableError translates an error of reading a table or a blob file.
 func (d *DB) tableError(err error) error {
 	var c *sstable.CorruptionError
+	var b *blob.CorruptionError
 	switch {
 	case errors.As(err, &c):
 		return &CorruptionError{File: c.File, Offset: c.Offset, Err: c.Err}
-	case errors.Is(err, sstable.ErrTooNew):
+	case errors.As(err, &b):
+		return &CorruptionError{File: b.File, Offset: b.Offset, Err: b.Err}
+	case errors.Is(err, sstable.ErrTooNew), errors.Is(err, blob.ErrTooNew):
 		return errors.Join(ErrTooNew, err)
 	}
 	return err

@@ -33,8 +33,9 @@ type Iterator struct {
 	prefix int   // length of the scope prefix, which Key leaves out
 	*iterParts
 
-	value   []byte // current value: a source's, or valBuf
-	expires int64  // of the current entry, 0: never
+	value   []byte // current value: a source's, or valBuf, or blobBuf
+	in      inBlob
+	expires int64 // of the current entry, 0: never
 	valid   bool
 	place   place
 	forward bool // sources stand at entries at or after key; else at or before
@@ -55,9 +56,10 @@ type iterParts struct {
 	chain fold.Chain // of the versions of a key with operands
 	below fold.Base  // going back, the last version that is no operand; its value is in valBuf
 
-	key    []byte // current internal user key
-	valBuf []byte
-	target []byte // of a seek: apart from valBuf, because a caller may seek to its value
+	key     []byte // current internal user key
+	valBuf  []byte
+	blobBuf []byte // current value, if it was read from a blob file
+	target  []byte // of a seek: apart from valBuf, because a caller may seek to its value
 }
 
 var iterPool = sync.Pool{New: func() any { return new(iterParts) }}
@@ -69,7 +71,7 @@ func (p *iterParts) recycle() {
 	clear(p.ranges)
 	p.ranges, p.window = p.ranges[:0], rangeWindow{}
 	p.sources, p.merge.order = p.sources[:0], p.merge.order[:0]
-	for _, buf := range []*[]byte{&p.lower, &p.upper, &p.key, &p.valBuf, &p.target} {
+	for _, buf := range []*[]byte{&p.lower, &p.upper, &p.key, &p.valBuf, &p.blobBuf, &p.target} {
 		if cap(*buf) > maxPooledPayload {
 			*buf = nil
 		}
@@ -165,10 +167,14 @@ func (it *Iterator) Key() []byte {
 }
 
 // Value returns the current value, valid until the iterator moves. The caller must not
-// change it.
+// change it. A value in a blob file is read when Value is called: if that fails it is nil, and
+// the iteration has ended with the error.
 func (it *Iterator) Value() []byte {
 	if !it.valid {
 		return nil
+	}
+	if it.in.away {
+		return it.fetch()
 	}
 	return it.value
 }
@@ -310,7 +316,7 @@ func (it *Iterator) advance(s *source) bool {
 // nextVisible emits the newest visible version of the next key. With skip, versions of
 // the current key are passed over first.
 func (it *Iterator) nextVisible(skip bool) bool {
-	it.valid, it.expires = false, 0
+	it.valid, it.in.away, it.expires = false, false, 0
 	for {
 		s := it.merge.top()
 		// Runs end at the bound by themselves, and decide it once a block.
@@ -347,6 +353,11 @@ func (it *Iterator) nextVisible(skip bool) bool {
 		case keys.KindMerge:
 			if emitted, ok := it.foldForward(s); emitted || !ok {
 				return emitted
+			}
+			skip = true
+		case keys.KindSetBlob, keys.KindSetWithExpiryBlob:
+			if it.blobForward(s) {
+				return true
 			}
 			skip = true
 		default:
@@ -393,12 +404,15 @@ func (it *Iterator) prevVisible() bool {
 			}
 			if !started {
 				it.key, started = append(it.key[:0], s.key...), true
-				it.below, it.expires = fold.Base{}, 0
+				it.below, it.expires, it.in.away = fold.Base{}, 0, false
 			}
 			switch s.trailer.Kind() {
 			case keys.KindSet:
 				it.valBuf, live = append(it.valBuf[:0], s.value()...), true
-				it.below, it.expires = fold.Base{State: fold.Present}, 0
+				it.below, it.expires, it.in.away = fold.Base{State: fold.Present}, 0, false
+				piled, base = false, s.trailer.SeqNum()
+			case keys.KindSetBlob, keys.KindSetWithExpiryBlob:
+				live = it.blobBackward(s)
 				piled, base = false, s.trailer.SeqNum()
 			case keys.KindDelete:
 				it.below, it.expires, live = fold.Base{}, 0, false
@@ -407,7 +421,9 @@ func (it *Iterator) prevVisible() bool {
 				live = it.baseBackward(s)
 				piled, base = false, s.trailer.SeqNum()
 			case keys.KindMerge:
-				it.pileUp(s, piled, base)
+				if !it.pileUp(s, piled, base) {
+					return false
+				}
 				piled = true
 			default:
 				return it.fail(fmt.Errorf("%w: operation %s", ErrTooNew, s.trailer.Kind()))

@@ -17,7 +17,11 @@ func (it *Iterator) foldForward(s *source) (emitted, ok bool) {
 	c := &it.chain
 	c.Reset(false)
 	for {
-		done, err := it.db.take(c, s.trailer, s.value())
+		t, value, err := s.whole()
+		if err != nil {
+			return false, it.fail(it.db.tableError(err))
+		}
+		done, err := it.db.take(c, t, value)
 		if err != nil {
 			return false, it.fail(err)
 		}
@@ -60,8 +64,11 @@ func (it *Iterator) foldChain() (emitted, ok bool) {
 // pileUp adds the operand at which s stands to the chain of a key whose versions come oldest
 // first. Unless piled it is the first one above the version with the number base, which is
 // below.
-func (it *Iterator) pileUp(s *source, piled bool, base keys.SeqNum) {
+func (it *Iterator) pileUp(s *source, piled bool, base keys.SeqNum) (ok bool) {
 	if !piled {
+		if !it.baseHere() {
+			return false
+		}
 		it.chain.Reset(true)
 		b := it.below
 		if b.State == fold.Present {
@@ -70,4 +77,5 @@ func (it *Iterator) pileUp(s *source, piled bool, base keys.SeqNum) {
 		it.chain.SetBase(base, b)
 	}
 	it.chain.Add(s.trailer.SeqNum(), s.value())
+	return true
 }

@@ -152,6 +152,12 @@ func (d *DB) collectFromTable(c *fold.Chain, t *table, ikey []byte, hash uint64,
 		if trailer.SeqNum() < deleted {
 			return true, nil
 		}
+		if trailer.Kind().IsBlob() {
+			if value, err = r.AppendBlob(nil, trailer.Kind(), value); err != nil {
+				return false, d.tableError(err)
+			}
+			trailer = inlineKind(trailer)
+		}
 		if done, err = d.take(c, trailer, value); done || err != nil {
 			return done, err
 		}

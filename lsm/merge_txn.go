@@ -151,6 +151,9 @@ func (it *TxnIterator) ownValue(own *write) (expires int64, ok bool) {
 	var b fold.Base
 	if it.base.Valid() && bytes.Equal(it.base.key, own.key) && !it.tx.writes.deletes(own.key) {
 		b = fold.Base{State: fold.Present, Value: it.base.Value(), Expiry: it.base.expires}
+		if it.err = it.base.Err(); it.err != nil {
+			return 0, false // of a value in a blob file
+		}
 		it.noteExpiry(b.Expiry)
 	}
 	it.buf, expires, it.err = it.tx.foldOwn(it.buf[:0], b, own)

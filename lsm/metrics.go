@@ -44,7 +44,11 @@ type Metrics struct {
 	// LogBytes is the total length of the live log segments, LogSyncs how often a
 	// commit, or the background, waited for the device since Open.
 	LogBytes, LogSyncs int64
-	// DiskBytes is the length of all live tables and log segments.
+	// BlobFiles is the number of live blob files, BlobBytes their length, BlobGarbage how much
+	// of it are values that no table refers to any more.
+	BlobFiles              int
+	BlobBytes, BlobGarbage int64
+	// DiskBytes is the length of all live tables, blob files and log segments.
 	DiskBytes int64
 	// CacheBytes is what the block cache holds, EvictedBlocks how many blocks it has
 	// given up since Open.
@@ -79,8 +83,10 @@ type Metrics struct {
 	// tables that the others read and wrote.
 	Compactions, TrivialMoves          int64
 	CompactedBytesRead, CompactedBytes int64
-	// CompactionErrors counts compactions that failed, DeletedFiles tables removed, those
-	// that a crash had left included.
+	// BlobBytesWritten is the length of the blob files that flushes and compactions wrote.
+	BlobBytesWritten int64
+	// CompactionErrors counts compactions that failed, DeletedFiles tables and blob files
+	// removed, those that a crash had left included.
 	CompactionErrors, DeletedFiles int64
 	// WriteStops counts writes that waited because level 0 was full, WriteDelay is the
 	// time by which writes were slowed before it got so far.
@@ -107,13 +113,13 @@ type Metrics struct {
 	ScrubbedBytes, ScrubPasses, ScrubFindings int64
 }
 
-// WriteAmplification is how many bytes of tables were written for each byte of keys and
+// WriteAmplification is how many bytes of tables and blob files were written for each byte of keys and
 // values flushed, the log not counted. Zero before the first flush.
 func (m *Metrics) WriteAmplification() float64 {
 	if m.UserBytesFlushed == 0 {
 		return 0
 	}
-	return float64(m.FlushedBytes+m.CompactedBytes) / float64(m.UserBytesFlushed)
+	return float64(m.FlushedBytes+m.CompactedBytes+m.BlobBytesWritten) / float64(m.UserBytesFlushed)
 }
 
 // counters are the sums, each added to by one kind of background work.
@@ -122,6 +128,7 @@ type counters struct {
 	compactions, trivialMoves               atomic.Int64
 	compactedBytesRead, compactedBytes      atomic.Int64
 	compactionErrors, deletedFiles          atomic.Int64
+	blobBytesWritten                        atomic.Int64
 	stops, delayed                          atomic.Int64
 	iterators                               atomic.Int64 // open now
 	expired, expiryEvents                   atomic.Int64
@@ -150,6 +157,7 @@ func (d *DB) Metrics() Metrics {
 		TrivialMoves:       c.trivialMoves.Load(),
 		CompactedBytesRead: c.compactedBytesRead.Load(),
 		CompactedBytes:     c.compactedBytes.Load(),
+		BlobBytesWritten:   c.blobBytesWritten.Load(),
 		CompactionErrors:   c.compactionErrors.Load(),
 		DeletedFiles:       c.deletedFiles.Load(),
 		WriteStops:         c.stops.Load(),
@@ -187,6 +195,7 @@ func (d *DB) Metrics() Metrics {
 		m.Levels[i] = levelMetrics(s.version.Levels[i])
 		m.DiskBytes += m.Levels[i].Bytes
 	}
+	blobMetrics(s.version.Version, &m)
 	if d.wal != nil {
 		log := d.wal.Stats()
 		m.LogBytes, m.LogSyncs = log.Bytes, int64(log.Syncs+log.SyncedWrites)

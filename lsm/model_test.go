@@ -61,6 +61,8 @@ func randomOptions(rnd *rand.Rand, fs vfs.FS) lsm.Options {
 		SyncInterval:      []time.Duration{-1, time.Millisecond, 0}[rnd.IntN(3)],
 	}
 	seams.Inject(&o, seams.Seams{FS: fs, Sizing: tinySizing(rnd)})
+	o.BlobThreshold = []int{-1, 0, 16, 40}[rnd.IntN(4)]
+	o.BlobSpacePercent = []int{0, 110, 400}[rnd.IntN(3)]
 	return o
 }
 

@@ -41,7 +41,7 @@ func Open(dir string, o *Options) (*DB, error) {
 }
 
 func newDB(dir string, opts Options) *DB {
-	d := &DB{dir: dir, opts: opts, logger: opts.Logger, tables: map[fileid.Num]*table{}, closing: make(chan struct{}), ended: make(chan struct{})}
+	d := &DB{dir: dir, opts: opts, logger: opts.Logger, tables: map[fileid.Num]*table{}, blobs: map[fileid.Num]*blobFile{}, closing: make(chan struct{}), ended: make(chan struct{})}
 	if d.logger == nil {
 		d.logger = slog.New(slog.DiscardHandler)
 	}

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable/block"
@@ -57,6 +58,16 @@ type Options struct {
 	// TableBytes is the size at which a table ends and the next begins. 0 means 64 MiB;
 	// between 64 KiB and 4 GiB.
 	TableBytes int64
+
+	// BlobThreshold is the length from which values are written to blob files, beside the
+	// tables, which then hold references: compactions do not rewrite them, and a read takes one
+	// more access (docs/blobs.md). 0 means 16 KiB; negative means never; at least 16. It
+	// counts for what flushes and compactions write from now on.
+	BlobThreshold int
+	// BlobSpacePercent is how large blob files may be for what is live of them before
+	// compactions rewrite some. 0 means 150; between 110 and 1,000. Under load they may be
+	// larger for a while, at rest they are not.
+	BlobSpacePercent int
 
 	// SyncInterval bounds how long commits with NoSync stay unsynced. 0 means one
 	// second; negative means until a synced commit, a flush or Close.
@@ -140,7 +151,12 @@ const (
 	maxTableBytes   = 4 << 30
 	maxBlockBytes   = 65_536
 	defaultSyncTick = time.Second
-	defaultScrub    = 1 << 20 // bytes a second
+
+	minBlobThreshold     = 16
+	defaultBlobThreshold = 16 << 10
+	defaultBlobSpace     = 150
+
+	defaultScrub = 1 << 20 // bytes a second
 
 	defaultHorizonAge   = 30 * 24 * time.Hour
 	defaultHorizonBytes = 1 << 30
@@ -174,6 +190,12 @@ func (o *Options) Validate() error {
 	}
 	if o.TableBytes != 0 && (o.TableBytes < minTableBytes || o.TableBytes > maxTableBytes) {
 		bad("TableBytes %d is not within %d and %d", o.TableBytes, minTableBytes, int64(maxTableBytes))
+	}
+	if o.BlobThreshold > 0 && (o.BlobThreshold < minBlobThreshold || o.BlobThreshold > keys.MaxValueLen) {
+		bad("BlobThreshold %d is not within %d and 1 GiB", o.BlobThreshold, minBlobThreshold)
+	}
+	if o.BlobSpacePercent != 0 && (o.BlobSpacePercent < 110 || o.BlobSpacePercent > 1000) {
+		bad("BlobSpacePercent %d is not within 110 and 1000", o.BlobSpacePercent)
 	}
 	if o.LogMode > LogWritten {
 		bad("LogMode %d is unknown", o.LogMode)
@@ -217,6 +239,8 @@ func (o *Options) withDefaults() Options {
 	}
 	c.FilterBitsPerKey = max(orDefault(c.FilterBitsPerKey, 10), 0)
 	c.TableBytes = orDefault(c.TableBytes, 64<<20)
+	c.BlobThreshold = orDefault(c.BlobThreshold, defaultBlobThreshold)
+	c.BlobSpacePercent = orDefault(c.BlobSpacePercent, defaultBlobSpace)
 	c.SyncInterval = orDefault(c.SyncInterval, defaultSyncTick)
 	c.CompactionWorkers = orDefault(c.CompactionWorkers, min(max(runtime.NumCPU()/2, 1), 4))
 	c.ScrubBytesPerSec = orDefault(c.ScrubBytesPerSec, defaultScrub)

@@ -158,3 +158,20 @@ func (p *publisher) await(d *DB, seq keys.SeqNum) error {
 	}
 	return nil
 }
+
+// visibleSeqNum is the number below which everything is visible, on a cache line of
+// its own: every read loads it and every commit stores it.
+type visibleSeqNum struct {
+	_ [64]byte
+	n atomic.Uint64
+	_ [56]byte
+}
+
+func (v *visibleSeqNum) load() keys.SeqNum { return keys.SeqNum(v.n.Load()) }
+
+func (v *visibleSeqNum) store(s keys.SeqNum) {
+	if invariants.Enabled && s < v.load() {
+		panic(fmt.Sprintf("lsm: visible goes back from %d to %d (C3)", v.load(), s))
+	}
+	v.n.Store(uint64(s))
+}

@@ -82,7 +82,7 @@ func (d *DB) newVersion(m *manifest.Version) *version {
 			for i, meta := range mr.Tables {
 				t := d.tables[meta.Num]
 				if t == nil {
-					t = &table{db: d, meta: meta}
+					t = &table{db: d, meta: meta, blobs: d.holdBlobs(m, meta)}
 					d.tables[meta.Num] = t
 				}
 				t.refs.Add(1)

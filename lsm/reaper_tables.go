@@ -112,7 +112,11 @@ func (r *reaper) weighTable(ripe *deadIDs, t *table, known *deadTable) {
 		known.clean = ripe.gen // its properties list every scope, and none of these
 		return
 	}
-	known.verdict = judge(dead, p.KeyBytes+p.ValueBytes, t.meta.Bytes <= r.db.opts.seams.Sizing.SettleBytes)
+	total := p.KeyBytes + p.ValueBytes
+	for _, b := range p.Blobs {
+		total += b.Bytes // what is dead counts values in blob files too, before compression
+	}
+	known.verdict = judge(dead, total, t.meta.Bytes <= r.db.opts.seams.Sizing.SettleBytes)
 }
 
 // gone returns the ripe ids of which neither v nor anything above flushed holds an entry.

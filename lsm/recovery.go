@@ -81,26 +81,37 @@ func (d *DB) manifestOptions() manifest.LogOptions {
 	}
 }
 
-// checkTables makes sure that every table of the version is there, with its size: a
+// checkTables makes sure that every table and blob file of the version is there, with its size: a
 // missing file is found now, not by the first unlucky read.
 func (d *DB) checkTables(v *manifest.Version) error {
 	for level := range v.Levels {
 		for _, r := range v.Levels[level] {
 			for _, t := range r.Tables {
-				name := manifest.TableName(t.Num)
-				size, err := d.opts.seams.FS.Size(d.path(name))
-				if errors.Is(err, vfs.ErrNotExist) {
-					return &CorruptionError{File: name, Offset: -1, Err: errMissing}
-				}
-				if err != nil {
+				if err := d.checkFile(manifest.TableName(t.Num), t.Bytes); err != nil {
 					return err
-				}
-				if size != t.Bytes {
-					return &CorruptionError{File: name, Offset: -1,
-						Err: fmt.Errorf("%w: %d bytes instead of %d", errWrongSize, size, t.Bytes)}
 				}
 			}
 		}
+	}
+	for i := range v.Blobs {
+		name := manifest.BlobName(v.Blobs[i].Num)
+		if err := d.checkFile(name, v.Blobs[i].Bytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkFile makes sure that a file is there, with its size.
+func (d *DB) checkFile(name string, bytes int64) error {
+	size, err := d.opts.seams.FS.Size(d.path(name))
+	switch {
+	case errors.Is(err, vfs.ErrNotExist):
+		return &CorruptionError{File: name, Offset: -1, Err: errMissing}
+	case err != nil:
+		return err
+	case size != bytes:
+		return &CorruptionError{File: name, Offset: -1, Err: fmt.Errorf("%w: %d bytes instead of %d", errWrongSize, size, bytes)}
 	}
 	return nil
 }
@@ -325,12 +336,15 @@ func (d *DB) removeOrphans() {
 	for num := range d.tables {
 		live[manifest.TableName(num)] = true
 	}
+	for num := range d.blobs {
+		live[manifest.BlobName(num)] = true
+	}
 	for _, name := range names {
 		if live[name] || !manifest.IsStoreFile(name) {
 			continue
 		}
-		if strings.HasSuffix(name, ".sst") {
-			// Tables may be gigabytes. No new one gets the name: numbers go on after every
+		if strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".blob") {
+			// They may be gigabytes. No new one gets the name: numbers go on after every
 			// file that was in the directory when the manifest was loaded.
 			size, err := fs.Size(d.path(name))
 			if err == nil {

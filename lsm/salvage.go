@@ -19,7 +19,7 @@ import (
 
 // Salvage reads whatever can be read of the store in dir, damaged or not, and makes a new
 // store of it in newDir, which must be missing or empty. It reads the manifest, each block
-// of each table and each record of the log by itself, goes on behind damage, and takes over
+// of each table, each value of the blob files and each record of the log by itself, goes on behind damage, and takes over
 // exactly what a checksum covers. Where the manifest is lost it takes over every table and
 // log segment that it finds, and sequence numbers decide. Entries keep their sequence
 // numbers; tombstones, older versions and range tombstones come along. The new store has an
@@ -59,12 +59,15 @@ type salvage struct {
 	dir    string
 	target *DB // not open: what writes tables asks it for options, numbers and paths
 
-	remains *manifest.Remains
-	levels  bool // the levels of tables are known and hold
-	tables  []*salvageTable
-	log     salvageLog
-	out     salvageWriter
-	report  SalvageReport
+	remains  *manifest.Remains
+	levels   bool // the levels of tables are known and hold
+	tables   []*salvageTable
+	log      salvageLog
+	blobs    salvageBlobs
+	lostBlob *salvageBlob // stands for those that nobody knows
+	value    []byte       // of a blob file
+	out      salvageWriter
+	report   SalvageReport
 }
 
 func (s *salvage) run() (_ *SalvageReport, err error) {
@@ -151,6 +154,9 @@ func (s *salvage) findTables() error {
 	if err != nil {
 		return err
 	}
+	if err := s.findBlobs(names); err != nil {
+		return err
+	}
 	here := map[string]bool{}
 	for _, name := range names {
 		here[name] = strings.HasSuffix(name, ".sst") && manifest.IsStoreFile(name)
@@ -218,8 +224,15 @@ func (s *salvage) conclude() {
 				r.DeletedMayReturn = r.DeletedMayReturn || t.meta == nil || t.meta.HasTombstones()
 			}
 		}
+		for _, l := range t.lostValues {
+			if !s.levels || s.hides(t, l) {
+				add(l.lower, l.upper)
+				r.DeletedMayReturn = r.DeletedMayReturn || t.meta == nil || t.meta.HasTombstones()
+			}
+		}
 		r.Files = append(r.Files, t.file())
 	}
+	s.concludeBlobs()
 	for _, f := range s.log.files {
 		if len(f.Lost) > 0 {
 			add(nil, nil)

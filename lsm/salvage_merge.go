@@ -120,7 +120,14 @@ func (s *salvage) write(m *mergeInput) error {
 			return err
 		}
 	}
-	return s.out.add(m.key, m.trailer, m.source.value())
+	value := m.source.value()
+	if t, ok := blobEntry(m.source); ok {
+		var err error
+		if value, ok, err = s.fromBlob(t, m.key, value); err != nil || !ok {
+			return err
+		}
+	}
+	return s.out.add(m.key, m.trailer, value)
 }
 
 // sink moves the last input to its place.

@@ -9,6 +9,7 @@ import (
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
+	"github.com/loamdb/loam/sstable/blob"
 )
 
 // salvageTable is a table that is read for Salvage, once for where it begins, and once for
@@ -20,18 +21,19 @@ type salvageTable struct {
 	depth int             // of its run, newest first; 0: unlisted
 	spill bool            // of the log, in the new directory; not in the report
 
-	size     int64
-	smallest []byte // as far as known
-	f        vfs.File
-	w        *sstable.Wreck
-	entries  int64
-	total    int64  // entries that the table had; -1: unknown
-	ranges   uint64 // range tombstones that it had, where total is known
-	disorder int64  // entries left out because they came too late
-	gone     error  // why nothing of it could be read
-	damage   []sstable.Damage
-	lost     []lostKeys
-	unplaced []lostKeys // keys of an ingested table whose number only the lost manifest knew
+	size       int64
+	smallest   []byte // as far as known
+	f          vfs.File
+	w          *sstable.Wreck
+	entries    int64
+	total      int64  // entries that the table had; -1: unknown
+	ranges     uint64 // range tombstones that it had, where total is known
+	disorder   int64  // entries left out because they came too late
+	gone       error  // why nothing of it could be read
+	damage     []sstable.Damage
+	lost       []lostKeys
+	lostValues []lostKeys // keys whose values, in blob files, could not be read
+	unplaced   []lostKeys // keys of an ingested table whose number only the lost manifest knew
 }
 
 // lostKeys are the internal user keys, [lower, upper), that a loss may have held.
@@ -121,9 +123,9 @@ func (t *salvageTable) value() []byte { return t.w.Value() }
 // manifest alone; without that they count as the oldest.
 func (t *salvageTable) trailer() keys.Trailer {
 	if t.meta != nil {
-		return t.w.Trailer() + keys.MakeTrailer(t.meta.Number(), 0)
+		return inlineKind(t.w.Trailer() + keys.MakeTrailer(t.meta.Number(), 0))
 	}
-	return t.w.Trailer()
+	return inlineKind(t.w.Trailer())
 }
 
 // err returns what ended the reading, but for the end.
@@ -206,6 +208,10 @@ func (t *salvageTable) loss(off, n int64, l lostKeys, err error) Loss {
 
 // damageCause is what is wrong without file and place, which the report has beside it.
 func damageCause(err error) error {
+	var b *blob.CorruptionError
+	if errors.As(err, &b) {
+		return b.Err
+	}
 	var c *sstable.CorruptionError
 	if errors.As(err, &c) {
 		return c.Err

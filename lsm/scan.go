@@ -70,7 +70,11 @@ func walk(it *Iterator, err error, reverse bool, yield func(Entry, error) bool) 
 		step = it.Prev
 	}
 	for step() {
-		if !yield(Entry{Key: it.Key(), Value: it.Value()}, nil) {
+		e := Entry{Key: it.Key(), Value: it.Value()}
+		if it.err != nil {
+			break // of a value in a blob file
+		}
+		if !yield(e, nil) {
 			return
 		}
 	}

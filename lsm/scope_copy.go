@@ -98,10 +98,14 @@ func (d *DB) stageEntries(ctx context.Context, it *Iterator, dst *Scope, id scop
 		if !more {
 			return entries, it.Err()
 		}
+		value := it.Value()
+		if it.err != nil {
+			return 0, it.err // of a value in a blob file
+		}
 		if it.expires != 0 {
-			b.setExpiring(it.Key(), it.Value(), it.expires)
+			b.setExpiring(it.Key(), value, it.expires)
 		} else {
-			b.Set(it.Key(), it.Value())
+			b.Set(it.Key(), value)
 		}
 		if b.err != nil {
 			return 0, b.err

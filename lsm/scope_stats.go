@@ -96,7 +96,7 @@ func (d *DB) countScope(r *resolved, seq keys.SeqNum, at int64) (ScopeStats, err
 	st := ScopeStats{Exact: true}
 	for it.Next() {
 		st.Entries++
-		st.Bytes += int64(len(it.Key()) + len(it.Value()))
+		st.Bytes += int64(len(it.Key()) + it.valueLen())
 	}
 	return st, it.Close()
 }
@@ -129,9 +129,11 @@ func (c *scopeCount) disjoint() bool {
 
 // add counts an entry of a source in which keys are in order.
 func (c *scopeCount) add(key []byte, t keys.Trailer, value []byte) {
-	if t.Kind() == keys.KindSetWithExpiry {
-		c.clean, value = false, value[keys.ExpiryLen:] // it may have expired
-	} else if t.Kind() != keys.KindSet {
+	switch t.Kind().Inline() {
+	case keys.KindSet:
+	case keys.KindSetWithExpiry:
+		c.clean = false // it may have expired
+	default:
 		c.clean = false
 		return
 	}
@@ -141,7 +143,7 @@ func (c *scopeCount) add(key []byte, t keys.Trailer, value []byte) {
 	}
 	c.last = append(c.last[:0], key...)
 	c.entries++
-	c.bytes += int64(len(key) - len(c.prefix) + len(value))
+	c.bytes += int64(len(key) - len(c.prefix) + sstable.ValueLen(t.Kind(), value) - t.Kind().MinValueLen())
 }
 
 func (c *scopeCount) memtable(m *mutableTable) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -12,13 +11,11 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/loamdb/loam/internal/fileid"
-	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/internal/vfs"
-	"github.com/loamdb/loam/sstable"
 )
 
-// scrubber reads every table again and again, slowly, and compares it with the digest that
+// scrubber reads every table and blob file again and again, slowly, and compares it with the digest that
 // the manifest has of it. Blocks are verified when they are first read, compactions verify
 // what they merge; what rots in a table that neither meets would be found when every good
 // copy of it is gone. Reads go to the device where the system allows that: what the page
@@ -72,7 +69,7 @@ func (s *scrubber) pass(ctx context.Context) {
 	wrapped := false
 	for ctx.Err() == nil {
 		t := s.next(s.last)
-		if t == nil || wrapped && t.meta.Num > first {
+		if t == nil || wrapped && t.num > first {
 			if t != nil {
 				t.unref()
 			}
@@ -82,7 +79,7 @@ func (s *scrubber) pass(ctx context.Context) {
 			wrapped, s.last = true, 0
 			continue
 		}
-		s.last = t.meta.Num
+		s.last = t.num
 		s.scrub(ctx, t)
 		t.unref()
 	}
@@ -94,8 +91,9 @@ func (s *scrubber) pass(ctx context.Context) {
 	}
 }
 
-// next returns the live table with the least number above last, with a reference, or nil.
-func (s *scrubber) next(last fileid.Num) *table {
+// next returns the live table or blob file with the least number above last, with a
+// reference, or nil.
+func (s *scrubber) next(last fileid.Num) *scrubFile {
 	d := s.db
 	d.manifestMu.Lock()
 	defer d.manifestMu.Unlock()
@@ -105,14 +103,25 @@ func (s *scrubber) next(last fileid.Num) *table {
 			best = t
 		}
 	}
-	if best != nil {
-		best.refs.Add(1) // the newest version has one too
+	var blob *blobFile
+	for num, b := range d.blobs {
+		if num > last && (blob == nil || num < blob.meta.Num) {
+			blob = b
+		}
 	}
-	return best
+	switch {
+	case best == nil && blob == nil:
+		return nil
+	case best == nil || blob != nil && blob.meta.Num < best.meta.Num:
+		blob.refs.Add(1) // a table of the newest version has one too
+		return scrubBlob(blob)
+	}
+	best.refs.Add(1) // the newest version has one too
+	return scrubTable(best)
 }
 
-// scrub reads one table, from the device where that can be.
-func (s *scrubber) scrub(ctx context.Context, t *table) {
+// scrub reads one file, from the device where that can be.
+func (s *scrubber) scrub(ctx context.Context, t *scrubFile) {
 	c := s.examine(ctx, t, vfs.ReadOnlyDirect)
 	if c != nil && errors.Is(c.Err, vfs.ErrNotSupported) {
 		c = s.examine(ctx, t, vfs.ReadOnly)
@@ -120,10 +129,10 @@ func (s *scrubber) scrub(ctx context.Context, t *table) {
 	s.report(ctx, t, c)
 }
 
-// examine reads one table and returns what is wrong with it, or nil. One that differs is
+// examine reads one file and returns what is wrong with it, or nil. One that differs is
 // read once more: a read can go wrong on its way.
-func (s *scrubber) examine(ctx context.Context, t *table, mode vfs.OpenMode) *CorruptionError {
-	name := manifest.TableName(t.meta.Num)
+func (s *scrubber) examine(ctx context.Context, t *scrubFile, mode vfs.OpenMode) *CorruptionError {
+	name := t.name
 	f, err := s.db.opts.seams.FS.Open(s.db.path(name), mode)
 	if err != nil {
 		return &CorruptionError{File: name, Offset: -1, Err: err}
@@ -137,7 +146,7 @@ func (s *scrubber) examine(ctx context.Context, t *table, mode vfs.OpenMode) *Co
 		if !errors.Is(err, errDigest) {
 			return &CorruptionError{File: name, Offset: off, Err: err}
 		}
-		if c := s.locate(ctx, t, f); c != nil {
+		if c := t.locate(ctx, f); c != nil {
 			return c
 		}
 	}
@@ -148,15 +157,15 @@ var errDigest = errors.New("wrong digest of the file")
 
 // read reads the whole file at the pace of the options and compares its digest. An error
 // of reading comes with its place.
-func (s *scrubber) read(ctx context.Context, t *table, f vfs.File) (off int64, err error) {
+func (s *scrubber) read(ctx context.Context, t *scrubFile, f vfs.File) (off int64, err error) {
 	d := s.db
 	rate := d.opts.ScrubBytesPerSec
 	buf := make([]byte, min(max(rate/4, minScrubRead), maxScrubRead)&^(minScrubRead-1))
 	digest := xxhash.New()
 	due := d.opts.seams.Now()
-	for off < t.meta.Bytes && ctx.Err() == nil && !t.obsolete.Load() {
+	for off < t.bytes && ctx.Err() == nil && !t.obsolete.Load() {
 		d.giveWay(ctx)
-		p := buf[:min(int64(len(buf)), t.meta.Bytes-off)]
+		p := buf[:min(int64(len(buf)), t.bytes-off)]
 		n, err := f.ReadAt(p, off)
 		if n < len(p) {
 			if err == nil || errors.Is(err, io.EOF) {
@@ -177,44 +186,25 @@ func (s *scrubber) read(ctx context.Context, t *table, f vfs.File) (off int64, e
 		}
 	}
 	// Killed by TestTheScrubFindsDamageThatNoReadHasMet.
-	if digest.Sum64() != t.meta.Digest && !(mutant.Enabled && mutant.Is(mutant.BlindScrub)) {
+	if digest.Sum64() != t.digest && !(mutant.Enabled && mutant.Is(mutant.BlindScrub)) {
 		return off, errDigest
 	}
 	return off, nil
 }
 
-// locate finds the damage in a table whose digest differs; nil if every part can be read.
-func (s *scrubber) locate(ctx context.Context, t *table, f vfs.File) *CorruptionError {
-	name := manifest.TableName(t.meta.Num)
-	w, err := sstable.OpenWreck(ctx, f, sstable.WreckOptions{UID: t.meta.UID, Name: name})
-	if err != nil {
-		return &CorruptionError{File: name, Offset: -1, Err: damageCause(err)}
-	}
-	for w.Next() {
-	}
-	if all := w.Damage(); len(all) > 0 {
-		err := damageCause(all[0].Err)
-		if n := len(all) - 1; n > 0 {
-			err = fmt.Errorf("%w, and %d other parts", err, n)
-		}
-		return &CorruptionError{File: name, Offset: all[0].Offset, Err: err}
-	}
-	return nil
-}
-
-// report takes note of what the reading of a table gave; nil: it is sound.
-func (s *scrubber) report(ctx context.Context, t *table, c *CorruptionError) {
+// report takes note of what the reading of a file gave; nil: it is sound.
+func (s *scrubber) report(ctx context.Context, t *scrubFile, c *CorruptionError) {
 	if ctx.Err() != nil || t.obsolete.Load() {
 		return
 	}
 	s.mu.Lock()
 	if c == nil {
-		delete(s.found, t.meta.Num)
+		delete(s.found, t.num)
 	} else {
 		if s.found == nil {
 			s.found = map[fileid.Num]*CorruptionError{}
 		}
-		s.found[t.meta.Num] = c
+		s.found[t.num] = c
 	}
 	s.mu.Unlock()
 	if c != nil {
@@ -223,11 +213,11 @@ func (s *scrubber) report(ctx context.Context, t *table, c *CorruptionError) {
 	}
 }
 
-// findingOf returns what the scrub has found in a table, nil if nothing.
-func (s *scrubber) findingOf(t *table) *CorruptionError {
+// findingOf returns what the scrub has found in a file, nil if nothing.
+func (s *scrubber) findingOf(num fileid.Num) *CorruptionError {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.found[t.meta.Num]
+	return s.found[num]
 }
 
 // forget drops what was found in tables that are gone.
@@ -238,7 +228,7 @@ func (s *scrubber) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for num := range s.found {
-		if d.tables[num] == nil {
+		if d.tables[num] == nil && d.blobs[num] == nil {
 			delete(s.found, num)
 		}
 	}

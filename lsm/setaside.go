@@ -30,6 +30,7 @@ type unreadable struct {
 	err      error // what reading it gave last
 	failures int   // in a row
 	damaged  bool
+	blob     bool      // a blob file: only its values stay where they are
 	until    time.Time // aside until then
 }
 
@@ -51,6 +52,8 @@ func (a asideTables) judge(job *compaction.Job, err error, now time.Time) bool {
 	var read *compaction.ReadError
 	named := errors.As(err, &read)
 	switch {
+	case named && read.Blob:
+		return a.judgeBlob(read, err, now)
 	case errors.Is(err, ErrCorrupt) && named:
 		a.damage(read.Table, err)
 		return true
@@ -63,6 +66,21 @@ func (a asideTables) judge(job *compaction.Job, err error, now time.Time) bool {
 		return a.fail(read.Table, err, now)
 	}
 	return false
+}
+
+// judgeBlob takes note of a blob file that could not be read. Tables that refer to it are
+// merged all the same: references pass through.
+func (a asideTables) judgeBlob(read *compaction.ReadError, err error, now time.Time) bool {
+	if errors.Is(err, ErrCorrupt) {
+		a[read.Table] = &unreadable{err: err, damaged: true, blob: true}
+		return true
+	}
+	if temporary(err) {
+		return false
+	}
+	aside := a.fail(read.Table, err, now)
+	a[read.Table].blob = true
+	return aside
 }
 
 func (a asideTables) damage(num fileid.Num, err error) {
@@ -90,6 +108,9 @@ func (a asideTables) readable(job *compaction.Job) {
 		for _, t := range job.Tables() {
 			delete(a, t.Num)
 		}
+		for _, num := range job.MoveBlobs {
+			delete(a, num)
+		}
 	}
 }
 
@@ -115,7 +136,7 @@ func (a asideTables) next(now time.Time) time.Duration {
 func (a asideTables) err(now time.Time) error {
 	var nums []fileid.Num
 	for num := range a {
-		if a.avoids(num, now, false) {
+		if a.avoids(num, now, false) && !a[num].blob {
 			nums = append(nums, num)
 		}
 	}

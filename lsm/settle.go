@@ -119,6 +119,7 @@ func (d *DB) worthFlushing(m *mutableTable) bool {
 		l := levelMetrics(level)
 		entries, bytes = entries+l.Entries, bytes+l.Bytes
 	}
+	bytes += d.state.Load().version.BlobBytes()
 	if entries > 0 && float64(m.deletes)*float64(bytes)/float64(entries) >= float64(z.SettleBytes) {
 		return true
 	}

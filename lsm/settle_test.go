@@ -19,7 +19,7 @@ func TestSpaceReturnsToAStoreAtRest(t *testing.T) {
 		z := small()
 		z.MinMemtableBytes, z.MemtableBytes, z.BudgetBytes, z.SettleAfter = 1<<20, 1<<20, 8<<20, time.Second
 		z.MinSegmentBytes, z.MaxSegmentBytes = 64<<10, 256<<10
-		db := openSized(t, fs, Options{Compression: NoCompression}, z)
+		db := openSized(t, fs, Options{Compression: NoCompression, BlobThreshold: -1}, z)
 		fill := func() {
 			for i := range 1000 {
 				require.NoError(t, db.Set(fmt.Appendf(nil, "k%04d", i), make([]byte, 4<<10), NoSync))

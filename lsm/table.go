@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/rangedel"
 	"github.com/loamdb/loam/internal/vfs"
@@ -22,6 +23,7 @@ type table struct {
 	ranges *rangedel.Set // the table's range tombstones; set before reader is
 	openMu sync.Mutex
 
+	blobs    []*blobFile  // those that it refers to, in its order
 	refs     atomic.Int64 // versions that hold it
 	obsolete atomic.Bool  // a durable edit has removed it
 }
@@ -50,8 +52,11 @@ func (t *table) open() (*sstable.Reader, error) {
 		Digest: t.meta.Digest,
 		Number: t.meta.Number(),
 		Cache:  t.db.cache,
-		Name:   name,
-		Mapped: t.db.mapTables,
+		Blob:   t.blob,
+
+		BlobData: t.blobData(),
+		Name:     name,
+		Mapped:   t.db.mapTables,
 	})
 	if err != nil {
 		_ = f.Close() // the first error says what is wrong
@@ -60,6 +65,10 @@ func (t *table) open() (*sstable.Reader, error) {
 	if n := uint64(len(r.RangeTombstones())); n != t.meta.RangeDeletes {
 		_ = r.Close() // nothing was written through it
 		return nil, &CorruptionError{File: name, Offset: -1, Err: fmt.Errorf("%w: %d instead of %d", errRangeCount, n, t.meta.RangeDeletes)}
+	}
+	if err := checkBlobList(r.Properties(), t.meta, func(i int) fileid.UID { return t.blobs[i].meta.UID }); err != nil {
+		_ = r.Close() // nothing was written through it
+		return nil, err
 	}
 	t.ranges = rangesOf(r.RangeTombstones())
 	t.reader.Store(r)
@@ -72,6 +81,9 @@ func (t *table) unref() {
 	}
 	if r := t.reader.Load(); r != nil {
 		_ = r.Close() // nothing was written through it
+	}
+	for _, b := range t.blobs {
+		b.unref()
 	}
 	if t.obsolete.Load() {
 		t.db.deleter.add(manifest.TableName(t.meta.Num), t.meta.Bytes)

@@ -115,7 +115,7 @@ func presentAt(b fold.Base, at int64) bool {
 func (it *Iterator) baseBackward(s *source) (live bool) {
 	it.below, _ = fold.BaseOf(s.trailer.Kind(), s.value())
 	it.valBuf = append(it.valBuf[:0], it.below.Value...)
-	it.below.Value, it.expires = nil, it.below.Expiry
+	it.below.Value, it.expires, it.in.away = nil, it.below.Expiry, false
 	return it.sees(it.below)
 }
 

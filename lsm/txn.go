@@ -200,7 +200,11 @@ func (tx *Txn) scan(lower, upper []byte, step func(*TxnIterator) bool) iter.Seq2
 		}
 		defer it.Close() // its error is it.err, yielded below
 		for step(it) {
-			if !yield(Entry{Key: it.Key(), Value: it.Value()}, nil) {
+			e := Entry{Key: it.Key(), Value: it.Value()}
+			if it.err != nil {
+				break // of a value in a blob file
+			}
+			if !yield(e, nil) {
 				return
 			}
 		}

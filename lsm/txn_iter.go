@@ -29,7 +29,8 @@ type TxnIterator struct {
 	changes uint64
 
 	key     []byte // current one, behind the scope's id
-	value   []byte // current one: base's, or buf
+	value   []byte // current one: base's, once asked for, or buf
+	lazy    bool   // it is base's, and was not asked for
 	expires int64  // of the current entry, 0: never
 	buf     []byte // copy of a value of the transaction, which a write may change in place
 	valid   bool
@@ -72,6 +73,13 @@ func (it *TxnIterator) Key() []byte {
 func (it *TxnIterator) Value() []byte {
 	if !it.valid {
 		return nil
+	}
+	if it.lazy {
+		it.value, it.lazy = it.base.Value(), false
+		if it.err = it.base.Err(); it.err != nil { // of a value in a blob file
+			it.valid = false
+			return nil
+		}
 	}
 	return it.value
 }
@@ -249,8 +257,7 @@ func (it *TxnIterator) emitForward() bool {
 				it.leapForward()
 				continue
 			}
-			it.stopAt(it.base.key, it.base.Value(), it.base.expires)
-			it.noteExpiry(it.base.expires)
+			it.stopAtBase()
 			it.raiseSpan(it.key, true)
 			return true
 		}
@@ -286,8 +293,7 @@ func (it *TxnIterator) emitBackward() bool {
 				it.leapBackward()
 				continue
 			}
-			it.stopAt(it.base.key, it.base.Value(), it.base.expires)
-			it.noteExpiry(it.base.expires)
+			it.stopAtBase()
 			it.lowerSpan(it.key)
 			return true
 		}
@@ -327,7 +333,15 @@ func (it *TxnIterator) leapBackward() {
 
 func (it *TxnIterator) stopAt(key, value []byte, expires int64) {
 	it.key = append(it.key[:0], key...)
-	it.value, it.expires, it.valid = value, expires, true
+	it.value, it.expires, it.valid, it.lazy = value, expires, true, false
+}
+
+// stopAtBase stops at base's entry, whose value may be in a blob file: it is read when asked
+// for.
+func (it *TxnIterator) stopAtBase() {
+	it.stopAt(it.base.key, nil, it.base.expires)
+	it.lazy = true
+	it.noteExpiry(it.base.expires)
 }
 
 // noteExpiry tells the transaction of an entry that it has read, and that expires.

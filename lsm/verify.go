@@ -8,10 +8,10 @@ import (
 	"github.com/loamdb/loam/internal/manifest"
 )
 
-// Verify reads every table of the store as it is now, past the cache, and checks all that
-// the tables can tell: each checksum, the order of entries, that filters have every key,
+// Verify reads every table and blob file of the store as it is now, past the cache, and checks all that
+// they can tell: each checksum, the order of entries, that filters have every key,
 // indexes, counts and bounds against those in the manifest, that the tables of a run do not
-// overlap, and the digests that the manifest has. Reads and writes go on beside it. It goes
+// overlap, that references lie within blob files and are counted right, and the digests that the manifest has. Reads and writes go on beside it. It goes
 // on after damage: the error then holds a *CorruptionError for each damaged table, and what
 // the scrub has found in the tables that are there now. A read that fails and ctx end it. It may
 // be called from any goroutine, also on a store that is open for reading only.
@@ -51,7 +51,7 @@ func (d *DB) verifyVersion(ctx context.Context, v *version) (findings []*Corrupt
 			var c *CorruptionError
 			switch {
 			case err == nil:
-				if c = d.scrubber.findingOf(t); c != nil {
+				if c = d.scrubber.findingOf(t.meta.Num); c != nil {
 					findings = append(findings, c)
 				}
 			case errors.As(err, &c):
@@ -62,7 +62,8 @@ func (d *DB) verifyVersion(ctx context.Context, v *version) (findings []*Corrupt
 			d.metrics.care.verifiedBytes.Add(t.meta.Bytes)
 		}
 	}
-	return findings, nil
+	more, err := d.verifyBlobs(ctx, v)
+	return append(findings, more...), err
 }
 
 // verifyTable reads one table and compares it with its line in the manifest.

@@ -27,7 +27,10 @@ type VerifyReport struct {
 	// log's segments.
 	Tables                   int
 	Entries, Bytes, LogBytes int64
-	// Unlisted are table files that no manifest lists, as a crash leaves them. They are no
+	// BlobFiles counts the blob files that were read, BlobBytes their length.
+	BlobFiles int
+	BlobBytes int64
+	// Unlisted are table and blob files that no manifest lists, as a crash leaves them. They are no
 	// finding: the next Open removes them. Where the manifest is damaged they are all
 	// tables, and are verified.
 	Unlisted []string
@@ -76,13 +79,14 @@ func Verify(ctx context.Context, dir string, o *Options) (*VerifyReport, error) 
 
 // verification is the state of one Verify.
 type verification struct {
-	ctx    context.Context
-	fs     vfs.FS
-	dir    string
-	db     *DB // not open: it translates errors and logs
-	cache  *cache.Cache
-	found  map[string]bool // places of findings
-	report VerifyReport
+	ctx     context.Context
+	fs      vfs.FS
+	dir     string
+	db      *DB // not open: it translates errors and logs
+	cache   *cache.Cache
+	found   map[string]bool   // places of findings
+	version *manifest.Version // nil where it is lost
+	report  VerifyReport
 }
 
 // verifyCache is room for index partitions and filters of one table at a time.
@@ -173,7 +177,11 @@ func (v *verification) tables(version *manifest.Version) error {
 		all = append(all, name)
 	}
 	slices.Sort(all)
-	return v.tablesAtOnce(all, listed)
+	v.version = version
+	if err := v.tablesAtOnce(all, listed); err != nil {
+		return err
+	}
+	return v.blobs(version, names)
 }
 
 // log verifies the log.

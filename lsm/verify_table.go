@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
@@ -88,6 +89,9 @@ func (c *tableCheck) run() (err error) {
 	o := sstable.ReaderOptions{Cache: c.cache, Name: c.name}
 	if c.meta != nil {
 		o.UID, o.Size, o.Digest, o.Number = c.meta.UID, c.meta.Bytes, c.meta.Digest, c.meta.Number()
+		if len(c.meta.Blobs) > 0 {
+			o.BlobData = blobData(c.version, c.meta)
+		}
 	} else {
 		w, err := sstable.OpenWreck(c.ctx, f, sstable.WreckOptions{Name: c.name})
 		if err != nil {
@@ -121,6 +125,15 @@ func (c *tableCheck) strictly(o sstable.ReaderOptions) (err error) {
 	c.entries, c.bytes = int64(r.Properties().Entries), o.Size
 	if c.meta == nil {
 		return nil
+	}
+	uid := func(i int) (u fileid.UID) {
+		if b := c.version.Blob(c.meta.Blobs[i].Num); b != nil {
+			u = b.UID
+		}
+		return u
+	}
+	if err := checkBlobList(r.Properties(), c.meta, uid); err != nil {
+		return err
 	}
 	return checkLine(c.name, c.meta, r)
 }

@@ -7,7 +7,8 @@
 //
 // The package knows nothing of logs, memtables, levels, snapshots or scopes (a scope
 // is an opaque prefix whose length the caller's function tells), and nothing of what
-// values mean, but for the time that some kinds carry in their first eight bytes.
+// values mean, but for the time that some kinds carry in their first eight bytes, and for
+// references into blob files (blobs.go, package sstable/blob).
 //
 // Invariants:
 //
@@ -26,5 +27,5 @@
 //
 // Reading order: footer.go and header.go (the frame), index.go and top.go (how a block
 // is found), properties.go, writer.go, output.go, reader.go, reader_get.go, iter.go,
-// runiter.go, verify.go; wreck.go, wreck_walk.go and wreck_find.go read what is damaged.
+// runiter.go, blobs.go, verify.go; wreck.go, wreck_walk.go and wreck_find.go read what is damaged.
 package sstable

@@ -12,9 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loamdb/loam/internal/cache"
+	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
+	"github.com/loamdb/loam/sstable/blob"
 	"github.com/loamdb/loam/sstable/block"
 	"github.com/loamdb/loam/sstable/filter"
 )
@@ -59,6 +61,9 @@ func write(t testing.TB, fs vfs.FS, name string, o sstable.WriterOptions, entrie
 	}
 	for _, e := range entries {
 		require.NoError(t, w.Add(e.key, e.t, e.value))
+		if e.t.Kind().IsBlob() {
+			w.Annotate(sstable.Annotations{Blobs: []sstable.BlobUsage{{UID: fileid.UID{0xbb}}}})
+		}
 	}
 	meta, err := w.Finish()
 	require.NoError(t, err)
@@ -261,6 +266,10 @@ func shapes(rng *rand.Rand) []shape {
 					n = rng.IntN(60)
 				}
 				v := bytes.Repeat([]byte{byte(rng.IntN(256))}, n)
+				if kind.IsBlob() {
+					ref := blob.Ref{Offset: 100 + rng.Int64N(1e6), Stored: 20 + rng.Int64N(100), Length: 200}
+					v = ref.Append(nil)
+				}
 				s.entries = append(s.entries, entry{keyOf[name](), keys.MakeTrailer(keys.SeqNum(1+rng.Uint64N(1999)), kind), timedValue(kind, v, rng)})
 			}
 			s.entries = sortEntries(s.entries)

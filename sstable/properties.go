@@ -94,7 +94,7 @@ type FilterProps struct {
 	Lines uint64
 }
 
-// ScopeUsage is what a table holds of one scope.
+// ScopeUsage is what a table holds of one scope. Values in blob files count with their length.
 type ScopeUsage struct {
 	// Prefix is what the scope's keys begin with.
 	Prefix []byte
@@ -109,7 +109,7 @@ type StampCount struct{ Stamp, Entries uint64 }
 type BlobUsage struct {
 	// UID is the blob file's identity.
 	UID fileid.UID
-	// Bytes is the sum of the lengths of the values referred to.
+	// Bytes is what the values referred to take in the file.
 	Bytes uint64
 }
 

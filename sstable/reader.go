@@ -11,6 +11,7 @@ import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/sstable/blob"
 	"github.com/loamdb/loam/sstable/block"
 	"github.com/loamdb/loam/sstable/filter"
 )
@@ -27,6 +28,11 @@ type ReaderOptions struct {
 	Number keys.SeqNum
 	// Cache holds the table's blocks.
 	Cache *cache.Cache
+	// Blob returns the reader of the table's n-th blob file (Properties.Blobs). It may be nil
+	// of a table without values in blob files. Readers stay their owner's.
+	Blob func(n int) (*blob.Reader, error)
+	// BlobData is how many bytes of values these files have, for Verify; nil is not known.
+	BlobData []int64
 	// Name is the file's name in errors.
 	Name string
 	// Mapped reads blocks through a mapping of the file where the system has one: a

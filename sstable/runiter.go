@@ -64,6 +64,9 @@ func (ri *RunIter) Trailer() keys.Trailer { return ri.it.rows.Trailer() + ri.it.
 // Value returns the entry's value, valid until the next move.
 func (ri *RunIter) Value() []byte { return ri.it.rows.Value() }
 
+// Reader returns the reader of the table that the current entry is in.
+func (ri *RunIter) Reader() *Reader { return ri.it.r }
+
 // First moves to the first entry within the bounds.
 func (ri *RunIter) First() bool {
 	if ri.o.Lower != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
+	"github.com/loamdb/loam/sstable/blob"
 	"github.com/loamdb/loam/sstable/block"
 	"github.com/loamdb/loam/sstable/filter"
 )
@@ -314,7 +315,9 @@ func TestAnnotationsAreStored(t *testing.T) {
 	require.NoError(t, err)
 	want := fullProperties().Annotations
 	w.Annotate(want)
-	require.NoError(t, w.Add([]byte("k"), keys.MakeTrailer(1, keys.KindSet), nil))
+	ref := blob.Ref{Offset: 100, Stored: 70, Length: 200}
+	require.NoError(t, w.Add([]byte("k"), keys.MakeTrailer(1, keys.KindSetBlob), ref.Append(nil)))
+	want.Blobs[0].Bytes = 70
 	meta, err := w.Finish()
 	require.NoError(t, err)
 	tb := &table{fs: fs, name: "t", meta: meta}

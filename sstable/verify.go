@@ -27,7 +27,7 @@ func (r *Reader) Verify(ctx context.Context) error {
 
 // verify checks everything but the digest, which it returns.
 func (r *Reader) verify(ctx context.Context) (digest uint64, err error) {
-	v := verifier{r: r, ctx: ctx, next: headerLen, scopes: newScopeWalk(r.props.Scopes)}
+	v := verifier{r: r, ctx: ctx, next: headerLen, scopes: newScopeWalk(r.props.Scopes), blobs: newBlobWalk(&r.props)}
 	v.digest.Reset()
 	v.stream.seen = v.hash
 	if err := v.hashTo(headerLen); err != nil {
@@ -95,6 +95,7 @@ type verifier struct {
 	hashes   int    // of distinct keys, as the filter's builder counts them
 	lastHash uint64 // the last of them
 	scopes   scopeWalk
+	blobs    blobWalk
 }
 
 func (v *verifier) partition(m int) error {
@@ -168,6 +169,13 @@ func (v *verifier) entry(key []byte, t keys.Trailer, value []byte, first bool) e
 	if !validPoint(t.Kind(), value) {
 		return fmt.Errorf("kind %v, value of %d bytes: %w", t.Kind(), len(value), errMalformed)
 	}
+	logical := len(value)
+	if t.Kind().IsBlob() {
+		var err error
+		if logical, err = v.blobs.enter(v.r, t.Kind(), value); err != nil {
+			return err
+		}
+	}
 	newKey := !v.any || !bytes.Equal(v.key, key)
 	if v.any && keys.Compare(v.key, v.trailer, key, t) >= 0 {
 		return errOrder
@@ -187,7 +195,7 @@ func (v *verifier) entry(key []byte, t keys.Trailer, value []byte, first bool) e
 		}
 		v.scopes.enter(key)
 	}
-	v.scopes.count(len(key), len(value))
+	v.scopes.count(len(key), logical)
 	v.seen.Entries++
 	v.seen.KeyBytes += uint64(len(key))
 	v.seen.ValueBytes += uint64(len(value))
@@ -252,7 +260,7 @@ func (v *verifier) counts() error {
 		p.Blocks == s.Blocks && p.RawBytes == s.RawBytes && p.StoredBytes == s.StoredBytes && p.Kinds == s.Kinds &&
 		bytes.Equal(p.Smallest, s.Smallest) && bytes.Equal(p.Largest, s.Largest) && p.LargestExclusive == s.LargestExclusive &&
 		p.Points == s.Points && p.Ranges == s.Ranges && p.Expiry == s.Expiry && p.HasMerge == s.HasMerge &&
-		p.OldestMerge == s.OldestMerge && filterFits && v.scopes.agree(p) && v.next == v.r.footer.ranges.off
+		p.OldestMerge == s.OldestMerge && filterFits && v.scopes.agree(p) && v.blobs.agree(p) && v.next == v.r.footer.ranges.off
 	if !same {
 		return v.r.corrupt(v.r.footer.props.off, fmt.Errorf("counts differ from the entries: %w", errMalformed))
 	}

@@ -69,6 +69,7 @@ type Writer struct {
 	top    topIndex
 	props  Properties
 	scopes scopeCounter
+	blobs  blobCounter
 	err    error
 
 	// The last entry, for the check of order (S1); the key is the writer's copy.
@@ -124,6 +125,12 @@ func (w *Writer) Add(key []byte, t keys.Trailer, value []byte) error {
 		newKey = c != 0
 	}
 	kind := t.Kind()
+	logical := len(value)
+	if kind.IsBlob() {
+		if logical = w.blobs.add(kind, value); logical < 0 {
+			return w.fail(fmt.Errorf("%w: %v, malformed reference", ErrInvalidEntry, t))
+		}
+	}
 	if !validPoint(kind, value) || len(key) > keys.MaxKeyLen || len(value) > keys.MaxValueLen {
 		return w.fail(fmt.Errorf("%w: %v, key of %d bytes, value of %d", ErrInvalidEntry, t, len(key), len(value)))
 	}
@@ -139,7 +146,7 @@ func (w *Writer) Add(key []byte, t keys.Trailer, value []byte) error {
 		w.startKey(key)
 	}
 	w.lastTrailer = t
-	w.count(kind, t.SeqNum(), len(key), value)
+	w.count(kind, t.SeqNum(), len(key), value, logical)
 	return nil
 }
 
@@ -188,8 +195,9 @@ func (w *Writer) startKey(key []byte) {
 	w.lastKey = append(w.lastKey[:0], key...)
 }
 
-// count enters a point into the properties.
-func (w *Writer) count(kind keys.Kind, seq keys.SeqNum, keyLen int, value []byte) {
+// count enters a point into the properties. logical is the length of its value, wherever
+// that is.
+func (w *Writer) count(kind keys.Kind, seq keys.SeqNum, keyLen int, value []byte, logical int) {
 	p := &w.props
 	if p.Entries == 0 {
 		p.Points = SeqRange{seq, seq}
@@ -200,7 +208,7 @@ func (w *Writer) count(kind keys.Kind, seq keys.SeqNum, keyLen int, value []byte
 	p.ValueBytes += uint64(len(value))
 	p.count(kind, keyLen, len(value))
 	w.scopes.entries++
-	w.scopes.bytes += uint64(keyLen) + uint64(len(value))
+	w.scopes.bytes += uint64(keyLen) + uint64(logical)
 	p.countTime(kind, value)
 }
 
@@ -234,7 +242,9 @@ func (w *Writer) AddRangeTombstone(lower, upper []byte, t keys.Trailer) error {
 }
 
 // Annotate gives the properties that the writer cannot derive. It may be called at
-// any time before Finish; the last call counts. The slices are read by Finish.
+// any time before Finish; the last call counts. The slices are read by Finish. Of blob
+// files it gives the identities, in the order in which references count them; Finish fills
+// in the bytes.
 func (w *Writer) Annotate(a Annotations) { w.props.Annotations = a }
 
 // EstimatedBytes is about how long the file would be if it were finished now, before

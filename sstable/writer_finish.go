@@ -49,6 +49,9 @@ func (w *Writer) Finish() (Meta, error) {
 	w.finishIndex()
 	f.partitions = uint32(len(w.top.partitions))
 	f.top = w.appendSealed(w.top.append(nil), block.CodecNone)
+	if err := w.blobs.finish(p); err != nil {
+		return Meta{}, w.fail(err)
+	}
 	w.finishProperties()
 	f.props = w.appendSealed(p.append(nil), block.CodecNone)
 	f.fileLen = f.props.end() + footerLen

@@ -1,6 +1,7 @@
 package sstable_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -16,6 +17,7 @@ import (
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
+	"github.com/loamdb/loam/sstable/blob"
 	"github.com/loamdb/loam/sstable/block"
 )
 
@@ -45,11 +47,37 @@ func TestWriterRefusesDisorder(t *testing.T) {
 	}
 }
 
+// refTo returns the value of an entry of a blob kind, in the given file of the table.
+func refTo(kind keys.Kind, file int) []byte {
+	ref := blob.Ref{File: file, Offset: 100, Stored: 70, Length: 200}
+	return ref.Append(make([]byte, kind.MinValueLen()))
+}
+
+func TestWriterRefusesReferencesThatAreNone(t *testing.T) {
+	for _, k := range []keys.Kind{keys.KindSetBlob, keys.KindSetWithExpiryBlob, keys.KindMergeBlob} {
+		at := keys.MakeTrailer(1, k)
+		whole := refTo(k, 0)
+		for n := range whole {
+			require.ErrorIs(t, newWriter(t).Add(nil, at, whole[:n]), sstable.ErrInvalidEntry, k)
+		}
+		require.ErrorIs(t, newWriter(t).Add(nil, at, append(bytes.Clone(whole), 0)), sstable.ErrInvalidEntry, k)
+		require.ErrorIs(t, newWriter(t).Add(nil, at, refTo(k, 1)), sstable.ErrInvalidEntry, "files are counted as they come")
+		w := newWriter(t)
+		require.NoError(t, w.Add(nil, at, whole))
+		_, err := w.Finish()
+		require.ErrorIs(t, err, sstable.ErrInvalidEntry, "the file was not named")
+	}
+}
+
 func TestWriterRefusesInvalidEntries(t *testing.T) {
 	for kind := range 256 {
 		k := keys.Kind(kind)
 		ok := k.Valid() && k != keys.KindRangeDelete && k != keys.KindIngest
-		err := newWriter(t).Add(nil, keys.MakeTrailer(1, k), make([]byte, 16))
+		value := make([]byte, 16)
+		if k.IsBlob() {
+			value = refTo(k, 0)
+		}
+		err := newWriter(t).Add(nil, keys.MakeTrailer(1, k), value)
 		if ok {
 			require.NoError(t, err, k)
 		} else {
@@ -57,7 +85,7 @@ func TestWriterRefusesInvalidEntries(t *testing.T) {
 		}
 	}
 	require.ErrorIs(t, newWriter(t).Add(make([]byte, keys.MaxKeyLen+1), keys.MakeTrailer(1, keys.KindSet), nil), sstable.ErrInvalidEntry)
-	for _, k := range []keys.Kind{keys.KindSetWithExpiry, keys.KindMerge, keys.KindExpiryMarker, keys.KindMergeBlob, keys.KindSetWithExpiryBlob} {
+	for _, k := range []keys.Kind{keys.KindSetWithExpiry, keys.KindMerge, keys.KindExpiryMarker} {
 		n := k.MinValueLen()
 		require.ErrorIs(t, newWriter(t).Add(nil, keys.MakeTrailer(1, k), make([]byte, n-1)), sstable.ErrInvalidEntry, k)
 		require.NoError(t, newWriter(t).Add(nil, keys.MakeTrailer(1, k), make([]byte, n)), k)

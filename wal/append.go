@@ -12,10 +12,13 @@ import (
 
 // Batch is one batch to append. The log does not keep Payload.
 type Batch struct {
-	// Payload is at most MaxBatchBytes long.
+	// Payload, with Tail, is at most MaxBatchBytes long.
 	Payload []byte
-	// PayloadCRC is PayloadChecksum(Payload), computed by the committer before it entered
-	// any queue.
+	// Tail, if any, is the end of the payload: a long value that its writer keeps, so that
+	// nobody has to copy it behind Payload, which is then at most MaxHeadBytes long.
+	Tail []byte
+	// PayloadCRC is PayloadChecksum(Payload), extended by Tail, computed by the committer
+	// before it entered any queue.
 	PayloadCRC uint32
 	// FirstSeqNum and Count number its operations: at least one, above every earlier one.
 	FirstSeqNum keys.SeqNum
@@ -27,8 +30,15 @@ type Batch struct {
 // MaxBatchBytes limits a batch's payload: 4 GiB.
 const MaxBatchBytes int64 = 4 << 30
 
+// MaxHeadBytes limits the payload of a batch that has a tail.
+const MaxHeadBytes = 256
+
 // PayloadChecksum returns the checksum of a payload.
 func PayloadChecksum(p []byte) uint32 { return codec.Checksum(0, p) }
+
+// ExtendChecksum returns the checksum of a payload of which sum is the checksum, with more
+// behind it.
+func ExtendChecksum(sum uint32, more []byte) uint32 { return codec.Checksum(sum, more) }
 
 // Intent says what the callers behind a group will wait for.
 type Intent uint8
@@ -65,7 +75,7 @@ const (
 	minFragment = 512
 	// What a batch that goes on in another segment may cost beyond its own size: another
 	// header, rounding, and a rest too short to split into.
-	crossing = 2*recordHeaderSize + minFragment + 2*recordAlign
+	crossing = 2*recordHeaderSize + minFragment + MaxHeadBytes + 2*recordAlign
 )
 
 // Append writes the batches in order, as one group, and returns the position after
@@ -103,18 +113,22 @@ func (l *Log) check(batches []Batch) (int64, error) {
 	for i := range batches {
 		b := &batches[i]
 		end := b.FirstSeqNum + keys.SeqNum(b.Count) - 1
-		if b.FirstSeqNum <= last || b.Count == 0 || end > keys.MaxSeqNum || int64(len(b.Payload)) > MaxBatchBytes {
+		if b.FirstSeqNum <= last || b.Count == 0 || end > keys.MaxSeqNum || b.bytes() > MaxBatchBytes ||
+			len(b.Tail) > 0 && len(b.Payload) > MaxHeadBytes {
 			return 0, fmt.Errorf("%w: batch %d: numbers from %d, count %d, after %d, %d bytes",
-				ErrInvalid, i, b.FirstSeqNum, b.Count, last, len(b.Payload))
+				ErrInvalid, i, b.FirstSeqNum, b.Count, last, b.bytes())
 		}
-		if invariants.Enabled && PayloadChecksum(b.Payload) != b.PayloadCRC {
+		if invariants.Enabled && ExtendChecksum(PayloadChecksum(b.Payload), b.Tail) != b.PayloadCRC {
 			panic("wal: a payload changed after its checksum was taken")
 		}
 		last = end
-		need += recordSize(int64(len(b.Payload)))
+		need += recordSize(b.bytes())
 	}
 	return need, nil
 }
+
+// bytes is the length of the whole payload.
+func (b *Batch) bytes() int64 { return int64(len(b.Payload)) + int64(len(b.Tail)) }
 
 // room is how many bytes of records the current segment still takes.
 func (l *Log) room() int64 {
@@ -177,9 +191,12 @@ func (l *Log) commit() (Position, error) {
 // put appends one batch, split over segments if it must be.
 func (l *Log) put(b *Batch) error {
 	rec := record{kind: typeBatch, fragment: fragFull, payloadCRC: b.PayloadCRC, count: b.Count, first: b.FirstSeqNum, time: b.CommitTime}
-	rest := b.Payload
-	if recordSize(int64(len(rest))) <= l.room() {
-		if err := l.emit(&rec, rest); err != nil {
+	head, rest := b.Payload, b.Tail
+	if len(rest) == 0 {
+		head, rest = nil, head
+	}
+	if recordSize(b.bytes()) <= l.room() {
+		if err := l.emit(&rec, head, rest); err != nil {
 			return err
 		}
 		l.lastSeq = rec.last()
@@ -187,7 +204,7 @@ func (l *Log) put(b *Batch) error {
 	}
 	rec.fragment = fragFirst
 	for {
-		n := min(int64(len(rest)), l.room()-recordHeaderSize)
+		n := min(int64(len(rest)), l.room()-recordHeaderSize-int64(len(head)))
 		if n < min(int64(len(rest)), minFragment) {
 			if err := l.rotate(); err != nil {
 				return err
@@ -196,15 +213,16 @@ func (l *Log) put(b *Batch) error {
 		}
 		switch {
 		case n < int64(len(rest)):
-			rec.payloadCRC = codec.Checksum(0, rest[:n])
+			rec.payloadCRC = codec.Checksum(codec.Checksum(0, head), rest[:n])
 		case rec.fragment == fragFirst: // it was only moved away from a short rest
 			rec.fragment, rec.payloadCRC = fragFull, b.PayloadCRC
 		default:
 			rec.fragment, rec.payloadCRC = fragLast, codec.Checksum(0, rest)
 		}
-		if err := l.emit(&rec, rest[:n]); err != nil {
+		if err := l.emit(&rec, head, rest[:n]); err != nil {
 			return err
 		}
+		head = nil
 		if rest = rest[n:]; rec.fragment == fragLast || rec.fragment == fragFull {
 			l.lastSeq = rec.last()
 			return nil
@@ -213,27 +231,27 @@ func (l *Log) put(b *Batch) error {
 	}
 }
 
-// emit appends one record, which fits into the current segment; the segment's link
-// record first if it has none.
-func (l *Log) emit(rec *record, payload []byte) error {
+// emit appends one record, of a payload in two parts, which fits into the current segment;
+// the segment's link record first if it has none.
+func (l *Log) emit(rec *record, head, payload []byte) error {
 	if l.off == headerSize {
 		if err := l.emitLink(); err != nil {
 			return err
 		}
 	}
-	return l.frame(rec, payload)
+	return l.frame(rec, head, payload)
 }
 
 func (l *Log) emitLink() error {
 	payload := appendLink(make([]byte, 0, linkSize), l.cur.prev)
-	return l.frame(&record{kind: typeLink, fragment: fragFull, payloadCRC: codec.Checksum(0, payload)}, payload)
+	return l.frame(&record{kind: typeLink, fragment: fragFull, payloadCRC: codec.Checksum(0, payload)}, nil, payload)
 }
 
 // frame puts one record into the buffer, or past it when it is large.
-func (l *Log) frame(rec *record, payload []byte) error {
-	rec.payloadLen = uint32(len(payload))
+func (l *Log) frame(rec *record, head, payload []byte) error {
+	rec.payloadLen = uint32(len(head) + len(payload))
 	rec.setClaim(l.cur.Num, l.claim)
-	size := int(recordSize(int64(len(payload))))
+	size := int(recordSize(int64(len(head)) + int64(len(payload))))
 	if size > cap(l.buf)-len(l.buf) {
 		if err := l.makeRoom(size); err != nil {
 			return err
@@ -243,13 +261,15 @@ func (l *Log) frame(rec *record, payload []byte) error {
 	if size > cap(l.buf)-n {
 		l.buf = l.buf[:n+recordHeaderSize]
 		rec.put(l.buf[n:], &l.cur.seal, l.off)
+		l.buf = append(l.buf, head...)
 		l.off += int64(size)
 		return l.frameLarge(payload)
 	}
 	l.buf = l.buf[:n+size]
 	p := l.buf[n:]
 	rec.put(p, &l.cur.seal, l.off)
-	clear(p[recordHeaderSize+copy(p[recordHeaderSize:], payload):])
+	at := recordHeaderSize + copy(p[recordHeaderSize:], head)
+	clear(p[at+copy(p[at:], payload):])
 	l.off += int64(size)
 	return nil
 }
@@ -276,7 +296,7 @@ func (l *Log) frameLarge(payload []byte) error {
 	if err := l.flush(); err != nil {
 		return err
 	}
-	whole := len(payload) &^ (recordAlign - 1)
+	whole := len(payload) - int((l.bufOff+int64(len(payload)))&(recordAlign-1))
 	if err := l.write(payload[:whole], l.bufOff); err != nil {
 		return err
 	}
@@ -359,7 +379,7 @@ func (l *Log) Mark() error {
 		return nil
 	}
 	l.begin(TrySync)
-	if err := l.emit(&record{kind: typeMark, fragment: fragFull}, nil); err != nil {
+	if err := l.emit(&record{kind: typeMark, fragment: fragFull}, nil, nil); err != nil {
 		return err
 	}
 	at, err := l.commit()
@@ -377,7 +397,7 @@ func (l *Log) appendClose() error {
 	last := l.mu.next - 1
 	l.mu.Unlock()
 	payload := binary.LittleEndian.AppendUint64(nil, uint64(last))
-	if err := l.emit(&record{kind: typeClose, fragment: fragFull, payloadCRC: codec.Checksum(0, payload)}, payload); err != nil {
+	if err := l.emit(&record{kind: typeClose, fragment: fragFull, payloadCRC: codec.Checksum(0, payload)}, nil, payload); err != nil {
 		return err
 	}
 	_, err := l.commit()

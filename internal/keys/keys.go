@@ -66,6 +66,37 @@ func (k Kind) MinValueLen() int {
 	return 0
 }
 
+// IsBlob reports whether the value of entries of kind k ends in a reference into a blob file.
+func (k Kind) IsBlob() bool { return k >= KindSetBlob && k <= KindMergeBlob }
+
+// Inline returns the kind that says the same of a value which stands in the entry: k itself
+// unless it IsBlob.
+func (k Kind) Inline() Kind {
+	switch k {
+	case KindSetBlob:
+		return KindSet
+	case KindSetWithExpiryBlob:
+		return KindSetWithExpiry
+	case KindMergeBlob:
+		return KindMerge
+	}
+	return k
+}
+
+// Blob returns the kind that says the same of a value in a blob file, KindInvalid if there
+// is none.
+func (k Kind) Blob() Kind {
+	switch k {
+	case KindSet:
+		return KindSetBlob
+	case KindSetWithExpiry:
+		return KindSetWithExpiryBlob
+	case KindMerge:
+		return KindMergeBlob
+	}
+	return KindInvalid
+}
+
 var kindNames = [...]string{
 	"INVALID", "DELETE", "SET", "SETEXP", "MERGE", "RANGEDEL", "EXPMARK", "SETBLOB", "SETEXPBLOB", "MERGEBLOB", "INGEST",
 }

@@ -42,6 +42,11 @@ func (s *State) Apply(e *Edit) (*State, error) {
 			return nil, invalid("table %d at or above the next file number %d", num, n.NextFileNum)
 		}
 	}
+	for _, b := range e.Blobs {
+		if b.Num >= n.NextFileNum {
+			return nil, invalid("blob file %d at or above the next file number %d", b.Num, n.NextFileNum)
+		}
+	}
 	return &n, nil
 }
 

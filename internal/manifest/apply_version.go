@@ -14,7 +14,7 @@ import (
 // proportion to the version is a look at the number of each table.
 // The error matches ErrInvalidEdit.
 func (v *Version) Apply(e *Edit) (*Version, error) {
-	if len(e.Deleted)+len(e.Added) == 0 {
+	if len(e.Deleted)+len(e.Added)+len(e.Blobs) == 0 {
 		return v, nil
 	}
 	n := *v
@@ -43,11 +43,17 @@ func (v *Version) Apply(e *Edit) (*Version, error) {
 	if err := n.checkAdded(e); err != nil {
 		return nil, err
 	}
+	if err := n.changeBlobs(v, e); err != nil {
+		return nil, err
+	}
 	if invariants.Enabled {
 		for level := range n.Levels {
 			if err := n.checkLevel(Level(level)); err != nil {
 				panic("manifest: a version was accepted that the full check refuses: " + err.Error())
 			}
+		}
+		if err := n.checkBlobs(); err != nil {
+			panic("manifest: a version was accepted that the full check refuses: " + err.Error())
 		}
 	}
 	return &n, nil

@@ -11,15 +11,25 @@ import (
 // time in proportion to their tables, for every edit of a file: loading 9,600 edits of
 // a store of 5,000 tables took twelve seconds.
 type builder struct {
-	live map[fileid.Num]AddedTable
+	live  map[fileid.Num]AddedTable
+	blobs blobChange
 }
 
 // apply checks what Version.Apply checks, except for the order of the tables in their
 // levels (M2), which version checks of the result. The error matches ErrInvalidEdit.
 func (b *builder) apply(e *Edit) error {
+	for _, f := range e.Blobs {
+		if err := b.blobs.add(f); err != nil {
+			return err
+		}
+	}
 	for _, d := range e.Deleted {
-		if a, ok := b.live[d.Num]; !ok || a.Level != d.Level {
+		a, ok := b.live[d.Num]
+		if !ok || a.Level != d.Level {
 			return invalid("deleted table %d is not in level %d", d.Num, d.Level)
+		}
+		if err := b.blobs.refer(a.Table, -1); err != nil {
+			return err
 		}
 		delete(b.live, d.Num)
 	}
@@ -34,8 +44,14 @@ func (b *builder) apply(e *Edit) error {
 			b.live = make(map[fileid.Num]AddedTable)
 		}
 		b.live[a.Table.Num] = a
+		if err := b.blobs.refer(a.Table, 1); err != nil {
+			return err
+		}
 	}
-	return nil
+	if len(e.Added)+len(e.Deleted)+len(e.Blobs) == 0 {
+		return nil
+	}
+	return b.blobs.settle()
 }
 
 // version returns the version of the tables that are left, checked.
@@ -47,7 +63,7 @@ func (b *builder) version() (*Version, error) {
 	slices.SortFunc(all, func(x, y AddedTable) int {
 		return cmp.Or(cmp.Compare(x.Level, y.Level), cmp.Compare(y.Run, x.Run), compareTables(x.Table, y.Table))
 	})
-	v := &Version{}
+	v := &Version{Blobs: b.blobs.blobs}
 	for _, a := range all {
 		runs := v.Levels[a.Level]
 		if n := len(runs); n == 0 || runs[n-1].ID != a.Run {

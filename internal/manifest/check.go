@@ -20,6 +20,16 @@ func (v *Version) CheckInvariants() error {
 		seen[t.Num], uids[t.UID] = true, true
 		return err == nil
 	})
+	for i := 0; i < len(v.Blobs) && err == nil; i++ {
+		if b := v.Blobs[i].Blob; seen[b.Num] || uids[b.UID] {
+			err = invalid("file %d is there twice", b.Num)
+		} else {
+			uids[b.UID] = true
+		}
+	}
+	if err == nil {
+		err = v.checkBlobs()
+	}
 	for level := Level(0); level < NumLevels && err == nil; level++ {
 		err = v.checkLevel(level)
 	}
@@ -41,7 +51,7 @@ func (t *Table) check() error {
 	case t.Ingested && (t.MinSeqNum == 0 || t.MinSeqNum != t.MaxSeqNum):
 		return invalid("ingested table %d has sequence numbers %d to %d", t.Num, t.MinSeqNum, t.MaxSeqNum)
 	}
-	return nil
+	return t.checkRefs()
 }
 
 // checkLevel checks M2 of one level.

@@ -50,6 +50,8 @@ type Edit struct {
 	// Deleted tables leave the version before Added ones join it.
 	Deleted []DeletedTable
 	Added   []AddedTable
+	// Blobs are the blob files that only Added tables refer to.
+	Blobs []*Blob
 	// Extra are fields unknown to this code, ascending by tag.
 	Extra []Field
 }
@@ -73,5 +75,8 @@ func Snapshot(s *State, v *Version) *Edit {
 		e.Added = append(e.Added, AddedTable{Level: level, Run: run, Table: t})
 		return true
 	})
+	for i := range v.Blobs {
+		e.Blobs = append(e.Blobs, v.Blobs[i].Blob)
+	}
 	return e
 }

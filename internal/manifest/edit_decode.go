@@ -68,6 +68,8 @@ func (e *Edit) decodeField(tag uint64, value []byte) error {
 			return err
 		}
 		e.Added = append(e.Added, a)
+	case tagBlob:
+		e.Blobs = append(e.Blobs, decodeBlob(&d))
 	default:
 		if e.decodeMark(tag, &d) {
 			break
@@ -193,6 +195,10 @@ func decodeAdded(d *codec.Decoder) (AddedTable, error) {
 			break
 		}
 		last = tag
+		if tag == tagTableBlobs {
+			t.decodeBlobRefs(d, value)
+			continue
+		}
 		if t.decodeExpiry(d, tag, value) {
 			continue
 		}

@@ -17,6 +17,7 @@ import (
 //	number = a value that is one uvarint, never zero
 //	table  = level run num uid[16] bytes digest[8] flags[1] smallest largest
 //	         minseq maxseq-minseq entries deletes rangedeletes held field*
+//	blob   = blobs.go, as are a table's references
 //
 // (numbers are uvarints, keys have a uvarint length). Equal edits have equal bytes.
 const (
@@ -37,6 +38,7 @@ const (
 	tagOperator        = 15<<1 | 1
 	tagDeleted         = 16<<1 | 1
 	tagAdded           = 17<<1 | 1
+	tagBlob            = 19<<1 | 1
 )
 
 const (
@@ -80,6 +82,7 @@ func AppendEdit(dst []byte, e *Edit) []byte {
 		enc.field(tagOperator, append(enc.scratch[:0], name...))
 	}
 	enc.tables(e)
+	enc.blobs(e)
 	enc.fields(e.Extra)
 	return enc.dst
 }
@@ -166,6 +169,7 @@ func appendAdded(p []byte, a *AddedTable) []byte {
 	p = binary.AppendUvarint(p, t.Held)
 	enc := encoder{dst: p}
 	enc.expiry(t)
+	enc.blobRefs(t)
 	enc.fields(t.Extra)
 	return enc.dst
 }

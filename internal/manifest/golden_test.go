@@ -54,7 +54,9 @@ func fullEdit() *manifest.Edit {
 	b.Deletes, b.Markers, b.LastMarker = 3, 2, 1_600_000_000_000
 	c := table(12, "grape", "melon", 5)
 	c.MaxSeqNum, c.Ingested = c.MinSeqNum, true
+	c.Blobs = []manifest.BlobRef{{Num: 14, Bytes: 500}, {Num: 13, Bytes: 1 << 40}}
 	e.Added = append(added(0, 9, a), added(6, 1, b, c)...)
+	e.Blobs = []*manifest.Blob{blobFile(13, 1<<41), blobFile(14, 500)}
 	return e
 }
 

@@ -160,6 +160,7 @@ func (r *Remains) raise(e *Edit) {
 	marks := *e
 	marks.Lineage, marks.Opened, marks.Added, marks.Deleted = nil, nil, nil, nil
 	marks.AddedSegments, marks.DropSegments = nil, false
+	marks.Blobs = nil
 	if s, err := r.State.Apply(&marks); err == nil {
 		r.State = s
 	}

@@ -66,6 +66,8 @@ type Table struct {
 	// OldestMerge is the oldest commit time of a merge operand, in milliseconds since 1970,
 	// zero if there are none.
 	OldestMerge int64
+	// Blobs is what it refers to of blob files, in the order of its own list of them.
+	Blobs []BlobRef
 	// Extra are fields unknown to this code, ascending by tag.
 	Extra []Field
 }
@@ -131,6 +133,8 @@ type Version struct {
 	// Levels holds the runs of each level, newest first. Levels below 0 normally have
 	// at most one.
 	Levels [NumLevels][]Run
+	// Blobs are the blob files that its tables refer to, ascending by number.
+	Blobs []BlobUse
 }
 
 // All calls f for every table with its place, newest data first, until f returns false.

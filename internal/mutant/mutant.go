@@ -78,6 +78,11 @@ const (
 	KeepOperandTime     Name = "keep-operand-time"      // operands keep the time that their batch came with
 	UnboundedChains     Name = "unbounded-chains"       // nobody who writes folds a long chain
 	ForgetOwnMerges     Name = "forget-own-merges"      // a transaction does not see its own operands
+	SkipBlobSync        Name = "skip-blob-sync"         // install tables whose blob files were never synced
+	ForgetBlobLink      Name = "forget-blob-link"       // finish checkpoints without their blob files
+	DropBlobEarly       Name = "drop-blob-early"        // delete a blob file under readers of the tables that refer to it
+	MoveWrongBlob       Name = "move-wrong-blob"        // count references of merged tables in the list of another one
+	KeepBlobGarbage     Name = "keep-blob-garbage"      // never rewrite a blob file
 	BlindScrub          Name = "blind-scrub"            // the scrub reads tables and compares nothing
 	SoftPosition        Name = "soft-position"          // hand out positions that a power cut may take back
 	TrustNumber         Name = "trust-number"           // accept positions by their number alone

@@ -70,6 +70,7 @@ func powerCuts(c config) ([]figure, error) {
 		return r.CutEverywhere(fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 2}, Limit: 1200})
 	})
 	x.add(rolls)
+	x.add(blobCuts(c))
 	groups := fuzz.Explored{}
 	for _, mode := range modes {
 		w, err := fuzz.RecordWriters(fuzz.Setup{Seed: c.seed, Mode: mode}, 4, of(c.size, 10, 40, 100))
@@ -92,6 +93,21 @@ func powerCuts(c config) ([]figure, error) {
 		{"crash-segments-recycled", float64(x.Recycles), "segments", atLeast(1)},
 		{"crash-violations", x.failures(), "states", exactly(0)},
 	}, x.err()
+}
+
+// blobCuts cuts the power of histories that put most values into blob files.
+func blobCuts(c config) *explored {
+	x := &explored{}
+	for i, mode := range modes {
+		setup := fuzz.Setup{Seed: c.seed*1000 + 700 + uint64(i), Mode: mode, Blobs: true}
+		r, err := fuzz.Record(setup, fuzz.Ordinary(of(c.size, 30, 120, 600)))
+		if err != nil {
+			x.errs = append(x.errs, err)
+			continue
+		}
+		x.Explored.Add(r.CutEverywhere(fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 2}, Limit: of(c.size, 300, 1200, 0)}))
+	}
+	return x
 }
 
 func cutsInRecovery(c config) ([]figure, error) {

@@ -39,12 +39,13 @@ var allowed = map[string][]string{
 	"wal":               core,
 	"sstable/block":     core,
 	"sstable/filter":    core,
-	"sstable":           with(core, "internal/cache", "sstable/block", "sstable/filter"),
+	"sstable/blob":      with(core, "internal/cache", "sstable/block"),
+	"sstable":           with(core, "internal/cache", "sstable/blob", "sstable/block", "sstable/filter"),
 	"compaction": with(core, "internal/expiry", "internal/fold", "internal/manifest", "internal/rangedel", "sstable",
-		"sstable/block"),
+		"sstable/blob", "sstable/block"),
 	"lsm": with(core, "compaction", "internal/cache", "internal/expiry", "internal/fold", "internal/manifest", "internal/rangedel",
 		"internal/seams",
-		"internal/tuple", "memtable", "scope", "sstable", "sstable/block", "sstable/filter", "wal"),
+		"internal/tuple", "memtable", "scope", "sstable", "sstable/blob", "sstable/block", "sstable/filter", "wal"),
 }
 
 // apart are packages that must not reach each other, not even through others: log,

@@ -67,7 +67,10 @@ func (d *dumper) all() (err error) {
 	if err := d.log(loaded.State); err != nil {
 		return err
 	}
-	return d.tables(loaded.Version)
+	if err := d.tables(loaded.Version); err != nil {
+		return err
+	}
+	return d.blobs(loaded.Version)
 }
 
 func (d *dumper) printf(format string, args ...any) { fmt.Fprintf(d.out, format, args...) }
@@ -108,6 +111,9 @@ func (d *dumper) version(v *manifest.Version) {
 				d.printf("    %s, %d bytes, %d entries, %d deletes, %d range deletes, numbers %d to %d, [%s, %s%s\n",
 					manifest.TableName(t.Num), t.Bytes, t.Entries, t.Deletes, t.RangeDeletes, t.MinSeqNum, t.MaxSeqNum,
 					keyText(t.Smallest), keyText(t.Largest), upper)
+				for _, r := range t.Blobs {
+					d.printf("      refers to %d bytes of %s\n", r.Bytes, manifest.BlobName(r.Num))
+				}
 			}
 		}
 	}
@@ -216,6 +222,8 @@ func (d *dumper) entry(key []byte, t keys.Trailer, value []byte) {
 	d.printf("    %s %s", keyText(key), t)
 	switch {
 	case t.Kind() == keys.KindDelete:
+	case t.Kind().IsBlob():
+		d.printf(" %s", refText(t.Kind(), value))
 	case d.values:
 		d.printf(" %q", value)
 	default:
