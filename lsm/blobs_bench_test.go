@@ -76,7 +76,7 @@ func reads(b *testing.B, db *lsm.DB, n int, key func(int) []byte) {
 	timed := func(unit string, f func() int) {
 		began := time.Now()
 		ops := f()
-		b.ReportMetric(float64(time.Now().Sub(began).Nanoseconds())/float64(ops), unit)
+		b.ReportMetric(float64(time.Since(began).Nanoseconds())/float64(ops), unit)
 	}
 	rnd := rand.New(rand.NewPCG(9, 9))
 	for range 2 {

@@ -29,7 +29,7 @@ func referring(num fileid.Num, seq keys.SeqNum, refs ...manifest.BlobRef) *manif
 func TestBlobFilesFollowTheTables(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 5))
 	l := mustOpen(t, newFS(t))
-	v := l.Version()
+	var v *manifest.Version
 	num := fileid.Num(1)
 	type live struct {
 		level manifest.Level

@@ -268,8 +268,9 @@ func TestCheckpoints(t *testing.T) {
 				require.NoError(t, err)
 			}
 		}
-		cp, how := Checkpoints(e, c, s.store)
+		cp, _ := Checkpoints(e, c, s.store)
 		if hide {
+			var how string
 			cp, how = Checkpoints(e, c, bareStore{s.store})
 			require.Contains(t, how, "scan")
 		}
