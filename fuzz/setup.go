@@ -41,6 +41,7 @@ func (s Setup) Options(fs vfs.FS) *lsm.Options {
 		LogMode:           s.Mode,
 		CompactionWorkers: 1,
 		SyncInterval:      -1, // what is synced is what the history syncs
+		ExpiryEvents:      s.Seed%2 == 1,
 	}
 	var ticks atomic.Int64
 	seams.Inject(o, seams.Seams{
