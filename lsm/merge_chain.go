@@ -110,13 +110,8 @@ func (d *DB) makeFold(s *readState, ikey []byte, seq keys.SeqNum) (madeFold, err
 
 // chain returns how many operands lie on top of the key's versions, up to fold.MaxChain.
 func (m *mutableTable) chain(key []byte) int {
-	_, t, ok := m.Get(key, keys.Hash(key), keys.MaxSeqNum)
-	if !ok || t.Kind() != keys.KindMerge {
-		return 0
-	}
 	n := 0
-	it := m.Iter()
-	for ok := it.SeekGE(key, t); ok && n < fold.MaxChain && it.Trailer().Kind() == keys.KindMerge && bytes.Equal(it.Key(), key); ok = it.Next() {
+	for it, ok := m.At(key, keys.Hash(key), keys.MaxSeqNum); ok && n < fold.MaxChain && it.Trailer().Kind() == keys.KindMerge && bytes.Equal(it.Key(), key); ok = it.Next() {
 		n++
 	}
 	return n

@@ -48,7 +48,7 @@ func (d *DB) getFolded(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]by
 // foldChain appends to dst the value of a key whose versions were collected, as it is at a time.
 func (d *DB) foldChain(c *fold.Chain, dst []byte, at int64) ([]byte, entryState, error) {
 	version := Absent
-	if c.Len() > 0 {
+	if c.Newest() > 0 {
 		version = Version(c.Newest())
 	}
 	out, b, err := c.Fold(d.operators.known, dst)
@@ -90,21 +90,21 @@ func (d *DB) take(c *fold.Chain, t keys.Trailer, value []byte) (done bool, err e
 // must see was left out: it must look again, with latest set. The caller keeps the state alive.
 func (d *DB) collect(c *fold.Chain, s *readState, ikey []byte, seq keys.SeqNum, latest bool) (overtaken bool, err error) {
 	c.Reset(false)
+	hash := keys.Hash(ikey)
 	if s.mutable != nil {
 		ranges := s.mutable.ranges.Load()
 		if latest && ranges != nil && seq < ranges.ExactFrom() {
 			return true, nil
 		}
-		if done, err := d.collectFrom(c, s.mutable, ranges, ikey, seq); done || err != nil {
+		if done, err := d.collectFrom(c, s.mutable, ranges, ikey, hash, seq); done || err != nil {
 			return false, err
 		}
 	}
 	for _, m := range s.frozen {
-		if done, err := d.collectFrom(c, m, m.ranges.Load(), ikey, seq); done || err != nil {
+		if done, err := d.collectFrom(c, m, m.ranges.Load(), ikey, hash, seq); done || err != nil {
 			return false, err
 		}
 	}
-	hash := keys.Hash(ikey)
 	for i := range s.version.runs {
 		t := s.version.runs[i].find(ikey)
 		if t == nil {
@@ -118,10 +118,9 @@ func (d *DB) collect(c *fold.Chain, s *readState, ikey []byte, seq keys.SeqNum, 
 }
 
 // collectFrom adds what a memtable has, and reports whether that reaches down to the base.
-func (d *DB) collectFrom(c *fold.Chain, m *mutableTable, ranges *rangedel.Set, ikey []byte, seq keys.SeqNum) (done bool, err error) {
+func (d *DB) collectFrom(c *fold.Chain, m *mutableTable, ranges *rangedel.Set, ikey []byte, hash uint64, seq keys.SeqNum) (done bool, err error) {
 	deleted := ranges.Newest(ikey, seq)
-	it := m.Iter()
-	for ok := it.SeekGE(ikey, keys.SeekTrailer(seq)); ok && bytes.Equal(it.Key(), ikey); ok = it.Next() {
+	for it, ok := m.At(ikey, hash, seq); ok && bytes.Equal(it.Key(), ikey); ok = it.Next() {
 		if it.Trailer().SeqNum() < deleted {
 			return true, nil
 		}
@@ -139,7 +138,8 @@ func (d *DB) collectFromTable(c *fold.Chain, t *table, ikey []byte, hash uint64,
 		return false, err
 	}
 	deleted := t.ranges.Newest(ikey, seq)
-	var buf []byte
+	var scratch [128]byte
+	buf := scratch[:0]
 	for at := seq; ; {
 		value, trailer, ok, err := r.Get(buf[:0], ikey, hash, at)
 		if err != nil {

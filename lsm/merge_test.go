@@ -316,6 +316,9 @@ func TestChainsOfAHotKeyStayShort(t *testing.T) {
 				v, err := db.Get(key)
 				require.NoError(t, err)
 				require.True(t, bytes.Equal(want, v), "%d bytes", len(v))
+				_, version, err := db.GetWithVersion(key)
+				require.NoError(t, err)
+				require.Equal(t, Version(n+1), version)
 			}
 			check()
 			if op == Int64Add {

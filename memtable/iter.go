@@ -18,6 +18,22 @@ type Iter struct {
 // Iter returns an iterator that is not at an entry yet.
 func (m *Memtable) Iter() Iter { return Iter{m: m} }
 
+// At returns an iterator at the newest entry of key whose sequence number is at most seq, and
+// whether there is one. hash is keys.Hash(key). It costs what Get does.
+func (m *Memtable) At(key []byte, hash uint64, seq keys.SeqNum) (Iter, bool) {
+	if m.Empty() {
+		return Iter{m: m}, false
+	}
+	n, sure := m.find(key, hash)
+	if n == head && !sure || n != head && m.trailer(n).SeqNum() > seq {
+		n = head // the newest version is too new, or the index does not know
+		if p := m.seek(key, keys.SeekTrailer(seq)); p.same {
+			n = p.after
+		}
+	}
+	return Iter{m: m, node: n}, n != head
+}
+
 // First moves to the first entry.
 func (it *Iter) First() bool { return it.at(nodeRef(it.m.link(head, 0) & offsetMask)) }
 

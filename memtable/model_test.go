@@ -113,6 +113,9 @@ func requireAnswers(t *testing.T, m *memtable.Memtable, want *model, key []byte,
 	if ok && (gotTrailer != e.trailer || !bytes.Equal(e.value, value)) {
 		require.Equal(t, e, entry{key, gotTrailer, value})
 	}
+	it, found = m.At(key, keys.Hash(key), tr.SeqNum())
+	require.Equal(t, ok, found)
+	requireEntry(t, &it, e, ok)
 }
 
 // keyMakers are families of keys that are hard on codes.

@@ -81,12 +81,12 @@ func (c *Chain) SetBase(seq keys.SeqNum, b Base) {
 	} else if n := len(c.links); n > 0 && c.links[n-1].seq == seq && !(mutant.Enabled && mutant.Is(mutant.FoldTwice)) {
 		c.links = c.links[:n-1]
 	}
+	c.base, c.baseSeq = Base{State: b.State, Expiry: b.Expiry}, seq
 	if b.State == Present {
 		from := len(c.text)
 		c.text = append(c.text, b.Value...)
-		b.Value = notNil(c.text[from:len(c.text):len(c.text)])
+		c.base.Value = notNil(c.text[from:len(c.text):len(c.text)])
 	}
-	c.base, c.baseSeq = b, seq
 }
 
 // Fold appends to dst the value that the operands make of the base, and returns what becomes
