@@ -45,6 +45,7 @@ func (s Setup) Options(fs vfs.FS) *lsm.Options {
 		LogMode:           s.Mode,
 		CompactionWorkers: 1,
 		SyncInterval:      -1, // what is synced is what the history syncs
+		ExpiryEvents:      s.Seed%2 == 1,
 	}
 	if o.BlobThreshold = -1; s.Blobs {
 		o.BlobThreshold, o.BlobSpacePercent = 16, 120
