@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -105,7 +106,7 @@ func (f *feed) add(first *request) {
 	seq := first.last - keys.SeqNum(ops)
 	for r := first; r != nil; r = r.next {
 		last := seq + keys.SeqNum(r.ops)
-		f.addLocked(piece{before: seq, first: seq + 1, last: last, end: first.end}, r.payload)
+		f.addLocked(piece{before: seq, first: seq + 1, last: last, end: first.end}, r.payload, r.tail)
 		seq = last
 	}
 	f.alarm.wake()
@@ -118,21 +119,26 @@ func (f *feed) addIngest(bounds span, seq keys.SeqNum) {
 	if !f.watched() {
 		return
 	}
-	f.addLocked(piece{before: seq - 1, first: seq, last: seq, ingested: bounds}, nil)
+	f.addLocked(piece{before: seq - 1, first: seq, last: seq, ingested: bounds}, nil, nil)
 	f.alarm.wake()
 }
 
-func (f *feed) addLocked(p piece, payload []byte) {
+// addLocked adds a commit. tail is the value of its only operation, where that does not stand
+// in the payload (request.tail).
+func (f *feed) addLocked(p piece, payload, tail []byte) {
 	if invariants.Enabled && f.last != 0 && p.before != f.last {
 		panic(fmt.Sprintf("lsm: the feed is at %d, and is given %d (N2)", f.last, p.first))
 	}
 	f.last = p.last
 	switch {
-	case int64(len(payload))+pieceCost > f.limit:
+	case int64(len(payload)+len(tail))+pieceCost > f.limit:
 		f.forgetLocked(len(f.pieces))
 		f.base++ // a place that nobody finds
 		f.floor = p.last
 		return
+	case tail != nil:
+		p.data, p.final = slices.Concat(payload, tail), true
+		f.pushLocked(p)
 	case len(payload) <= pieceBytes:
 		p.data, p.final = f.copyLocked(payload), true
 		f.pushLocked(p)

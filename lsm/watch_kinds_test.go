@@ -1,6 +1,7 @@
 package lsm_test
 
 import (
+	"bytes"
 	"context"
 	"testing"
 	"time"
@@ -68,5 +69,31 @@ func TestWatchersShowMergesAndExpiries(t *testing.T) {
 	}
 	if kinds[0] == lsm.WatchLagged {
 		require.Equal(t, []lsm.WatchKind{lsm.WatchLagged, lsm.WatchSet, lsm.WatchSet}, kinds)
+	}
+}
+
+// A value so long that the log takes it from the caller's slice is shown whole, or, where the
+// feed cannot hold it, by the difference.
+func TestWatchersShowLongValues(t *testing.T) {
+	for _, budget := range []int64{64 << 20, 8 << 20} { // the feed is a sixteenth
+		db, err := lsm.Open("store", &lsm.Options{InMemory: true, MemoryBudget: budget})
+		require.NoError(t, err)
+		w, err := db.Watch(context.Background(), nil)
+		require.NoError(t, err)
+		long := bytes.Repeat([]byte("long "), 500_000)
+		require.NoError(t, db.Set([]byte("a"), []byte("short"), lsm.NoSync))
+		require.NoError(t, db.Set([]byte("b"), long, lsm.NoSync))
+		require.NoError(t, db.Set([]byte("c"), []byte("short"), lsm.NoSync))
+		shown := map[string][]byte{}
+		for string(shown["c"]) == "" {
+			e, err := w.Next()
+			require.NoError(t, err)
+			if e.Kind == lsm.WatchSet {
+				shown[string(e.Key)] = bytes.Clone(e.Value)
+			}
+		}
+		require.Equal(t, long, shown["b"])
+		require.NoError(t, w.Close())
+		require.NoError(t, db.Close())
 	}
 }
