@@ -83,11 +83,13 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
 	r.tail = nil
-	r.scoped, r.refused, r.claims.conflict = false, false, 0
 	r.indexed, r.named = false, nil
 	r.scoped, r.refused, r.merges, r.claims.conflict = false, false, false, 0
 	return r
 }
+
+// operations returns a reader of what r writes.
+func (r *request) operations() opReader { return opReader{rest: r.payload, tail: r.tail} }
 
 // size is the length of the whole payload.
 func (r *request) size() int64 { return int64(len(r.payload)) + int64(len(r.tail)) }
@@ -462,7 +464,7 @@ func (d *DB) apply(p *part, now int64) {
 	seq := d.lastSeqNum
 	for r := p.head; r != nil; r = r.next {
 		d.applyFolds(mem, &r.folds)
-		ops := opReader{rest: r.payload, tail: r.tail}
+		ops := r.operations()
 		for i := 0; ops.next(); i++ {
 			seq++
 			if mutant.Enabled && mutant.Is(mutant.PartialBatch) && i > 0 && i == r.ops/2 {

@@ -98,7 +98,7 @@ func (d *DB) indexExpiries(r *request) error {
 	r.indexed = true
 	var out []byte
 	from := 0 // of what is not in out yet
-	for ops := (opReader{rest: r.payload}); ops.next(); {
+	for ops := r.operations(); ops.next(); {
 		id, n, err := scope.DecodeID(ops.key)
 		if ops.kind != keys.KindSetWithExpiry || err != nil || id == scope.System {
 			continue

@@ -68,7 +68,7 @@ func (d *DB) attachFolds(r *request) error {
 		return ErrClosed
 	}
 	s := d.state.Load()
-	ops := opReader{rest: r.payload}
+	ops := r.operations()
 	for ops.next() {
 		if ops.kind != keys.KindMerge || s.mutable.chain(ops.key) < fold.MaxChain || r.folds.has(ops.key) {
 			continue

@@ -140,7 +140,7 @@ func (x *commitRing) add(r *request) {
 		x.restart(x.next + keys.SeqNum(r.ops))
 		return
 	}
-	ops := opReader{rest: r.payload, tail: r.tail}
+	ops := r.operations()
 	for ops.next() {
 		if ops.kind == keys.KindRangeDelete {
 			x.push(ops.key, ops.value)
