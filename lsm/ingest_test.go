@@ -111,6 +111,7 @@ func TestSnapshotsAndIngestedTables(t *testing.T) {
 	}
 	require.NoError(t, before.Close())
 	require.NoError(t, after.Close())
+	guard := db.readers.Enter() // a compaction may follow, now that the snapshots are closed
 	for _, r := range db.state.Load().version.runs {
 		for _, tb := range r.tables {
 			reader, err := tb.open()
@@ -123,6 +124,7 @@ func TestSnapshotsAndIngestedTables(t *testing.T) {
 			require.NoError(t, it.Close())
 		}
 	}
+	guard.Leave()
 	require.NoError(t, db.Close())
 }
 
