@@ -156,6 +156,9 @@ func (p *Player) apply(s Step) error {
 		err = p.DB.Set([]byte(ops[0].Key), []byte(ops[0].Value), w)
 	case n%4 == 0:
 		err = transact(p.DB, ops, w)
+		for try := 0; errors.Is(err, lsm.ErrConflict) && try < 100; try++ { // with the sweep of what has expired
+			err = transact(p.DB, ops, w)
+		}
 	default:
 		err = p.DB.Apply(newBatch(p.DB, ops), w)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
@@ -13,8 +14,11 @@ import (
 // was acknowledged, of one that failed never, and after each commit its copy must be what the
 // ledger says.
 type follower struct {
-	w     *lsm.Watcher
-	copy  map[string]string
+	w    *lsm.Watcher
+	copy map[string]string
+	// versions are those of the events that were last applied to keys, 0 where none was.
+	versions map[string]lsm.Version
+
 	batch int           // that the copy holds
 	token *lsm.Position // where the copy was; nil before the first
 	heard int           // commits
@@ -42,14 +46,14 @@ func (p *Player) follow() error {
 	}
 	f.w, f.whole = w, true
 	if from == nil {
-		f.copy = map[string]string{}
+		f.copy, f.versions = map[string]string{}, map[string]lsm.Version{}
 		for e, err := range p.DB.Scan(nil, nil) {
 			if err != nil {
 				_ = w.Close() // always nil
 				f.w, f.token = nil, nil
 				return nil // a fault was met: the next opening follows again
 			}
-			f.copy[string(e.Key)] = string(e.Value)
+			f.copy[string(e.Key)], f.versions[string(e.Key)] = string(e.Value), 0
 		}
 		f.batch = decodeBatch([]byte(f.copy[batchKey]))
 	}
@@ -107,18 +111,32 @@ func (p *Player) followed(n int) error {
 	return nil
 }
 
-// apply does to the copy what an event says.
+// apply does to the copy what an event says, unless that was done before: who goes on from a
+// position may be shown a commit again.
 func (f *follower) apply(e lsm.WatchEvent) {
 	f.whole = e.Last
+	key := string(e.Key)
+	if e.Kind != lsm.WatchDeleteRange && e.Version <= f.versions[key] {
+		return
+	}
 	switch e.Kind {
 	case lsm.WatchSet:
-		f.copy[string(e.Key)] = string(e.Value)
+		f.copy[key], f.versions[key] = string(e.Value), e.Version
+		if e.Expiry.Equal(BornDead.expiry()) {
+			delete(f.copy, key)
+		}
+	case lsm.WatchMerge:
+		old, had := f.copy[key]
+		f.copy[key] = merged(Op{Merge: e.Operator, Value: string(e.Value)}, old, had)
+		f.versions[key] = e.Version
 	case lsm.WatchDelete:
-		delete(f.copy, string(e.Key))
+		delete(f.copy, key)
+		f.versions[key] = e.Version
 	case lsm.WatchDeleteRange:
-		for k := range f.copy {
-			if k >= string(e.Key) && (e.Upper == nil || k < string(e.Upper)) {
+		for k, v := range f.versions {
+			if k >= key && (e.Upper == nil || k < string(e.Upper)) && v < e.Version {
 				delete(f.copy, k)
+				delete(f.versions, k)
 			}
 		}
 	case lsm.WatchLagged:
@@ -180,10 +198,7 @@ func goOnFollowing(setup Setup, left vfs.FS, was *follower, at lsm.Position) err
 	if err != nil {
 		return err
 	}
-	f := &follower{copy: map[string]string{}}
-	for k, v := range was.copy {
-		f.copy[k] = v
-	}
+	f := &follower{copy: maps.Clone(was.copy), versions: maps.Clone(was.versions)}
 	w, err := db.Watch(context.Background(), &lsm.WatchOptions{From: &at})
 	if err != nil {
 		return fmt.Errorf("%w: a position is refused: %w", ErrLost, err)
