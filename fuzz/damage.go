@@ -69,6 +69,11 @@ func newDamaged(setup Setup, steps []Step, clean bool) (*Damaged, error) {
 			return nil, err
 		}
 	}
+	if !clean {
+		if err := waitForFiles(p.DB, d.mem); err != nil {
+			return nil, err
+		}
+	}
 	d.mem = d.mem.Copy()
 	p.Abandon()
 	var err error
@@ -90,6 +95,32 @@ func (d *Damaged) Bytes() int {
 }
 
 // contentsOf reads every file of the store but its lock.
+// waitForFiles waits until the store has no table or blob file that it does not use: harm to
+// one that is about to be removed, or is not in use yet, would be found by nobody.
+func waitForFiles(db *lsm.DB, fs vfs.FS) error {
+	for range patience {
+		names, err := fs.List(Dir)
+		if err != nil {
+			return err
+		}
+		m := db.Metrics()
+		unused := -m.BlobFiles
+		for _, l := range m.Levels {
+			unused -= l.Tables
+		}
+		for _, name := range names {
+			if isTable(name) || strings.HasSuffix(name, ".blob") {
+				unused++
+			}
+		}
+		if unused == 0 && m.RunningCompactions == 0 && m.FrozenMemtables == 0 {
+			return nil
+		}
+		runtime.Gosched()
+	}
+	return errors.New("fuzz: the store does not come to rest")
+}
+
 func contentsOf(fs vfs.FS) (map[string][]byte, error) {
 	names, err := fs.List(Dir)
 	if err != nil {
