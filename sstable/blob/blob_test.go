@@ -164,7 +164,7 @@ func TestCopiesAreTheValues(t *testing.T) {
 
 func TestTheFormatDoesNotChange(t *testing.T) {
 	fs := vfs.NewMem()
-	m, refs := write(t, fs, "b", block.CodecS2, text(300), []byte("short"), noise(70))
+	m, refs := write(t, fs, "b", block.CodecNone, text(300), []byte("short"), noise(70))
 	golden.Assert(t, "testdata/blob.hex", []byte(hex.Dump(content(t, fs, "b", m.Size))))
 	var b bytes.Buffer
 	for i := range refs {
