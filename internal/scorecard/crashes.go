@@ -57,7 +57,7 @@ func histories(c config, salt uint64, n int, shape fuzz.Shape, look func(*fuzz.R
 }
 
 func powerCuts(c config) ([]figure, error) {
-	shape := fuzz.Ordinary(of(c.size, 60, 450, 1200))
+	shape := fuzz.Ordinary(of(c.size, 60, 220, 1200))
 	o := vfs.StateOptions{Random: of(c.size, 0, 1, 4)}
 	kills := fuzz.Explored{}
 	x := histories(c, 0, of(c.size, 1, 1, 2), shape, func(r *fuzz.Recording) fuzz.Explored {
