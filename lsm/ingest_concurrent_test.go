@@ -17,8 +17,8 @@ import (
 func TestIngestedTablesAreVisibleBeforeTheyAreCompacted(t *testing.T) {
 	fs := vfs.NewMem()
 	db := openSized(t, fs, Options{}, small())
-	for i := range 20 {
-		writeTable(t, fs, fmt.Sprint(i), fmt.Sprintf("k%02d", i), "v")
+	for i := range 200 {
+		writeTable(t, fs, fmt.Sprint(i), fmt.Sprintf("k%03d", i), "v")
 	}
 	var stop atomic.Bool
 	var wg sync.WaitGroup
@@ -35,7 +35,7 @@ func TestIngestedTablesAreVisibleBeforeTheyAreCompacted(t *testing.T) {
 			db.manifestMu.Unlock()
 		}
 	})
-	for i := range 20 {
+	for i := range 200 {
 		require.NoError(t, db.Ingest(noDeadline, fmt.Sprint(i)))
 	}
 	stop.Store(true)

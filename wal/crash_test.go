@@ -110,8 +110,11 @@ func (o *owner) flush(t testing.TB, l *wal.Log, upTo keys.SeqNum) {
 func TestCrashAtEveryOperation(t *testing.T) {
 	forModes(t, func(t *testing.T, mode wal.Mode) {
 		seeds, keep, pending := 2, 1, 6
-		if os.Getenv("LOAM_LONG") != "" {
+		switch {
+		case os.Getenv("LOAM_LONG") != "":
 			seeds, keep, pending = 60, 1, 16
+		case testing.Short():
+			seeds, pending = 1, 3
 		}
 		states := 0
 		for seed := range uint64(seeds) {
