@@ -23,8 +23,8 @@ func misdirectedBlocks(c config) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	blocks := d.MisdirectBlocks(of(c.size, 20, 3, 1))
-	sectors := d.MisdirectSectors(of(c.size, 40, 7, 1))
+	blocks := d.MisdirectBlocks(of(c.size, 20, 1, 1))
+	sectors := d.MisdirectSectors(of(c.size, 40, 5, 1))
 	return []figure{
 		{"misdirected-blocks", float64(blocks.States), "pairs", atLeast(of(c.size, 10.0, 1_000, 5_000))},
 		{"misdirected-sectors", float64(sectors.States), "pairs", atLeast(of(c.size, 10.0, 500, 5_000))},
