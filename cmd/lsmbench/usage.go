@@ -14,7 +14,7 @@ const usageText = `lsmbench measures Loam beside other engines, and puts real da
 
   lsmbench [flags]            real data of this machine, then twelve workloads: one table
   lsmbench bench [flags]      workloads of your choice
-  lsmbench full [flags]       the whole comparison: all engines, every workload, about an hour
+  lsmbench full [flags]       the whole comparison: all engines, every workload, an hour and a half
   lsmbench load [flags] FILE… load records, verify them against their source, print rates
   lsmbench report FILE…       show results that were kept, as a table or with charts
   lsmbench compare OLD NEW    compare two files of results
