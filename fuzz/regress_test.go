@@ -76,7 +76,6 @@ func (r regression) run(t *testing.T) {
 }
 
 func TestHistoriesThatOnceFailed(t *testing.T) {
-	unraced(t)
 	files, err := filepath.Glob("testdata/regress/*.txt")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
