@@ -86,6 +86,9 @@ func (c *checkpoint) run(ctx context.Context) error {
 	if err := c.db.Flush(ctx); err != nil {
 		return err
 	}
+	if err := c.ended(ctx); err != nil {
+		return err // before anything is made: a short flush does not notice
+	}
 	if made {
 		if err := c.makeDir(); err != nil {
 			return err
