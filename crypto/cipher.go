@@ -74,9 +74,32 @@ func newAEAD(c Cipher, key []byte) (cipher.AEAD, error) {
 		if err != nil {
 			return nil, fmt.Errorf("crypto: %s: %w", c, err)
 		}
-		return cipher.NewGCM(b)
+		return hidden(cipher.NewGCM(b))
 	case ChaCha20Poly1305:
-		return chacha20poly1305.New(key)
+		return hidden(chacha20poly1305.New(key))
 	}
 	return nil, fmt.Errorf("crypto: unknown %s", c)
+}
+
+// hiddenAEAD is a cipher whose key nothing that prints can reach, as that of Key.
+type hiddenAEAD struct {
+	nonceSize, overhead int
+	seal                func(dst, nonce, plaintext, data []byte) []byte
+	open                func(dst, nonce, sealed, data []byte) ([]byte, error)
+}
+
+func hidden(c cipher.AEAD, err error) (cipher.AEAD, error) {
+	if err != nil {
+		return nil, fmt.Errorf("crypto: cipher: %w", err)
+	}
+	return &hiddenAEAD{c.NonceSize(), c.Overhead(), c.Seal, c.Open}, nil
+}
+
+func (h *hiddenAEAD) NonceSize() int { return h.nonceSize }
+func (h *hiddenAEAD) Overhead() int  { return h.overhead }
+func (h *hiddenAEAD) Seal(dst, nonce, plaintext, data []byte) []byte {
+	return h.seal(dst, nonce, plaintext, data)
+}
+func (h *hiddenAEAD) Open(dst, nonce, sealed, data []byte) ([]byte, error) {
+	return h.open(dst, nonce, sealed, data)
 }

@@ -20,7 +20,7 @@ const (
 
 // derive is HKDF-SHA256 of a secret, a salt and info, 32 bytes long.
 func derive(secret Key, salt seal.Salt, info []byte) ([]byte, error) {
-	out, err := hkdf.Key(sha256.New, secret.p[:], salt[:], string(info), KeyLen)
+	out, err := hkdf.Key(sha256.New, secret.bytes(), salt[:], string(info), KeyLen)
 	if err != nil {
 		return nil, fmt.Errorf("crypto: derive key: %w", err)
 	}

@@ -11,7 +11,7 @@ var (
 )
 
 // Bytes returns a key's bytes.
-func Bytes(k Key) []byte { return k.p[:] }
+func Bytes(k Key) []byte { return k.bytes() }
 
 // Choose is Cipher.choose.
 func Choose(c Cipher, fastAES bool) Cipher { return c.choose(fastAES) }

@@ -17,10 +17,16 @@ const KeyLen = 32
 // Two Keys may share their bytes, which Wipe clears for both; otherwise a Key never changes and
 // may be used from any number of goroutines. The zero Key is no key.
 type Key struct {
-	// p points to the bytes so that what prints a struct by reflection, which cannot call
-	// methods of unexported fields, prints an address.
-	p *[KeyLen]byte
+	// get returns the bytes. What prints by reflection cannot call methods of unexported
+	// fields, and follows pointers when its verb does not fit; it cannot look into a function.
+	get func() *[KeyLen]byte
 }
+
+// hide returns the Key that has b.
+func hide(b *[KeyLen]byte) Key { return Key{func() *[KeyLen]byte { return b }} }
+
+// bytes returns the key's bytes. There must be a key.
+func (k Key) bytes() []byte { return k.get()[:] }
 
 // NewKey returns a key with a copy of b. Error: ErrInvalidKey, if b has another length than
 // KeyLen or holds nothing but zeros.
@@ -31,9 +37,8 @@ func NewKey(b []byte) (Key, error) {
 	if bytes.Equal(b, make([]byte, KeyLen)) {
 		return Key{}, fmt.Errorf("%w: nothing but zeros", ErrInvalidKey)
 	}
-	k := Key{new([KeyLen]byte)}
-	copy(k.p[:], b)
-	return k, nil
+	p := [KeyLen]byte(b)
+	return hide(&p), nil
 }
 
 // RandomKey reads a new key from random, normally crypto/rand.Reader.
@@ -69,32 +74,32 @@ func ParseKey(text []byte) (Key, error) {
 }
 
 // IsZero reports whether k is the zero Key.
-func (k Key) IsZero() bool { return k.p == nil }
+func (k Key) IsZero() bool { return k.get == nil }
 
 // Equal reports in constant time whether two keys are the same.
 func (k Key) Equal(other Key) bool {
-	if k.p == nil || other.p == nil {
-		return k.p == other.p
+	if k.IsZero() || other.IsZero() {
+		return k.IsZero() == other.IsZero()
 	}
-	return subtle.ConstantTimeCompare(k.p[:], other.p[:]) == 1
+	return subtle.ConstantTimeCompare(k.bytes(), other.bytes()) == 1
 }
 
 // Wipe clears the key's bytes, for every Key that shares them. It is a courtesy, no promise:
 // ciphers made of the key keep what they were made with until the collector frees it, and the
 // system may have written memory to disk.
 func (k Key) Wipe() {
-	if k.p != nil {
-		clear(k.p[:])
+	if !k.IsZero() {
+		clear(k.bytes())
 	}
 }
 
 // clone returns a key with bytes of its own.
 func (k Key) clone() Key {
-	if k.p == nil {
+	if k.IsZero() {
 		return Key{}
 	}
-	p := *k.p
-	return Key{&p}
+	p := *k.get()
+	return hide(&p)
 }
 
 // redacted is how a secret shows itself.

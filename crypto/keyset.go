@@ -92,7 +92,7 @@ const (
 func (s *keyset) encode() []byte {
 	p := make([]byte, 0, keysetLen+len(s.keys)*dataKeyLen)
 	p = binary.LittleEndian.AppendUint64(p, s.epoch)
-	p = append(p, s.vault.p[:]...)
+	p = append(p, s.vault.bytes()...)
 	p = binary.LittleEndian.AppendUint32(p, uint32(s.active))
 	p = binary.LittleEndian.AppendUint32(p, uint32(len(s.keys)))
 	for i := range s.keys {
@@ -112,7 +112,7 @@ func appendKey(p []byte, k Key) []byte {
 	if k.IsZero() {
 		return append(p, make([]byte, KeyLen)...)
 	}
-	return append(p, k.p[:]...)
+	return append(p, k.bytes()...)
 }
 
 var errMalformed = errors.New("malformed")

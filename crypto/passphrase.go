@@ -58,8 +58,7 @@ func (c Cost) valid() bool {
 
 // passphrase is the provider of a key made from one.
 type passphrase struct {
-	// phrase is reached by a pointer, as the bytes of a Key are.
-	phrase *[]byte
+	phrase func() []byte // hidden as the bytes of a Key are
 	cost   Cost
 }
 
@@ -68,7 +67,7 @@ type passphrase struct {
 // memory and some tenths of a second, which a context does not shorten.
 func Passphrase(phrase []byte, cost Cost) KeyProvider {
 	p := append([]byte(nil), phrase...)
-	return &passphrase{&p, cost.withDefaults()}
+	return &passphrase{func() []byte { return p }, cost.withDefaults()}
 }
 
 // NewKey implements KeyProvider, with a new salt.
@@ -98,12 +97,12 @@ func (p *passphrase) Key(ctx context.Context, params []byte) (Key, error) {
 		return Key{}, fmt.Errorf("%w: the keyring was not made with a passphrase", ErrWrongKey)
 	case d.Err() != nil || d.Len() != 0 || !c.valid():
 		return Key{}, notAuthentic(KeyringName, "cost of the passphrase out of bounds")
-	case len(*p.phrase) == 0:
+	case len(p.phrase()) == 0:
 		return Key{}, fmt.Errorf("%w: empty passphrase", ErrInvalidKey)
 	case ctx.Err() != nil:
 		return Key{}, ctx.Err()
 	}
-	b := argon2.IDKey(*p.phrase, salt, uint32(c.Passes), c.MemoryKiB, c.Lanes, KeyLen)
+	b := argon2.IDKey(p.phrase(), salt, uint32(c.Passes), c.MemoryKiB, c.Lanes, KeyLen)
 	defer clear(b)
 	return NewKey(b)
 }

@@ -66,17 +66,21 @@ type scopeKey struct {
 }
 
 func newScopeKey(id ScopeKeyID, when time.Time, key Key) (scopeKey, error) {
-	aead, err := chacha20poly1305.NewX(key.p[:])
+	aead, err := hidden(chacha20poly1305.NewX(key.bytes()))
 	return scopeKey{id, when, key, aead}, err
 }
 
 // CreateVault makes a vault without keys, sealed under a secret, which is copied: that of
 // Ring.VaultKey for a store. A vault that is there is never replaced: the error matches
-// vfs.ErrExist. Other errors: ErrUncertain, ErrReadOnly, those of the file system.
+// vfs.ErrExist. Other errors: ErrInvalidKey, ErrUncertain, ErrReadOnly, those of the file
+// system.
 func CreateVault(uid fileid.UID, secret Key, o Options) (*Vault, error) {
 	v := &Vault{file: vaultFile(o), uid: uid, secret: secret.clone()}
 	if err := v.checkNew(); err != nil {
 		return nil, err
+	}
+	if secret.IsZero() {
+		return nil, ErrInvalidKey
 	}
 	if err := v.writeLocked(&scopeKeys{}); err != nil { // nobody else has v
 		return nil, err
@@ -86,9 +90,13 @@ func CreateVault(uid fileid.UID, secret Key, o Options) (*Vault, error) {
 
 // OpenVault reads a vault, and writes it anew unless it is opened for reading only, for the
 // reason that Open tells. Errors: one that matches vfs.ErrNotExist where there is none,
-// ErrWrongKey, ErrAuth, ErrRollback, ErrTooNew, ErrUncertain, and those of the file system.
+// ErrInvalidKey, ErrWrongKey, ErrAuth, ErrRollback, ErrTooNew, ErrUncertain, and those of the
+// file system.
 func OpenVault(secret Key, want Expected, o Options) (*Vault, error) {
 	v := &Vault{file: vaultFile(o), secret: secret.clone()}
+	if secret.IsZero() {
+		return nil, ErrInvalidKey
+	}
 	s, digest, err := v.read()
 	if err != nil {
 		return nil, err

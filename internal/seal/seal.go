@@ -133,9 +133,6 @@ func (s *Sealer) use(ordinal uint64) bool {
 	}
 }
 
-// Format implements fmt.Formatter: a cipher holds a key.
-func (s *Sealer) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "seal.Sealer(%s)", s.uid) }
-
 // Opener opens the blocks of one file. Its methods may be called from any number of
 // goroutines.
 type Opener struct{ file }
@@ -166,6 +163,3 @@ func (o *Opener) Open(dst, sealed []byte, at Place) ([]byte, error) {
 	}
 	return out, nil
 }
-
-// Format implements fmt.Formatter: a cipher holds a key.
-func (o *Opener) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "seal.Opener(%s)", o.uid) }
