@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loamdb/loam/crypto"
+	"github.com/loamdb/loam/internal/codec"
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
@@ -158,4 +159,9 @@ func writeBytes(t testing.TB, fs vfs.FS, name string, p []byte) {
 	_, err = f.WriteAt(p, 0)
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
+}
+
+// sum makes the checksum at the end of a header right again.
+func sum(p []byte) {
+	binary.LittleEndian.PutUint32(p[len(p)-4:], codec.Checksum(0, p[:len(p)-4]))
 }
