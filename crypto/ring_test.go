@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -287,6 +288,48 @@ func TestAClosedRingGivesNothing(t *testing.T) {
 	require.ErrorIs(t, err, crypto.ErrClosed)
 	require.ErrorIs(t, r.CopyTo(fileUID, options(newFS(t))), crypto.ErrClosed)
 	r.Count(1, 1)
+}
+
+// B61: files are made and opened while keys come and go.
+func TestARingIsUsedFromManyGoroutines(t *testing.T) {
+	o := options(newFS(t))
+	o.Random, o.Now = &locked{r: newRandom(1)}, func() time.Time { return start }
+	r, err := crypto.Create(ctx, storeUID, master(1), o)
+	require.NoError(t, err)
+	var done sync.WaitGroup
+	for g := range byte(2) {
+		done.Go(func() {
+			for range 200 {
+				_, id, err := r.NewFile(fileid.KindTable, fileid.UID{g}, seal.Salt{g})
+				if err == nil {
+					r.Count(id, 1)
+					_, err = r.OpenFile(id, fileid.KindTable, fileid.UID{g}, seal.Salt{g})
+				}
+				if err != nil && !errors.Is(err, crypto.ErrRetired) {
+					t.Error(err)
+				}
+			}
+		})
+		done.Go(func() {
+			for i := range byte(20) {
+				id, err := r.Rotate()
+				if err != nil {
+					t.Error(err)
+				}
+				if err := r.Rewrap(ctx, master(i+1)); err != nil {
+					t.Error(err)
+				}
+				if err := r.Retire(id-1, nobody); err != nil && !errors.Is(err, crypto.ErrActive) && !errors.Is(err, crypto.ErrRetired) {
+					t.Error(err)
+				}
+				if _, err := r.Status(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	done.Wait()
+	require.NoError(t, r.Close())
 }
 
 // R40: the file is for its owner alone.

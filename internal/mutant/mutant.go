@@ -99,6 +99,7 @@ const (
 	SkipKeyCheck        Name = "skip-key-check"         // do not compare the check value of a file of keys
 	ReplaceInPlace      Name = "replace-in-place"       // write a file of keys over the one that it replaces
 	SkipKeyringSync     Name = "skip-keyring-sync"      // replace a file of keys by one that was never synced
+	TrustKeyring        Name = "trust-keyring"          // use keys of a keyring that a power cut may replace by an earlier one
 	RetireInUse         Name = "retire-in-use"          // retire data keys that files need
 	KeepRetiredKey      Name = "keep-retired-key"       // leave a retired key in the keyring
 	KeepScopeKey        Name = "keep-scope-key"         // leave a destroyed scope key in the vault

@@ -79,7 +79,7 @@ func TestNoOrdinalIsSealedTwice(t *testing.T) {
 		})
 	}
 	done.Wait()
-	require.Len(t, rec.nonces, sealed, "a nonce repeats")
+	require.Equal(t, sealed, len(rec.nonces), "a nonce repeats")
 	require.Greater(t, sealed, 1000)
 
 	next := uint64(1 << 40)
