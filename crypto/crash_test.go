@@ -148,8 +148,12 @@ func TestKeysOfAKilledProcessAreDurableBeforeTheyAreUsed(t *testing.T) {
 // Each call of each change fails, in each way: the ring goes on with what it had, the file opens
 // with the old master key or, if the error says so, the new one, and the change can be made again.
 func TestFaultAtEveryOperation(t *testing.T) {
+	errnos := []error{syscall.EIO, syscall.ENOSPC}
+	if testing.Short() {
+		errnos = errnos[:1]
+	}
 	for _, effect := range []vfs.Effect{vfs.Fail, vfs.FailAfter, vfs.Short, vfs.Drop} {
-		for _, errno := range []error{syscall.EIO, syscall.ENOSPC} {
+		for _, errno := range errnos {
 			for i, c := range changes {
 				for n := 0; failCall(t, i, n, effect, errno); n++ {
 					require.Less(t, n, 100, c.name)
