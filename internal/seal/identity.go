@@ -7,7 +7,7 @@ import (
 
 // KeyID names a data key of a keyring. A file's header holds the id of the key that the
 // file's own is derived from. 0 is no key: the file is not encrypted.
-type KeyID uint32
+type KeyID uint64
 
 // Salt is a file's random share in the derivation of its key. It stands in the file's
 // header, in clear.
