@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -176,6 +177,9 @@ func (v *Vault) writeLocked(keys *scopeKeys) error {
 	return nil
 }
 
+// errRepeats: what gives random bytes has given the same ones twice.
+var errRepeats = errors.New("crypto: source of randomness repeats itself")
+
 // NewKeys makes n scope keys, at least one, by one writing of the file, and returns their ids.
 // Errors: ErrFull, ErrUncertain, ErrReadOnly, ErrClosed, those of the file system.
 func (v *Vault) NewKeys(n int) ([]ScopeKeyID, error) {
@@ -199,6 +203,11 @@ func (v *Vault) NewKeys(n int) ([]ScopeKeyID, error) {
 			s.keys = append(s.keys, k)
 		}
 		slices.SortFunc(s.keys, func(a, b scopeKey) int { return bytes.Compare(a.id[:], b.id[:]) })
+		for i := range s.keys[1:] {
+			if s.keys[i].id == s.keys[i+1].id {
+				return errRepeats
+			}
+		}
 		return nil
 	})
 	if err != nil {

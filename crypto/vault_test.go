@@ -298,6 +298,33 @@ func (l *locked) Read(p []byte) (int, error) {
 	return l.r.Read(p)
 }
 
+// stuck gives the same byte for ever.
+type stuck struct{}
+
+func (stuck) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 7
+	}
+	return len(p), nil
+}
+
+// A vault that could not be read again is not written.
+func TestABrokenSourceOfRandomnessIsMet(t *testing.T) {
+	fs := newFS(t)
+	o := options(fs)
+	o.Random = stuck{}
+	v, err := crypto.CreateVault(vaultUID, key(t, 5), o)
+	require.NoError(t, err)
+	_, err = v.NewKeys(2)
+	require.ErrorContains(t, err, "repeats")
+	_, err = v.NewKeys(1)
+	require.NoError(t, err)
+	_, err = v.NewKeys(1)
+	require.ErrorContains(t, err, "repeats")
+	_, err = openVault(fs)
+	require.NoError(t, err)
+}
+
 func TestMalformedVaultsAreRefused(t *testing.T) {
 	fs := newFS(t)
 	v := createVault(t, fs)
