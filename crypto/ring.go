@@ -26,7 +26,7 @@ import (
 //   - K4. A retired key is in no file, and its id is never another key's.
 type Ring struct {
 	// Constant after construction.
-	file
+	file  file
 	store fileid.UID
 
 	// changing serialises changes, which write the file. It guards what follows it.
@@ -50,7 +50,7 @@ type Ring struct {
 // ErrInvalidKey, ErrUncertain, and those of the file system and the provider.
 func Create(ctx context.Context, store fileid.UID, p KeyProvider, o Options) (*Ring, error) {
 	r := &Ring{file: keyringFile(o), store: store}
-	if err := r.checkNew(); err != nil {
+	if err := r.file.checkNew(); err != nil {
 		return nil, err
 	}
 	keys := &keyset{}
@@ -92,7 +92,7 @@ func newMaster(ctx context.Context, p KeyProvider, o Options) (Key, []byte, erro
 // ErrRollback, ErrTooNew, ErrUncertain, and those of the file system and the provider.
 func Open(ctx context.Context, p KeyProvider, want Expected, o Options) (*Ring, error) {
 	r := &Ring{file: keyringFile(o)}
-	s, digest, err := r.read()
+	s, digest, err := r.file.read()
 	if err != nil {
 		return nil, err
 	}
@@ -110,9 +110,9 @@ func Open(ctx context.Context, p KeyProvider, want Expected, o Options) (*Ring, 
 	defer clear(body)
 	keys, err := decodeKeyset(body)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrAuth, r.name, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrAuth, r.file.name, err)
 	}
-	if err := want.check(r.name, Anchor{s.uid, keys.epoch, digest}); err != nil {
+	if err := want.check(r.file.name, Anchor{s.uid, keys.epoch, digest}); err != nil {
 		return nil, err
 	}
 	r.store, r.changing.epoch = s.uid, keys.epoch
@@ -197,7 +197,7 @@ func (r *Ring) Format(w fmt.State, _ rune) { fmt.Fprintf(w, "crypto.Ring(%s)", r
 // Anchor returns the anchor of the keyring as it is, which is durable. Errors: ErrClosed;
 // ErrReadOnly, since what was only read may not be durable.
 func (r *Ring) Anchor() (Anchor, error) {
-	if r.ReadOnly {
+	if r.file.ReadOnly {
 		return Anchor{}, ErrReadOnly
 	}
 	r.mu.RLock()

@@ -26,7 +26,7 @@ func (r *Ring) change(edit func(*keyset) error) error {
 
 // editLocked returns what edit makes of the keyring, written nowhere.
 func (r *Ring) editLocked(edit func(*keyset) error) (*keyset, error) {
-	if r.ReadOnly {
+	if r.file.ReadOnly {
 		return nil, ErrReadOnly
 	}
 	r.mu.RLock()
@@ -45,7 +45,7 @@ func (r *Ring) writeLocked(keys *keyset, master Key, params []byte) error {
 	r.changing.epoch++
 	keys.epoch = r.changing.epoch
 	body := keys.encode()
-	digest, err := r.write(r.store, master, params, body)
+	digest, err := r.file.write(r.store, master, params, body)
 	clear(body)
 	if err != nil {
 		return err
@@ -74,15 +74,15 @@ func (r *Ring) addKey(s *keyset) error {
 	if len(s.keys) == maxKeys {
 		return ErrFull
 	}
-	c, err := r.cipher()
+	c, err := r.file.cipher()
 	if err != nil {
 		return err
 	}
-	key, err := RandomKey(r.Random)
+	key, err := RandomKey(r.file.Random)
 	if err != nil {
 		return err
 	}
-	now := r.now()
+	now := r.file.now()
 	id := seal.KeyID(len(s.keys) + 1)
 	info := KeyInfo{ID: id, State: Retiring, Cipher: c, Created: now, Changed: now}
 	s.keys = append(s.keys, dataKey{info, &atomic.Uint64{}, key})
@@ -127,7 +127,7 @@ func (r *Ring) Activate(id seal.KeyID) error {
 		case k.State == Retired:
 			return fmt.Errorf("%w: %d", ErrRetired, id)
 		case id != s.active:
-			s.activate(id, r.now())
+			s.activate(id, r.file.now())
 		}
 		return nil
 	})
@@ -158,7 +158,7 @@ func (r *Ring) Retire(id seal.KeyID, users func(seal.KeyID) ([]string, error)) e
 		if len(names) > 0 && !(mutant.Enabled && mutant.Is(mutant.RetireInUse)) {
 			return &InUseError{ID: id, Users: names}
 		}
-		k.State, k.Changed = Retired, r.now()
+		k.State, k.Changed = Retired, r.file.now()
 		if !(mutant.Enabled && mutant.Is(mutant.KeepRetiredKey)) {
 			k.key = Key{}
 		}
@@ -177,7 +177,7 @@ func (r *Ring) Rewrap(ctx context.Context, p KeyProvider) error {
 	if err != nil {
 		return err
 	}
-	master, params, err := newMaster(ctx, p, r.Options)
+	master, params, err := newMaster(ctx, p, r.file.Options)
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (r *Ring) Save() error { return r.change(func(*keyset) error { return nil }
 // that is there is never replaced. Errors: as Create.
 func (r *Ring) CopyTo(store fileid.UID, o Options) error {
 	c := &Ring{file: keyringFile(o), store: store}
-	if err := c.checkNew(); err != nil {
+	if err := c.file.checkNew(); err != nil {
 		return err
 	}
 	r.changing.Lock()

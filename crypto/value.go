@@ -35,7 +35,7 @@ func (v *Vault) SealValue(dst []byte, id ScopeKeyID, userKey, value []byte) ([]b
 	out := append(append(dst, valueVersion), id[:]...)
 	out = append(out, make([]byte, chacha20poly1305.NonceSizeX)...)
 	nonce := out[start+valueClearLen:]
-	if _, err := io.ReadFull(v.Random, nonce); err != nil {
+	if _, err := io.ReadFull(v.file.Random, nonce); err != nil {
 		return dst, fmt.Errorf("crypto: nonce: %w", err)
 	}
 	data := associated.Get().(*[]byte)

@@ -35,7 +35,7 @@ func (id ScopeKeyID) String() string { return hex.EncodeToString(id[:]) }
 //   - V2. A destroyed key is in no file, and its id is refused for ever.
 type Vault struct {
 	// Constant after construction.
-	file
+	file   file
 	uid    fileid.UID
 	secret Key
 
@@ -77,7 +77,7 @@ func newScopeKey(id ScopeKeyID, when time.Time, key Key) (scopeKey, error) {
 // system.
 func CreateVault(uid fileid.UID, secret Key, o Options) (*Vault, error) {
 	v := &Vault{file: vaultFile(o), uid: uid, secret: secret.clone()}
-	if err := v.checkNew(); err != nil {
+	if err := v.file.checkNew(); err != nil {
 		return nil, err
 	}
 	if secret.IsZero() {
@@ -98,7 +98,7 @@ func OpenVault(secret Key, want Expected, o Options) (*Vault, error) {
 	if secret.IsZero() {
 		return nil, ErrInvalidKey
 	}
-	s, digest, err := v.read()
+	s, digest, err := v.file.read()
 	if err != nil {
 		return nil, err
 	}
@@ -109,9 +109,9 @@ func OpenVault(secret Key, want Expected, o Options) (*Vault, error) {
 	defer clear(body)
 	keys, err := decodeScopeKeys(body)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrAuth, v.name, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrAuth, v.file.name, err)
 	}
-	if err := want.check(v.name, Anchor{s.uid, keys.epoch, digest}); err != nil {
+	if err := want.check(v.file.name, Anchor{s.uid, keys.epoch, digest}); err != nil {
 		return nil, err
 	}
 	v.uid, v.changing.epoch, v.mu.keys = s.uid, keys.epoch, keys
@@ -130,7 +130,7 @@ func (v *Vault) UID() fileid.UID { return v.uid }
 // Anchor returns the anchor of the vault as it is, which is durable. Errors: ErrClosed,
 // ErrReadOnly.
 func (v *Vault) Anchor() (Anchor, error) {
-	if v.ReadOnly {
+	if v.file.ReadOnly {
 		return Anchor{}, ErrReadOnly
 	}
 	v.mu.RLock()
@@ -145,7 +145,7 @@ func (v *Vault) Anchor() (Anchor, error) {
 func (v *Vault) change(edit func(*scopeKeys) error) error {
 	v.changing.Lock()
 	defer v.changing.Unlock()
-	if v.ReadOnly {
+	if v.file.ReadOnly {
 		return ErrReadOnly
 	}
 	v.mu.RLock()
@@ -166,7 +166,7 @@ func (v *Vault) writeLocked(keys *scopeKeys) error {
 	v.changing.epoch++
 	keys.epoch = v.changing.epoch
 	body := keys.encode()
-	digest, err := v.write(v.uid, v.secret, nil, body)
+	digest, err := v.file.write(v.uid, v.secret, nil, body)
 	clear(body)
 	if err != nil {
 		return err
@@ -189,14 +189,14 @@ func (v *Vault) NewKeys(n int) ([]ScopeKeyID, error) {
 			return ErrFull
 		}
 		for i := range ids {
-			if _, err := io.ReadFull(v.Random, ids[i][:]); err != nil {
+			if _, err := io.ReadFull(v.file.Random, ids[i][:]); err != nil {
 				return fmt.Errorf("crypto: id of a scope key: %w", err)
 			}
-			key, err := RandomKey(v.Random)
+			key, err := RandomKey(v.file.Random)
 			if err != nil {
 				return err
 			}
-			k, err := newScopeKey(ids[i], v.now(), key)
+			k, err := newScopeKey(ids[i], v.file.now(), key)
 			if err != nil {
 				return err
 			}
@@ -228,12 +228,12 @@ func (v *Vault) Destroy(ids ...ScopeKeyID) error {
 				if len(s.keys) == maxScopeKeys {
 					return ErrFull
 				}
-				s.keys = slices.Insert(s.keys, i, scopeKey{id: id, when: v.now()})
+				s.keys = slices.Insert(s.keys, i, scopeKey{id: id, when: v.file.now()})
 				continue
 			}
 			if k := &s.keys[i]; !k.key.IsZero() && !(mutant.Enabled && mutant.Is(mutant.KeepScopeKey)) {
 				gone = append(gone, k.key)
-				*k = scopeKey{id: id, when: v.now()}
+				*k = scopeKey{id: id, when: v.file.now()}
 			}
 		}
 		return nil
