@@ -148,11 +148,11 @@ func TestKeysOfAKilledProcessAreDurableBeforeTheyAreUsed(t *testing.T) {
 // Each call of each change fails, in each way: the ring goes on with what it had, the file opens
 // with the old master key or, if the error says so, the new one, and the change can be made again.
 func TestFaultAtEveryOperation(t *testing.T) {
-	errnos := []error{syscall.EIO, syscall.ENOSPC}
+	errnos, effects := []error{syscall.EIO, syscall.ENOSPC}, []vfs.Effect{vfs.Fail, vfs.FailAfter, vfs.Short, vfs.Drop}
 	if testing.Short() {
-		errnos = errnos[:1]
+		errnos, effects = errnos[:1], effects[:2]
 	}
-	for _, effect := range []vfs.Effect{vfs.Fail, vfs.FailAfter, vfs.Short, vfs.Drop} {
+	for _, effect := range effects {
 		for _, errno := range errnos {
 			for i, c := range changes {
 				for n := 0; failCall(t, i, n, effect, errno); n++ {

@@ -45,6 +45,9 @@ func TestDamageAtEveryBitIsTold(t *testing.T) {
 			require.Equal(t, p, readBytes(t, fs, name))
 		}
 		for bit := range len(whole) * 8 {
+			if testing.Short() && bit%8 != bit/8%8 { // one bit of each byte
+				continue
+			}
 			p := bytes.Clone(whole)
 			p[bit/8] ^= 1 << (bit % 8)
 			damaged(p, "bit", bit)
