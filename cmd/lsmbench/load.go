@@ -41,9 +41,12 @@ func loadCommand(ctx context.Context, args []string, out io.Writer) error {
 		return errors.New("-kill takes one compression")
 	}
 	if compares && !flags.given("engines") {
-		opts.engines = engine.All()[:1]
-		opts.reference = opts.engines[0].Name()
+		opts.engines = engine.All()[:1] // Loam
+		if !flags.given("reference") {
+			opts.reference = opts.engines[0].Name()
+		}
 	}
+	line := strings.TrimSpace(flags.commandLine() + " " + strings.Join(files, " "))
 	if compares {
 		opts.reference += " " + opts.compressions[0]
 	}
@@ -61,7 +64,7 @@ func loadCommand(ctx context.Context, args []string, out io.Writer) error {
 				groups = append(groups, group{config: opts.withCompression(name), datasets: []realdata.Dataset{set}, sync: *sync, compares: compares})
 			}
 		}
-		return opts.run(ctx, dir, strings.TrimSpace(flags.commandLine()+" "+strings.Join(files, " ")), groups, out)
+		return opts.run(ctx, dir, line, groups, out)
 	})
 }
 
@@ -78,11 +81,11 @@ func datasets(ctx context.Context, dir string, files []string, format, key strin
 	if err != nil {
 		return nil, err
 	}
-	turns, err := realdata.Turns(ctx, dir)
+	more, err := realdata.Agents(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	if sets = append(sets, turns...); len(sets) == 0 {
+	if sets = append(sets, more...); len(sets) == 0 {
 		return nil, errors.New("no file to load, and none found")
 	}
 	return sets, nil

@@ -71,7 +71,7 @@ func loadUsage(w io.Writer) {
 	var b strings.Builder
 	b.WriteString("lsmbench load [flags] FILE… loads records and verifies them: every key by a Get, and the\n" +
 		"whole store by a scan in either direction, byte for byte. A directory stands for its files.\n" +
-		"Without FILE it takes what this machine has, and conversations made of Go's source.\n\n" +
+		"Without FILE it takes what this machine has, and Go's source as files and as conversations.\n\n" +
 		"With several compressions, as -compress all, it loads the same under each, with Loam unless\n" +
 		"-engines names others, and reads more: keys at random from a block cache of a few MiB (random\n" +
 		"cold), and from a warm one (random warm, scan warm). Figures of the rows load are with the\n" +

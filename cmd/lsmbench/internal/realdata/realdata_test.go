@@ -52,12 +52,12 @@ func TestGoTreeServesWhereDebianIsMissing(t *testing.T) {
 
 // Conversations are made of the texts of a Go tree: the same each time, under keys of which each
 // is there once and that do not ascend.
-func TestTurnsAreMadeOfSource(t *testing.T) {
-	sets, err := Turns(context.Background(), t.TempDir())
+func TestWhatAgentsKeepIsMadeOfSource(t *testing.T) {
+	sets, err := Agents(context.Background(), t.TempDir())
 	require.NoError(t, err)
-	again, err := Turns(context.Background(), t.TempDir())
+	again, err := Agents(context.Background(), t.TempDir())
 	require.NoError(t, err)
-	require.Len(t, sets, 1)
+	require.Len(t, sets, 2)
 	one, err := os.ReadFile(sets[0].Source.Files[0].Path)
 	require.NoError(t, err)
 	other, err := os.ReadFile(again[0].Source.Files[0].Path)
@@ -76,6 +76,15 @@ func TestTurnsAreMadeOfSource(t *testing.T) {
 	}))
 	require.Greater(t, len(seen), 10_000)
 	require.Greater(t, back, len(seen)/4)
+	files := 0
+	require.NoError(t, sets[1].Source.each(context.Background(), 0, func(_ uint64, r engine.Pair) error {
+		info, err := os.Stat(string(r.Key))
+		require.NoError(t, err)
+		require.EqualValues(t, info.Size(), len(r.Value))
+		files++
+		return nil
+	}))
+	require.Greater(t, files, 100)
 }
 
 func TestSomeRealDataIsFoundWhereGoIs(t *testing.T) {

@@ -42,11 +42,12 @@ const (
 	maxTurnBytes    = 4 << 10
 )
 
-// Turns writes conversations into dir, as JSON lines, and returns them as a dataset: none where
-// there is no Go tree. The envelopes are made up; the texts are comments and code of Go's own
+// Agents returns what agents keep: the files of Go's own source, each a record, many of which
+// are long enough for a file of their own, and conversations about them, which are written into
+// dir as JSON lines. It returns none where there is no Go tree. The envelopes of conversations are made up; the texts are comments and code of Go's own
 // source, as questions, answers and what tools have read. Sessions go on beside each other, so
 // that keys do not ascend.
-func Turns(ctx context.Context, dir string) ([]Dataset, error) {
+func Agents(ctx context.Context, dir string) ([]Dataset, error) {
 	goRoot, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return nil, nil // what else there is has to do
@@ -69,7 +70,10 @@ func Turns(ctx context.Context, dir string) ([]Dataset, error) {
 	if err = errors.Join(err, ctx.Err(), w.out.Flush(), f.Close()); err != nil {
 		return nil, err
 	}
-	return []Dataset{{Name: "turns", Source: oneFile(path, "json")}}, nil
+	for i := range files {
+		files[i].Format = "whole"
+	}
+	return []Dataset{{Name: "turns", Source: oneFile(path, "json")}, {Name: "files", Source: &Source{Files: files}}}, nil
 }
 
 // turnWriter writes turns, one session after the other taking the next.
