@@ -69,6 +69,7 @@ func TestHostileBlocksOfTablesTakeNoMoreThanTheTableDeclares(t *testing.T) {
 			runtime.ReadMemStats(&after)
 			require.ErrorIs(t, err, sstable.ErrCorrupt)
 			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2<<20), "%v that says %d", c, n)
+			require.NoError(t, r.Close())
 		}
 	}
 }
@@ -107,5 +108,6 @@ func TestTableThatNeedsADictionaryIsTooNew(t *testing.T) {
 		require.False(t, it.First())
 		require.ErrorIs(t, it.Err(), sstable.ErrTooNew)
 		require.ErrorIs(t, it.Close(), sstable.ErrTooNew)
+		require.NoError(t, r.Close())
 	}
 }
