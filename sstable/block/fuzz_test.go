@@ -115,20 +115,13 @@ func FuzzOpenSealed(f *testing.F) {
 		if fit && len(raw) >= block.TrailerLen {
 			raw = reseal(raw, 0)
 		}
-		given := 0
-		var got []byte
-		var err error
-		took := allocated(func() {
-			got, err = block.Open(raw, seed, 0, func(n int) []byte {
-				require.LessOrEqual(t, n, block.MaxPayloadLen)
-				if n > 1<<20 {
-					return nil
-				}
-				given = n
-				return make([]byte, n)
-			})
+		got, err := block.Open(raw, seed, 0, func(n int) []byte {
+			require.LessOrEqual(t, n, block.MaxPayloadLen)
+			if n > 1<<20 {
+				return nil
+			}
+			return make([]byte, n)
 		})
-		require.LessOrEqual(t, took, uint64(given+16<<20), "what else the process allocates meanwhile is little")
 		if err == nil {
 			require.LessOrEqual(t, len(got), max(len(raw), 1<<20))
 			return
