@@ -23,6 +23,7 @@ func (tx *Txn) Merge(op string, key, operand []byte) error {
 		return err
 	}
 	tx.err = tx.merge(op, key, operand)
+	tx.noteWrite(keys.KindMerge)
 	return tx.err
 }
 
@@ -109,8 +110,7 @@ func (tx *Txn) getOwn(dst, key []byte, w *write) ([]byte, int64, error) {
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return dst, 0, err
 		}
-		tx.reads.addPoint(tx.key, e.version)
-		tx.reads.noteExpiry(e.expires)
+		tx.notePoint(e)
 		if err == nil {
 			b = fold.Base{State: fold.Present, Value: value, Expiry: e.expires}
 		}
