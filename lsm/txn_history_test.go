@@ -22,7 +22,7 @@ import (
 type history struct {
 	db    *lsm.DB
 	homes map[string]scope.Scope // of keys that are not the root's
-	clock atomic.Int64 // ticks at each beginning and end
+	clock atomic.Int64           // ticks at each beginning and end
 
 	mu      sync.Mutex
 	entries []entry
