@@ -122,7 +122,10 @@ func (tx *Txn) getOwn(dst, key []byte, w *write) ([]byte, int64, error) {
 // that expires. They come before whatever ends: their commit is still to come, and conflicts if it
 // does not (getOwn).
 func (tx *Txn) foldOwn(dst []byte, b fold.Base, w *write) ([]byte, int64, error) {
-	c := &tx.chain
+	if tx.chain == nil {
+		tx.chain = new(fold.Chain)
+	}
+	c := tx.chain
 	c.Reset(true)
 	c.SetBase(0, b)
 	if !(mutant.Enabled && mutant.Is(mutant.ForgetOwnMerges) && b.State == fold.Present) {

@@ -49,7 +49,7 @@ type transaction struct {
 	err    error // of the first write that failed; the commit returns it
 	writes writeSet
 	reads  readSet
-	chain  fold.Chain     // while operands are folded
+	chain  *fold.Chain    // to fold its operands; made when it is needed
 	iters  []*TxnIterator // open ones
 	key    []byte         // of a call, behind the scope's id
 
