@@ -30,8 +30,12 @@ type deed struct {
 func (g *generator) transaction() transaction {
 	t := transaction{View: g.oneIn(8), Abort: g.oneIn(12), Sync: g.sync()}
 	disturbed := g.oneIn(2) // what a walk counts as read is not for the model to say
+	home := g.place() // where most is done, so that there is something to conflict
 	for range 1 + g.rnd.IntN(8) {
 		d := deed{act: g.act(false)}
+		if !g.oneIn(5) {
+			d.In = home
+		}
 		n := g.rnd.IntN(100)
 		switch {
 		case n < 25:
