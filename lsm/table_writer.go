@@ -12,7 +12,7 @@ import (
 	"github.com/loamdb/loam/sstable"
 )
 
-// TableWriter writes a table for DB.Ingest: keys with their values, in ascending order, each
+// TableWriter writes a table for DB.Ingest: keys of the root with their values, in ascending order, each
 // once, into a file outside of any store. Large values stand in it too: the compaction that
 // rewrites the table takes them out. It is not safe for concurrent use. Its first error
 // sticks. It ends with Finish or Abort.

@@ -92,6 +92,9 @@ const (
 	WatchUnpublished    Name = "watch-unpublished"      // show watchers commits before they are visible
 	ForgetLag           Name = "forget-lag"             // let a watcher that lags go on with what is still there
 	PieceIsCommit       Name = "piece-is-commit"        // take the end of a piece of a commit for the commit's to watchers
+	ForgetAbsentScope   Name = "forget-absent-scope"    // let a transaction that found a scope absent commit although it was made since
+	ForgetReadScope     Name = "forget-read-scope"      // let one that has read in a scope commit although that was dropped since
+	JoinScopeRanges     Name = "join-scope-ranges"      // take ranges that a transaction has deleted in several scopes for one
 	WatchTheDead        Name = "watch-the-dead"         // do not tell watchers that their scope was dropped
 	ReuseNonce          Name = "reuse-nonce"            // seal two blocks of a file under one nonce
 	DropAssociatedData  Name = "drop-associated-data"   // seal and open blocks without their place
