@@ -1,0 +1,103 @@
+package codec
+
+import (
+	"bytes"
+	"encoding"
+	"fmt"
+	"reflect"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// custom appends v by its type's own method. What the method makes is checked like bytes from
+// anywhere.
+func (e *encoder) custom(s *shape, v reflect.Value, depth int) error {
+	if k := v.Kind(); (k == reflect.Map || k == reflect.Slice) && v.IsNil() {
+		return e.scalar(codeNil)
+	}
+	switch m := receiver(v, writers[s.write]).(type) {
+	case msgpack.CustomEncoder:
+		var out bytes.Buffer
+		enc := msgpack.NewEncoder(&out)
+		enc.SetSortMapKeys(true)
+		return e.made(s, out.Bytes, m.EncodeMsgpack(enc), depth)
+	case msgpack.Marshaler:
+		p, err := m.MarshalMsgpack()
+		return e.made(s, func() []byte { return p }, err, depth)
+	case encoding.BinaryMarshaler:
+		p, err := m.MarshalBinary()
+		if err != nil {
+			return customError(s, err)
+		}
+		return e.bytes(p)
+	default:
+		p, err := m.(encoding.TextMarshaler).MarshalText()
+		if err != nil {
+			return customError(s, err)
+		}
+		return e.string(string(p))
+	}
+}
+
+// made appends the MessagePack that a method made.
+func (e *encoder) made(s *shape, bytes func() []byte, err error, depth int) error {
+	if err != nil {
+		return customError(s, err)
+	}
+	p := bytes()
+	lim := e.lim
+	lim.MaxDepth, lim.MaxNodes = depth, e.nodes
+	left, err := validate(p, lim)
+	if err != nil {
+		return customError(s, err)
+	}
+	e.nodes = left + 1 // which count takes off
+	e.dst = append(e.dst, p...)
+	return e.count()
+}
+
+// custom reads the value at pos into v by its type's own method.
+func (d *decoder) custom(s *shape, v reflect.Value) error {
+	from := d.pos
+	d.pos += skip(d.p[from:])
+	var err error
+	switch m := v.Addr().Interface().(type) {
+	case msgpack.CustomDecoder:
+		err = m.DecodeMsgpack(msgpack.NewDecoder(bytes.NewReader(d.p[from:d.pos])))
+	case msgpack.Unmarshaler:
+		err = m.UnmarshalMsgpack(bytes.Clone(d.p[from:d.pos]))
+	default:
+		kind := kindOf(d.p[from])
+		if kind != Bytes && kind != String {
+			return valueError(ErrType, "%s does not go into %v", article(kind), s.typ)
+		}
+		d.pos = from
+		text := bytes.Clone(d.raw())
+		if b, ok := m.(encoding.BinaryUnmarshaler); ok {
+			err = b.UnmarshalBinary(text)
+		} else {
+			err = m.(encoding.TextUnmarshaler).UnmarshalText(text)
+		}
+	}
+	if err != nil {
+		return customError(s, err)
+	}
+	return nil
+}
+
+// receiver returns v, or a pointer to it or to a copy of it, as what has the method.
+func receiver(v reflect.Value, method reflect.Type) any {
+	if v.Type().Implements(method) {
+		return v.Interface()
+	}
+	if v.CanAddr() {
+		return v.Addr().Interface()
+	}
+	p := reflect.New(v.Type())
+	p.Elem().Set(v)
+	return p.Interface()
+}
+
+func customError(s *shape, err error) error {
+	return &ValueError{Err: fmt.Errorf("%w: %v: %w", ErrCustom, s.typ, err)}
+}
