@@ -23,7 +23,7 @@ import (
 // length. Errors are *ValueError: ErrTooLarge, ErrTooDeep, ErrNotFinite, ErrNotUTF8, ErrTimeRange,
 // ErrType, ErrCustom.
 func Append(dst []byte, v any, l *Limits) ([]byte, error) {
-	lim := l.limits()
+	lim := l.WithDefaults()
 	e := encoder{dst: dst, end: len(dst) + lim.MaxBytes, nodes: lim.MaxNodes, lim: lim}
 	if err := e.value(v, lim.MaxDepth); err != nil {
 		return dst, err
@@ -214,7 +214,7 @@ func (e *encoder) list(list []any, depth int) error {
 	}
 	for i, v := range list {
 		if err := e.value(v, depth-1); err != nil {
-			return inIndex(err, i)
+			return InIndex(err, i)
 		}
 	}
 	return nil
@@ -241,10 +241,10 @@ func (e *encoder) mapOf(m map[string]any, depth int) error {
 	slices.Sort(keys)
 	for _, k := range keys {
 		if err := e.string(k); err != nil {
-			return inKey(err, k)
+			return InKey(err, k)
 		}
 		if err := e.value(m[k], depth-1); err != nil {
-			return inKey(err, k)
+			return InKey(err, k)
 		}
 	}
 	return nil

@@ -99,11 +99,12 @@ const (
 	maxPath    = 400
 )
 
-// inKey and inIndex put the place of a part in front of the error's path, on the way out of
-// the recursion: a path costs nothing where there is no error.
-func inKey(err error, key string) error {
+// InKey says of an error within the value of a map's key that it is there: it puts the key in
+// front of a *ValueError's path, and returns the error, which it changes. Walks over values call it
+// on their way out, so that a path costs nothing where there is no error.
+func InKey(err error, key string) error {
 	return within(err, func() string {
-		if plainKey(key) {
+		if plaInKey(key) {
 			return "." + key
 		}
 		if len(key) > maxPathKey {
@@ -117,7 +118,8 @@ func inKey(err error, key string) error {
 	})
 }
 
-func inIndex(err error, i int) error {
+// InIndex is InKey for the i-th element of a list.
+func InIndex(err error, i int) error {
 	return within(err, func() string { return "[" + strconv.Itoa(i) + "]" })
 }
 
@@ -135,7 +137,7 @@ func within(err error, segment func() string) error {
 	return err
 }
 
-func plainKey(key string) bool {
+func plaInKey(key string) bool {
 	for i := range len(key) {
 		c := key[i]
 		if c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {

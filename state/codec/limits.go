@@ -51,8 +51,8 @@ func (l *Limits) Validate() error {
 	return errors.Join(errs...)
 }
 
-// limits returns l with its defaults.
-func (l *Limits) limits() Limits {
+// WithDefaults returns the limits that l stands for: none of their fields is zero or out of range.
+func (l *Limits) WithDefaults() Limits {
 	out := Limits{MaxBytes: DefaultMaxBytes, MaxDepth: DefaultMaxDepth, MaxNodes: DefaultMaxNodes}
 	if l == nil {
 		return out

@@ -75,7 +75,7 @@ func (e *encoder) shapedList(s *shape, v reflect.Value, depth int) error {
 	}
 	for i := range n {
 		if err := e.shaped(s.elem, v.Index(i), depth-1); err != nil {
-			return inIndex(err, i)
+			return InIndex(err, i)
 		}
 	}
 	return nil
@@ -103,10 +103,10 @@ func (e *encoder) shapedMap(s *shape, v reflect.Value, depth int) error {
 	slices.SortFunc(pairs, func(a, b pair) int { return cmp.Compare(a.key, b.key) })
 	for _, p := range pairs {
 		if err := e.string(p.key); err != nil {
-			return inKey(err, p.key)
+			return InKey(err, p.key)
 		}
 		if err := e.shaped(s.elem, p.value, depth-1); err != nil {
-			return inKey(err, p.key)
+			return InKey(err, p.key)
 		}
 	}
 	return nil
@@ -135,10 +135,10 @@ func (e *encoder) shapedStruct(s *shape, v reflect.Value, depth int) error {
 			continue
 		}
 		if err := e.string(f.name); err != nil {
-			return inKey(err, f.name)
+			return InKey(err, f.name)
 		}
 		if err := e.shaped(f.shape, fv, depth-1); err != nil {
-			return inKey(err, f.name)
+			return InKey(err, f.name)
 		}
 	}
 	return nil

@@ -171,7 +171,7 @@ func (d *decoder) intoList(s *shape, v reflect.Value) error {
 			v.SetLen(i + 1)
 		}
 		if err := d.into(s.elem, v.Index(i)); err != nil {
-			return inIndex(err, i)
+			return InIndex(err, i)
 		}
 	}
 	return nil
@@ -188,7 +188,7 @@ func (d *decoder) intoMap(s *shape, v reflect.Value) error {
 		k := d.string()
 		elem := reflect.New(s.elem.typ).Elem()
 		if err := d.into(s.elem, elem); err != nil {
-			return inKey(err, k)
+			return InKey(err, k)
 		}
 		key.SetString(k)
 		v.SetMapIndex(key, elem)
@@ -212,7 +212,7 @@ func (d *decoder) intoStruct(s *shape, v reflect.Value) error {
 		next = i + 1
 		f := &s.fields.list[i]
 		if err := d.into(f.shape, f.in(v)); err != nil {
-			return inKey(err, f.name)
+			return InKey(err, f.name)
 		}
 	}
 	return nil

@@ -17,7 +17,7 @@ import (
 // It keeps and changes nothing of p, and does not allocate, but for lists of keys, which are
 // reused, of 8 bytes for each key of the maps around one place. Errors are *FormatError.
 func Validate(p []byte, l *Limits) error {
-	_, err := validate(p, l.limits())
+	_, err := validate(p, l.WithDefaults())
 	return err
 }
 
