@@ -30,6 +30,10 @@ var allowed = map[string][]string{
 	"internal/tuple":      {},
 	"internal/vfs":        {"internal/invariants", "internal/mutant"},
 	"scope":               {},
+	"state/codec":         {},
+	"state/edit":          {"state/codec"},
+	"state/envelope":      {},
+	"state/typedjson":     {"state/codec"},
 
 	"internal/cache":    core,
 	"internal/manifest": with(core, "internal/expiry"),
