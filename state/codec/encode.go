@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -220,8 +221,14 @@ func (e *encoder) list(list []any, depth int) error {
 	return nil
 }
 
-// keysOnStack is how many keys of a map are sorted without an allocation.
-const keysOnStack = 32
+// entry is a pair of a map.
+type entry struct {
+	key   string
+	value any
+}
+
+// entriesOnStack is how many pairs of a map are sorted without an allocation.
+const entriesOnStack = 24
 
 func (e *encoder) mapOf(m map[string]any, depth int) error {
 	if depth == 0 {
@@ -230,20 +237,24 @@ func (e *encoder) mapOf(m map[string]any, depth int) error {
 	if err := e.mapHead(len(m)); err != nil {
 		return err
 	}
-	var onStack [keysOnStack]string
-	keys := onStack[:0]
 	if len(m) > e.nodes {
 		return valueError(ErrTooLarge, "more than %d nodes", e.lim.MaxNodes)
 	}
-	for k := range m {
-		keys = append(keys, k)
+	var onStack [entriesOnStack]entry
+	entries := onStack[:0]
+	if len(m) > entriesOnStack {
+		entries = make([]entry, 0, len(m))
 	}
-	slices.Sort(keys)
-	for _, k := range keys {
+	for k, v := range m {
+		entries = append(entries, entry{k, v})
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
+	for i := range entries {
+		k := entries[i].key
 		if err := e.string(k); err != nil {
 			return InKey(err, k)
 		}
-		if err := e.value(m[k], depth-1); err != nil {
+		if err := e.value(entries[i].value, depth-1); err != nil {
 			return InKey(err, k)
 		}
 	}

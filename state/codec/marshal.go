@@ -33,6 +33,9 @@ func (e *encoder) shaped(s *shape, v reflect.Value, depth int) error {
 	case opString:
 		return e.string(v.String())
 	case opTime:
+		if v.CanAddr() { // without a copy on the heap
+			return e.time(*v.Addr().Interface().(*time.Time))
+		}
 		return e.time(v.Interface().(time.Time))
 	case opNone:
 		return s.refuse()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/loamdb/loam/state/codec"
 	"github.com/stretchr/testify/require"
+	"github.com/vmihailenco/msgpack/v5"
 )
 
 func TestMalformedBytesAreRefusedByRule(t *testing.T) {
@@ -158,4 +159,31 @@ func TestManyKeysInDisorderAreChecked(t *testing.T) {
 	require.NoError(t, codec.Validate(p, nil))
 	copy(p[len(p)-4:], p[6:9]) // the last key becomes the first
 	require.ErrorIs(t, codec.Validate(p, nil), codec.ErrDuplicateKey)
+}
+
+// What the validator stands in front of: without it the test of hostile bytes must fail. Half a
+// million entries are asked for here; five bytes can ask for four billion.
+func TestTheLibraryBelievesLengths(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var v map[string]any
+	require.Error(t, msgpack.Unmarshal([]byte{0xdf, 0, 8, 0, 0}, &v))
+	runtime.ReadMemStats(&after)
+	require.Greater(t, after.TotalAlloc-before.TotalAlloc, uint64(8<<20))
+}
+
+// Why the library does not read unchecked bytes, nor write what may be no value.
+func TestTheLibraryAcceptsWhatIsRefusedHere(t *testing.T) {
+	for name, p := range map[string][]byte{
+		"trailing": {0xc0, 0xc0}, "twice": {0x82, 0xa1, 'a', 1, 0xa1, 'a', 2}, "NaN": {0xca, 0x7f, 0xc0, 0, 0}, "UTF-8": {0xa1, 0xff},
+	} {
+		var v any
+		require.NoError(t, msgpack.Unmarshal(p, &v), name)
+		require.Error(t, codec.Validate(p, nil), name)
+	}
+	signed, err := msgpack.Marshal(struct{ N int }{200})
+	require.NoError(t, err)
+	unsigned, err := msgpack.Marshal(struct{ N uint }{200})
+	require.NoError(t, err)
+	require.Equal(t, signed, unsigned)
 }
