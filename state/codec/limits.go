@@ -13,8 +13,8 @@ type Limits struct {
 	// 10,000. A value that is neither has depth 0, an empty list 1.
 	MaxDepth int
 	// MaxNodes is how many values there may be within one, itself and the keys of its maps
-	// included: 1,048,576 unless set. It bounds the memory of a decoded value, some 50 bytes
-	// for each node beyond its own bytes.
+	// included: 1,048,576 unless set. It bounds the memory of a decoded value: at most some
+	// 120 bytes for each node beyond its own bytes, which maps of one key take.
 	MaxNodes int
 }
 

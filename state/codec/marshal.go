@@ -51,11 +51,12 @@ func (e *encoder) shaped(s *shape, v reflect.Value, depth int) error {
 	if v.IsNil() {
 		return e.scalar(codeNil)
 	}
+	if s.op == opAny || s.plain {
+		return e.value(v.Interface(), depth)
+	}
 	switch s.op {
 	case opBytes:
 		return e.bytes(v.Bytes())
-	case opAny:
-		return e.value(v.Interface(), depth)
 	case opPointer:
 		if e.hops++; e.hops > maxHops {
 			return e.tooDeep()

@@ -16,6 +16,7 @@ type shape struct {
 	write  method // of encoding, if the type has one of its own
 	read   method // of decoding
 	op     op
+	plain  bool   // values have this type: []any, map[string]any
 	elem   *shape // of lists, arrays, maps and pointers
 	fields *fields
 	reason string // why the type is no value, of opNone
@@ -55,6 +56,8 @@ const (
 
 var (
 	timeType = reflect.TypeFor[time.Time]()
+	listType = reflect.TypeFor[[]any]()
+	mapType  = reflect.TypeFor[map[string]any]()
 
 	writers = [...]reflect.Type{
 		methodCustom:  reflect.TypeFor[msgpack.CustomEncoder](),
@@ -109,6 +112,7 @@ func (b builder) fill(s *shape, t reflect.Type) {
 		s.op = opTime
 		return
 	}
+	s.plain = t == listType || t == mapType
 	kind := t.Kind()
 	if kind != reflect.Pointer && kind != reflect.Interface {
 		s.write, s.read = methodOf(t, writers[:]), methodOf(t, readers[:])

@@ -2,6 +2,7 @@ package codec_test
 
 import (
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,13 +86,13 @@ func (s *source) value(depth int) any {
 func edges() []any {
 	out := []any{
 		nil, false, true, "", "a", strings.Repeat("x", 31), strings.Repeat("x", 32), strings.Repeat("é", 128),
-		strings.Repeat("x", 65535), strings.Repeat("x", 65536), "\x00\u2028\U0010ffff",
-		[]byte{}, []byte{0}, make([]byte, 255), make([]byte, 256), make([]byte, 65536),
+		"\x00\u2028\U0010ffff",
+		[]byte{}, []byte{0}, make([]byte, 255), make([]byte, 256),
 		0.0, math.Copysign(0, -1), 1.0, -1.5, math.MaxFloat64, math.SmallestNonzeroFloat64,
 		codec.MinTime, codec.MaxTime, time.Unix(0, 0).UTC(), time.Unix(0, 1).UTC(), time.Unix(-1, 999999999).UTC(),
 		time.Unix(1<<32-1, 0).UTC(), time.Unix(1<<32, 0).UTC(), time.Unix(1<<34-1, 5).UTC(), time.Unix(1<<34, 5).UTC(),
-		[]any{}, make([]any, 15), make([]any, 16), make([]any, 65535), make([]any, 65536),
-		map[string]any{}, wide(15), wide(16), wide(33), wide(65536),
+		[]any{}, make([]any, 15), make([]any, 16),
+		map[string]any{}, wide(15), wide(16), wide(33),
 		map[string]any{"b": []any{int64(1), uint64(1), 1.0, "1", []byte("1")}, "a": map[string]any{"": nil}, "B": false},
 	}
 	for _, shift := range []int{0, 5, 7, 8, 15, 16, 31, 32, 62} {
@@ -101,10 +102,19 @@ func edges() []any {
 	return append(out, int64(math.MaxInt64), int64(math.MinInt64), uint64(math.MaxUint64), uint64(1)<<63)
 }
 
+// large are values around the change to lengths of 4 bytes.
+func large() []any {
+	return []any{
+		strings.Repeat("x", 65535), strings.Repeat("x", 65536), make([]byte, 65535), make([]byte, 65536), make([]any, 65535),
+		make([]any, 65536), wide(65535), wide(65536),
+	}
+}
+
+// wide returns a map of n keys.
 func wide(n int) map[string]any {
 	m := make(map[string]any, n)
 	for i := range n {
-		m[string(rune('a'+i%26))+strings.Repeat("k", i%7)+string(rune(0x100+i))] = int64(i)
+		m[strconv.Itoa(i)] = nil
 	}
 	return m
 }

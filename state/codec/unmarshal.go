@@ -60,6 +60,10 @@ func (d *decoder) into(s *shape, v reflect.Value) error {
 	if kind != wanted[s.op] {
 		return valueError(ErrType, "%s does not go into %v", article(kind), s.typ)
 	}
+	if s.plain {
+		v.Set(reflect.ValueOf(d.value()))
+		return nil
+	}
 	switch s.op {
 	case opBool:
 		v.SetBool(d.value().(bool))

@@ -1,7 +1,10 @@
 package edit_test
 
 import (
+	"errors"
+	"fmt"
 	"math"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +119,38 @@ func TestIncrementsKeepTheTypeOfTheValue(t *testing.T) {
 	require.ErrorIs(t, err, codec.ErrNotFinite)
 	_, err = edit.Increment(int64(1729), 0.5)
 	require.EqualError(t, err, "codec: type mismatch: int64 incremented by float64")
+}
+
+// Against arithmetic without bounds.
+func FuzzIncrement(f *testing.F) {
+	for _, a := range []uint64{0, 1, math.MaxInt64, 1 << 63, math.MaxUint64} {
+		for kinds := range byte(4) {
+			f.Add(a, a, kinds)
+			f.Add(a, uint64(math.MaxUint64), kinds)
+		}
+	}
+	f.Fuzz(func(t *testing.T, a, b uint64, kinds byte) {
+		number := func(n uint64, signed bool) (any, *big.Int) {
+			if signed {
+				return int64(n), big.NewInt(int64(n))
+			}
+			return n, new(big.Int).SetUint64(n)
+		}
+		value, x := number(a, kinds&1 == 0)
+		delta, y := number(b, kinds&2 == 0)
+		want := new(big.Int).Add(x, y)
+		fits := want.IsUint64()
+		if kinds&1 == 0 {
+			fits = want.IsInt64()
+		}
+		got, err := edit.Increment(value, delta)
+		if fits != (err == nil) || !fits && !errors.Is(err, codec.ErrOverflow) {
+			t.Fatalf("%v + %v: %v", value, delta, err)
+		}
+		if fits && (codec.KindOf(got) != codec.KindOf(value) || fmt.Sprint(got) != want.String()) {
+			t.Fatalf("%v + %v is %v", value, delta, got)
+		}
+	})
 }
 
 func TestAppendAddsToLists(t *testing.T) {
