@@ -11,10 +11,14 @@ import (
 )
 
 // Decode returns the value that p is the text of. It accepts what Append writes and other
-// spellings of the same, and refuses what it could not keep. Of the limits those on depth and
-// nodes are checked. The value shares nothing with p. Errors are *TextError.
+// spellings of the same, and refuses what it could not keep, and what is beyond the limits: on
+// depth and nodes, and a text of more than eight times MaxBytes, which is more than the text of
+// any value within MaxBytes has. The value shares nothing with p. Errors are *TextError.
 func Decode(p []byte, l *codec.Limits) (any, error) {
 	lim := l.WithDefaults()
+	if int64(len(p)) > textFactor*int64(lim.MaxBytes) {
+		return nil, &TextError{Err: codec.ErrTooLarge}
+	}
 	d := decoder{p: p, nodes: lim.MaxNodes}
 	v, err := d.value(lim.MaxDepth)
 	if err == nil {
@@ -27,6 +31,10 @@ func Decode(p []byte, l *codec.Limits) (any, error) {
 	}
 	return v, nil
 }
+
+// textFactor is more than a text may be longer than the encoding of its value: uint64 and bytes of
+// two bytes take twelve characters and a comma, other things less.
+const textFactor = 8
 
 type decoder struct {
 	p     []byte

@@ -110,6 +110,23 @@ func TestLimitsHold(t *testing.T) {
 	}
 	_, err := typedjson.Decode([]byte(strings.Repeat("[", 1_000_000)), nil)
 	require.ErrorIs(t, err, codec.ErrTooDeep)
+	_, err = typedjson.Decode([]byte(strings.Repeat(" ", 80)+"1"), &codec.Limits{MaxBytes: 10})
+	require.ErrorIs(t, err, codec.ErrTooLarge)
+}
+
+// The longest texts: none is refused whose value is within the limits.
+func TestNoTextIsEightTimesAsLongAsItsValue(t *testing.T) {
+	for _, v := range append(samples(), "\x01", map[string]any{"$": false}) {
+		list := []any{}
+		for range 2000 {
+			list = append(list, v)
+		}
+		p, err := codec.Append(nil, list, nil)
+		require.NoError(t, err)
+		text, err := typedjson.Append(nil, list, nil)
+		require.NoError(t, err)
+		require.Less(t, len(text), 8*len(p), "%T", v)
+	}
 }
 
 func TestWhatIsNoValueIsRefusedWithItsPlace(t *testing.T) {
