@@ -20,10 +20,11 @@ func (e *encoder) custom(s *shape, v reflect.Value, depth int) error {
 		var out bytes.Buffer
 		enc := msgpack.NewEncoder(&out)
 		enc.SetSortMapKeys(true)
-		return e.made(s, out.Bytes, m.EncodeMsgpack(enc), depth)
+		err := m.EncodeMsgpack(enc)
+		return e.made(s, out.Bytes(), err, depth)
 	case msgpack.Marshaler:
 		p, err := m.MarshalMsgpack()
-		return e.made(s, func() []byte { return p }, err, depth)
+		return e.made(s, p, err, depth)
 	case encoding.BinaryMarshaler:
 		p, err := m.MarshalBinary()
 		if err != nil {
@@ -39,12 +40,11 @@ func (e *encoder) custom(s *shape, v reflect.Value, depth int) error {
 	}
 }
 
-// made appends the MessagePack that a method made.
-func (e *encoder) made(s *shape, bytes func() []byte, err error, depth int) error {
+// made appends the MessagePack p that a method made, unless it failed with err.
+func (e *encoder) made(s *shape, p []byte, err error, depth int) error {
 	if err != nil {
 		return customError(s, err)
 	}
-	p := bytes()
 	lim := e.lim
 	lim.MaxDepth, lim.MaxNodes = depth, e.nodes
 	left, err := validate(p, lim)

@@ -20,7 +20,8 @@
 //   - V2. What Append writes, Validate accepts under the same Limits, and Decode returns as a
 //     value of the same types that is Equal and shares nothing with the bytes.
 //   - V3. One value has one encoding, whichever Go types it was written from: map keys are
-//     sorted, numbers as short as their type allows.
+//     sorted, numbers as short as their type allows. Only what types write by methods of their
+//     own stands as they have written it.
 //   - V4. int64 and uint64 have forms of their own, so that integers keep their types.
 //   - V5. An error names the rule and the place, and never the value.
 //

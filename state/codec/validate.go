@@ -63,50 +63,37 @@ func (v *validator) value(depth int) error {
 	if err != nil {
 		return err
 	}
+	body := v.pos + size
 	switch kind {
-	case Nil, Bool, Int64, Uint64:
-		v.pos += size
-		return nil
+	case List, Map:
+		if depth == 0 {
+			return ErrTooDeep
+		}
+		v.pos = body
+		if kind == List {
+			return v.list(n, depth-1)
+		}
+		return v.mapOf(n, depth-1)
 	case Float64:
 		if !finite(v.p[v.pos:]) {
 			return ErrNotFinite
 		}
-		v.pos += size
-		return nil
-	case Bytes:
-		v.pos += size + n
-		return nil
 	case String:
-		if !validUTF8(v.p[v.pos+size : v.pos+size+n]) {
+		if !validUTF8(v.p[body : body+n]) {
 			return ErrNotUTF8
 		}
-		v.pos += size + n
-		return nil
 	case Time:
-		if err := checkTime(v.p[v.pos : v.pos+size]); err != nil {
-			return err
-		}
-		v.pos += size
-		return nil
-	}
-	if depth == 0 {
-		return ErrTooDeep
-	}
-	if kind == Map {
-		return v.mapOf(n, size, depth-1)
-	}
-	v.pos += size
-	for range n {
-		if err := v.value(depth - 1); err != nil {
-			return err
+		if sec, nanos := timeOf(v.p[v.pos:]); nanos > maxNanos || sec < minUnix || sec > maxUnix {
+			return ErrTimeRange
 		}
 	}
+	v.pos = body + n
 	return nil
 }
 
 // head reads the first bytes of the value at pos, and counts the value: its kind, how long the
-// head is, and how many bytes (strings, bytes) or values (lists, maps) n follow it, which are
-// not more than there can be. The head of numbers and times is all of them.
+// head is, and how many bytes (of strings and bytes) or values (of lists, pairs of maps) n follow
+// it, which are not more than there can be. The head of a number or a time is all of it.
 func (v *validator) head() (kind Kind, n, size int, err error) {
 	if v.pos >= len(v.p) {
 		return 0, 0, 0, ErrTruncated
@@ -115,41 +102,42 @@ func (v *validator) head() (kind Kind, n, size int, err error) {
 		return 0, 0, 0, ErrTooLarge
 	}
 	rest := v.p[v.pos:]
-	kind = kindOf(rest[0])
-	var length uint64
-	size, length = 1, 0
-	switch c := rest[0]; {
+	c := rest[0]
+	switch kind = kindOf(c); {
 	case kind == Invalid:
 		return 0, 0, 0, ErrMalformed
 	case kind == Time:
 		return timeHead(rest)
+	case c <= posFixMax || c >= negFixMin:
+		return kind, 0, 1, nil
 	case c < fixStr:
-		length = uint64(c & 0x0f)
+		n, size = int(c&0x0f), 1
 	case c < codeNil:
-		length = uint64(c & 0x1f)
-	case c < negFixMin:
-		size += int(sizes[c-codeNil])
-		if len(rest) < size {
+		n, size = int(c&0x1f), 1
+	default:
+		argument := sizes[c-codeNil]
+		if size = 1 + int(argument); len(rest) < size {
 			return 0, 0, 0, ErrTruncated
 		}
-		if kind < String || kind > Map {
+		if kind < String {
 			return kind, 0, size, nil
 		}
-		length = number(rest[1:], sizes[c-codeNil])
+		// As 64 bits: an int may have 32.
+		length := number(rest[1:], argument)
+		if length > uint64(len(rest)) {
+			return 0, 0, 0, ErrTruncated
+		}
+		n = int(length)
 	}
-	if kind < String {
-		return kind, 0, 1, nil
-	}
-	// What n takes at least: bytes of strings, a byte for each value of lists, two for each of
-	// maps. Compared as 64 bits: an int may have 32.
-	room := uint64(len(rest) - size)
+	// At least a byte for each of them, and two for a pair.
+	room := len(rest) - size
 	if kind == Map {
 		room /= 2
 	}
-	if length > room {
+	if n > room {
 		return 0, 0, 0, ErrTruncated
 	}
-	return kind, int(length), size, nil
+	return kind, n, size, nil
 }
 
 // timeHead is head for extensions, of which times are the only ones.
@@ -177,9 +165,18 @@ func timeHead(rest []byte) (kind Kind, n, size int, err error) {
 	return Time, 0, size, nil
 }
 
-// mapOf accepts n pairs, after a head of the given size.
-func (v *validator) mapOf(n, size, depth int) error {
-	v.pos += size
+// list accepts n values.
+func (v *validator) list(n, depth int) error {
+	for range n {
+		if err := v.value(depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mapOf accepts n pairs.
+func (v *validator) mapOf(n, depth int) error {
 	base := len(v.keys)
 	ordered := true
 	for i := range n {
@@ -255,16 +252,7 @@ func finite(p []byte) bool {
 	return number(p[1:], 8)&exp64 != exp64
 }
 
-// checkTime returns what is wrong with the encoding of a time, whose head has been checked.
-func checkTime(p []byte) error {
-	sec, nanos := timeOf(p)
-	if nanos > maxNanos || sec < minUnix || sec > maxUnix {
-		return ErrTimeRange
-	}
-	return nil
-}
-
-// timeOf returns seconds and nanoseconds of the encoding of a time.
+// timeOf returns seconds and nanoseconds of the time that is encoded at the front of p.
 func timeOf(p []byte) (sec int64, nanos uint32) {
 	switch p[0] {
 	case fixExt4:
