@@ -29,9 +29,6 @@ func Append(dst []byte, v any, l *Limits) ([]byte, error) {
 	if err := e.value(v, lim.MaxDepth); err != nil {
 		return dst, err
 	}
-	if len(e.dst) > e.end {
-		return dst, e.tooLarge()
-	}
 	return e.dst, nil
 }
 
@@ -72,7 +69,8 @@ func (e *encoder) value(v any, depth int) error {
 	return e.reflected(v, depth)
 }
 
-// count takes one node off what there may be, and stops what has grown too large.
+// count comes after whatever is appended: it takes one node off what there may be, and stops what
+// has grown too large.
 func (e *encoder) count() error {
 	e.hops = 0
 	if e.nodes--; e.nodes < 0 || len(e.dst) > e.end {

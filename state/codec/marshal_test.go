@@ -223,6 +223,12 @@ type self struct {
 }
 
 func TestTypesThatContainThemselves(t *testing.T) {
+	n := 5
+	many := make([]*int, 500) // each with its own way to a value
+	for i := range many {
+		many[i] = &n
+	}
+	require.Equal(t, many, roundTrip(t, many))
 	v := self{Next: &self{Kids: []self{{}, {}}}, Map: map[string]self{"a": {}}}
 	require.Equal(t, v, roundTrip(t, v))
 	loop := &self{}
@@ -371,4 +377,20 @@ func TestOmitEmpty(t *testing.T) {
 	zero := 0
 	require.Equal(t, map[string]any{}, decoded(t, o{L: []int{}, A: ""}))
 	require.Equal(t, map[string]any{"P": int64(0), "S": map[string]any{"X": int64(1)}}, decoded(t, o{P: &zero, S: struct{ X int }{1}}))
+}
+
+// What is read shares nothing with the bytes it was read from.
+func TestStructsShareNothingWithTheirBytes(t *testing.T) {
+	type all struct {
+		R   record
+		Raw Raw
+		U   Upper
+	}
+	v := all{R: full(), Raw: Raw{0xa1, 'x'}, U: "abc"}
+	p, err := codec.Append(nil, v, nil)
+	require.NoError(t, err)
+	got, err := codec.Unmarshal[all](p, nil)
+	require.NoError(t, err)
+	clear(p)
+	require.Equal(t, v, got)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/loamdb/loam/state/codec"
@@ -39,6 +40,8 @@ func TestMalformedBytesAreRefusedByRule(t *testing.T) {
 		"key twice":           {[]byte{0x82, 0xa1, 'a', 1, 0xa1, 'a', 1}, codec.ErrDuplicateKey, 4},
 		"key twice, apart":    {[]byte{0x83, 0xa1, 'b', 1, 0xa1, 'a', 1, 0xa1, 'b', 1}, codec.ErrDuplicateKey, 8},
 		"UTF-8":               {[]byte{0xa2, 'a', 0xff}, codec.ErrNotUTF8, 0},
+		"UTF-8 at the end":    {append([]byte{0xd9, 100}, strings.Repeat("x", 99)+"\xc3"...), codec.ErrNotUTF8, 0},
+		"UTF-8 later":         {append([]byte{0xd9, 100}, strings.Repeat("x", 50)+"\xc3"+strings.Repeat("x", 49)...), codec.ErrNotUTF8, 0},
 		"UTF-8 of a key":      {[]byte{0x81, 0xa1, 0x80, 1}, codec.ErrNotUTF8, 1},
 		"NaN":                 {float(math.Float64bits(math.NaN())), codec.ErrNotFinite, 0},
 		"infinity":            {float(math.Float64bits(math.Inf(-1))), codec.ErrNotFinite, 0},
