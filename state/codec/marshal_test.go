@@ -327,6 +327,10 @@ func TestTypesWithMethodsOfTheirOwn(t *testing.T) {
 	require.ErrorIs(t, err, codec.ErrTooDeep)
 	_, err = codec.Append(nil, []Raw{{0x92, 1, 1}}, &codec.Limits{MaxNodes: 3})
 	require.ErrorIs(t, err, codec.ErrTooLarge)
+	_, err = codec.Append(nil, []Raw{{1}, {1}}, &codec.Limits{MaxNodes: 3})
+	require.NoError(t, err)
+	_, err = codec.Append(nil, []Raw{{1}, {1}}, &codec.Limits{MaxNodes: 2})
+	require.ErrorIs(t, err, codec.ErrTooLarge)
 	require.ErrorIs(t, mismatch[Upper](""), codec.ErrCustom)
 	require.ErrorIs(t, mismatch[Upper](int64(1)), codec.ErrType)
 	require.ErrorIs(t, mismatch[Point]("x"), codec.ErrCustom)
@@ -393,4 +397,14 @@ func TestStructsShareNothingWithTheirBytes(t *testing.T) {
 	require.NoError(t, err)
 	clear(p)
 	require.Equal(t, v, got)
+}
+
+func TestFieldsBehindANilPointerAreLeftOut(t *testing.T) {
+	type outer struct {
+		*Deep
+		A int
+	}
+	require.Equal(t, map[string]any{"A": int64(1)}, decoded(t, outer{A: 1}))
+	require.Equal(t, outer{A: 1}, roundTrip(t, outer{A: 1}))
+	require.Equal(t, outer{&Deep{2}, 1}, roundTrip(t, outer{&Deep{2}, 1}))
 }
