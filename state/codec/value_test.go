@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/loamdb/loam/internal/golden"
 	"github.com/loamdb/loam/state/codec"
@@ -141,6 +142,18 @@ func TestWhatIsNoValueIsRefusedWithItsPlace(t *testing.T) {
 		}
 		require.Contains(t, err.Error(), ve.Path)
 	}
+}
+
+func TestPathsOfErrorsAreBounded(t *testing.T) {
+	var v any = math.NaN()
+	for i := range 100 {
+		v = map[string]any{strings.Repeat("é", 30+i): v}
+	}
+	_, err := codec.Append(nil, map[string]any{"first": v}, nil)
+	require.ErrorIs(t, err, codec.ErrNotFinite)
+	require.Less(t, len(err.Error()), 500)
+	require.True(t, utf8.ValidString(err.Error()))
+	require.Contains(t, err.Error(), ".first")
 }
 
 // B16: the limits on both sides, exactly.

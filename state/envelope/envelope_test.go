@@ -122,6 +122,8 @@ func TestWhatIsUnknownIsRefused(t *testing.T) {
 		"no version":      {[]byte{1, 0x0b, 1, 1}, envelope.ErrTruncated},
 		"schema version":  {[]byte{1, 0x0b, 1, 1, 0x80, 0x80, 0x80, 0x80, 0x10}, envelope.ErrMalformed},
 		"long varint":     {[]byte{1, 0x0b, 2, 0x80, 0}, envelope.ErrMalformed},
+		"varint of 1":     {[]byte{1, 0x0b, 2, 0x81, 0}, envelope.ErrMalformed},
+		"updated late":    {[]byte{1, 0x0b, 24, 0xff, 0xb7, 0xff, 0x90, 0xfd, 0xce, 0x39, 2}, envelope.ErrMalformed},
 		"endless varint":  {append([]byte{1, 0x0b, 2}, bytes.Repeat([]byte{0xff}, 11)...), envelope.ErrMalformed},
 		"created 0":       {[]byte{1, 0x0b, 8, 0}, envelope.ErrMalformed},
 		"created late":    {[]byte{1, 0x0b, 8, 0x80, 0xd0, 0xf7, 0xff, 0xff, 0xff, 0x7f}, envelope.ErrMalformed},

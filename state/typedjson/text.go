@@ -108,8 +108,8 @@ func (d *decoder) unicode() (rune, error) {
 		d.pos += 6
 		return r, nil
 	}
-	low, ok := d.unit(d.pos + 6)
-	if r = utf16.DecodeRune(r, low); !ok || r == utf8.RuneError {
+	low, _ := d.unit(d.pos + 6) // 0 makes no pair
+	if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
 		return 0, codec.ErrNotUTF8
 	}
 	d.pos += 12

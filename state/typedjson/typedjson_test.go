@@ -72,7 +72,7 @@ func TestWhatWouldLoseSomethingIsRefused(t *testing.T) {
 		"-": typedjson.ErrSyntax, "NaN": typedjson.ErrSyntax, "[1,]": typedjson.ErrSyntax, "[1": typedjson.ErrSyntax, "[,1]": typedjson.ErrSyntax,
 		`{"a":1,}`: typedjson.ErrSyntax, `{"a"}`: typedjson.ErrSyntax, `{a:1}`: typedjson.ErrSyntax, `{"a":1`: typedjson.ErrSyntax, `"a`: typedjson.ErrSyntax,
 		"\"a\nb\"": typedjson.ErrSyntax, `"\x"`: typedjson.ErrSyntax, `"\u12"`: typedjson.ErrSyntax, `"\u12G4"`: typedjson.ErrSyntax, `"\`: typedjson.ErrSyntax,
-		"\"\xff\"": codec.ErrNotUTF8, "\"\xe2\\n\x80\xa8\"": codec.ErrNotUTF8, `"\ud800"`: codec.ErrNotUTF8, `"\ud800\u0041"`: codec.ErrNotUTF8,
+		"\"\xff\"": codec.ErrNotUTF8, "\"\xff\\n\"": codec.ErrNotUTF8, "\"\\n\xff\"": codec.ErrNotUTF8, "\"\xe2\\n\x80\xa8\"": codec.ErrNotUTF8, `"\ud800"`: codec.ErrNotUTF8, `"\ud800\u0041"`: codec.ErrNotUTF8,
 		`"\udc00\ud800"`: codec.ErrNotUTF8, `{"a":1,"a":1}`: typedjson.ErrDuplicateKey, `{"a":1,"\u0061":1}`: typedjson.ErrDuplicateKey,
 		"18446744073709551616": codec.ErrOverflow, "-9223372036854775809": codec.ErrOverflow, "1e999": codec.ErrOverflow,
 		`{"$ref":"x"}`: typedjson.ErrTag, `{"$":1}`: typedjson.ErrTag, `{"$uint":5}`: typedjson.ErrTag, `{"$uint":"5","a":1}`: typedjson.ErrTag,
