@@ -15,18 +15,19 @@ func (e *encoder) custom(s *shape, v reflect.Value, depth int) error {
 	if k := v.Kind(); (k == reflect.Map || k == reflect.Slice) && v.IsNil() {
 		return e.scalar(codeNil)
 	}
-	switch m := receiver(v, writers[s.write]).(type) {
-	case msgpack.CustomEncoder:
+	m := receiver(v, writers[s.write])
+	switch s.write {
+	case methodCustom:
 		var out bytes.Buffer
 		enc := msgpack.NewEncoder(&out)
 		enc.SetSortMapKeys(true)
-		err := m.EncodeMsgpack(enc)
+		err := m.(msgpack.CustomEncoder).EncodeMsgpack(enc)
 		return e.made(s, out.Bytes(), err, depth)
-	case msgpack.Marshaler:
-		p, err := m.MarshalMsgpack()
+	case methodMsgpack:
+		p, err := m.(msgpack.Marshaler).MarshalMsgpack()
 		return e.made(s, p, err, depth)
-	case encoding.BinaryMarshaler:
-		p, err := m.MarshalBinary()
+	case methodBinary:
+		p, err := m.(encoding.BinaryMarshaler).MarshalBinary()
 		if err != nil {
 			return customError(s, err)
 		}
@@ -58,31 +59,34 @@ func (e *encoder) made(s *shape, p []byte, err error, depth int) error {
 
 // custom reads the value at pos into v by its type's own method.
 func (d *decoder) custom(s *shape, v reflect.Value) error {
-	from := d.pos
-	d.pos += skip(d.p[from:])
+	p := d.p[d.pos:]
+	kind := kindOf(p[0])
+	p = p[:skip(p)]
+	m := v.Addr().Interface()
 	var err error
-	switch m := v.Addr().Interface().(type) {
-	case msgpack.CustomDecoder:
-		err = m.DecodeMsgpack(msgpack.NewDecoder(bytes.NewReader(d.p[from:d.pos])))
-	case msgpack.Unmarshaler:
-		err = m.UnmarshalMsgpack(bytes.Clone(d.p[from:d.pos]))
+	switch {
+	case s.read == methodCustom:
+		err = m.(msgpack.CustomDecoder).DecodeMsgpack(msgpack.NewDecoder(bytes.NewReader(p)))
+	case s.read == methodMsgpack:
+		err = m.(msgpack.Unmarshaler).UnmarshalMsgpack(bytes.Clone(p))
+	case kind != Bytes && kind != String:
+		return valueError(ErrType, "%s does not go into %v", article(kind), s.typ)
+	case s.read == methodBinary:
+		err = m.(encoding.BinaryUnmarshaler).UnmarshalBinary(d.peekRaw())
 	default:
-		kind := kindOf(d.p[from])
-		if kind != Bytes && kind != String {
-			return valueError(ErrType, "%s does not go into %v", article(kind), s.typ)
-		}
-		d.pos = from
-		text := bytes.Clone(d.raw())
-		if b, ok := m.(encoding.BinaryUnmarshaler); ok {
-			err = b.UnmarshalBinary(text)
-		} else {
-			err = m.(encoding.TextUnmarshaler).UnmarshalText(text)
-		}
+		err = m.(encoding.TextUnmarshaler).UnmarshalText(d.peekRaw())
 	}
+	d.pos += len(p)
 	if err != nil {
 		return customError(s, err)
 	}
 	return nil
+}
+
+// peekRaw returns a copy of the string or bytes at pos, and stays there.
+func (d *decoder) peekRaw() []byte {
+	at := *d
+	return bytes.Clone(at.raw())
 }
 
 // receiver returns v, or a pointer to it or to a copy of it, as what has the method.

@@ -136,8 +136,10 @@ func inlined(f reflect.StructField, tag tag) reflect.Type {
 			return nil // nobody else can set it
 		}
 	}
-	if t.Kind() != reflect.Struct || t == timeType ||
-		methodOf(t, writers[:]) != methodNone || methodOf(t, readers[:]) != methodNone {
+	if t.Kind() != reflect.Struct || t == timeType {
+		return nil
+	}
+	if write, _ := methodsOf(t); write != methodNone {
 		return nil
 	}
 	return t

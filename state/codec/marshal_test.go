@@ -336,6 +336,35 @@ func TestTypesWithMethodsOfTheirOwn(t *testing.T) {
 	require.ErrorIs(t, mismatch[Point]("x"), codec.ErrCustom)
 }
 
+// Half is read by a method and not written by one; Other is written by two and read by one.
+type Half struct{ N int }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (h *Half) UnmarshalText([]byte) error { return errors.New("not to be called") }
+
+// Other is a number with two ways to write it.
+type Other int
+
+// MarshalBinary implements encoding.BinaryMarshaler.
+func (o Other) MarshalBinary() ([]byte, error) { return nil, errors.New("not to be called") }
+
+// MarshalText implements encoding.TextMarshaler.
+func (o Other) MarshalText() ([]byte, error) { return []byte(strings.Repeat("i", int(o))), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (o *Other) UnmarshalText(p []byte) error { *o = Other(len(p)); return nil }
+
+func TestMethodsComeInPairs(t *testing.T) {
+	require.Equal(t, Half{5}, roundTrip(t, Half{5}))
+	require.Equal(t, Other(3), roundTrip(t, Other(3)))
+	require.Equal(t, "iii", decoded(t, Other(3)))
+	type outer struct {
+		Half
+		M int
+	}
+	require.Equal(t, map[string]any{"M": int64(1), "N": int64(2)}, decoded(t, outer{Half{2}, 1}))
+}
+
 func TestStructsThatAreNoValues(t *testing.T) {
 	type twice struct {
 		A int `msgpack:"x"`

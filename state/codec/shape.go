@@ -115,7 +115,7 @@ func (b builder) fill(s *shape, t reflect.Type) {
 	s.plain = t == listType || t == mapType
 	kind := t.Kind()
 	if kind != reflect.Pointer && kind != reflect.Interface {
-		s.write, s.read = methodOf(t, writers[:]), methodOf(t, readers[:])
+		s.write, s.read = methodsOf(t)
 	}
 	switch kind {
 	case reflect.Bool:
@@ -161,14 +161,22 @@ func (b builder) fill(s *shape, t reflect.Type) {
 	}
 }
 
-// methodOf returns the first family of which t, or a pointer to it, has the method.
-func methodOf(t reflect.Type, family []reflect.Type) method {
-	for m := methodCustom; int(m) < len(family); m++ {
-		if t.Implements(family[m]) || reflect.PointerTo(t).Implements(family[m]) {
-			return m
+// methodsOf returns by which methods of their own values of t, or pointers to them, are written
+// and read: the first family of which there are both, else the first that writes. What is not
+// written by a method is not read by one.
+func methodsOf(t reflect.Type) (write, read method) {
+	has := func(methods reflect.Type) bool {
+		return t.Implements(methods) || reflect.PointerTo(t).Implements(methods)
+	}
+	for m := methodCustom; m <= methodText; m++ {
+		switch writes := has(writers[m]); {
+		case writes && has(readers[m]):
+			return m, m
+		case writes && write == methodNone:
+			write = m
 		}
 	}
-	return methodNone
+	return write, methodNone
 }
 
 // refuse is the error of a type that is no value.
