@@ -170,8 +170,8 @@ type Deep struct {
 	Y uint8 `msgpack:"y"`
 }
 
-// Any bytes into a struct: an error with a type, or a struct that is written and read again
-// without loss, and that the library reads the same.
+// Any bytes into a struct: an error, or a struct that the library reads the same, and that is
+// written and read again without loss.
 func FuzzUnmarshal(f *testing.F) {
 	n := int32(-5)
 	for _, r := range []record{{}, {
@@ -194,6 +194,13 @@ func FuzzUnmarshal(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%+v: %v", r, err)
 		}
+		var theirs record
+		if err := msgpack.Unmarshal(p, &theirs); err != nil {
+			t.Fatalf("% x: the library says %v", p, err)
+		}
+		if back, err := codec.Append(nil, theirs, nil); err != nil || !bytes.Equal(back, enc) {
+			t.Fatalf("% x: read as % x, by the library as % x, %v", p, enc, back, err)
+		}
 		again, err := codec.Unmarshal[record](enc, nil)
 		if err != nil {
 			t.Fatalf("%+v: % x: %v", r, enc, err)
@@ -201,21 +208,5 @@ func FuzzUnmarshal(f *testing.F) {
 		if twice, err := codec.Append(nil, again, nil); err != nil || !bytes.Equal(enc, twice) {
 			t.Fatalf("% x comes back as % x, %v", enc, twice, err)
 		}
-		var theirs record
-		if err := msgpack.Unmarshal(enc, &theirs); err != nil {
-			t.Fatalf("% x: the library says %v", enc, err)
-		}
-		if back, err := codec.Append(nil, theirs, nil); err != nil {
-			t.Fatalf("% x: the library reads %+v: %v", enc, theirs, err)
-		} else if v, _ := codec.Decode(back, nil); !alike(v, enc) {
-			t.Fatalf("% x: the library reads it as % x", enc, back)
-		}
 	})
-}
-
-// alike reports whether v is what enc decodes to, but for the widths of the integers within
-// fields that take any value: the library keeps those.
-func alike(v any, enc []byte) bool {
-	w, err := codec.Decode(enc, nil)
-	return err == nil && codec.Equal(v, w)
 }
