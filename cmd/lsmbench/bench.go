@@ -30,6 +30,8 @@ type bench struct {
 	repeats int
 	dir     string // of all stores; the caller removes it
 	display *display
+	// profiles is the directory for CPU profiles of the runs, if any.
+	profiles string
 	took    func(result.Run) error // is given each run as it ends
 	notes   []string               // what did not go as it should
 
@@ -148,6 +150,9 @@ func (b *bench) one(ctx context.Context, g *group, c workload.Choice, e engine.E
 	b.display.start(what)
 	settleDevice()
 	t := task{Run: &spec}
+	if b.profiles != "" {
+		t.Profile = filepath.Join(b.profiles, fmt.Sprintf("%s-%s-%d.pprof", e.Name(), c.Name, repeat))
+	}
 	runs, err := t.inChild(ctx, b.dir, b.display.progress)
 	if err != nil {
 		return b.note(ctx, what, err)

@@ -85,6 +85,11 @@ func none(args []string) error {
 
 // run runs the groups and shows the results.
 func (o *options) run(ctx context.Context, dir, commandLine string, groups []group, out io.Writer) (err error) {
+	if o.profiles != "" {
+		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
+			return err
+		}
+	}
 	set := &result.Set{Environment: o.environment(dir, commandLine, groups)}
 	var lines *lineWriter
 	if o.lines != "" {
@@ -94,7 +99,7 @@ func (o *options) run(ctx context.Context, dir, commandLine string, groups []gro
 		defer func() { err = errors.Join(err, lines.close()) }()
 	}
 	d := newDisplay(os.Stderr)
-	b := &bench{engines: o.engines, repeats: o.repeats, dir: dir, display: d}
+	b := &bench{engines: o.engines, repeats: o.repeats, dir: dir, display: d, profiles: o.profiles}
 	b.took = func(r result.Run) error {
 		set.Runs = append(set.Runs, r)
 		if lines != nil {

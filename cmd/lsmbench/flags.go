@@ -26,6 +26,7 @@ type options struct {
 	repeats   int
 	dir       string // parent of the temporary directory; "" is the system's
 	reference string // the engine that ratios are to
+	profiles  string // directory of CPU profiles
 	output
 }
 
@@ -93,6 +94,7 @@ func (r *rawFlags) addWorkloadFlags(d workload.Params, workloads string, repeats
 	f.Float64Var(&r.limit, "seconds", d.Limit.Seconds(), "length of reads, mixes and synced writes, `seconds`")
 	f.Float64Var(&r.writeLimit, "write-seconds", d.WriteLimit.Seconds(), "limit of workloads that write every key, `seconds`; 0 is none")
 	f.Float64Var(&r.warm, "warm", d.Warm.Seconds(), "length of the unmeasured beginning of reads, `seconds`")
+	f.StringVar(&r.opts.profiles, "profile", "", "write a CPU profile of each run into this `directory`, as ENGINE-WORKLOAD-REPEAT.pprof")
 	f.Float64Var(&r.rest, "rest", d.Rest.Seconds(), "idle time of a store that was filled, or in which data has died, for what engines put off until then, `seconds`")
 }
 
@@ -209,5 +211,5 @@ var (
 		"compress": true, "memtable": true, "budget": true, "bits": true, "block": true, "seconds": true,
 	}
 	// quiet are those that say where results go.
-	quiet = map[string]bool{"json": true, "wide": true, "out": true, "gobench": true, "html": true, "dir": true}
+	quiet = map[string]bool{"json": true, "wide": true, "out": true, "gobench": true, "html": true, "dir": true, "profile": true}
 )

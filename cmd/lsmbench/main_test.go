@@ -124,6 +124,18 @@ func jsonLines(n int) []byte {
 	return []byte(b.String())
 }
 
+// Every run has a profile of its own, each whole.
+func TestProfilesOfRuns(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "profiles")
+	_, err := runLine(t, append([]string{"bench", "-engines", "loam", "-workloads", "fillseq,readrandom@2", "-profile", dir}, tiny(t)...)...)
+	require.NoError(t, err)
+	for _, name := range []string{"loam-fillseq-0.pprof", "loam-readrandom@2-0.pprof"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		require.True(t, bytes.HasPrefix(text, []byte{0x1f, 0x8b}), "profiles are compressed: %x", text[:min(len(text), 4)])
+	}
+}
+
 func TestResultsAreKeptReportedAndCompared(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }

@@ -37,6 +37,7 @@ What people do:
   a report with charts          lsmbench report -html report.html full.jsonl
   statistics of repeats         lsmbench bench -repeats 10 -gobench new.txt && benchstat old.txt new.txt
   guard against regressions     lsmbench compare main.jsonl branch.jsonl --fail-over 10%
+  what takes the time           lsmbench bench -engines loam -workloads fillrandom -profile . && go tool pprof -top loam-fillrandom-0.pprof
   your own data                 lsmbench load -engines loam events.jsonl
   what agents do to a store     lsmbench bench -engines loam -workloads agentturn,agentstep@16,agentfork
   data and a killed process     lsmbench load -kill -engines loam words.txt

@@ -93,4 +93,15 @@ const (
 	ForgetLag           Name = "forget-lag"             // let a watcher that lags go on with what is still there
 	PieceIsCommit       Name = "piece-is-commit"        // take the end of a piece of a commit for the commit's to watchers
 	WatchTheDead        Name = "watch-the-dead"         // do not tell watchers that their scope was dropped
+	ReuseNonce          Name = "reuse-nonce"            // seal two blocks of a file under one nonce
+	DropAssociatedData  Name = "drop-associated-data"   // seal and open blocks without their place
+	SkipTag             Name = "skip-tag"               // hand out blocks that are not authentic
+	SkipKeyCheck        Name = "skip-key-check"         // do not compare the check value of a file of keys
+	ReplaceInPlace      Name = "replace-in-place"       // write a file of keys over the one that it replaces
+	SkipKeyringSync     Name = "skip-keyring-sync"      // replace a file of keys by one that was never synced
+	TrustKeyring        Name = "trust-keyring"          // use keys of a keyring that a power cut may replace by an earlier one
+	RetireInUse         Name = "retire-in-use"          // retire data keys that files need
+	KeepRetiredKey      Name = "keep-retired-key"       // leave a retired key in the keyring
+	KeepScopeKey        Name = "keep-scope-key"         // leave a destroyed scope key in the vault
+	IgnoreAnchor        Name = "ignore-anchor"          // open a keyring that is older than its anchor
 )

@@ -55,7 +55,7 @@ func (d *decoder) header() Header {
 		h.SchemaVersion = SchemaVersion(d.uvarint(1, math.MaxUint32))
 	}
 	if there&hasKey != 0 {
-		h.Key = KeyID(d.uvarint(1, math.MaxUint64))
+		h.Key = d.key()
 	}
 	if there&hasFlags != 0 {
 		h.Flags = Flags(d.uvarint(1, math.MaxUint64))
@@ -108,6 +108,19 @@ func (d *decoder) uvarint(least, most uint64) uint64 {
 		return v
 	}
 	return 0
+}
+
+func (d *decoder) key() KeyID {
+	var id KeyID
+	if len(d.rest) < len(id) {
+		d.fail(ErrTruncated)
+		return id
+	}
+	d.rest = d.rest[copy(id[:], d.rest):]
+	if id == (KeyID{}) {
+		d.fail(ErrMalformed)
+	}
+	return id
 }
 
 // after reads an instant as the difference from another one.

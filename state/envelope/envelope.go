@@ -14,7 +14,7 @@ const Version = 1
 // MaxHeaderLen is the longest header, and MaxCorrelationLen the longest correlation id, in
 // bytes.
 const (
-	MaxHeaderLen      = 173
+	MaxHeaderLen      = 179
 	MaxCorrelationLen = 128
 )
 
@@ -39,8 +39,8 @@ type SchemaID uint64
 // SchemaVersion is the version of a schema, from 1 on.
 type SchemaVersion uint32
 
-// KeyID is the number of a scope key. Zero is none.
-type KeyID uint64
+// KeyID names a scope key, everywhere: it is random, as package crypto has it. Zero is none.
+type KeyID [16]byte
 
 // Millis is an instant, in milliseconds since 1970. Zero is unknown.
 type Millis int64
@@ -129,8 +129,8 @@ func Append(dst []byte, h *Header) ([]byte, error) {
 		dst = binary.AppendUvarint(dst, uint64(h.Schema))
 		dst = binary.AppendUvarint(dst, uint64(h.SchemaVersion))
 	}
-	if h.Key != 0 {
-		dst = binary.AppendUvarint(dst, uint64(h.Key))
+	if h.Key != (KeyID{}) {
+		dst = append(dst, h.Key[:]...)
 	}
 	if h.Flags != 0 {
 		dst = binary.AppendUvarint(dst, uint64(h.Flags))
@@ -160,7 +160,7 @@ func (h *Header) present() byte {
 		}
 		return 0
 	}
-	return bit(h.Schema != 0, hasSchema) | bit(h.Key != 0, hasKey) | bit(h.Flags != 0, hasFlags) |
+	return bit(h.Schema != 0, hasSchema) | bit(h.Key != (KeyID{}), hasKey) | bit(h.Flags != 0, hasFlags) |
 		bit(h.Created != 0, hasCreated) | bit(h.Updated != 0, hasUpdated) | bit(len(h.Correlation) != 0, hasCorrelation)
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+var key42 = envelope.KeyID([]byte("0123456789abcdef"))
+
 func minimal() envelope.Header {
 	return envelope.Header{Class: envelope.Standard, Codec: envelope.MessagePack}
 }
@@ -29,7 +31,7 @@ func headers() []envelope.Header {
 		with(func(h *envelope.Header) { h.Class = c })
 	}
 	with(func(h *envelope.Header) { h.Schema, h.SchemaVersion = 7, 2 })
-	with(func(h *envelope.Header) { h.Key = 42 })
+	with(func(h *envelope.Header) { h.Key = key42 })
 	with(func(h *envelope.Header) { h.Flags = envelope.Protected })
 	with(func(h *envelope.Header) { h.Created = 1 })
 	with(func(h *envelope.Header) { h.Updated = envelope.MaxMillis })
@@ -37,13 +39,13 @@ func headers() []envelope.Header {
 	with(func(h *envelope.Header) { h.Created, h.Updated = 1772368205123, 1772368205123 })
 	with(func(h *envelope.Header) { h.Correlation = []byte("0195b1f2-7c1e-7b60-9a53-3f5be2a1c0d4") })
 	return append(out, longest(), envelope.Header{
-		Class: envelope.Sensitive, Codec: envelope.MessagePack, Schema: 7, SchemaVersion: 2, Key: 42, Created: 1772368205123, Correlation: []byte("c1"),
+		Class: envelope.Sensitive, Codec: envelope.MessagePack, Schema: 7, SchemaVersion: 2, Key: key42, Created: 1772368205123, Correlation: []byte("c1"),
 	})
 }
 
 func longest() envelope.Header {
 	return envelope.Header{
-		Class: envelope.External, Codec: envelope.MessagePack, Schema: math.MaxUint64, SchemaVersion: math.MaxUint32, Key: math.MaxUint64,
+		Class: envelope.External, Codec: envelope.MessagePack, Schema: math.MaxUint64, SchemaVersion: math.MaxUint32, Key: envelope.KeyID(bytes.Repeat([]byte{0xff}, 16)),
 		Flags: envelope.Protected, Created: envelope.MaxMillis, Updated: 1, Correlation: bytes.Repeat([]byte("c"), envelope.MaxCorrelationLen),
 	}
 }
@@ -121,10 +123,12 @@ func TestWhatIsUnknownIsRefused(t *testing.T) {
 		"schema 0":        {[]byte{1, 0x0b, 1, 0, 1}, envelope.ErrMalformed},
 		"no version":      {[]byte{1, 0x0b, 1, 1}, envelope.ErrTruncated},
 		"schema version":  {[]byte{1, 0x0b, 1, 1, 0x80, 0x80, 0x80, 0x80, 0x10}, envelope.ErrMalformed},
-		"long varint":     {[]byte{1, 0x0b, 2, 0x80, 0}, envelope.ErrMalformed},
-		"varint of 1":     {[]byte{1, 0x0b, 2, 0x81, 0}, envelope.ErrMalformed},
+		"long varint":     {[]byte{1, 0x0b, 1, 0x80, 0, 1}, envelope.ErrMalformed},
+		"key cut":         {append([]byte{1, 0x0b, 2}, make([]byte, 15)...), envelope.ErrTruncated},
+		"key 0":           {append([]byte{1, 0x0b, 2}, make([]byte, 16)...), envelope.ErrMalformed},
+		"varint of 1":     {[]byte{1, 0x0b, 1, 0x81, 0, 1}, envelope.ErrMalformed},
 		"updated late":    {[]byte{1, 0x0b, 24, 0xff, 0xb7, 0xff, 0x90, 0xfd, 0xce, 0x39, 2}, envelope.ErrMalformed},
-		"endless varint":  {append([]byte{1, 0x0b, 2}, bytes.Repeat([]byte{0xff}, 11)...), envelope.ErrMalformed},
+		"endless varint":  {append([]byte{1, 0x0b, 1}, bytes.Repeat([]byte{0xff}, 11)...), envelope.ErrMalformed},
 		"created 0":       {[]byte{1, 0x0b, 8, 0}, envelope.ErrMalformed},
 		"created late":    {[]byte{1, 0x0b, 8, 0x80, 0xd0, 0xf7, 0xff, 0xff, 0xff, 0x7f}, envelope.ErrMalformed},
 		"updated 0":       {[]byte{1, 0x0b, 24, 1, 1}, envelope.ErrMalformed},
@@ -183,8 +187,8 @@ func TestEnvelopesMatchTheirPage(t *testing.T) {
 	for _, h := range headers() {
 		p, err := envelope.Append(nil, &h)
 		require.NoError(t, err)
-		fmt.Fprintf(&out, "%-9v codec=%d schema=%d/%d key=%d flags=%d created=%d updated=%d correlation=%q\n% x\n\n",
-			h.Class, h.Codec, uint64(h.Schema), h.SchemaVersion, uint64(h.Key), h.Flags, h.Created, h.Updated, h.Correlation, p)
+		fmt.Fprintf(&out, "%-9v codec=%d schema=%d/%d key=%x flags=%d created=%d updated=%d correlation=%q\n% x\n\n",
+			h.Class, h.Codec, uint64(h.Schema), h.SchemaVersion, h.Key[:], h.Flags, h.Created, h.Updated, h.Correlation, p)
 	}
 	golden.Assert(t, "testdata/envelopes.txt", []byte(out.String()))
 }
