@@ -31,6 +31,10 @@ var allowed = map[string][]string{
 	"internal/tuple":      {},
 	"internal/vfs":        {"internal/invariants", "internal/mutant"},
 	"scope":               {},
+	"state/codec":         {},
+	"state/edit":          {"state/codec"},
+	"state/envelope":      {},
+	"state/typedjson":     {"state/codec"},
 
 	"crypto":            {"internal/codec", "internal/fileid", "internal/mutant", "internal/seal", "internal/vfs"},
 	"internal/cache":    core,
