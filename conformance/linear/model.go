@@ -79,8 +79,7 @@ func step(s state, in input, out output) (bool, state) {
 			holds = holds && (c == change{} || s[key] == in.expected)
 		}
 		if !holds || out.refused {
-			// A write that leaves an absent key absent counts as one all the same.
-			return out.unknown || holds != out.refused || holds && in.expected == "", s
+			return out.unknown || holds != out.refused, s
 		}
 	case txn:
 		// One that is refused has read what is not so any more, or what others were writing.
