@@ -4,8 +4,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,7 +32,7 @@ func lane() int {
 	case testing.Short():
 		return 24
 	}
-	return 96
+	return 48
 }
 
 // census is what histories were like.
@@ -104,4 +107,107 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 // op returns an operation that was called and returned at these moments.
 func op(call, end int64, in input, out output) porcupine.Operation {
 	return porcupine.Operation{Call: call, Return: end, Input: in, Output: out}
+}
+
+// The checker tells what is linearizable from what is not: here with one key, 0, or two.
+func TestTheCheckerRefusesWhatNoOrderExplains(t *testing.T) {
+	set := func(key int, token string) input {
+		in := input{verb: write}
+		in.writes[key] = change{remove: true, token: token}
+		return in
+	}
+	add := func(token string) input {
+		in := input{verb: write}
+		in.writes[0] = change{token: token}
+		return in
+	}
+	swap := func(expected, token string) input {
+		in := set(0, token)
+		in.verb, in.expected = cas, expected
+		return in
+	}
+	var both input
+	both.writes[0], both.writes[1] = change{token: "1."}, change{token: "2."}
+	both.verb = write
+	moved := input{verb: txn, reads: 1}
+	moved.writes[1] = change{token: "3."}
+	one, two := input{verb: read, reads: 1}, input{verb: read, reads: 3}
+	sees := func(values ...string) (out output) {
+		copy(out.seen[:], values)
+		return out
+	}
+	lost := output{unknown: true}
+	for _, c := range []struct {
+		name  string
+		legal bool
+		ops   []porcupine.Operation
+	}{
+		{"what is read was written", true, []porcupine.Operation{op(1, 2, set(0, "1."), output{}), op(3, 4, one, sees("1."))}},
+		{"a write that was acknowledged is lost", false, []porcupine.Operation{op(1, 2, set(0, "1."), output{}), op(3, 4, one, sees(""))}},
+		{"one that is under way may come later", true, []porcupine.Operation{op(1, 4, set(0, "1."), output{}), op(2, 3, one, sees(""))}},
+		{"what nobody wrote", false, []porcupine.Operation{op(1, 2, one, sees("9."))}},
+		{"seen before it was called", false, []porcupine.Operation{op(1, 2, one, sees("1.")), op(3, 4, set(0, "1."), output{})}},
+		{"gone back", false, []porcupine.Operation{
+			op(1, 9, set(0, "1."), output{}), op(2, 3, one, sees("1.")), op(4, 5, one, sees("")),
+		}},
+		{"two see two orders", false, []porcupine.Operation{
+			op(1, 9, set(0, "1."), output{}), op(1, 9, set(0, "2."), output{}),
+			op(2, 3, one, sees("1.")), op(4, 5, one, sees("2.")), op(6, 7, one, sees("1.")),
+		}},
+		{"operands out of order", false, []porcupine.Operation{
+			op(1, 2, add("1."), output{}), op(3, 4, add("2."), output{}), op(5, 6, one, sees("2.1.")),
+		}},
+		{"unknown, and happened", true, []porcupine.Operation{op(1, math.MaxInt64, set(0, "1."), lost), op(3, 4, one, sees("1."))}},
+		{"unknown, and never happened", true, []porcupine.Operation{op(1, math.MaxInt64, set(0, "1."), lost), op(3, 4, one, sees(""))}},
+		{"unknown, happened, and taken back", false, []porcupine.Operation{
+			op(1, math.MaxInt64, set(0, "1."), lost), op(3, 4, one, sees("1.")), op(5, 6, one, sees("")),
+		}},
+		{"half a batch", false, []porcupine.Operation{op(1, 9, both, output{}), op(2, 3, two, sees("1.", ""))}},
+		{"half an unknown batch", false, []porcupine.Operation{op(1, math.MaxInt64, both, lost), op(2, 3, two, sees("1.", ""))}},
+		{"a whole batch", true, []porcupine.Operation{op(1, 9, both, output{}), op(2, 3, two, sees("1.", "2."))}},
+		{"compared and set", true, []porcupine.Operation{op(1, 2, set(0, "1."), output{}), op(3, 4, swap("1.", "2."), output{})}},
+		{"compared wrongly", false, []porcupine.Operation{op(1, 2, set(0, "1."), output{}), op(3, 4, swap("", "2."), output{})}},
+		{"refused for nothing", false, []porcupine.Operation{op(1, 2, swap("", "2."), output{refused: true})}},
+		{"two win", false, []porcupine.Operation{op(1, 9, swap("", "1."), output{}), op(1, 9, swap("", "2."), output{})}},
+		{"one wins", true, []porcupine.Operation{op(1, 9, swap("", "1."), output{}), op(1, 9, swap("", "2."), output{refused: true})}},
+		{"refused and written", false, []porcupine.Operation{
+			op(1, 9, set(0, "1."), output{}), op(1, 9, swap("", "2."), output{refused: true}), op(10, 11, one, sees("2.")),
+		}},
+		{"a transaction that saw what is not so", false, []porcupine.Operation{
+			op(1, 2, set(0, "1."), output{}), op(3, 4, moved, sees("")),
+		}},
+		{"refused, as it may be", true, []porcupine.Operation{
+			op(1, 9, set(0, "1."), output{}), op(2, 8, moved, output{refused: true, seen: sees("1.").seen}), op(10, 11, two, sees("1.", "")),
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := check(state{}, c.ops); c.legal {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, ErrIllegal)
+			}
+		})
+	}
+}
+
+// A write that somebody has seen is taken out of a history that was played.
+func TestTheCheckerMissesWhatIsTakenAway(t *testing.T) {
+	h, err := Play(*seed)
+	require.NoError(t, err)
+	require.NoError(t, h.Check())
+	ops := h.processes[0]
+	seen := slices.IndexFunc(ops, func(op porcupine.Operation) bool {
+		return op.Input.(input).verb == read && op.Output.(output).seen != state{}
+	})
+	require.GreaterOrEqual(t, seen, 0)
+	saw := ops[seen].Output.(output).seen
+	values := strings.Join(saw[:], "")
+	left := slices.DeleteFunc(slices.Clone(ops), func(op porcupine.Operation) bool {
+		in := op.Input.(input)
+		return slices.ContainsFunc(in.writes[:], func(c change) bool {
+			return c.token != "" && strings.HasPrefix(values, c.token)
+		})
+	})
+	require.Less(t, len(left), len(ops))
+	require.ErrorIs(t, check(state{}, left), ErrIllegal)
 }
