@@ -56,6 +56,9 @@ func (c *census) play(t *testing.T, seed uint64) {
 	if !assert(t, err) {
 		return
 	}
+	if h.Operations() < 200 {
+		t.Errorf("%v: only %d operations", h, h.Operations())
+	}
 	c.played.Add(1)
 	c.operations.Add(int64(h.Operations()))
 	c.unknown.Add(int64(h.Unknown))
