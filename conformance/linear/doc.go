@@ -6,14 +6,16 @@
 // write several keys in a batch, empty ranges, drop the scope, read several keys in a scan, a
 // snapshot or a view, and read and write in transactions, while memtables are flushed and
 // tables are merged. In the middle the store is closed and opened again, or its process is
-// killed, or the power is cut: what was under way then has an unknown outcome, and may happen
-// at any later moment or never, while what was acknowledged, as synced where the power is
-// cut, must be there. Each value is written once, so that a read tells which writes it saw.
+// killed, or the power is cut: what was under way then has an unknown outcome, and has happened
+// when the next process opens the store or never will, while what was acknowledged must be
+// there. Where the power is cut every write is synced. Each value is written once, so that a read
+// tells which writes it saw.
 //
-// History.Check has Porcupine look for the order, for each key alone where every operation of
-// the history touches one key.
+// History.Check has Porcupine look for the order, in what was told of each process, and for
+// each key alone where every operation touches one key.
 //
 // A seed decides what clients do, not how they meet: a failure may need some repetitions.
 //
-// Reading order: model.go, history.go, client.go, check.go.
+// Reading order: model.go, history.go, client.go, client_reads.go, narrow.go,
+// check.go.
 package linear
