@@ -38,6 +38,7 @@ const (
 	PartialBatch        Name = "partial-batch"          // publish a batch before all of it is applied
 	SkipRingCheck       Name = "skip-ring-check"        // commit what depends on others without a look at what was committed since
 	TrustYoungRing      Name = "trust-young-ring"       // judge a commit by a ring that began after its committer had looked
+	TrustRing           Name = "trust-ring"             // take every write of a key for a conflict, if it changed anything or not
 	SkipRangeReads      Name = "skip-range-reads"       // do not look for what was written into the ranges that a transaction has read
 	FilterOffByOne      Name = "filter-off-by-one"      // leave the last key of a table out of its filter
 	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
