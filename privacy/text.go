@@ -1,0 +1,120 @@
+package privacy
+
+import (
+	"cmp"
+	"slices"
+)
+
+// maxPasses bounds how often a text is looked through, with marks in the places of what was
+// found, before it counts as settled (P2). Two are the rule.
+const maxPasses = 5
+
+// findings returns what of s the modes find, in order and apart from each other.
+func (m *modes) findings(s string) []candidate {
+	on := m.looks()
+	var found []candidate
+	if m.cover != Off {
+		if isMark(s) || s == "" {
+			return nil
+		}
+		found = append(found, candidate{Field, 0, len(s)})
+	}
+	if on == 0 {
+		return found
+	}
+	if found = find(found, s, on); len(found) == 0 {
+		return nil
+	}
+	found = m.choose(found)
+	for range maxPasses - 1 {
+		marked, shifts := m.marked(s, found)
+		if shifts == nil {
+			return found
+		}
+		n := len(found)
+		for _, c := range find(nil, marked, on) {
+			found = append(found, candidate{c.detector, unshift(shifts, c.start, false), unshift(shifts, c.end, true)})
+		}
+		if found = m.choose(found); len(found) == n {
+			return found
+		}
+	}
+	return found
+}
+
+// mode returns what becomes of a candidate.
+func (m *modes) mode(d Detector) Mode {
+	if d == Field {
+		return m.cover
+	}
+	return m.of[d]
+}
+
+// choose makes of candidates that may overlap findings that do not. What blocks goes before
+// what replaces, and this before what is only detected. Of two alike the longer stays, or of
+// the same bytes the first in the order of detectors; if each has bytes of its own, the first
+// is stretched over both, so that nothing is left bare.
+func (m *modes) choose(found []candidate) []candidate {
+	slices.SortFunc(found, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(b.end, a.end), cmp.Compare(a.detector, b.detector))
+	})
+	out := found[:0]
+	for _, c := range found {
+		if len(out) == 0 || c.start >= out[len(out)-1].end {
+			out = append(out, c)
+			continue
+		}
+		last := &out[len(out)-1]
+		switch rank := m.mode(c.detector).rank(); {
+		case rank > m.mode(last.detector).rank():
+			*last = c
+		case rank == m.mode(last.detector).rank():
+			last.end = max(last.end, c.end)
+		}
+	}
+	return out
+}
+
+// shift says that the bytes [from, to) of a text stand at [start, end) with marks in it.
+type shift struct{ from, to, start, end int }
+
+// marked returns s with a mark in the place of every finding that is replaced, and where they
+// stand; nil where there are none, or the text is refused as it is.
+func (m *modes) marked(s string, found []candidate) (string, []shift) {
+	var out []byte
+	var shifts []shift
+	done := 0
+	for _, c := range found {
+		mode := m.mode(c.detector)
+		if mode == Block {
+			return "", nil
+		}
+		if !mode.replaces() || c.start == 0 && c.end == len(s) {
+			continue
+		}
+		out = append(out, s[done:c.start]...)
+		start := len(out)
+		out = appendMark(out, Redact, c.detector, nil)
+		shifts = append(shifts, shift{c.start, c.end, start, len(out)})
+		done = c.end
+	}
+	return string(append(out, s[done:]...)), shifts
+}
+
+// unshift returns the place in the text of the place i in the text with marks: in a mark, where
+// what it stands for begins, or ends.
+func unshift(shifts []shift, i int, end bool) int {
+	moved := 0
+	for _, sh := range shifts {
+		switch {
+		case i < sh.start || i == sh.start && end:
+			return i + moved
+		case i < sh.end && end:
+			return sh.to
+		case i < sh.end:
+			return sh.from
+		}
+		moved = sh.to - sh.end
+	}
+	return i + moved
+}
