@@ -25,26 +25,13 @@ func internationalPhone(s string, i int) int {
 			found = i
 		}
 		joined = false
-		if strings.HasPrefix(s[i:], "(0)") || strings.HasPrefix(s[i:], " (0)") {
-			if opened != 0 {
-				break
-			}
-			i += strings.IndexByte(s[i:], ')') + 1
-			opened = 2
-			if c := at(s, i); c == ' ' || c == '-' {
-				i++
-			}
-			continue
-		}
 		switch c := at(s, i); c {
 		case ')':
 			if opened != 1 {
 				return found
 			}
 			opened = 2
-			if i++; at(s, i) == ' ' || at(s, i) == '-' {
-				i++
-			}
+			i = afterBracket(s, i)
 		case ' ', '-', '.':
 			i++
 		}
@@ -53,10 +40,21 @@ func internationalPhone(s string, i int) int {
 				return found
 			}
 			opened = 1
-			i++
+			if i++; strings.HasPrefix(s[i:], "0)") {
+				opened = 2
+				i = afterBracket(s, i+1)
+			}
 		}
 	}
 	return found
+}
+
+// afterBracket returns where the next digits may stand after the bracket at i.
+func afterBracket(s string, i int) int {
+	if i++; at(s, i) == ' ' || at(s, i) == '-' {
+		i++
+	}
+	return i
 }
 
 // dialled reports whether the digits, country code first, can be a number. Digits joined

@@ -89,7 +89,7 @@ func (m *modes) marked(s string, found []candidate) (string, []shift) {
 		if mode == Block {
 			return "", nil
 		}
-		if !mode.replaces() || c.start == 0 && c.end == len(s) {
+		if !mode.replaces() {
 			continue
 		}
 		out = append(out, s[done:c.start]...)
