@@ -32,11 +32,19 @@ func card(s string, i, end int) int {
 		stops[groups], sizes[groups] = to, to-from
 	}
 	for n := groups; n >= 3; n-- {
-		if stop := stops[n-1]; cardGroups(sizes[1:n]) && ends(s, stop) && issuedCard(s[i:stop]) {
+		stop := stops[n-1]
+		if cardGroups(sizes[1:n]) && ends(s, stop) && issuedCard(s[i:stop]) && (sep != ' ' || !amongGroups(s, i, stop)) {
 			return stop
 		}
 	}
 	return 0
+}
+
+// amongGroups reports whether a group of four signs, the last a digit, stands before or after:
+// part of a longer number. Up to three digits after a card may be its code, or the month.
+func amongGroups(s string, from, to int) bool {
+	before := from >= 5 && s[from-1] == ' ' && isDigit(s[from-2]) && runEnd(s[:from-1], from-5, classBase) == from-1
+	return before || to+5 <= len(s) && s[to] == ' ' && runEnd(s[:to+5], to+1, classBase) == to+5 && isDigit(s[to+4])
 }
 
 // cardGroups reports whether cards are printed in such groups, after a first one of four.

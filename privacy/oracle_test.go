@@ -119,7 +119,7 @@ var services = regexp.MustCompile(`^\d?(.11|....11)`)
 
 func isE164(s string) bool {
 	opened := strings.Count(s, "(")
-	if opened > 1 || strings.Count(s, ")") != opened {
+	if opened > 1 || strings.Count(s, ")") != opened || strings.IndexByte(s, ')') < strings.IndexByte(s, '(') {
 		return false
 	}
 	number := digitsOf(strings.Replace(s, "(0)", "", 1))
@@ -268,24 +268,20 @@ func oracle(s string) []privacy.Finding {
 	return out
 }
 
-// inRow reports whether a national number with spaces stands in a row of numbers.
+// inRow reports whether a national number with spaces or card with spaces stands in a row of numbers.
 func inRow(d privacy.Detector, s string, start, end int) bool {
 	body := s[start:end]
+	if d == privacy.Card && strings.Contains(body, " ") {
+		return regexp.MustCompile(`[A-Z0-9]{3}\d $`).MatchString(s[:start]) || regexp.MustCompile(`^ [A-Z0-9]{3}\d`).MatchString(s[end:])
+	}
 	if d != privacy.Phone || body[0] == '+' {
 		return false
 	}
-	if body[0] == '(' {
-		body = body[strings.IndexByte(body, ')')+1:]
-		if digitsOf(body) == strings.TrimSpace(body) || body[0] == ' ' && !strings.Contains(body[1:], " ") {
-			body = ""
-		}
-		if s[start+1] != '0' {
-			body = ""
-		}
-	} else if strings.HasPrefix(body, "1") {
-		body = body[2:]
+	inRow := strings.Contains(strings.TrimPrefix(body, "1 "), " ")
+	if bracket := strings.IndexByte(body, '('); bracket >= 0 {
+		inRow = body[bracket+1] == '0'
 	}
-	return strings.Contains(body, " ") && (regexp.MustCompile(`\d $`).MatchString(s[:start]) || regexp.MustCompile(`^ \d`).MatchString(s[end:]))
+	return inRow && (regexp.MustCompile(`\d $`).MatchString(s[:start]) || regexp.MustCompile(`^ \d`).MatchString(s[end:]))
 }
 
 // marksIn returns the bytes of s that belong to marks.

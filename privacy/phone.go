@@ -193,7 +193,7 @@ func inColumn(s string, from, to int) bool {
 // zeroPhone: national numbers with a zero first, in groups as Britain, France, Germany,
 // Australia and Japan write them, the first perhaps in brackets.
 func zeroPhone(s string, i int) int {
-	from, bracket := i, s[i] == '('
+	from, bracket, row := i, s[i] == '(', s[i] == '('
 	if bracket {
 		i++
 	}
@@ -231,7 +231,7 @@ func zeroPhone(s string, i int) int {
 		}
 		i++
 	}
-	if groups < 2 || !zeroForm(sizes, groups) || !ends(s, i) || sep == ' ' && inColumn(s, from, i) {
+	if groups < 2 || !zeroForm(sizes, groups) || !ends(s, i) || (row || sep == ' ') && inColumn(s, from, i) {
 		return 0
 	}
 	return i
