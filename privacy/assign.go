@@ -48,6 +48,9 @@ func nameBefore(s string, end int) string {
 		}
 	}
 	start := end
+	if end > floor && isDigit(s[end-1]) {
+		return "" // the last word is a number, which says nothing
+	}
 	for start > floor {
 		c := s[start-1]
 		if !isWord(c) && c != '-' && c != '.' && (c != ' ' || start == end || s[start] == ' ') {

@@ -162,7 +162,7 @@ func zeroForms(first func(n int) string, seps string) string {
 	}
 	for head := 3; head <= 5; head++ {
 		for n := 6; n <= 8; n++ {
-			if head+n >= 10 {
+			if head+n >= 10 && head+n <= 12 {
 				add(head, fmt.Sprintf(`\d{%d}`, n))
 			}
 		}

@@ -3,6 +3,8 @@ package privacy
 import (
 	"cmp"
 	"slices"
+	"sort"
+	"strings"
 )
 
 // maxPasses bounds how often a text is looked through, with marks in the places of what was
@@ -26,6 +28,7 @@ func (m *modes) findings(s string) []candidate {
 		return nil
 	}
 	found = m.choose(found)
+	on &^= 1 << PrivateKey // nothing before a block keeps it from being found
 	for range maxPasses - 1 {
 		marked, shifts := m.marked(s, found)
 		if shifts == nil {
@@ -75,15 +78,17 @@ func (m *modes) choose(found []candidate) []candidate {
 	return out
 }
 
-// shift says that the bytes [from, to) of a text stand at [start, end) with marks in it.
+// shift says that the bytes [from, to) of a text stand at [start, end) with marks in it. What
+// follows stands behind them.
 type shift struct{ from, to, start, end int }
 
-// marked returns s with a mark in the place of every finding that is replaced, and where they
-// stand; nil where there are none, or the text is refused as it is.
+// marked returns the lines of s that have findings to replace, with marks in their places, and
+// where they stand; nil where there are none, or the text is refused as it is. Other lines need
+// no second look: but for private keys, what is found in a line depends on it alone.
 func (m *modes) marked(s string, found []candidate) (string, []shift) {
 	var out []byte
 	var shifts []shift
-	done := 0
+	done := 0 // what of s is in out, or left out
 	for _, c := range found {
 		mode := m.mode(c.detector)
 		if mode == Block {
@@ -92,29 +97,41 @@ func (m *modes) marked(s string, found []candidate) (string, []shift) {
 		if !mode.replaces() {
 			continue
 		}
+		line := strings.LastIndexByte(s[done:c.start], '\n') + 1 + done
+		if shifts == nil || line > done { // another line than the last one
+			if shifts != nil {
+				out = append(out, s[done:lineEnd(s, done)]...)
+				out = append(out, '\n')
+			}
+			done = line
+			shifts = append(shifts, shift{line, line, len(out), len(out)})
+		}
 		out = append(out, s[done:c.start]...)
 		start := len(out)
 		out = appendMark(out, Redact, c.detector, nil)
 		shifts = append(shifts, shift{c.start, c.end, start, len(out)})
 		done = c.end
 	}
-	return string(append(out, s[done:]...)), shifts
+	return string(append(out, s[done:lineEnd(s, done)]...)), shifts
 }
 
-// unshift returns the place in the text of the place i in the text with marks: in a mark, where
+// lineEnd returns where the line ends that holds i.
+func lineEnd(s string, i int) int {
+	if n := strings.IndexByte(s[i:], '\n'); n >= 0 {
+		return i + n
+	}
+	return len(s)
+}
+
+// unshift returns the place in the text of the place i among its marked lines: in a mark, where
 // what it stands for begins, or ends.
 func unshift(shifts []shift, i int, end bool) int {
-	moved := 0
-	for _, sh := range shifts {
-		switch {
-		case i < sh.start || i == sh.start && end:
-			return i + moved
-		case i < sh.end && end:
-			return sh.to
-		case i < sh.end:
-			return sh.from
-		}
-		moved = sh.to - sh.end
+	n := sort.Search(len(shifts), func(n int) bool { return shifts[n].end > i || end && shifts[n].end == i })
+	switch {
+	case n < len(shifts) && i > shifts[n].start && end:
+		return shifts[n].to
+	case n < len(shifts) && i >= shifts[n].start && !end:
+		return shifts[n].from
 	}
-	return i + moved
+	return i + shifts[n-1].to - shifts[n-1].end // the first one stands before everything
 }

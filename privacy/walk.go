@@ -139,11 +139,13 @@ func pathText(path []step) string {
 			out.WriteString(strconv.Itoa(s.index))
 			continue
 		}
-		name := s.name
-		if found := everything.findings(name); len(found) > 0 {
-			name, _ = everything.marked(name, found)
+		done := 0
+		for _, c := range everything.findings(s.name) {
+			escapeName.WriteString(&out, s.name[done:c.start])
+			out.Write(appendMark(nil, Redact, c.detector, nil))
+			done = c.end
 		}
-		escapeName.WriteString(&out, name)
+		escapeName.WriteString(&out, s.name[done:])
 	}
 	return out.String()
 }

@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/tidy":       {},
 	"internal/tuple":      {},
 	"internal/vfs":        {"internal/invariants", "internal/mutant"},
+	"privacy":             {"internal/mutant"},
 	"scope":               {},
 
 	"internal/cache":    core,
