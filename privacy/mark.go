@@ -3,6 +3,8 @@ package privacy
 import (
 	"encoding/hex"
 	"strings"
+
+	"github.com/loamdb/loam/internal/mutant"
 )
 
 // A mark stands in a text in the place of what was found. Canonical description:
@@ -37,7 +39,7 @@ func appendMark(dst []byte, mode Mode, d Detector, payload []byte) []byte {
 
 // markAt returns the mark that begins at i, if one does.
 func markAt(s string, i int) (mark, bool) {
-	if at(s, i) != '[' {
+	if at(s, i) != '[' || mutant.Enabled && mutant.Is(mutant.ProtectTwice) {
 		return mark{}, false
 	}
 	rest := s[i+1:]

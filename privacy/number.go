@@ -1,5 +1,7 @@
 package privacy
 
+import "github.com/loamdb/loam/internal/mutant"
+
 // card returns where a card number ends that begins at i, with the digits [i, end), or 0: 12
 // to 19 digits together, or in groups with one space or dash between, as they are printed.
 func card(s string, i, end int) int {
@@ -74,7 +76,7 @@ func issuedCard(number string) bool {
 			sum += d
 		}
 	}
-	if sum%10 != 0 {
+	if sum%10 != 0 && !(mutant.Enabled && mutant.Is(mutant.IgnoreCheckDigit)) {
 		return false
 	}
 	for i, got := 0, 0; got < 6; i++ {

@@ -382,16 +382,16 @@ func oracleIPv6(s string, add func(privacy.Detector, int, int)) {
 
 func oraclePEM(s string, add func(privacy.Detector, int, int)) {
 	marked := marksIn(s)
-	label := regexp.MustCompile(`(?s)^-----BEGIN (.*?)-----`)
+	label := regexp.MustCompile(`^-----BEGIN ([A-Z0-9 ]{0,64})-----`)
 	for i := range len(s) {
-		m := label.FindStringSubmatchIndex(s[i:min(len(s), i+11+64)])
+		m := label.FindStringSubmatchIndex(s[i:min(len(s), i+11+69)])
 		if m == nil || marked(i) || !strings.Contains(s[i+m[2]:i+m[3]], "PRIVATE KEY") {
 			continue
 		}
 		end := len(s)
 		if n := strings.Index(s[i+m[1]:], "-----"); n >= 0 {
 			end = i + m[1] + n
-			if m := regexp.MustCompile(`(?s)^-----END (.*?)-----`).FindStringSubmatchIndex(s[end:min(len(s), end+9+64)]); m != nil && strings.Contains(s[end+m[2]:end+m[3]], "PRIVATE KEY") {
+			if m := regexp.MustCompile(`^-----END ([A-Z0-9 ]{0,64})-----`).FindStringSubmatchIndex(s[end:min(len(s), end+9+69)]); m != nil && strings.Contains(s[end+m[2]:end+m[3]], "PRIVATE KEY") {
 				end += m[1]
 			}
 		}

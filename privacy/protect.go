@@ -33,8 +33,8 @@ func New(policy *Policy, keys Keys) (*Protector, error) {
 	return &Protector{modes: m, rules: rules, keys: keys}, nil
 }
 
-// With returns a Protector for the same policy with other keys, which are not nil, as for
-// another scope.
+// With returns a Protector for the same policy with other keys, as for another
+// scope.
 func (p *Protector) With(keys Keys) *Protector {
 	return &Protector{modes: p.modes, rules: p.rules, keys: keys}
 }
@@ -147,12 +147,14 @@ func (w *walker) protectText(s string, m *modes) ([]byte, error) {
 func (w *walker) mark(dst []byte, mode Mode, d Detector, value []byte) ([]byte, error) {
 	var payload []byte
 	var err error
-	switch mode {
-	case Hash:
+	switch {
+	case mode != Redact && w.keys == nil: // of With
+		err = ErrNoKeys
+	case mode == Hash:
 		payload, err = w.keys.Hash(d, value)
-	case Tokenise:
+	case mode == Tokenise:
 		payload, err = w.keys.Tokenise(d, value)
-	case Encrypt:
+	case mode == Encrypt:
 		payload, err = w.keys.Encrypt(d, value)
 	}
 	if err == nil && mode != Redact && len(payload) < minPayload/2 {

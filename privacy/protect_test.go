@@ -334,6 +334,8 @@ func TestKeysThatFail(t *testing.T) {
 			var failed *privacy.KeyError
 			require.ErrorAs(t, err, &failed)
 			require.Equal(t, mode, failed.Mode)
+			_, _, err = protector(t, mode).With(nil).Protect(doc)
+			require.ErrorIs(t, err, privacy.ErrNoKeys)
 			_, _, err = protector(t, mode).With(brokenKeys{payload: []byte("short")}).Protect(doc)
 			require.ErrorIs(t, err, privacy.ErrInvalidKey)
 		}

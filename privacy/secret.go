@@ -155,12 +155,15 @@ func privateKey(s string, i int) int {
 }
 
 // pemLabel returns where the line of dashes ends whose label begins at i, if it names a
-// private key, or 0.
+// private key, or 0. Labels are of capitals, digits and spaces.
 func pemLabel(s string, i int) int {
 	const maxLabelBytes = 64
-	n := strings.Index(s[i:min(len(s), i+maxLabelBytes)], pemDashes)
-	if n < 0 || !strings.Contains(s[i:i+n], "PRIVATE KEY") {
+	end := i
+	for end < len(s) && end-i < maxLabelBytes && (is(s[end], classBase) || s[end] == ' ') {
+		end++
+	}
+	if !strings.HasPrefix(s[end:], pemDashes) || !strings.Contains(s[i:end], "PRIVATE KEY") {
 		return 0
 	}
-	return i + n + len(pemDashes)
+	return end + len(pemDashes)
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/loamdb/loam/internal/mutant"
 )
 
 // maxPasses bounds how often a text is looked through, with marks in the places of what was
@@ -68,6 +70,9 @@ func (m *modes) choose(found []candidate) []candidate {
 			continue
 		}
 		last := &out[len(out)-1]
+		if mutant.Enabled && mutant.Is(mutant.ShieldFindings) {
+			continue
+		}
 		switch rank := m.mode(c.detector).rank(); {
 		case rank > m.mode(last.detector).rank():
 			*last = c

@@ -93,4 +93,7 @@ const (
 	ForgetLag           Name = "forget-lag"             // let a watcher that lags go on with what is still there
 	PieceIsCommit       Name = "piece-is-commit"        // take the end of a piece of a commit for the commit's to watchers
 	WatchTheDead        Name = "watch-the-dead"         // do not tell watchers that their scope was dropped
+	IgnoreCheckDigit    Name = "ignore-check-digit"     // take numbers of cards with a wrong check digit for right ones
+	ProtectTwice        Name = "protect-twice"          // look into what is protected already
+	ShieldFindings      Name = "shield-findings"        // leave what is only detected as it is, with all that lies in it
 )
