@@ -82,7 +82,7 @@ func hostEnd(s string, i int) int {
 		}
 		labels, last = labels+1, label
 	}
-	if labels < 2 || len(last) < 2 || !topLevel(last) {
+	if labels < 2 || utf8.RuneCountInString(last) < 2 || !topLevel(last) {
 		return 0
 	}
 	return end
