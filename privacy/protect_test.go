@@ -37,6 +37,11 @@ func checkTwice(t *testing.T, p *privacy.Protector, doc any) {
 
 const secretMail = "john@example.com"
 
+var goldenMarks = map[privacy.Mode]string{
+	privacy.Tokenise: "[token:email:43b7263f03deca6a0335cc5b6f1e91f2b95bc673ed47e76f3a290dcb849929fe5ebe89b741aae10393a6e8b80f38fe34ddf319798a96d3f637]",
+	privacy.Encrypt:  "[sealed:email:000000000000000000000000000000000000000000000000bea01e9724507993dac13243f3e9c55cf6c11ded5e70897e59b0cbb397bd11b5c5]",
+}
+
 // Each mode does with a finding what it says.
 func TestModes(t *testing.T) {
 	text := "from " + secretMail + " to " + secretMail
@@ -120,6 +125,22 @@ func TestNestedFields(t *testing.T) {
 	checkTwice(t, p, doc)
 }
 
+// Tokens and ciphertexts are stored: the bytes of one each, made with a fixed nonce, and that
+// they open.
+func TestMarksKeepTheirForm(t *testing.T) {
+	keys, err := privacy.NewKeySet([]byte(theKey), bytes.NewReader(make([]byte, 24)))
+	require.NoError(t, err)
+	for mode, want := range goldenMarks {
+		p := protector(t, mode).With(keys)
+		out, _, err := p.Protect(secretMail)
+		require.NoError(t, err)
+		require.Equal(t, want, out)
+		back, err := p.Reveal(want)
+		require.NoError(t, err)
+		require.Equal(t, secretMail, back)
+	}
+}
+
 // What was tokenised or encrypted comes back with its type, and only with its keys.
 func TestReveal(t *testing.T) {
 	doc := map[string]any{
@@ -145,10 +166,18 @@ func TestReveal(t *testing.T) {
 		require.ErrorAs(t, err, &reveal)
 		require.ErrorIs(t, err, privacy.ErrReveal)
 	}
-	p := protector(t, privacy.Hash)
-	stored, _, err := p.Protect(doc)
+	far := time.Date(2024, 1, 2, 3, 4, 5, 6, time.FixedZone("far", 1<<30))
+	p := protector(t, privacy.Encrypt)
+	stored, _, err := p.Protect(map[string]any{"password": far})
 	require.NoError(t, err)
 	got, err := p.Reveal(stored)
+	require.NoError(t, err)
+	require.True(t, far.Equal(got.(map[string]any)["password"].(time.Time)))
+
+	p = protector(t, privacy.Hash)
+	stored, _, err = p.Protect(doc)
+	require.NoError(t, err)
+	got, err = p.Reveal(stored)
 	require.NoError(t, err)
 	require.Equal(t, stored, got, "hashes stay")
 }

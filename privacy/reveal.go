@@ -107,10 +107,9 @@ func encode(v any) []byte {
 	case float64:
 		return binary.BigEndian.AppendUint64([]byte{'f'}, math.Float64bits(v))
 	case time.Time:
-		// A zone whose offset has seconds, or a year beyond 9999, has no binary form.
 		out, err := v.AppendBinary([]byte{'t'})
-		if err != nil {
-			return append([]byte{'s'}, v.UTC().Format(time.RFC3339Nano)...)
+		if err != nil { // of an offset beyond what the form holds; the instant stays
+			out, _ = v.UTC().AppendBinary([]byte{'t'})
 		}
 		return out
 	}
