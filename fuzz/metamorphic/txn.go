@@ -6,12 +6,13 @@ import (
 	"strings"
 
 	"github.com/loamdb/loam/lsm"
+	"github.com/loamdb/loam/scope"
 )
 
 func init() { register("transaction", 500, (*generator).transaction) }
 
-// transaction reads and writes the root in a transaction, while others commit, or reads it
-// in one that only reads.
+// transaction reads and writes the root and scopes in a transaction, while others commit, or
+// reads them in one that only reads.
 type transaction struct {
 	Acts  []deed
 	View  bool `json:",omitempty"`
@@ -20,7 +21,7 @@ type transaction struct {
 }
 
 // deed is what a transaction does: an act, or get, scan, back, walk or outside. The latter
-// is a set by somebody else.
+// is a set by somebody else. A walk is through the root.
 type deed struct {
 	act
 	Steps []step `json:",omitempty"` // of a walk
@@ -29,18 +30,21 @@ type deed struct {
 func (g *generator) transaction() transaction {
 	t := transaction{View: g.oneIn(8), Abort: g.oneIn(12), Sync: g.sync()}
 	disturbed := g.oneIn(2) // what a walk counts as read is not for the model to say
+	home := g.place() // where most is done, so that there is something to conflict
 	for range 1 + g.rnd.IntN(8) {
 		d := deed{act: g.act(false)}
-		d.In = ""
+		if !g.oneIn(5) {
+			d.In = home
+		}
 		n := g.rnd.IntN(100)
 		switch {
 		case n < 25:
-			d.act = act{Do: "get", Key: g.key()}
+			d.act = act{Do: "get", In: d.In, Key: g.key()}
 		case n < 40:
-			d.act = act{Do: []string{"scan", "back"}[g.rnd.IntN(2)]}
+			d.act = act{Do: []string{"scan", "back"}[g.rnd.IntN(2)], In: d.In}
 			d.Key, d.Upper = g.bounds()
 		case n < 60 && disturbed:
-			d.act = act{Do: "outside", Key: g.key(), Value: g.value()}
+			d.act = act{Do: "outside", In: d.In, Key: g.key(), Value: g.value()}
 		case n < 60:
 			d.act, d.Steps = act{Do: "walk"}, g.steps()
 		case t.View:
@@ -53,41 +57,51 @@ func (g *generator) transaction() transaction {
 
 // txnModel is what the model knows of a transaction.
 type txnModel struct {
-	sees   *tree // the snapshot with its own writes
+	sees   State // the snapshot with its own writes
 	writes []act
-	known  map[string]bool // keys that it has set or deleted itself
-	gone   []act           // ranges that it has deleted
-	keys   []string        // read of the snapshot
-	ranges []act           // read
+	known  map[place]bool // keys that it has set or deleted itself
+	gone   []act          // ranges that it has deleted
+	keys   []place        // read of the snapshot
+	ranges []act          // read
+	looked map[text]bool  // scopes that it has read in
 	cursor cursor
 }
 
+// place is a key in a scope, or in the root.
+type place struct {
+	in  text
+	key string
+}
+
 // within reports whether a key lies in one of some ranges.
-func within(key string, ranges []act) bool {
+func within(p place, ranges []act) bool {
 	return slices.ContainsFunc(ranges, func(a act) bool {
-		return key >= string(a.Key) && (a.Upper == "" || key < string(a.Upper))
+		return p.in == a.In && p.key >= string(a.Key) && (a.Upper == "" || p.key < string(a.Upper))
 	})
 }
 
 func (o *transaction) model(m *Model) string {
-	sees, _ := m.now.find("")
-	t := txnModel{sees: sees, known: map[string]bool{}}
+	t := txnModel{sees: m.now, known: map[place]bool{}, looked: map[text]bool{}}
 	id := m.write()
 	conflict := false
-	var outside []string
+	var outside []place
+	made := map[text]bool{} // scopes, by others
 	var line strings.Builder
 	for i := range o.Acts {
 		d := &o.Acts[i]
 		if d.Do == "outside" {
-			s, _ := (&act{Do: "set", Key: d.Key, Value: d.Value}).in(m.now, m.write())
+			if _, there := m.now.find(string(d.In)); !there {
+				made[d.In] = true
+			}
+			s, _ := (&act{Do: "set", In: d.In, Key: d.Key, Value: d.Value}).in(m.now, m.write())
 			m.commit(s, false)
-			outside = append(outside, string(d.Key))
+			outside = append(outside, place{d.In, string(d.Key)})
 			continue
 		}
 		line.WriteString(t.do(d, id))
 	}
-	for _, key := range outside {
-		conflict = conflict || slices.Contains(t.keys, key) || within(key, t.ranges)
+	for _, p := range outside {
+		conflict = conflict || slices.Contains(t.keys, p) || within(p, t.ranges) || made[p.in] && t.looked[p.in]
 	}
 	switch {
 	case o.Abort:
@@ -97,38 +111,47 @@ func (o *transaction) model(m *Model) string {
 	case conflict:
 		return line.String() + "conflict"
 	}
-	s := m.now
+	s, some := m.now, false
 	for i := range t.writes {
-		s, _ = t.writes[i].in(s, id)
+		var ok bool
+		s, ok = t.writes[i].in(s, id)
+		some = some || ok
 	}
-	m.commit(s, o.Sync)
+	if some {
+		m.commit(s, o.Sync)
+	}
 	return line.String() + "ok"
 }
 
 // do does one deed and returns what it shows.
 func (t *txnModel) do(d *deed, id int) string {
-	key := string(d.Key)
+	p := place{d.In, string(d.Key)}
+	keys, _ := t.sees.find(string(d.In))
 	switch d.Do {
 	case "get":
-		if !t.known[key] && !within(key, t.gone) {
-			t.keys = append(t.keys, key)
+		if !t.known[p] && !within(p, t.gone) {
+			t.keys = append(t.keys, p)
+			t.looked[d.In] = true
 		}
-		return t.sees.get(key).line() + "; "
+		return keys.get(p.key).line() + "; "
 	case "scan", "back":
-		t.ranges = append(t.ranges, d.act)
-		return t.sees.within(key, string(d.Upper)).pass(d.Do == "back") + "; "
+		if d.Upper == "" || d.Key < d.Upper {
+			t.ranges = append(t.ranges, d.act)
+			t.looked[d.In] = true
+		}
+		return keys.within(p.key, string(d.Upper)).pass(d.Do == "back") + "; "
 	case "walk":
-		t.cursor.keys = t.sees
+		t.cursor.keys = keys
 		return t.cursor.walk(d.Steps)
 	}
-	s, some := d.in(emptyState().with("", t.sees), id)
-	if t.sees, _ = s.find(""); some {
+	t.sees, _ = d.in(t.sees, id)
+	switch {
+	case d.Do != "range":
 		t.writes = append(t.writes, d.act)
-		if d.Do == "range" {
-			t.gone = append(t.gone, d.act)
-		} else {
-			t.known[key] = true
-		}
+		t.known[p] = true
+	case d.Upper == "" || d.Key < d.Upper:
+		t.writes = append(t.writes, d.act)
+		t.gone = append(t.gone, d.act)
 	}
 	return ""
 }
@@ -166,15 +189,18 @@ func (o *transaction) run(p *player, tx *lsm.Txn, line *strings.Builder) error {
 	for _, d := range o.Acts {
 		key := []byte(d.Key)
 		var shown string
-		var err error
+		in, err := inside(tx, d.In)
+		if err != nil {
+			return err
+		}
 		switch d.Do {
 		case "get":
-			shown, err = found(tx.Get(key))
+			shown, err = found(in.Get(key))
 			shown += "; "
 		case "scan", "back":
-			seq := tx.Scan
+			seq := in.Scan
 			if d.Do == "back" {
-				seq = tx.ScanReverse
+				seq = in.ScanReverse
 			}
 			var s passed
 			for e, serr := range seq(key, d.Upper.bound()) {
@@ -191,13 +217,16 @@ func (o *transaction) run(p *player, tx *lsm.Txn, line *strings.Builder) error {
 				shown, err = walk(it, d.Steps)
 			}
 		case "outside":
-			err = p.db.Set(key, []byte(d.Value.text()), lsm.NoSync)
+			var to target
+			if to, err = p.target(d.In); err == nil {
+				err = to.Set(key, []byte(d.Value.text()), lsm.NoSync)
+			}
 		case "set":
-			err = tx.Set(key, []byte(d.Value.text()))
+			err = in.Set(key, []byte(d.Value.text()))
 		case "delete":
-			err = tx.Delete(key)
+			err = in.Delete(key)
 		default:
-			err = tx.DeleteRange(key, d.Upper.bound())
+			err = in.DeleteRange(key, d.Upper.bound())
 		}
 		if err != nil {
 			return err
@@ -205,4 +234,16 @@ func (o *transaction) run(p *player, tx *lsm.Txn, line *strings.Builder) error {
 		line.WriteString(shown)
 	}
 	return nil
+}
+
+// inside returns the transaction as it acts in a scope, or in the root.
+func inside(tx *lsm.Txn, in text) (*lsm.Txn, error) {
+	if in == "" {
+		return tx, nil
+	}
+	name, err := scope.Parse(string(in))
+	if err != nil {
+		return nil, err
+	}
+	return tx.Scope(name)
 }
