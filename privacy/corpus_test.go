@@ -360,7 +360,7 @@ func TestTheCorpusTellsAMissFromAHit(t *testing.T) {
 	require.Less(t, c.recall(), 0.6)
 }
 
-// Ten megabytes of the descriptions of Debian's packages hold no card.
+// Ten megabytes of the descriptions of Debian's packages hold no card; in the short form, one.
 func TestNoCardInPackageDescriptions(t *testing.T) {
 	text := packageDescriptions(t)
 	p, err := privacy.New(&privacy.Policy{Modes: map[privacy.Detector]privacy.Mode{privacy.Card: privacy.Detect, privacy.IBAN: privacy.Detect}}, nil)
@@ -380,10 +380,13 @@ func TestNoCardInPackageDescriptions(t *testing.T) {
 	t.Logf("%d bytes: %v", len(text), counts)
 }
 
-// packageDescriptions returns the first ten megabytes of what apt-cache tells of packages, or
+// packageDescriptions returns the first megabytes of what apt-cache tells of packages, or
 // skips the test where there is none.
 func packageDescriptions(t *testing.T) string {
-	const size = 10 << 20
+	size := 10 << 20
+	if testing.Short() {
+		size = 1 << 20
+	}
 	if _, err := exec.LookPath("apt-cache"); err != nil {
 		t.Skip("no apt-cache here")
 	}
