@@ -108,4 +108,7 @@ const (
 	KeepRetiredKey      Name = "keep-retired-key"       // leave a retired key in the keyring
 	KeepScopeKey        Name = "keep-scope-key"         // leave a destroyed scope key in the vault
 	IgnoreAnchor        Name = "ignore-anchor"          // open a keyring that is older than its anchor
+	IgnoreCheckDigit    Name = "ignore-check-digit"     // take numbers of cards with a wrong check digit for right ones
+	ProtectTwice        Name = "protect-twice"          // look into what is protected already
+	ShieldFindings      Name = "shield-findings"        // leave what is only detected as it is, with all that lies in it
 )

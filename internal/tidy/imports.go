@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"internal/tidy":       {},
 	"internal/tuple":      {},
 	"internal/vfs":        {"internal/invariants", "internal/mutant"},
+	"privacy":             {"internal/mutant"},
 	"scope":               {},
 	"state/codec":         {},
 	"state/edit":          {"state/codec"},
