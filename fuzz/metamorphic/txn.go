@@ -30,7 +30,7 @@ type deed struct {
 func (g *generator) transaction() transaction {
 	t := transaction{View: g.oneIn(8), Abort: g.oneIn(12), Sync: g.sync()}
 	disturbed := g.oneIn(2) // what a walk counts as read is not for the model to say
-	home := g.place() // where most is done, so that there is something to conflict
+	home := g.place()       // where most is done, so that there is something to conflict
 	for range 1 + g.rnd.IntN(8) {
 		d := deed{act: g.act(false)}
 		if !g.oneIn(5) {
