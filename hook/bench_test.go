@@ -1,0 +1,73 @@
+package hook_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/loamdb/loam/hook"
+	"github.com/loamdb/loam/scope"
+)
+
+func newDispatcher(t testing.TB, o hook.Options) *hook.Dispatcher {
+	t.Helper()
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	d, err := hook.New(o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close(context.Background())) })
+	return d
+}
+
+func pass(context.Context, *hook.Change) error { return nil }
+func listen(context.Context, hook.Event) error { return nil }
+
+// change runs what a Set of a state store does around its write.
+func change(ctx context.Context, d *hook.Dispatcher, value any) error {
+	c := hook.Change{Op: hook.OpSet, Scope: scope.Agent("a1"), Key: "user:name"}
+	c.Give(value)
+	if err := d.Before(ctx, &c); err != nil {
+		return err
+	}
+	d.After(ctx, hook.Event{Op: hook.OpSet, Scope: c.Scope, Key: c.Key, Version: 7})
+	return nil
+}
+
+// What hooks cost a change: one no-op hook before it and one on the queue after it.
+func BenchmarkChange(b *testing.B) {
+	noop := func(inline bool) []hook.Hook {
+		return []hook.Hook{
+			{Name: "before", Points: []hook.Point{hook.BeforeSet}, Before: pass, Inline: inline},
+			{Name: "after", Points: []hook.Point{hook.AfterSet}, After: listen},
+		}
+	}
+	elsewhere := noop(false)
+	elsewhere[0].Scopes, elsewhere[1].Keys = "user:*", "order:*"
+	var value any = "v"
+	for _, c := range []struct {
+		name  string
+		hooks []hook.Hook
+	}{{"none", nil}, {"no match", elsewhere}, {"before", noop(false)[:1]}, {"inline before", noop(true)[:1]}, {"after", noop(false)[1:]}, {"pair", noop(false)}, {"inline pair", noop(true)}} {
+		b.Run(c.name, func(b *testing.B) {
+			d := newDispatcher(b, hook.Options{})
+			for _, h := range c.hooks {
+				require.NoError(b, d.Register(h))
+			}
+			ctx := context.Background()
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := change(ctx, d, value); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("clock", func(b *testing.B) {
+		for b.Loop() {
+			time.Now()
+		}
+	})
+}
