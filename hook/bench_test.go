@@ -14,7 +14,7 @@ import (
 func newDispatcher(t testing.TB, o hook.Options) *hook.Dispatcher {
 	t.Helper()
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now, o.Since = time.Now, time.Since
 	}
 	d, err := hook.New(o)
 	require.NoError(t, err)
@@ -38,9 +38,9 @@ func change(ctx context.Context, d *hook.Dispatcher, value any) error {
 
 // What hooks cost a change: one no-op hook before it and one on the queue after it.
 func BenchmarkChange(b *testing.B) {
-	noop := func(inline bool) []hook.Hook {
+	noop := func(isolated bool) []hook.Hook {
 		return []hook.Hook{
-			{Name: "before", Points: []hook.Point{hook.BeforeSet}, Before: pass, Inline: inline},
+			{Name: "before", Points: []hook.Point{hook.BeforeSet}, Before: pass, Isolated: isolated},
 			{Name: "after", Points: []hook.Point{hook.AfterSet}, After: listen},
 		}
 	}
@@ -50,7 +50,7 @@ func BenchmarkChange(b *testing.B) {
 	for _, c := range []struct {
 		name  string
 		hooks []hook.Hook
-	}{{"none", nil}, {"no match", elsewhere}, {"before", noop(false)[:1]}, {"inline before", noop(true)[:1]}, {"after", noop(false)[1:]}, {"pair", noop(false)}, {"inline pair", noop(true)}} {
+	}{{"none", nil}, {"no match", elsewhere}, {"before", noop(false)[:1]}, {"isolated before", noop(true)[:1]}, {"after", noop(false)[1:]}, {"pair", noop(false)}, {"isolated pair", noop(true)}} {
 		b.Run(c.name, func(b *testing.B) {
 			d := newDispatcher(b, hook.Options{})
 			for _, h := range c.hooks {

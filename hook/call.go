@@ -134,6 +134,7 @@ func (c *call) begin(r *registration, begun time.Duration) {
 		c.context.Store(ctx)
 	}
 	ctx.parent, ctx.trace, ctx.deadline = c.parent, c.trace, c.d.base.Add(begun+r.Timeout)
+	ctx.hook = r
 	ctx.trace.depth++
 	ctx.event = !c.point.IsBefore()
 	if !ctx.event {
@@ -257,9 +258,14 @@ func (c *call) resume(n *call) {
 
 // clear forgets an operation, so that nothing of it stays in memory.
 func (c *call) clear() {
-	c.hooks, c.parent, c.trace, c.event, c.only = nil, nil, Trace{}, Event{}, nil
-	c.good, c.given, c.next, c.err, c.failures, c.running = Change{}, Change{}, 0, nil, nil, nil
+	if c.mode != modeBefore {
+		c.event, c.only, c.failures = Event{}, nil, nil
+	}
+	if c.point.IsBefore() || c.mode == modeReplay {
+		c.good, c.given = Change{}, Change{}
+	}
+	c.hooks, c.parent, c.trace, c.next, c.err, c.running = nil, nil, Trace{}, 0, nil, nil
 	if ctx := c.context.Load(); ctx != nil {
-		ctx.parent, ctx.trace = nil, Trace{}
+		ctx.parent, ctx.trace, ctx.hook = nil, Trace{}, nil
 	}
 }

@@ -17,6 +17,7 @@ type callContext struct {
 	trace    Trace // its correlation, where an event has none, is made when it is asked for
 	event    bool  // the hook handles an event, trace.Cause
 	deadline time.Time
+	hook     *registration
 
 	used atomic.Bool
 

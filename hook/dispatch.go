@@ -20,6 +20,9 @@ import (
 type Options struct {
 	// Now tells the time; time.Now but for tests.
 	Now func() time.Time
+	// Since tells the time since what Now has said, by the same clock: time.Since takes half
+	// as long as time.Now. By default Now is asked.
+	Since func(time.Time) time.Duration
 	// Rand is read once, eight bytes; crypto/rand by default.
 	Rand io.Reader
 	// Workers run after-hooks, each those of its share of the keys; 1 to 256, 4 by default.
@@ -34,6 +37,9 @@ type Options struct {
 }
 
 func (o Options) withDefaults() (Options, error) {
+	if now := o.Now; o.Since == nil && now != nil {
+		o.Since = func(t time.Time) time.Duration { return now().Sub(t) }
+	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
@@ -103,7 +109,7 @@ func New(o Options) (*Dispatcher, error) {
 }
 
 // now returns the time since the Dispatcher was made.
-func (d *Dispatcher) now() time.Duration { return d.options.Now().Sub(d.base) }
+func (d *Dispatcher) now() time.Duration { return d.options.Since(d.base) }
 
 func (d *Dispatcher) startWorkersLocked() {
 	if d.started {
@@ -148,8 +154,8 @@ func (d *Dispatcher) Interest(op Op, s, to scope.Scope, key string) Interest {
 
 // Before runs the before-hooks of a change that is about to be made; call it once for each
 // attempt. If it returns nil, make the change, with what Replaced says. Otherwise do not:
-// the error is a *VetoError, a *CallError, or ErrClosed. It returns at the latest when the
-// timeouts of the hooks have passed, one after another, unless an inline one does not return.
+// the error is a *VetoError, a *CallError, or ErrClosed. Hooks that are
+// isolated hold it no longer than their timeouts, one after another.
 func (d *Dispatcher) Before(ctx context.Context, ch *Change) error {
 	if !ch.Op.Valid() {
 		return fmt.Errorf("%w: no such operation: %d", ErrInvalid, uint8(ch.Op))
@@ -163,7 +169,7 @@ func (d *Dispatcher) Before(ctx context.Context, ch *Change) error {
 			if first == nil {
 				first = r
 			}
-			runner = runner || !r.Inline
+			runner = runner || r.isolated.Load()
 		}
 	}
 	if first == nil {
@@ -224,10 +230,11 @@ func (d *Dispatcher) After(ctx context.Context, ev Event) {
 		return
 	}
 	hooks := d.table.Load().list(afterPoint(ev.Op), ev.Scope, ev.To)
-	inline, queue := false, false
+	inline, queue, runner := false, false, false
 	for _, r := range hooks {
 		if r.matches(ev.Scope, ev.To, ev.Key) {
 			inline, queue = inline || r.Inline, queue || !r.Inline
+			runner = runner || r.Inline && r.isolated.Load()
 		}
 	}
 	if !inline && !queue {
@@ -238,7 +245,7 @@ func (d *Dispatcher) After(ctx context.Context, ev Event) {
 		return
 	}
 	d.stamp(trace, &ev)
-	if inline && !d.runInline(ctx, trace, hooks, &ev) {
+	if inline && !d.runInline(ctx, trace, hooks, &ev, runner) {
 		d.drop(modeInline, hooks, &ev, trace.depth)
 	}
 	if !queue {
@@ -251,11 +258,11 @@ func (d *Dispatcher) After(ctx context.Context, ev Event) {
 }
 
 // runInline reports false when the event must be dropped.
-func (d *Dispatcher) runInline(ctx context.Context, trace Trace, hooks []*registration, ev *Event) bool {
+func (d *Dispatcher) runInline(ctx context.Context, trace Trace, hooks []*registration, ev *Event, runner bool) bool {
 	if trace.depth >= maxDepth {
 		return false
 	}
-	c := d.getCall(false)
+	c := d.getCall(runner)
 	if c == nil {
 		return false
 	}

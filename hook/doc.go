@@ -15,8 +15,8 @@
 //   - H2. A before-hook that fails refuses the change unless it is advisory: failing is an
 //     error, a panic, a deadline that passed, an open breaker.
 //   - H3. What a failed hook has done to a change is not seen by anybody.
-//   - H4. A hook that is not inline cannot hold its caller beyond its timeout. Neither can
-//     it hold back the queue: another worker takes over.
+//   - H4. An isolated hook cannot hold its caller beyond its timeout, and a hook that was
+//     late is isolated from then on. None can hold back the queue: another worker takes over.
 //   - H5. Events of one key reach each after-hook in the order of the calls of After,
 //     one after another. Between keys there is no order.
 //   - H6. An event is handled by every hook that it matched, or counted as dropped.

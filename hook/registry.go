@@ -53,10 +53,13 @@ type Hook struct {
 	// Advisory lets changes pass when this before-hook fails or its breaker is open. Its
 	// veto holds all the same.
 	Advisory bool
-	// Inline runs the hook on the goroutine that makes the change: a before-hook then costs no
-	// switch of goroutines, and an after-hook is done before the change returns. The price:
-	// when its time is up the context ends, but the caller waits until the hook returns.
+	// Inline runs an after-hook before the change returns, not on the queue.
 	Inline bool
+	// Isolated runs a before-hook or an inline after-hook on a goroutine of its own, so that
+	// its caller goes on when its time is up, for the price of two switches of goroutines.
+	// Without it the hook runs on its caller's goroutine, which waits until the hook
+	// returns; a hook that was late once is isolated from then on.
+	Isolated bool
 	// Values asks for old and new values in the events of an after-hook.
 	Values bool
 	// Breaker says when the hook is not called for a while.
@@ -78,9 +81,11 @@ type registration struct {
 	allKeys bool
 	order   uint64
 	removed atomic.Bool
-	breaker breaker
-	stuck   atomic.Int32 // calls that have timed out and not returned
-	counts  counts
+	// isolated is Isolated, or that a call was late.
+	isolated atomic.Bool
+	breaker  breaker
+	stuck    atomic.Int32 // calls that have timed out and not returned
+	counts   counts
 }
 
 // maxStuck is how many calls of one hook may hang before it is not called any more.
@@ -202,6 +207,7 @@ func newRegistration(h Hook) (*registration, error) {
 		return nil, fmt.Errorf("%w: keys: %w", ErrInvalid, err)
 	}
 	r.allKeys = r.keys.Any()
+	r.isolated.Store(h.Isolated)
 	r.breaker.config, err = h.Breaker.withDefaults()
 	return r, err
 }
@@ -229,6 +235,10 @@ func (h *Hook) validate() error {
 		problem = "points after operations and a function After belong together"
 	case h.Advisory && !before:
 		problem = "only a before-hook can be advisory"
+	case h.Inline && !after:
+		problem = "only an after-hook can be inline"
+	case h.Isolated && !before && !h.Inline:
+		problem = "a hook on the queue is isolated already"
 	case h.Values && !after:
 		problem = "only an after-hook can ask for values"
 	case h.Priority < Highest || h.Priority > Lowest:

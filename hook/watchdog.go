@@ -148,11 +148,10 @@ func (c *call) expire(state uint64) {
 	if !c.state.CompareAndSwap(state, state&^(1<<phaseBits-1)|uint64(to)) {
 		return
 	}
-	if to == lost {
-		c.running.stuck.Add(1)
-	}
+	ctx.hook.isolated.Store(true)
 	ctx.end(context.DeadlineExceeded)
 	if to == lost {
+		ctx.hook.stuck.Add(1)
 		c.d.replace(c)
 	}
 }
