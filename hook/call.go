@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/loamdb/loam/internal/mutant"
 )
 
 // call runs the hooks of one operation, one after another, on some goroutine, and is what
@@ -216,7 +218,9 @@ func (c *call) settle(r *registration, err error, begun time.Duration) {
 	if c.point.IsBefore() && errors.As(err, &veto) && veto.Hook == "" {
 		r.breaker.record(succeeded, begun, end)
 		r.counts.vetoes.Add(1)
-		c.err = &VetoError{Hook: r.Name, Reason: veto.Reason}
+		if !mutant.Enabled || !mutant.Is(mutant.SwallowVeto) {
+			c.err = &VetoError{Hook: r.Name, Reason: veto.Reason}
+		}
 		return
 	}
 	r.counts.failures.Add(1)
@@ -235,10 +239,10 @@ func (c *call) settle(r *registration, err error, begun time.Duration) {
 // fail makes of a failure what it means to the operation.
 func (c *call) fail(r *registration, err error) {
 	failure := &CallError{Hook: r.Name, Point: c.point, Err: err}
-	if c.point.IsBefore() && !r.Advisory {
+	switch {
+	case c.point.IsBefore() && !r.Advisory && !(mutant.Enabled && mutant.Is(mutant.FailOpen)):
 		c.err = failure
-	}
-	if c.mode == modeReplay {
+	case c.mode == modeReplay:
 		c.failures = append(c.failures, failure)
 	}
 	c.d.report(failure)

@@ -93,4 +93,8 @@ const (
 	ForgetLag           Name = "forget-lag"             // let a watcher that lags go on with what is still there
 	PieceIsCommit       Name = "piece-is-commit"        // take the end of a piece of a commit for the commit's to watchers
 	WatchTheDead        Name = "watch-the-dead"         // do not tell watchers that their scope was dropped
+	SwallowVeto         Name = "swallow-veto"           // let a change pass that a hook has vetoed
+	FailOpen            Name = "fail-open"              // let a change pass whose validator failed or was not called
+	ForgetDrops         Name = "forget-drops"           // do not count the events that a hook does not get
+	TrustLateHooks      Name = "trust-late-hooks"       // run hooks that were late on their caller's goroutine again
 )

@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"internal/epoch":      {"internal/mutant"},
 	"internal/expiry":     {},
 	"internal/fileid":     {"internal/codec"},
+	"internal/glob":       {},
 	"internal/golden":     {},
 	"internal/invariants": {},
 	"internal/keys":       {},
@@ -29,7 +30,10 @@ var allowed = map[string][]string{
 	"internal/tidy":       {},
 	"internal/tuple":      {},
 	"internal/vfs":        {"internal/invariants", "internal/mutant"},
-	"scope":               {},
+	"scope":               {"internal/glob"},
+
+	"hook":          {"internal/glob", "internal/mutant", "scope"},
+	"hook/timeline": {"hook", "internal/codec", "scope"},
 
 	"internal/cache":    core,
 	"internal/manifest": with(core, "internal/expiry"),
