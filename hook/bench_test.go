@@ -65,6 +65,16 @@ func BenchmarkChange(b *testing.B) {
 			}
 		})
 	}
+	b.Run("a timer for each call", func(b *testing.B) { // what the watchdog saves
+		b.ReportAllocs()
+		for b.Loop() {
+			ctx, cancel := context.WithTimeout(context.Background(), hook.DefaultTimeout)
+			if pass(ctx, nil) != nil {
+				b.Fatal("failed")
+			}
+			cancel()
+		}
+	})
 	b.Run("clock", func(b *testing.B) {
 		for b.Loop() {
 			time.Now()

@@ -292,30 +292,30 @@ func TestRetentionRemovesTheOldestWithAllTheirEntries(t *testing.T) { // T1
 		retention timeline.Retention
 		left      int
 	}{
-		{timeline.Retention{}, 700},
-		{timeline.Retention{Before: at(100)}, 600},
-		{timeline.Retention{MaxEvents: 650}, 650},
+		{timeline.Retention{}, 300},
+		{timeline.Retention{Before: at(100)}, 200},
+		{timeline.Retention{MaxEvents: 250}, 250},
 		{timeline.Retention{MaxEvents: 10}, 10},
-		{timeline.Retention{Before: at(600), MaxEvents: 650}, 100},
-		{timeline.Retention{Before: at(600), MaxEvents: 50}, 50},
+		{timeline.Retention{Before: at(280), MaxEvents: 250}, 20},
+		{timeline.Retention{Before: at(200), MaxEvents: 50}, 50},
 		{timeline.Retention{Before: at(10000)}, 0},
 	} {
 		m := &timeline.Memory{}
 		tl := newTimeline(t, m)
-		for i := range 700 {
+		for i := range 300 {
 			ev := full()
 			ev.ID, ev.Time, ev.Cause = id(i+1), at(i), id(i)
 			require.NoError(t, tl.Record(background, ev))
 		}
-		perEvent := m.Len() / 700
+		perEvent := m.Len() / 300
 		removed, err := tl.Retain(background, c.retention)
 		require.NoError(t, err)
-		require.Equal(t, 700-c.left, removed)
+		require.Equal(t, 300-c.left, removed)
 		left := collect(t, tl.ByTime(background, timeline.Range{}))
 		require.Len(t, left, c.left)
 		require.InDelta(t, perEvent*c.left, m.Len(), 1, "no index entry is left behind")
 		if c.left > 0 {
-			require.Equal(t, at(699), left[c.left-1].Time)
+			require.Equal(t, at(299), left[c.left-1].Time)
 		}
 	}
 	_, err := newTimeline(t, &timeline.Memory{}).Retain(background, timeline.Retention{MaxEvents: -1})
