@@ -18,7 +18,8 @@
 //   - H4. An isolated hook cannot hold its caller beyond its timeout, and a hook that was
 //     late is isolated from then on. None can hold back the queue: another worker takes over.
 //   - H5. Events of one key reach each after-hook in the order of the calls of After,
-//     one after another. Between keys there is no order.
+//     one after another, but that a call whose time is up does not hold the next one.
+//     Between keys there is no order.
 //   - H6. An event is handled by every hook that it matched, or counted as dropped.
 //   - H7. Dispatch takes no lock to find hooks; nothing is allocated for a change
 //     that no hook matches, nor for hooks that do not touch their context.

@@ -24,7 +24,7 @@ var (
 	ErrTimeout = errors.New("hook: timed out")
 	// ErrUnavailable says that a hook was not called: its breaker is open, or too many of
 	// its calls have timed out and still not returned.
-	ErrUnavailable = errors.New("hook: breaker is open")
+	ErrUnavailable = errors.New("hook: not called: its breaker is open or its calls hang")
 	// ErrExited says that a hook ended its goroutine instead of returning.
 	ErrExited = errors.New("hook: goroutine exited")
 	// ErrDropped says that an event was not handled: the queue was full, or closed.

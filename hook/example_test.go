@@ -66,7 +66,7 @@ func Example() {
 		err = set(alice, scope.User("7"), "email", "Alice@Example.COM")
 	}
 	fmt.Println(err, d.Close(ctx))
-	// Unordered output:
+	// Output:
 	// set user:7 email alice@example.com by alice
 	// <nil> <nil>
 }

@@ -7,7 +7,7 @@ import "sync"
 // time and waits in a list between them.
 
 // maxIdle is how many calls wait in a list to be used again; more than that end.
-const maxIdle = 64
+const maxIdle = 256
 
 // idleCalls are calls that wait to be used again.
 type idleCalls struct {
