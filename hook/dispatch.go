@@ -19,7 +19,7 @@ import (
 // Options are what a Dispatcher needs. Now must be given; the other zero fields have the
 // defaults.
 type Options struct {
-	// Now tells the time; time.Now but for tests.
+	// Now tells the time; time.Now but for tests. Many goroutines ask at once.
 	Now func() time.Time
 	// Since tells the time since what Now has said, by the same clock: time.Since takes half
 	// as long as time.Now. By default Now is asked.

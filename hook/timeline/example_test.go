@@ -13,8 +13,7 @@ import (
 // Events recorded by an after-hook, and found by the id that the caller gave.
 func Example() {
 	ctx := context.Background()
-	clock := time.Unix(0, 0)
-	d, err := hook.New(hook.Options{Now: func() time.Time { clock = clock.Add(time.Second); return clock }})
+	d, err := hook.New(hook.Options{Now: time.Now, Since: time.Since})
 	if err != nil {
 		fmt.Println(err)
 		return

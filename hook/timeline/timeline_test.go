@@ -186,7 +186,7 @@ func TestQueriesYieldWhatAFilterDoes(t *testing.T) {
 	scopes := []scope.Scope{{}, scope.Global(), scope.Agent("a"), scope.Agent("ab"), scope.Workflow("w"), scope.Step("w", "s")}
 	keys := []string{"", "k", "kk", "k:1"}
 	var events []hook.Event
-	for i := range 300 {
+	for i := range 120 {
 		ev := hook.Event{
 			ID: id(i + 1), Time: at(r.IntN(40) - 20), Op: hook.OpSet, Scope: scopes[r.IntN(len(scopes))],
 			Key: keys[r.IntN(len(keys))], Correlation: []string{"", "c", "cc"}[r.IntN(3)],
