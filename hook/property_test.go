@@ -32,6 +32,9 @@ func behave(ctx context.Context, choice int, release <-chan struct{}) error {
 		return ctx.Err()
 	case 4:
 		<-release // deaf
+	case 8:
+		<-release
+		runtime.Goexit()
 	case 5, 6, 7:
 		time.Sleep(time.Duration(choice) * time.Millisecond)
 	}

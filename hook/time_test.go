@@ -339,3 +339,67 @@ func TestFiguresOfAHook(t *testing.T) { // B70
 		}
 	})
 }
+
+// Close waits for before-hooks that are running, and their time is still watched.
+func TestCloseWaitsForBeforeHooks(t *testing.T) {
+	both(t, func(t *testing.T, isolated bool) {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDispatcher(t, hook.Options{})
+			h := before("slow", func(ctx context.Context, _ *hook.Change) error {
+				<-ctx.Done()
+				return ctx.Err()
+			})
+			h.Timeout, h.Isolated = time.Minute, isolated
+			require.NoError(t, d.Register(h))
+			ended := make(chan error, 1)
+			go func() { ended <- d.Before(background, set(scope.Global(), "k", 1)) }()
+			synctest.Wait()
+			begun := time.Now()
+			require.NoError(t, d.Close(background))
+			require.Equal(t, time.Minute, time.Since(begun))
+			require.ErrorIs(t, <-ended, hook.ErrTimeout)
+		})
+	})
+}
+
+// Durations that no histogram has a bucket for are in the last one.
+func TestTheLongestCallsAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDispatcher(t, hook.Options{})
+		require.NoError(t, d.Register(before("h", func(_ context.Context, c *hook.Change) error {
+			if c.Key == "long" {
+				time.Sleep(100 * time.Minute) // deaf, on its caller's goroutine
+			}
+			return nil
+		})))
+		require.NoError(t, d.Before(background, set(scope.Global(), "k", 1)))
+		require.LessOrEqual(t, figures(t, d, "h").P99, 64*time.Nanosecond)
+		require.ErrorIs(t, d.Before(background, set(scope.Global(), "long", 1)), hook.ErrTimeout)
+		m := figures(t, d, "h")
+		require.EqualValues(t, 2, m.Calls)
+		require.Greater(t, m.P99, 70*time.Minute)
+	})
+}
+
+// More callers at once than calls are kept for: all are served.
+func TestManyCallersAtOnce(t *testing.T) {
+	both(t, func(t *testing.T, isolated bool) {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDispatcher(t, hook.Options{})
+			h := before("slow", func(context.Context, *hook.Change) error { time.Sleep(time.Second); return nil })
+			h.Isolated = isolated
+			require.NoError(t, d.Register(h))
+			var wg sync.WaitGroup
+			for range 300 {
+				wg.Go(func() {
+					if err := d.Before(background, set(scope.Global(), "k", 1)); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			begun := time.Now()
+			wg.Wait()
+			require.Equal(t, time.Second, time.Since(begun))
+		})
+	})
+}

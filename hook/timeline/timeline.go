@@ -88,7 +88,8 @@ func (t *Timeline) Record(ctx context.Context, events ...hook.Event) error {
 }
 
 // AppendEntries appends what Record writes for an event to dst, for whoever writes it
-// together with the change itself. Errors are as of Record.
+// together with the change itself. The number of that commit, which is not known before, is
+// then not among what is recorded: SeqNum is as the event has it. Errors are as of Record.
 func (t *Timeline) AppendEntries(dst []Entry, ev *hook.Event) ([]Entry, error) {
 	e := *ev
 	if !t.options.RecordValues {
