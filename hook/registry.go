@@ -167,8 +167,9 @@ func (d *Dispatcher) Register(h Hook) error {
 	return nil
 }
 
-// Unregister makes a hook not be called again; calls under way end as they do. Events that
-// wait for it are not dropped, they are not its own any more. The error matches ErrUnknown.
+// Unregister takes a hook out: no change that begins afterwards meets it, and calls that are
+// under way end as they do. Events that wait in the queue are not its own any more, nor
+// counted as dropped. The error matches ErrUnknown.
 func (d *Dispatcher) Unregister(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
