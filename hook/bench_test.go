@@ -25,14 +25,16 @@ func newDispatcher(t testing.TB, o hook.Options) *hook.Dispatcher {
 func pass(context.Context, *hook.Change) error { return nil }
 func listen(context.Context, hook.Event) error { return nil }
 
-// change runs what a Set of a state store does around its write.
+// change runs what a Set of a state store does around its write. It reads the clock, since a
+// value has the time at which it was written.
 func change(ctx context.Context, d *hook.Dispatcher, value any) error {
-	c := hook.Change{Op: hook.OpSet, Scope: scope.Agent("a1"), Key: "user:name"}
+	now := time.Now()
+	c := hook.Change{Op: hook.OpSet, Scope: scope.Agent("a1"), Key: "user:name", Time: now}
 	c.Give(value)
 	if err := d.Before(ctx, &c); err != nil {
 		return err
 	}
-	d.After(ctx, hook.Event{Op: hook.OpSet, Scope: c.Scope, Key: c.Key, Version: 7})
+	d.After(ctx, hook.Event{Op: hook.OpSet, Scope: c.Scope, Key: c.Key, Version: 7, Time: now})
 	return nil
 }
 

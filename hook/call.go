@@ -46,11 +46,12 @@ type call struct {
 	running  *registration
 	begun    time.Duration
 
-	given Change // what the hook that runs is given
+	given Change        // what the hook that runs is given
+	clock time.Duration // the present, if the last hook has just ended; negative if not known
 	count uint64
 
 	state    atomic.Uint64
-	deadline atomic.Int64 // time.Duration; written before running is entered
+	deadline atomic.Int64 // after Dispatcher.base; written before running is entered
 	context  atomic.Pointer[callContext]
 }
 
@@ -108,7 +109,10 @@ func (c *call) run() bool {
 }
 
 func (c *call) runOne(r *registration) bool {
-	begun := c.d.now()
+	begun := c.clock
+	if begun < 0 {
+		begun = c.d.now()
+	}
 	if r.stuck.Load() >= maxStuck || !r.breaker.allow(begun) {
 		r.counts.refused.Add(1)
 		c.fail(r, ErrUnavailable)
@@ -206,6 +210,7 @@ func (c *call) exit(r *registration) {
 // settle counts a call of a hook that has ended, and keeps what it has done.
 func (c *call) settle(r *registration, err error, begun time.Duration) {
 	end := c.d.now()
+	c.clock = end
 	r.counts.latency.add(end - begun)
 	if err == nil {
 		r.breaker.record(succeeded, begun, end)

@@ -1,6 +1,10 @@
 package hook
 
-import "github.com/loamdb/loam/scope"
+import (
+	"time"
+
+	"github.com/loamdb/loam/scope"
+)
 
 // Change is an operation that is about to be made. A before-hook is given one that is valid
 // until the hook returns, and must not be kept.
@@ -13,6 +17,9 @@ type Change struct {
 	To scope.Scope
 	// Key is empty for operations on whole scopes.
 	Key string
+	// Time is the present, from a clock that the caller has just read by Options.Now; zero if it
+	// has not. The timeout of the first hook counts from it.
+	Time time.Time
 	// Source yields the value that is to be written when a hook first asks for it; nil if
 	// there is none, or if it was given by Give.
 	Source Source

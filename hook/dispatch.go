@@ -185,6 +185,10 @@ func (d *Dispatcher) Before(ctx context.Context, ch *Change) error {
 		return ErrClosed
 	}
 	c.mode, c.point, c.hooks, c.parent, c.trace, c.good = modeBefore, p, hooks, ctx, trace, *ch
+	c.clock = -1
+	if !ch.Time.IsZero() {
+		c.clock = ch.Time.Sub(d.base)
+	}
 	c = d.drive(c)
 	err := c.err
 	if err == nil {
@@ -268,6 +272,7 @@ func (d *Dispatcher) runInline(ctx context.Context, trace Trace, hooks []*regist
 		return false
 	}
 	c.mode, c.point, c.hooks, c.parent, c.trace, c.event = modeInline, afterPoint(ev.Op), hooks, ctx, trace, *ev
+	c.clock = -1
 	d.putCall(d.drive(c))
 	return true
 }

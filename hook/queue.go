@@ -148,6 +148,7 @@ func (s *shard) pop(c *call) bool {
 	q := &s.mu.ring[s.mu.first]
 	c.mode, c.point, c.hooks, c.event = modeQueue, afterPoint(q.event.Op), q.hooks, q.event
 	c.parent, c.trace, c.next, c.err = context.Background(), Trace{depth: q.depth}, 0, nil
+	c.clock = -1
 	*q = queued{}
 	if s.mu.first++; s.mu.first == len(s.mu.ring) {
 		s.mu.first = 0

@@ -34,7 +34,7 @@ func (d *Dispatcher) Replay(ctx context.Context, ev Event, names ...string) (Out
 	defer func() { d.putCall(c) }()
 	set := func(p Point) bool {
 		c.mode, c.point, c.hooks, c.parent, c.trace = modeReplay, p, t.list(p, ev.Scope, ev.To), ctx, TraceOf(ctx)
-		c.event, c.good, c.only, c.next = ev, out.Change, names, 0
+		c.event, c.good, c.only, c.next, c.clock = ev, out.Change, names, 0, -1
 		for _, r := range c.hooks {
 			if c.wants(r) && ev.Values == nil && (r.Values || p == BeforeSet || p == BeforeAgentSave) {
 				return false

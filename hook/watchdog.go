@@ -118,8 +118,8 @@ func (w *watchdog) park() {
 	}
 }
 
-// scan ends what is due. It returns how long nothing else can be, a number that grows with
-// each call made, and whether one is running.
+// scan ends what is due. It returns how long nothing else can be, a number that
+// each call changes, and whether one is running.
 func (w *watchdog) scan() (due time.Duration, made uint64, busy bool) {
 	now := w.d.now()
 	due = time.Duration(w.short.Load())
