@@ -111,4 +111,8 @@ const (
 	IgnoreCheckDigit    Name = "ignore-check-digit"     // take numbers of cards with a wrong check digit for right ones
 	ProtectTwice        Name = "protect-twice"          // look into what is protected already
 	ShieldFindings      Name = "shield-findings"        // leave what is only detected as it is, with all that lies in it
+	SwallowVeto         Name = "swallow-veto"           // let a change pass that a hook has vetoed
+	FailOpen            Name = "fail-open"              // let a change pass whose validator failed or was not called
+	ForgetDrops         Name = "forget-drops"           // do not count the events that a hook does not get
+	TrustLateHooks      Name = "trust-late-hooks"       // run hooks that were late on their caller's goroutine again
 )

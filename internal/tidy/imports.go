@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"internal/epoch":      {"internal/mutant"},
 	"internal/expiry":     {},
 	"internal/fileid":     {"internal/codec"},
+	"internal/glob":       {},
 	"internal/golden":     {},
 	"internal/invariants": {},
 	"internal/keys":       {},
@@ -31,11 +32,14 @@ var allowed = map[string][]string{
 	"internal/tuple":      {},
 	"internal/vfs":        {"internal/invariants", "internal/mutant"},
 	"privacy":             {"internal/mutant"},
-	"scope":               {},
+	"scope":               {"internal/glob"},
 	"state/codec":         {},
 	"state/edit":          {"state/codec"},
 	"state/envelope":      {},
 	"state/typedjson":     {"state/codec"},
+
+	"hook":          {"internal/glob", "internal/mutant", "scope"},
+	"hook/timeline": {"hook", "internal/codec", "scope"},
 
 	"crypto":            {"internal/codec", "internal/fileid", "internal/mutant", "internal/seal", "internal/vfs"},
 	"internal/cache":    core,
