@@ -61,6 +61,8 @@ func (g *generator) key() text {
 		return text(fmt.Sprintf("shared/prefix/of/some/length/%04d", n))
 	case 1:
 		return text(strings.Repeat("\xff", n%7))
+	case 4:
+		return text(fmt.Sprintf("%s%04d", counters, n))
 	case 2:
 		return text("k" + strconv.Itoa(n) + strings.Repeat("\x00", n%3))
 	}

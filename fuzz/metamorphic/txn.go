@@ -19,8 +19,8 @@ type transaction struct {
 	Sync  bool `json:",omitempty"`
 }
 
-// deed is what a transaction does: an act, or get, scan, back, walk or outside. The latter
-// is a set by somebody else.
+// deed is what a transaction does: an act, or get, scan, back, walk, outside or wait. Outside is
+// a set by somebody else; wait moves the clock, by as many hours as the act has.
 type deed struct {
 	act
 	Steps []step `json:",omitempty"` // of a walk
@@ -39,12 +39,16 @@ func (g *generator) transaction() transaction {
 		case n < 40:
 			d.act = act{Do: []string{"scan", "back"}[g.rnd.IntN(2)]}
 			d.Key, d.Upper = g.bounds()
-		case n < 60 && disturbed:
+		case n < 57 && disturbed:
 			d.act = act{Do: "outside", Key: g.key(), Value: g.value()}
+		case n < 60 && disturbed:
+			d.act = act{Do: "wait", Hours: 1 + g.rnd.IntN(3)}
 		case n < 60:
 			d.act, d.Steps = act{Do: "walk"}, g.steps()
 		case t.View:
 			continue
+		case disturbed:
+			d.Hours, d.TTL = 0, false // what has expired by the commit is not for the model to say
 		}
 		t.Acts = append(t.Acts, d)
 	}
@@ -53,14 +57,19 @@ func (g *generator) transaction() transaction {
 
 // txnModel is what the model knows of a transaction.
 type txnModel struct {
-	sees   *tree // the snapshot with its own writes
-	writes []act
-	known  map[string]bool // keys that it has set or deleted itself
-	gone   []act           // ranges that it has deleted
-	keys   []string        // read of the snapshot
-	ranges []act           // read
-	cursor cursor
+	base    *tree // the snapshot
+	sees    *tree // the same with its own writes
+	writes  []act
+	known   map[string]bool // keys that it has set or deleted itself
+	gone    []act           // ranges that it has deleted
+	keys    []string        // read of the snapshot
+	ranges  []act           // read
+	expires int             // the hour at which something is gone that it has read, 0: never
+	cursor  cursor
 }
+
+// foreign reports whether a key is none that it has set or deleted itself.
+func (t *txnModel) foreign(key string) bool { return !t.known[key] && !within(key, t.gone) }
 
 // within reports whether a key lies in one of some ranges.
 func within(key string, ranges []act) bool {
@@ -71,21 +80,27 @@ func within(key string, ranges []act) bool {
 
 func (o *transaction) model(m *Model) string {
 	sees, _ := m.now.find("")
-	t := txnModel{sees: sees, known: map[string]bool{}}
+	t := txnModel{base: sees, sees: sees, known: map[string]bool{}}
 	id := m.write()
-	conflict := false
 	var outside []string
 	var line strings.Builder
 	for i := range o.Acts {
 		d := &o.Acts[i]
 		if d.Do == "outside" {
-			s, _ := (&act{Do: "set", Key: d.Key, Value: d.Value}).in(m.now, m.write())
+			s, _ := (&act{Do: "set", Key: d.Key, Value: d.Value}).in(m, m.now, m.write())
 			m.commit(s, false)
 			outside = append(outside, string(d.Key))
 			continue
 		}
-		line.WriteString(t.do(d, id))
+		if d.Do == "wait" {
+			if m.window == 0 {
+				m.wait(d.Hours)
+			}
+			continue
+		}
+		line.WriteString(t.do(m, d, id))
 	}
+	conflict := t.expires != 0 && t.expires <= m.hour
 	for _, key := range outside {
 		conflict = conflict || slices.Contains(t.keys, key) || within(key, t.ranges)
 	}
@@ -99,38 +114,53 @@ func (o *transaction) model(m *Model) string {
 	}
 	s := m.now
 	for i := range t.writes {
-		s, _ = t.writes[i].in(s, id)
+		s, _ = t.writes[i].in(m, s, id)
 	}
 	m.commit(s, o.Sync)
 	return line.String() + "ok"
 }
 
 // do does one deed and returns what it shows.
-func (t *txnModel) do(d *deed, id int) string {
+func (t *txnModel) do(m *Model, d *deed, id int) string {
 	key := string(d.Key)
 	switch d.Do {
 	case "get":
-		if !t.known[key] && !within(key, t.gone) {
+		if t.foreign(key) {
 			t.keys = append(t.keys, key)
+			t.note(t.base.get(key))
 		}
 		return t.sees.get(key).line() + "; "
 	case "scan", "back":
 		t.ranges = append(t.ranges, d.act)
+		for e := range t.base.within(key, string(d.Upper)).all() {
+			if t.foreign(e.key) {
+				t.note(e)
+			}
+		}
 		return t.sees.within(key, string(d.Upper)).pass(d.Do == "back") + "; "
 	case "walk":
 		t.cursor.keys = t.sees
 		return t.cursor.walk(d.Steps)
 	}
-	s, some := d.in(emptyState().with("", t.sees), id)
+	s, some := d.in(m, emptyState().with("", t.sees), id)
 	if t.sees, _ = s.find(""); some {
 		t.writes = append(t.writes, d.act)
-		if d.Do == "range" {
+		switch d.Do {
+		case "range":
 			t.gone = append(t.gone, d.act)
-		} else {
+		case "set", "delete":
 			t.known[key] = true
 		}
 	}
 	return ""
+}
+
+// note notes that it has read an entry of the snapshot, nil for none: what expires must still be
+// there when it commits.
+func (t *txnModel) note(e *tree) {
+	if e != nil {
+		t.expires = sooner(t.expires, e.expires)
+	}
 }
 
 // errAborted ends a transaction that shall not commit.
@@ -158,11 +188,26 @@ func (o *transaction) apply(p *player) (string, error) {
 		return line.String() + "aborted", nil
 	}
 	end, err := outcome(err)
+	if want := p.ref.lines[p.at]; end == "conflict" && line.String()+"ok" == want && p.sweeps() {
+		// The store has deleted what had expired, in a range that was read, to tell of it. It may
+		// refuse for that.
+		if err := p.repair(p.ref.before(p.at), p.ref.after[p.at]); err != nil {
+			return "", err
+		}
+		return want, nil
+	}
 	return line.String() + end, err
+}
+
+// sweeps reports whether the store may delete what has expired.
+func (p *player) sweeps() bool {
+	some, _ := p.set.whether(func(w *Way) bool { return w.ExpiryEvents })
+	return some
 }
 
 func (o *transaction) run(p *player, tx *lsm.Txn, line *strings.Builder) error {
 	var it *lsm.TxnIterator
+	hour := p.ref.hours[p.at]
 	for _, d := range o.Acts {
 		key := []byte(d.Key)
 		var shown string
@@ -191,13 +236,14 @@ func (o *transaction) run(p *player, tx *lsm.Txn, line *strings.Builder) error {
 				shown, err = walk(it, d.Steps)
 			}
 		case "outside":
-			err = p.db.Set(key, []byte(d.Value.text()), lsm.NoSync)
-		case "set":
-			err = tx.Set(key, []byte(d.Value.text()))
-		case "delete":
-			err = tx.Delete(key)
+			err = p.db.Set(key, []byte(d.text()), lsm.NoSync)
+		case "wait":
+			if p.window == 0 {
+				hour += d.Hours
+				p.clock.advance(hour)
+			}
 		default:
-			err = tx.DeleteRange(key, d.Upper.bound())
+			err = p.write(tx, &d.act)
 		}
 		if err != nil {
 			return err
@@ -205,4 +251,22 @@ func (o *transaction) run(p *player, tx *lsm.Txn, line *strings.Builder) error {
 		line.WriteString(shown)
 	}
 	return nil
+}
+
+// write does an act in a transaction.
+func (p *player) write(tx *lsm.Txn, a *act) error {
+	key, value := []byte(a.Key), []byte(a.text())
+	switch {
+	case a.Do == "delete":
+		return tx.Delete(key)
+	case a.Do == "range":
+		return tx.DeleteRange(key, a.Upper.bound())
+	case a.Do != "set":
+		return tx.Merge(operators[a.Do], key, value)
+	case a.TTL:
+		return tx.SetWithTTL(key, value, a.ttl())
+	case a.Hours != 0:
+		return tx.SetWithExpiry(key, value, p.expiry(a))
+	}
+	return tx.Set(key, value)
 }
