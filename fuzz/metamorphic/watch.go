@@ -13,7 +13,9 @@ func init() {
 	register("watch", 90, func(g *generator) follow {
 		o := follow{Slot: g.slot(), watch: watch{In: g.place()}}
 		if g.oneIn(2) {
-			o.Lower, o.Upper = g.bounds()
+			if o.Lower, o.Upper = g.bounds(); o.Lower == o.Upper {
+				o.Upper = "" // there must be a key to wait for
+			}
 		}
 		return o
 	})
@@ -40,9 +42,6 @@ type follow struct {
 func (o *follow) model(m *Model) string {
 	if m.window > 0 {
 		return notNow
-	}
-	if o.Lower == o.Upper {
-		o.Upper = "" // there must be a key to wait for
 	}
 	m.watches[o.Slot-1] = &o.watch
 	return "ok"
@@ -212,7 +211,7 @@ func (w *watcher) catchUp(mark *act) (string, error) {
 			return "", err
 		case e.Commit < w.last:
 			return fmt.Sprintf("commit %d is shown after %d", e.Commit, w.last), nil
-		case e.Kind != lsm.WatchDeleteRange && len(e.Key) < len(w.Lower) && e.Kind != lsm.WatchLagged:
+		case e.Kind != lsm.WatchLagged && (text(e.Key) < w.Lower || w.Upper != "" && text(e.Key) >= w.Upper):
 			return fmt.Sprintf("%q is not watched", e.Key), nil
 		}
 		w.last = e.Commit
