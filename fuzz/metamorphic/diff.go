@@ -19,6 +19,12 @@ func init() {
 	})
 }
 
+// holding is what the model knows of a position.
+type holding struct {
+	set      bool
+	diverged bool // the store has another history since
+}
+
 // hold notes the position of the store, with what it holds there, perhaps with a horizon. What
 // was in the slot is forgotten. Positions outlive processes.
 type hold struct {
@@ -33,6 +39,8 @@ type position struct {
 	at      int // the operation
 	holds   State
 	horizon bool // one was set there
+	// diverged: the store was salvaged since.
+	diverged bool
 }
 
 func (o *hold) model(m *Model) string {
@@ -40,7 +48,7 @@ func (o *hold) model(m *Model) string {
 		return notNow
 	}
 	m.promise()
-	m.holds[o.Slot-1] = true
+	m.holds[o.Slot-1] = holding{set: true}
 	return "ok"
 }
 
@@ -65,13 +73,15 @@ func (o *hold) apply(p *player) (string, error) {
 	case h.horizon:
 		err = p.db.RemoveHorizon(name)
 	}
-	*h = position{true, where, p.at, p.state(p.ref.before(p.at)), o.Horizon}
+	*h = position{set: true, where: where, at: p.at, holds: p.state(p.ref.before(p.at)), horizon: o.Horizon}
 	return "ok", err
 }
 
-// diverge forgets positions, where the store has another history now.
+// diverge notes that the store has another history now.
 func (p *player) diverge() {
-	p.holds = [slots]position{}
+	for i := range p.holds {
+		p.holds[i].diverged = true
+	}
 	p.mistrust()
 }
 
@@ -95,8 +105,11 @@ type diff struct {
 
 func (o *diff) model(m *Model) string {
 	s := m.state(o.Snap)
-	if !m.holds[o.Slot-1] || s == nil {
+	switch h := m.holds[o.Slot-1]; {
+	case !h.set || s == nil:
 		return "nothing to compare"
+	case h.diverged:
+		return "diverged"
 	}
 	return fmt.Sprint(s.only(string(o.In)).digest())
 }
@@ -130,6 +143,9 @@ func (o *diff) apply(p *player) (string, error) {
 		defer to.Snapshot.Close() // always nil
 	}
 	s, err := o.apart(to.Snapshot, h.where, h.holds)
+	if h.diverged && (errors.Is(err, lsm.ErrDiverged) || h.where.IsZero() || !p.lasting()) {
+		return "diverged", nil
+	}
 	if errors.Is(err, lsm.ErrHistoryGone) && !p.kept(h) || errors.Is(err, lsm.ErrInvalidPosition) && to.at <= h.at {
 		s, err = o.apart(to.Snapshot, lsm.Position{}, emptyState())
 	}

@@ -119,7 +119,7 @@ func (o *wait) apply(p *player) (string, error) {
 			return "ok", nil
 		}
 		if err := ctx.Err(); err != nil {
-			return "", fmt.Errorf("%w: no event tells of %v: %w", errWrong, missing, err)
+			return "", fmt.Errorf("%w: no event tells of %v", errLate, missing)
 		}
 		if o.Ack { // else there are some all the time
 			if _, err := p.db.AwaitExpiryEvents(ctx, 1); err != nil && !errors.Is(err, context.DeadlineExceeded) {
@@ -129,8 +129,10 @@ func (o *wait) apply(p *player) (string, error) {
 	}
 }
 
-// patience is after how long something that does not come is taken for lost.
-const patience = time.Minute
+// patience is after how long something that does not come is taken for lost: errLate.
+const patience = 30 * time.Second
+
+var errLate = fmt.Errorf("%w: waited in vain", errWrong)
 
 // told identifies an event.
 type told struct {

@@ -13,10 +13,10 @@ import (
 
 func init() {
 	register("reopen", 45, func(g *generator) reopen { return reopen{g.oneIn(2), g.oneIn(4)} })
-	register("kill", 20, func(*generator) kill { return kill{} })
-	register("power-cut", 30, func(g *generator) powerCut { return powerCut{g.rnd.IntN(24)} })
+	register("kill", 25, func(*generator) kill { return kill{} })
+	register("power-cut", 45, func(g *generator) powerCut { return powerCut{g.rnd.IntN(24)} })
 	register("go-on-in-copy", 12, func(g *generator) goOnInCopy { return goOnInCopy{g.oneIn(2)} })
-	register("faults", 20, (*generator).faults)
+	register("faults", 25, (*generator).faults)
 }
 
 // reopen closes the store and opens it again, perhaps to be read only in between.
@@ -143,7 +143,9 @@ func (o *goOnInCopy) model(m *Model) string {
 	m.forget()
 	m.promise()
 	if o.Salvage {
-		m.holds = [slots]bool{}
+		for i := range m.holds {
+			m.holds[i].diverged = true
+		}
 	}
 	return "ok"
 }

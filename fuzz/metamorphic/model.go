@@ -15,7 +15,7 @@ type Model struct {
 	snaps    [slots]*State // nil: none is held
 	iters    [slots]*cursor
 	versions [slots]version
-	holds    [slots]bool   // positions
+	holds    [slots]holding
 	watches  [slots]*watch // nil: none
 	died     []mortal      // what has expired during the present operation
 	window   int           // operations left, this one included, during which calls of the file system go wrong

@@ -1,6 +1,7 @@
 package metamorphic
 
 import (
+	"errors"
 	"reflect"
 	"slices"
 )
@@ -24,6 +25,9 @@ const runCost = 20
 // so many operations.
 func Shrink(f *Failure, patience int) *Failure {
 	s := &shrinker{set: &f.Set, best: f, left: patience}
+	if errors.Is(f.Err, errLate) {
+		return f // every try would take as long
+	}
 	seed := f.Seed
 	s.try(f.Ops[:min(f.At+1, len(f.Ops))])
 	for before := -1; before != len(s.best.Ops); {

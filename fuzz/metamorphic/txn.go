@@ -29,6 +29,7 @@ type deed struct {
 func (g *generator) transaction() transaction {
 	t := transaction{View: g.oneIn(8), Abort: g.oneIn(12), Sync: g.sync()}
 	disturbed := g.oneIn(2) // what a walk counts as read is not for the model to say
+	defer func() { g.again = g.again[:0] }()
 	for range 1 + g.rnd.IntN(8) {
 		d := deed{act: g.act(false)}
 		d.In = ""
@@ -51,6 +52,7 @@ func (g *generator) transaction() transaction {
 			d.Hours, d.TTL = 0, false // what has expired by the commit is not for the model to say
 		}
 		t.Acts = append(t.Acts, d)
+		g.again = append(g.again, d.Key)
 	}
 	return t
 }

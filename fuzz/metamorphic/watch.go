@@ -10,7 +10,7 @@ import (
 )
 
 func init() {
-	register("watch", 90, func(g *generator) follow {
+	register("watch", 130, func(g *generator) follow {
 		o := follow{Slot: g.slot(), watch: watch{In: g.place()}}
 		if g.oneIn(2) {
 			if o.Lower, o.Upper = g.bounds(); o.Lower == o.Upper {
@@ -19,7 +19,7 @@ func init() {
 		}
 		return o
 	})
-	register("hear", 260, func(g *generator) hear { return hear{Slot: g.slot(), Value: g.value(), Token: g.oneIn(3)} })
+	register("hear", 320, func(g *generator) hear { return hear{Slot: g.slot(), Value: g.value(), Token: g.oneIn(3)} })
 }
 
 // watch is what is watched: the keys of a scope within bounds.
@@ -64,13 +64,11 @@ type watcher struct {
 	cancel context.CancelCauseFunc
 	copy   *tree
 	last   lsm.Version // of the commits that the copy has seen
+	ended  bool        // that one, to its end
 
 	token  *lsm.Position // to go on from; nil: none
 	copied *tree         // the copy there
 }
-
-// errSilent: something that was committed was not shown.
-var errSilent = fmt.Errorf("%w: a watcher heard nothing", errWrong)
 
 // begin makes the store tell of what is watched, from the token on, or from now on with a copy
 // that is read.
@@ -86,7 +84,7 @@ func (w *watcher) begin(p *player) error {
 		cancel(nil)
 		return err
 	}
-	w.w, w.cancel, w.last, w.copy = it, cancel, 0, w.copied
+	w.w, w.cancel, w.last, w.ended, w.copy = it, cancel, 0, true, w.copied
 	if w.token != nil {
 		return nil
 	}
@@ -197,7 +195,7 @@ func tokenOf(w *lsm.Watcher) (*lsm.Position, error) {
 // catchUp does to the copy what is shown up to the end of the commit of a mark. It returns what
 // is wrong about that.
 func (w *watcher) catchUp(mark *act) (string, error) {
-	guard := time.AfterFunc(patience, func() { w.cancel(errSilent) })
+	guard := time.AfterFunc(patience, func() { w.cancel(errLate) })
 	defer guard.Stop()
 	for met := false; ; {
 		e, err := w.w.Next()
@@ -209,12 +207,12 @@ func (w *watcher) catchUp(mark *act) (string, error) {
 				return fmt.Sprintf("after the drop: %v", err), nil
 			}
 			return "", err
-		case e.Commit < w.last:
-			return fmt.Sprintf("commit %d is shown after %d", e.Commit, w.last), nil
+		case e.Commit < w.last || e.Commit > w.last != w.ended:
+			return fmt.Sprintf("commit %d is shown after %d, whose end was shown: %v", e.Commit, w.last, w.ended), nil
 		case e.Kind != lsm.WatchLagged && (text(e.Key) < w.Lower || w.Upper != "" && text(e.Key) >= w.Upper):
 			return fmt.Sprintf("%q is not watched", e.Key), nil
 		}
-		w.last = e.Commit
+		w.last, w.ended = e.Commit, e.Last
 		w.copy = applied(w.copy, &e)
 		met = met || e.Kind == lsm.WatchSet && string(e.Key) == string(mark.Key) && string(e.Value) == mark.text()
 		if met && e.Last {
