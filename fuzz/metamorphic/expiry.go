@@ -130,7 +130,7 @@ func (o *wait) apply(p *player) (string, error) {
 }
 
 // patience is after how long something that does not come is taken for lost: errLate.
-const patience = 30 * time.Second
+const patience = 15 * time.Second
 
 var errLate = fmt.Errorf("%w: waited in vain", errWrong)
 

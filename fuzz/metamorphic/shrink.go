@@ -54,7 +54,12 @@ func (s *shrinker) try(ops []Op) bool {
 		if s.left -= len(ops) + runCost; s.left < 0 {
 			return false
 		}
-		if _, failure := play(s.set, ref); failure != nil {
+		_, failure := play(s.set, ref)
+		if failure != nil && errors.Is(failure.Err, errLate) {
+			s.left = 0 // every further try may take as long
+			return false
+		}
+		if failure != nil {
 			failure.Ops = ops[:min(failure.At+1, len(ops))]
 			s.best = failure
 			return true
