@@ -146,6 +146,7 @@ func (d *DB) writeRun(ctx context.Context, m *mutableTable) (compaction.Result, 
 	splits := compaction.FlushSplits(v.Version, int64(m.UsedBytes()), d.compactor.params())
 	dead := d.reaper.ripe.Load()
 	env := d.tableEnv(dead)
+	env.Writer.Codec = d.opts.Compression.codec(d.landsLowest(v, m))
 	env.ValueAt = d.valueAt(v)
 	w := compaction.NewFlushWriter(env, splits, tombstonesOf(m.ranges.Load()))
 	defer w.Abort() // nothing after Finish
@@ -174,6 +175,18 @@ func (d *DB) writeRun(ctx context.Context, m *mutableTable) (compaction.Result, 
 	d.metrics.expired.Add(int64(out.Stats.Expired))
 	d.metrics.folded(&out.Stats)
 	return out, err
+}
+
+// landsLowest reports whether the run of a memtable is likely to be placed at the last level, as
+// in a load of ascending keys: it is not merged into another soon. A job that is running may
+// still keep it from there.
+func (d *DB) landsLowest(v *version, m *mutableTable) bool {
+	first, last := m.Iter(), m.Iter()
+	if m.deletes > 0 || m.tombstones > 0 || !first.First() || !last.Last() {
+		return false
+	}
+	t := &manifest.Table{Smallest: first.Key(), Largest: last.Key()}
+	return compaction.PlaceFlush(v.Version, []*manifest.Table{t}, d.compactor.params()) == manifest.LastLevel
 }
 
 // flushCheckEvery is how many entries are written between looks at the context.

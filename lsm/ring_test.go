@@ -192,6 +192,48 @@ func TestAConflictIsReportedWhenItCanBeSeen(t *testing.T) {
 	})
 }
 
+// So it is with a commit of the same group. One that has deleted what was absent has changed
+// nothing, and is no conflict.
+func TestOnlyWhatChangesAConditionConflicts(t *testing.T) {
+	for _, deletes := range []bool{false, true} {
+		t.Run(fmt.Sprintf("deletes=%v", deletes), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				db := ringed(t, 0)
+				require.NoError(t, db.queue.acquire(context.Background()))
+				theirs := async(func() error {
+					if deletes {
+						return db.Delete([]byte("k"), Sync)
+					}
+					return db.Set([]byte("k"), nil, Sync)
+				})
+				synctest.Wait()
+				mine := async(ifAbsent(db, "k", Sync))
+				synctest.Wait()
+				r := db.queue.head
+				db.queue.head = r.next
+				unsynced, synced := db.queue.take(r, 1<<20)
+				refused := db.admit(&unsynced, &synced)
+				fate := db.writePart(&synced, nil, wal.WillSync)
+				db.queue.passLead()
+				refused.wake(nil)
+				synctest.Wait()
+				early := len(mine) > 0
+				r.wake <- signalSettle
+				errs := []error{<-theirs, <-mine}
+				require.NoError(t, db.Close())
+				require.Equal(t, fateListed, fate)
+				require.False(t, early, "it waits for what it was refused for")
+				require.NoError(t, errs[0])
+				if deletes {
+					require.NoError(t, errs[1])
+				} else {
+					require.ErrorIs(t, errs[1], ErrConflict)
+				}
+			})
+		})
+	}
+}
+
 // A commit that the ring cannot judge is judged anew, and after three times with the lead
 // held; it conflicts only if something was written that it depends on.
 func TestAnOverrunIsNoConflict(t *testing.T) {

@@ -181,8 +181,7 @@ func Tamper(content []byte, u fileid.UID, change func(*Properties)) bool {
 		return false
 	}
 	change(&p)
-	var s block.Sealer
-	sealed := s.Seal(nil, block.CodecNone, fileid.NewSeed(fileid.KindTable, u), f.props.off, p.append(nil))
+	sealed := block.Seal(nil, block.CodecNone, fileid.NewSeed(fileid.KindTable, u), f.props.off, p.append(nil))
 	return copy(at, sealed) == len(sealed) && len(at) == len(sealed)
 }
 
@@ -195,8 +194,7 @@ func TamperBlock(content []byte, u fileid.UID, at [2]int64, change func(payload 
 	raw := content[at[0]:at[1]]
 	payload := append([]byte{}, raw[:len(raw)-block.TrailerLen]...)
 	change(payload)
-	var s block.Sealer
-	copy(raw, s.Seal(nil, block.CodecNone, fileid.NewSeed(fileid.KindTable, u), at[0], payload))
+	copy(raw, block.Seal(nil, block.CodecNone, fileid.NewSeed(fileid.KindTable, u), at[0], payload))
 }
 
 // TamperPartition changes the payload of the only partition likewise.
@@ -208,7 +206,6 @@ func TamperPartition(content []byte, u fileid.UID, change func(payload []byte)) 
 	at := content[f.indexOff:f.top.off]
 	payload := append([]byte{}, at[:len(at)-block.TrailerLen]...)
 	change(payload)
-	var s block.Sealer
-	sealed := s.Seal(nil, block.CodecNone, fileid.NewSeed(fileid.KindTable, u), f.indexOff, payload)
+	sealed := block.Seal(nil, block.CodecNone, fileid.NewSeed(fileid.KindTable, u), f.indexOff, payload)
 	return copy(at, sealed) == len(at)
 }

@@ -61,7 +61,6 @@ type Writer struct {
 	o      WriterOptions
 	out    output
 	seed   fileid.Seed
-	sealer block.Sealer
 	block  block.Builder
 	ranges block.Builder
 	index  indexBuilder

@@ -69,7 +69,7 @@ func (w *Writer) Finish() (Meta, error) {
 // appendSealed seals a payload at the end of the file and returns its place.
 func (w *Writer) appendSealed(payload []byte, codec block.Codec) span {
 	off := w.out.offset()
-	w.out.buf = w.sealer.Seal(w.out.buf, codec, w.seed, off, payload)
+	w.out.buf = block.Seal(w.out.buf, codec, w.seed, off, payload)
 	at := span{off, w.out.offset() - off}
 	w.out.flushIfFull()
 	return at

@@ -47,6 +47,7 @@ func fullCommand(ctx context.Context, args []string, out io.Writer) error {
 	flags.addWorkloadFlags(fullParams, fullWorkloads, 3)
 	all := flags.set.Bool("all", false, "also values of 1 KiB and 4 KiB, and compression with s2")
 	anyway := flags.set.Bool("anyway", false, "run although this build lacks engines that the comparison should have")
+	only := flags.set.String("only", "", "only the tables whose name has this in it, as in -only YCSB")
 	opts, rest, err := flags.parse(args)
 	if err != nil {
 		return err
@@ -59,6 +60,9 @@ func fullCommand(ctx context.Context, args []string, out io.Writer) error {
 	}
 	groups, err := fullGroups(opts, *all)
 	if err != nil {
+		return err
+	}
+	if groups, err = onlyGroups(groups, *only); err != nil {
 		return err
 	}
 	return withTempDir(opts.dir, func(dir string) error {
@@ -122,4 +126,19 @@ func fullGroups(o *options, all bool) ([]group, error) {
 		}
 	}
 	return groups, nil
+}
+
+// onlyGroups are the groups whose name has text in it.
+func onlyGroups(groups []group, text string) ([]group, error) {
+	var names []string
+	var chosen []group
+	for _, g := range groups {
+		if names = append(names, g.name); strings.Contains(g.name, text) {
+			chosen = append(chosen, g)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("no table has %q in its name; there are: %s", text, strings.Join(names, "; "))
+	}
+	return chosen, nil
 }

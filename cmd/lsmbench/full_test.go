@@ -54,3 +54,14 @@ func TestOperationsAreAGroupOfTheirOwn(t *testing.T) {
 	require.Equal(t, 100*time.Millisecond, ops.params.Limit)
 	require.Equal(t, 200*time.Millisecond, ops.params.WriteLimit)
 }
+
+func TestOnlySomeTablesOfTheFullComparison(t *testing.T) {
+	all := []group{{name: "100-byte values"}, {name: "YCSB records"}, {name: "100-byte values, s2"}}
+	for text, want := range map[string]int{"": 3, "YCSB": 1, "100-byte": 2} {
+		got, err := onlyGroups(all, text)
+		require.NoError(t, err)
+		require.Len(t, got, want, text)
+	}
+	_, err := onlyGroups(all, "values of 9")
+	require.ErrorContains(t, err, "YCSB records", "it names what there is")
+}

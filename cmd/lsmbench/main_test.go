@@ -110,7 +110,15 @@ func TestLoadVerifiesOnEveryEngine(t *testing.T) {
 			require.Contains(t, out, "events.jsonl "+step)
 		}
 	}
-	out, err := runLine(t, "load", "-engines", "loam", "-kill", "-dir", t.TempDir(), file)
+	out, err := runLine(t, "load", "-compress", "all", "-dir", t.TempDir(), "-memtable", "1", "-repeats", "2", file)
+	require.NoError(t, err)
+	for _, compression := range engine.Compressions {
+		require.Contains(t, out, "loam "+compression+" ")
+	}
+	for _, step := range []string{"load", "get", "scan", "reverse", "random cold", "random warm", "scan warm"} {
+		require.Regexp(t, "events.jsonl "+step+" +loam none", out)
+	}
+	out, err = runLine(t, "load", "-engines", "loam", "-kill", "-dir", t.TempDir(), file)
 	require.NoError(t, err)
 	require.Contains(t, out, "killed with")
 }
@@ -122,6 +130,18 @@ func jsonLines(n int) []byte {
 		fmt.Fprintf(&b, `{"id":"user-%04d","n":%d}`+"\n", i*7%n, i)
 	}
 	return []byte(b.String())
+}
+
+// Every run has a profile of its own, each whole.
+func TestProfilesOfRuns(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "profiles")
+	_, err := runLine(t, append([]string{"bench", "-engines", "loam", "-workloads", "fillseq,readrandom@2", "-profile", dir}, tiny(t)...)...)
+	require.NoError(t, err)
+	for _, name := range []string{"loam-fillseq-0.pprof", "loam-readrandom@2-0.pprof"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		require.True(t, bytes.HasPrefix(text, []byte{0x1f, 0x8b}), "profiles are compressed: %x", text[:min(len(text), 4)])
+	}
 }
 
 func TestResultsAreKeptReportedAndCompared(t *testing.T) {
@@ -168,7 +188,9 @@ func TestWrongArgumentsAreExplained(t *testing.T) {
 		"operation \"peek\" is unknown":       {"bench", "-workloads", "peek=100"},
 		"compression \"lzo\" is unknown":      {"bench", "-compress", "lzo"},
 		"format \"xml\" is unknown":           {"load", "-format", "xml", "main.go"},
-		"no file to load":                     {"load"},
+		"only load takes several":             {"bench", "-compress", "none,s2"},
+		"compression \"lz4\" is unknown":      {"load", "-compress", "s2,lz4", "main.go"},
+		"-kill takes one compression":         {"load", "-kill", "-compress", "all", "main.go"},
 		"-kill says what it found":            {"load", "-kill", "-json", "main.go"},
 		"argument \"fillseq\" is not":         {"bench", "fillseq"},
 		"records and goroutines must be":      {"bench", "-n", "0"},

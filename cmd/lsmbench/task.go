@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime/pprof"
 	"sync"
 	"time"
 
@@ -30,6 +31,8 @@ type task struct {
 	Load *realdata.Spec `json:"load,omitempty"`
 	// Fill writes to be killed: its replies are counts, not JSON.
 	Fill *realdata.Spec `json:"fill,omitempty"`
+	// Profile is the file for the CPU profile of a Run.
+	Profile string `json:"profile,omitempty"`
 }
 
 // reply is a line from a child: how far it is, or its end.
@@ -81,7 +84,12 @@ func runTask(ctx context.Context, args []string, in io.Reader, out io.Writer) er
 func (t *task) do(ctx context.Context, report func(uint64)) ([]result.Run, error) {
 	switch {
 	case t.Run != nil:
+		stop, err := startProfile(t.Profile)
+		if err != nil {
+			return nil, err
+		}
 		r, err := workload.Do(ctx, *t.Run, report)
+		err = errors.Join(err, stop())
 		if err != nil {
 			return nil, err
 		}
@@ -90,6 +98,25 @@ func (t *task) do(ctx context.Context, report func(uint64)) ([]result.Run, error
 		return realdata.Load(ctx, *t.Load, report)
 	}
 	return nil, errors.New("an empty task")
+}
+
+// startProfile begins a CPU profile, which the function it returns ends; without a path it does
+// nothing.
+func startProfile(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 // childGrace is how long a child may take to end once it is asked to.

@@ -136,6 +136,7 @@ func named() []Set {
 		one("one-block-a-table", Memory, Way{BlockBytes: 64 << 10}),
 		one("tiny-blocks", Memory, Way{BlockBytes: 512, Compression: lsm.NoCompression}),
 		one("zstd", Memory, Way{Compression: lsm.Zstd, BlockBytes: 1 << 10}),
+		one("s2-zstd", Memory, Way{Compression: lsm.S2ThenZstd, BlockBytes: 1 << 10}),
 		one("no-filters", Memory, Way{FilterBitsPerKey: -1}),
 		one("poor-filters", Logged, Way{FilterBitsPerKey: 1}),
 		one("workers", Memory, Way{Workers: 4, BlockBytes: 512}),
@@ -179,7 +180,7 @@ func randomWay(rnd *rand.Rand) Way {
 	memtable := int64(8<<10) << rnd.IntN(5)
 	trigger := 2 + rnd.IntN(4)
 	return Way{
-		Compression:      lsm.Compression(rnd.IntN(4)),
+		Compression:      lsm.Compression(rnd.IntN(5)),
 		BlockBytes:       512 << rnd.IntN(6),
 		FilterBitsPerKey: []int{-1, 1, 10, 20}[rnd.IntN(4)],
 		Log:              lsm.LogMode(rnd.IntN(3)),

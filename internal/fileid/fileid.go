@@ -42,6 +42,8 @@ const (
 	KindTable    Kind = 2
 	KindBlob     Kind = 3
 	KindManifest Kind = 4
+	KindKeyring  Kind = 5
+	KindVault    Kind = 6
 )
 
 // Seed is the part of a checksum's seed that is constant for one file.

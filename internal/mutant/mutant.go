@@ -38,6 +38,7 @@ const (
 	PartialBatch        Name = "partial-batch"          // publish a batch before all of it is applied
 	SkipRingCheck       Name = "skip-ring-check"        // commit what depends on others without a look at what was committed since
 	TrustYoungRing      Name = "trust-young-ring"       // judge a commit by a ring that began after its committer had looked
+	TrustRing           Name = "trust-ring"             // take every write of a key for a conflict, if it changed anything or not
 	SkipRangeReads      Name = "skip-range-reads"       // do not look for what was written into the ranges that a transaction has read
 	FilterOffByOne      Name = "filter-off-by-one"      // leave the last key of a table out of its filter
 	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
@@ -92,5 +93,22 @@ const (
 	WatchUnpublished    Name = "watch-unpublished"      // show watchers commits before they are visible
 	ForgetLag           Name = "forget-lag"             // let a watcher that lags go on with what is still there
 	PieceIsCommit       Name = "piece-is-commit"        // take the end of a piece of a commit for the commit's to watchers
+	ForgetAbsentScope   Name = "forget-absent-scope"    // let a transaction that found a scope absent commit although it was made since
+	ForgetReadScope     Name = "forget-read-scope"      // let one that has read in a scope commit although that was dropped since
+	JoinScopeRanges     Name = "join-scope-ranges"      // take ranges that a transaction has deleted in several scopes for one
 	WatchTheDead        Name = "watch-the-dead"         // do not tell watchers that their scope was dropped
+	ReuseNonce          Name = "reuse-nonce"            // seal two blocks of a file under one nonce
+	DropAssociatedData  Name = "drop-associated-data"   // seal and open blocks without their place
+	SkipTag             Name = "skip-tag"               // hand out blocks that are not authentic
+	SkipKeyCheck        Name = "skip-key-check"         // do not compare the check value of a file of keys
+	ReplaceInPlace      Name = "replace-in-place"       // write a file of keys over the one that it replaces
+	SkipKeyringSync     Name = "skip-keyring-sync"      // replace a file of keys by one that was never synced
+	TrustKeyring        Name = "trust-keyring"          // use keys of a keyring that a power cut may replace by an earlier one
+	RetireInUse         Name = "retire-in-use"          // retire data keys that files need
+	KeepRetiredKey      Name = "keep-retired-key"       // leave a retired key in the keyring
+	KeepScopeKey        Name = "keep-scope-key"         // leave a destroyed scope key in the vault
+	IgnoreAnchor        Name = "ignore-anchor"          // open a keyring that is older than its anchor
+	IgnoreCheckDigit    Name = "ignore-check-digit"     // take numbers of cards with a wrong check digit for right ones
+	ProtectTwice        Name = "protect-twice"          // look into what is protected already
+	ShieldFindings      Name = "shield-findings"        // leave what is only detected as it is, with all that lies in it
 )

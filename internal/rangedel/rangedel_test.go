@@ -194,3 +194,22 @@ func BenchmarkNewest(b *testing.B) {
 		})
 	}
 }
+
+// One more tombstone in a set of many, of ranges that touch.
+func BenchmarkWith(b *testing.B) {
+	const n = 5000
+	perm := rand.New(rand.NewPCG(1, 2)).Perm(n)
+	bound := func(i int) []byte { return fmt.Appendf(nil, "k%08d", i) }
+	var set *rangedel.Set
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		if i%n == 0 {
+			set = nil
+		}
+		k := perm[i%n]
+		seq := keys.SeqNum(i + 1)
+		set = set.With(bound(k), bound(k+1), seq, rangedel.Readers{Visible: seq - 1})
+		i++
+	}
+}

@@ -17,7 +17,7 @@ type Set struct {
 
 // chunkSpans bounds a chunk. A change copies the chunks that it meets and the slice of
 // chunks: with 10,000 spans some kilobytes, where one flat slice would be half a megabyte.
-const chunkSpans = 128
+const chunkSpans = 64
 
 // Of returns the set of spans that fulfil R1. It keeps them.
 func Of(spans []Span) *Set {
@@ -33,8 +33,9 @@ func (s *Set) append(spans []Span) {
 	for i := range spans {
 		s.pairs += len(spans[i].Seqs)
 	}
-	for len(spans) > 0 {
-		n := min(chunkSpans, len(spans))
+	// In equal parts, so that the next one that grows does not leave one of a single span.
+	for parts := (len(spans) + chunkSpans - 1) / chunkSpans; parts > 0; parts-- {
+		n := (len(spans) + parts - 1) / parts
 		s.chunks = append(s.chunks, spans[:n:n])
 		spans = spans[n:]
 	}

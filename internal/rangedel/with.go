@@ -24,9 +24,9 @@ func (s *Set) With(lower, upper []byte, seq keys.SeqNum, r Readers) *Set {
 	out.chunks = make([][]Span, 0, len(s.chunks)+2)
 	out.chunks = append(out.chunks, s.chunks[:from]...)
 	out.pairs = s.pairs
-	var old []Span
-	for _, c := range s.chunks[from:to] {
-		old = append(old, c...)
+	old := s.chunks[from:to][0]
+	if to > from+1 {
+		old = slices.Concat(s.chunks[from:to]...)
 	}
 	for i := range old {
 		out.pairs -= len(old[i].Seqs)
@@ -36,31 +36,25 @@ func (s *Set) With(lower, upper []byte, seq keys.SeqNum, r Readers) *Set {
 	return out
 }
 
-// meets returns the chunks with spans that overlap [lower, upper] or touch it.
+// meets returns the chunks with spans that overlap [lower, upper] or touch it, or else one
+// beside it, to which the new span is added. There is always one.
 func (s *Set) meets(lower, upper []byte) (from, to int) {
 	// The span before may end at lower, and be joined.
 	from = max(0, sort.Search(len(s.chunks), func(c int) bool { return bytes.Compare(s.chunks[c][0].Lower, lower) >= 0 })-1)
 	to = sort.Search(len(s.chunks), func(c int) bool { return bytes.Compare(s.chunks[c][0].Lower, upper) > 0 })
-	return from, max(from, to)
+	return from, max(from+1, to)
 }
 
 // insert returns the spans with a tombstone above all of them over [lower, upper).
 func insert(old []Span, lower, upper []byte, seq keys.SeqNum, r *Readers) []Span {
+	before := sort.Search(len(old), func(i int) bool { return bytes.Compare(old[i].Upper, lower) > 0 })
+	after := before + sort.Search(len(old)-before, func(i int) bool { return bytes.Compare(old[before+i].Lower, upper) >= 0 })
 	out := make(builder, 0, len(old)+2)
+	out = append(out, old[:before]...)
 	alone := []keys.SeqNum{seq}
 	at := lower // the new one is placed up to here
-	for i := range old {
+	for i := before; i < after; i++ {
 		o := &old[i]
-		if bytes.Compare(o.Upper, lower) <= 0 {
-			out.add(o.Lower, o.Upper, o.Seqs)
-			continue
-		}
-		if bytes.Compare(o.Lower, upper) >= 0 {
-			out.add(at, upper, alone)
-			at = upper
-			out.add(o.Lower, o.Upper, o.Seqs)
-			continue
-		}
 		begin, end := greater(o.Lower, lower), o.Upper
 		if bytes.Compare(end, upper) > 0 {
 			end = upper
@@ -72,6 +66,10 @@ func insert(old []Span, lower, upper []byte, seq keys.SeqNum, r *Readers) []Span
 		out.add(end, o.Upper, o.Seqs)
 	}
 	out.add(at, upper, alone)
+	if after < len(old) { // the first may be joined, the others are apart already
+		out.add(old[after].Lower, old[after].Upper, old[after].Seqs)
+		out = append(out, old[after+1:]...)
+	}
 	return out
 }
 

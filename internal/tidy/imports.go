@@ -10,7 +10,7 @@ import (
 // core are the packages that every part of the engine may use.
 var core = []string{
 	"internal/codec", "internal/epoch", "internal/fileid", "internal/invariants", "internal/keys",
-	"internal/mutant", "internal/offheap", "internal/vfs",
+	"internal/mutant", "internal/offheap", "internal/seal", "internal/vfs",
 }
 
 // allowed says which packages of this module each package may import, tests apart.
@@ -25,12 +25,19 @@ var allowed = map[string][]string{
 	"internal/keys":       {},
 	"internal/mutant":     {},
 	"internal/offheap":    {"internal/invariants"},
+	"internal/seal":       {"internal/fileid", "internal/mutant"},
 	"internal/seams":      {"internal/vfs"},
 	"internal/tidy":       {},
 	"internal/tuple":      {},
 	"internal/vfs":        {"internal/invariants", "internal/mutant"},
+	"privacy":             {"internal/mutant"},
 	"scope":               {},
+	"state/codec":         {},
+	"state/edit":          {"state/codec"},
+	"state/envelope":      {},
+	"state/typedjson":     {"state/codec"},
 
+	"crypto":            {"internal/codec", "internal/fileid", "internal/mutant", "internal/seal", "internal/vfs"},
 	"internal/cache":    core,
 	"internal/manifest": with(core, "internal/expiry"),
 	"internal/rangedel": core,

@@ -48,7 +48,7 @@
 //
 // Reading order: vfs.go; os.go, os_linux.go, mapped_linux.go, lock_os.go; mem.go,
 // mem_file.go, pages.go; mem_log.go, image.go, crash.go, state.go, crash_states.go,
-// crash_torn.go; faults.go, faults_fs.go, faults_file.go.
+// crash_torn.go; faults.go, faults_fs.go, faults_file.go; private.go.
 //
 // The package knows nothing of what the engine stores.
 package vfs

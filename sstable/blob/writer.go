@@ -41,7 +41,6 @@ type Writer struct {
 	f       vfs.File
 	o       WriterOptions
 	seed    fileid.Seed
-	sealer  block.Sealer
 	buf     []byte // what follows the first written bytes of the file
 	written int64
 	digest  xxhash.Digest
@@ -142,7 +141,7 @@ func (w *Writer) enter(ref *Ref) {
 
 // seal appends one sealed block.
 func (w *Writer) seal(payload []byte) {
-	w.buf = w.sealer.Seal(w.buf, w.o.Codec, w.seed, w.offset(), payload)
+	w.buf = block.Seal(w.buf, w.o.Codec, w.seed, w.offset(), payload)
 	if len(w.buf) >= outputBytes {
 		w.flush()
 	}
@@ -152,7 +151,7 @@ func (w *Writer) seal(payload []byte) {
 func (w *Writer) sealLinked(payload []byte) {
 	at := len(w.buf)
 	w.buf = append(w.buf, make([]byte, chainHead)...)
-	w.buf = w.sealer.Seal(w.buf, w.o.Codec, w.seed, w.offset(), payload)
+	w.buf = block.Seal(w.buf, w.o.Codec, w.seed, w.offset(), payload)
 	le.PutUint32(w.buf[at:], uint32(len(w.buf)-at-chainHead))
 	if len(w.buf) >= outputBytes {
 		w.flush()
@@ -178,7 +177,7 @@ func (w *Writer) Finish() (Meta, error) {
 		return Meta{}, w.fail(fmt.Errorf("%w: none", ErrInvalidValue))
 	}
 	f := footer{uid: w.o.UID, dirOff: w.offset(), values: w.meta.Values, bytes: w.meta.Bytes, codec: w.o.Codec}
-	w.buf = w.sealer.Seal(w.buf, block.CodecNone, w.seed, f.dirOff, w.dir)
+	w.buf = block.Seal(w.buf, block.CodecNone, w.seed, f.dirOff, w.dir)
 	f.dirLen = w.offset() - f.dirOff
 	f.fileLen = w.offset() + footerLen
 	w.buf = f.append(w.buf)

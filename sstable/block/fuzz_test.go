@@ -101,11 +101,16 @@ func FuzzBuild(f *testing.F) {
 // FuzzOpenSealed: hostile bytes, with a checksum that fits, are opened or refused with
 // an error of the package, and take no more memory than they say.
 func FuzzOpenSealed(f *testing.F) {
-	var s block.Sealer
 	for _, c := range codecs {
-		f.Add(s.Seal(nil, c, seed, 0, bytes.Repeat([]byte("text "), 50)), false)
-		f.Add(s.Seal(nil, c, seed, 0, make([]byte, 1000)), true)
+		f.Add(block.Seal(nil, c, seed, 0, bytes.Repeat([]byte("text "), 50)), false)
+		f.Add(block.Seal(nil, c, seed, 0, make([]byte, 1000)), true)
 	}
+	for _, frame := range [][]byte{zstdFrame([]byte("text"), 0, 19<<3), zstdFrame([]byte("text"), 1, 10<<3, 7)} {
+		f.Add(claim(4, block.CodecZstd, frame), true)
+	}
+	dictionary := block.Seal(nil, block.CodecS2, seed, 0, make([]byte, 1000))
+	dictionary[len(dictionary)-block.TrailerLen+1] = 1
+	f.Add(dictionary, true)
 	f.Fuzz(func(t *testing.T, raw []byte, fit bool) {
 		if fit && len(raw) >= block.TrailerLen {
 			raw = reseal(raw, 0)

@@ -337,8 +337,7 @@ func TestReadingDoesNotAllocate(t *testing.T) {
 	rows := benchRows("random", true)
 	var builder block.Builder
 	p := build(&builder, rows)
-	var s block.Sealer
-	raw := s.Seal(nil, block.CodecNone, seed, 0, p)
+	raw := block.Seal(nil, block.CodecNone, seed, 0, p)
 	var it block.Iter
 	require.Zero(t, testing.AllocsPerRun(20, func() {
 		payload, _ := block.Open(raw, seed, 0, refuse)

@@ -20,18 +20,14 @@ const TrailerLen = 8
 
 const checksumLen = 4
 
-// Sealer seals blocks and holds the encoders' memory. The zero value is ready. It is
-// not safe for concurrent use.
-type Sealer struct{ c compressor }
-
 // Seal appends payload, sealed for the given offset in the file of the seed, to dst.
 // The payload is compressed with c unless that saves less than an eighth; it must not
 // overlap dst and be at most MaxPayloadLen long. Codecs other than the named ones are
-// taken for CodecNone.
-func (s *Sealer) Seal(dst []byte, c Codec, seed fileid.Seed, offset int64, payload []byte) []byte {
+// taken for CodecNone. It may be called concurrently.
+func Seal(dst []byte, c Codec, seed fileid.Seed, offset int64, payload []byte) []byte {
 	start := len(dst)
 	if c == CodecS2 || c == CodecZstd {
-		dst = s.c.append(dst, c, payload)
+		dst = appendCompressed(dst, c, payload)
 		if n := len(dst) - start; n > len(payload)-len(payload)/8 || n > len(payload) {
 			dst, c = dst[:start], CodecNone
 		}

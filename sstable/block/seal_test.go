@@ -39,12 +39,11 @@ func payloads() map[string][]byte {
 }
 
 func TestOpenReturnsWhatWasSealed(t *testing.T) {
-	var s block.Sealer
 	for name, p := range payloads() {
 		for _, c := range codecs {
 			t.Run(name+"/"+c.String(), func(t *testing.T) {
 				dst := append(make([]byte, 0, 10), "before"...)
-				raw := s.Seal(dst, c, seed, 4096, p)
+				raw := block.Seal(dst, c, seed, 4096, p)
 				require.Equal(t, "before", string(raw[:6]))
 				raw = raw[6:]
 				require.LessOrEqual(t, len(raw), len(p)+block.TrailerLen)
@@ -57,10 +56,9 @@ func TestOpenReturnsWhatWasSealed(t *testing.T) {
 }
 
 func TestPayloadIsCompressedIfThatSavesAnEighth(t *testing.T) {
-	var s block.Sealer
 	for _, c := range codecs[1:] {
 		for name, p := range payloads() {
-			raw := s.Seal(nil, c, seed, 0, p)
+			raw := block.Seal(nil, c, seed, 0, p)
 			stored := block.Codec(raw[len(raw)-block.TrailerLen])
 			switch name {
 			case "text", "zeros", "half random":
@@ -74,8 +72,7 @@ func TestPayloadIsCompressedIfThatSavesAnEighth(t *testing.T) {
 }
 
 func TestUncompressedPayloadIsNotCopied(t *testing.T) {
-	var s block.Sealer
-	raw := s.Seal(nil, block.CodecNone, seed, 0, []byte("payload"))
+	raw := block.Seal(nil, block.CodecNone, seed, 0, []byte("payload"))
 	got, err := block.Open(raw, seed, 0, refuse)
 	require.NoError(t, err)
 	require.Same(t, &raw[0], &got[0])
@@ -83,9 +80,8 @@ func TestUncompressedPayloadIsNotCopied(t *testing.T) {
 }
 
 func TestOpenRefusesEveryFlippedBit(t *testing.T) {
-	var s block.Sealer
 	for _, c := range codecs {
-		raw := s.Seal(nil, c, seed, 99, bytes.Repeat([]byte("abc"), 40))
+		raw := block.Seal(nil, c, seed, 99, bytes.Repeat([]byte("abc"), 40))
 		for i := range len(raw) * 8 {
 			raw[i/8] ^= 1 << (i % 8)
 			_, err := block.Open(raw, seed, 99, heap)
@@ -98,8 +94,7 @@ func TestOpenRefusesEveryFlippedBit(t *testing.T) {
 }
 
 func TestOpenRefusesABlockOfAnotherPlaceOrFile(t *testing.T) {
-	var s block.Sealer
-	raw := s.Seal(nil, block.CodecNone, seed, 100, []byte("payload"))
+	raw := block.Seal(nil, block.CodecNone, seed, 100, []byte("payload"))
 	_, err := block.Open(raw, seed, 101, heap)
 	require.ErrorIs(t, err, block.ErrChecksum)
 	_, err = block.Open(raw, otherSeed, 100, heap)
@@ -107,8 +102,7 @@ func TestOpenRefusesABlockOfAnotherPlaceOrFile(t *testing.T) {
 }
 
 func TestOpenRefusesEveryCut(t *testing.T) {
-	var s block.Sealer
-	raw := s.Seal(nil, block.CodecNone, seed, 100, []byte("payload"))
+	raw := block.Seal(nil, block.CodecNone, seed, 100, []byte("payload"))
 	for n := range raw {
 		_, err := block.Open(raw[:n], seed, 100, heap)
 		if n < block.TrailerLen {
@@ -126,8 +120,7 @@ func reseal(raw []byte, offset int64) []byte {
 }
 
 func TestOpenRefusesWhatItDoesNotKnow(t *testing.T) {
-	var s block.Sealer
-	raw := s.Seal(nil, block.CodecNone, seed, 0, []byte("payload"))
+	raw := block.Seal(nil, block.CodecNone, seed, 0, []byte("payload"))
 	for i := range 4 {
 		p := slices.Clone(raw)
 		p[len(p)-block.TrailerLen+i] = 3
@@ -137,9 +130,8 @@ func TestOpenRefusesWhatItDoesNotKnow(t *testing.T) {
 }
 
 func TestOpenBoundsTheDecompressedLength(t *testing.T) {
-	var s block.Sealer
 	for _, c := range codecs[1:] {
-		raw := s.Seal(nil, c, seed, 0, make([]byte, 4096))
+		raw := block.Seal(nil, c, seed, 0, make([]byte, 4096))
 		for n, want := range map[uint32]error{
 			block.MaxPayloadLen + 1: block.ErrTooLong,
 			1<<32 - 1:               block.ErrTooLong,
@@ -166,8 +158,7 @@ func TestOpenBoundsTheDecompressedLength(t *testing.T) {
 }
 
 func TestChecksumIsSeededCRC32C(t *testing.T) {
-	var s block.Sealer
-	raw := s.Seal(nil, block.CodecNone, seed, 4096, []byte("payload"))
+	raw := block.Seal(nil, block.CodecNone, seed, 4096, []byte("payload"))
 	place := []byte{0, 16, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0}
 	want := codec.Checksum(codec.Checksum(uint32(seed), place), append([]byte("payload"), 0, 0, 0, 0))
 	require.Equal(t, want, binary.LittleEndian.Uint32(raw[len(raw)-4:]))
@@ -177,9 +168,8 @@ func TestChecksumIsSeededCRC32C(t *testing.T) {
 // bytes with a checksum that fits made a reader allocate it. The codec's own frame says
 // what will come out, and so many bytes of a codec hold only so much.
 func TestOpenAsksForNoMemoryThatTheStoredBytesCannotFill(t *testing.T) {
-	var s block.Sealer
 	for _, c := range codecs[1:] {
-		raw := s.Seal(nil, c, seed, 0, make([]byte, 10_000))
+		raw := block.Seal(nil, c, seed, 0, make([]byte, 10_000))
 		require.Equal(t, c, block.Codec(raw[len(raw)-block.TrailerLen]))
 		for _, n := range []uint32{0, 1, 9_999, 10_001, 1 << 20, block.MaxPayloadLen} {
 			binary.LittleEndian.PutUint32(raw, n)

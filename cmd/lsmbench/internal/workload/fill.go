@@ -62,8 +62,12 @@ func (r *run) fillPermuted(pace pacing, sync bool) error {
 	}))
 }
 
-// batchLen is the number of pairs in a batch of fillbatch.
-const batchLen = 100
+// batchLen is the number of pairs in a batch of fillbatch, preparedBatch that of what is written
+// unmeasured.
+const (
+	batchLen      = 100
+	preparedBatch = 1000
+)
 
 // fillBatch counts keys; its latencies are of batches.
 func fillBatch(r *run) error {
@@ -96,7 +100,7 @@ func (r *run) fillBatches(length uint64, pace pacing) error {
 func prepareStore(r *run) error {
 	r.Goroutines, r.Rate = 1, 0
 	r.kinds = []string{"batch"}
-	if err := r.fillBatches(1000, pacing{sample: 1}); err != nil {
+	if err := r.fillBatches(preparedBatch, pacing{sample: 1}); err != nil {
 		return err
 	}
 	if _, err := r.store.Settle(r.ctx); err != nil {
