@@ -74,8 +74,10 @@ type WatchEvent struct {
 	Value  []byte
 	Expiry time.Time
 	// Operator is the name of a WatchMerge's operator. Among net changes there are no merges,
-	// but the values that they have made.
+	// but the values that they have made. Time is when a WatchMerge was committed, by the store's
+	// time: what has expired by then is nothing that the operand is applied to.
 	Operator string
+	Time     time.Time
 	// Version is the operation's own, that of DB.GetWithVersion. Commit is the same for all
 	// operations of one commit, rises from commit to commit, and is the Version of the last
 	// of them.
