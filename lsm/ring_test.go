@@ -267,6 +267,44 @@ func TestAnOverrunIsNoConflict(t *testing.T) {
 	}
 }
 
+// Who was overtaken too often commits alone: an unsynced write that waits behind a synced commit
+// would get the lower number in one group with it. Loaders of long batches have kept a
+// conditional commit from its turn for ever in this way.
+func TestNobodyOvertakesACommitThatTookTheLead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := ringed(t, 4)
+		require.NoError(t, db.Set([]byte("k"), nil, nil))
+		require.NoError(t, db.queue.acquire(context.Background()))
+		mine := async(func() error {
+			return db.Update(func(tx *Txn) error {
+				if _, err := tx.Get([]byte("k")); err != nil {
+					return err
+				}
+				return tx.Set([]byte("k"), []byte("ours"))
+			})
+		})
+		for range maxOverruns {
+			synctest.Wait()
+			next := takeLead(db)
+			synctest.Wait()
+			underLead(t, db, NoSync, "a", "b", "c", "d", "e")
+			db.queue.passLead()
+			<-next
+		}
+		synctest.Wait()
+		require.Zero(t, db.queue.head.ops, "it wants the lead itself")
+		behind := async(func() error { return db.Set([]byte("k"), []byte("theirs"), NoSync) })
+		synctest.Wait()
+		db.queue.passLead()
+		require.NoError(t, <-mine)
+		require.NoError(t, <-behind)
+		v, err := db.Get([]byte("k"))
+		require.NoError(t, err)
+		require.Equal(t, "theirs", string(v), "it came later")
+		require.NoError(t, db.Close())
+	})
+}
+
 // Nothing is entered while nobody judges.
 func TestTheRingIsUnusedByPlainWrites(t *testing.T) {
 	db := ringed(t, 0)

@@ -125,6 +125,7 @@ type Watcher struct {
 	parked bool
 	woken  uint64 // the piece it was woken for
 	spans  []span // what concerns it
+	left   bool   // it was taken out of the store
 }
 
 // Watch returns a watcher of the root's keys. It shows every commit that becomes visible after

@@ -38,6 +38,7 @@ const (
 	PartialBatch        Name = "partial-batch"          // publish a batch before all of it is applied
 	SkipRingCheck       Name = "skip-ring-check"        // commit what depends on others without a look at what was committed since
 	TrustYoungRing      Name = "trust-young-ring"       // judge a commit by a ring that began after its committer had looked
+	OvertakeTheLead     Name = "overtake-the-lead"      // let others into the group of a commit that was judged under the lead
 	TrustRing           Name = "trust-ring"             // take every write of a key for a conflict, if it changed anything or not
 	SkipRangeReads      Name = "skip-range-reads"       // do not look for what was written into the ranges that a transaction has read
 	FilterOffByOne      Name = "filter-off-by-one"      // leave the last key of a table out of its filter
@@ -92,6 +93,7 @@ const (
 	DiffRenewed         Name = "diff-renewed"           // take a scope that was made again for the one that it was
 	WatchUnpublished    Name = "watch-unpublished"      // show watchers commits before they are visible
 	ForgetLag           Name = "forget-lag"             // let a watcher that lags go on with what is still there
+	ForgetPlace         Name = "forget-place"           // let a watcher that waits and lags go on from where it began to wait
 	PieceIsCommit       Name = "piece-is-commit"        // take the end of a piece of a commit for the commit's to watchers
 	ForgetAbsentScope   Name = "forget-absent-scope"    // let a transaction that found a scope absent commit although it was made since
 	ForgetReadScope     Name = "forget-read-scope"      // let one that has read in a scope commit although that was dropped since
