@@ -61,6 +61,15 @@ func Parse(text string) (Glob, error) {
 // Any reports whether every text matches.
 func (g Glob) Any() bool { return g.star && g.head == "" && g.tail == "" && len(g.middle) == 0 }
 
+// Literal returns the only text that matches, and whether there is only one.
+func (g Glob) Literal() (string, bool) { return g.head, !g.star }
+
+// Head returns what every text that matches begins with.
+func (g Glob) Head() string { return g.head }
+
+// Open reports whether every text that begins with Head matches.
+func (g Glob) Open() bool { return g.star && g.tail == "" && len(g.middle) == 0 }
+
 // Match reports whether s matches.
 func (g *Glob) Match(s string) bool {
 	if !g.star {

@@ -73,3 +73,21 @@ func FuzzMatch(f *testing.F) {
 		}
 	})
 }
+
+func TestHeadsOfPatterns(t *testing.T) {
+	for pattern, want := range map[string]struct {
+		head          string
+		literal, open bool
+	}{
+		"": {"", true, false}, "abc": {"abc", true, false}, `a\*`: {`a*`, true, false}, "*": {"", false, true},
+		"a*": {"a", false, true}, "a**": {"a", false, true}, "a*b": {"a", false, false}, "a*b*": {"a", false, false}, "*b": {"", false, false},
+	} {
+		g, err := glob.Parse(pattern)
+		require.NoError(t, err)
+		require.Equal(t, want.head, g.Head(), pattern)
+		text, literal := g.Literal()
+		require.Equal(t, want.head, text, pattern)
+		require.Equal(t, want.literal, literal, pattern)
+		require.Equal(t, want.open, g.Open(), pattern)
+	}
+}

@@ -117,4 +117,8 @@ const (
 	FailOpen            Name = "fail-open"              // let a change pass whose validator failed or was not called
 	ForgetDrops         Name = "forget-drops"           // do not count the events that a hook does not get
 	TrustLateHooks      Name = "trust-late-hooks"       // run hooks that were late on their caller's goroutine again
+	DenyLoses           Name = "deny-loses"             // let what one rule allows pass though another denies it
+	GlobalCoversAll     Name = "global-covers-all"      // take rules about Global for rules about every scope
+	IgnoreRuleExpiry    Name = "ignore-rule-expiry"     // apply rules that have expired
+	TrustChain          Name = "trust-chain"            // do not compare records of the audit with their chain
 )

@@ -52,4 +52,5 @@ var table = []measure{
 	{"R24", fuzzTargets},
 	{"R27", plantedBugs},
 	{"R29", foreignSuites},
+	{"R38", accessMatrix},
 }

@@ -38,6 +38,8 @@ var allowed = map[string][]string{
 	"state/envelope":      {},
 	"state/typedjson":     {"state/codec"},
 
+	"access":        {"internal/codec", "internal/glob", "internal/mutant", "scope"},
+	"access/audit":  {"access", "internal/codec", "internal/mutant", "scope"},
 	"hook":          {"internal/glob", "internal/mutant", "scope"},
 	"hook/timeline": {"hook", "internal/codec", "scope"},
 
