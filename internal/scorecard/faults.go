@@ -104,10 +104,10 @@ func damaged(c config, look func(*fuzz.Damaged) fuzz.Explored) (*explored, error
 
 func damagedBytes(c config) ([]figure, error) {
 	x, err := damaged(c, func(d *fuzz.Damaged) fuzz.Explored {
-		return d.EveryByte(of(c.size, 100, 2, 1))
+		return d.EveryByte(of(c.size, 100, 1, 1))
 	})
 	return []figure{
-		{"damaged-bytes", float64(x.States), "damages", atLeast(of(c.size, 1_000.0, 50_000, 200_000))},
+		{"damaged-bytes", float64(x.States), "damages", atLeast(of(c.size, 1_000.0, 100_000, 200_000))},
 		{"damages-detected", float64(x.Points), "damages", target{}},
 		{"damage-violations", x.failures(), "damages", exactly(0)},
 	}, err
