@@ -20,8 +20,8 @@ import (
 	"github.com/loamdb/loam/cmd/lsmbench/internal/workload"
 )
 
-// taskCommand is the command of a child process: it does one task, and writes replies, one JSON object a line, to its standard output.
-// Each measurement has a process of its own, so that none inherits another's heap,
+// taskCommand is the command of a child process: it does one task, and writes replies, one
+// JSON object a line, to its standard output. Each measurement has a process of its own, so that none inherits another's heap,
 // caches or background work.
 const taskCommand = "task"
 
@@ -48,7 +48,7 @@ type reply struct {
 // it the other end of the standard input, it ends.
 func runTask(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	if len(args) != 1 {
-		return errors.New("task is for processes that lsmbench starts itself")
+		return usagef("task is for processes that lsmbench starts itself")
 	}
 	text, err := os.ReadFile(args[0])
 	if err != nil {
@@ -100,8 +100,8 @@ func (t *task) do(ctx context.Context, report func(uint64)) ([]result.Run, error
 	return nil, errors.New("an empty task")
 }
 
-// startProfile begins a CPU profile, which the function it returns ends; without a path it does
-// nothing.
+// startProfile begins a CPU profile, which the function it returns ends; without a path it
+// does nothing.
 func startProfile(path string) (stop func() error, err error) {
 	if path == "" {
 		return func() error { return nil }, nil

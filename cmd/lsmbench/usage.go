@@ -21,7 +21,7 @@ const usageText = `lsmbench measures Loam beside other engines, and puts real da
   lsmbench compare OLD NEW    compare two files of results
   lsmbench dump [flags] DIR   print the manifest, log and tables of a store
   lsmbench help               this text
-  lsmbench COMMAND -help      the flags of a command
+  lsmbench [COMMAND] -help    the flags of a command as well
 
 What people do:
 

@@ -72,11 +72,10 @@ func Load(ctx context.Context, spec Spec, report Report) ([]result.Run, error) {
 	defer want.remove()
 	dir := filepath.Join(l.Dir, "load-"+l.Engine)
 	defer os.RemoveAll(dir)
-	runs, err := l.loadAndVerify(ctx, want, dir)
-	if err != nil {
-		return nil, fmt.Errorf("%s on %s: %w", l.Dataset.Name, l.Engine, err)
+	if err := os.RemoveAll(dir); err != nil { // a child that was killed has left it
+		return nil, err
 	}
-	return runs, nil
+	return l.loadAndVerify(ctx, want, dir)
 }
 
 func (l *loader) loadAndVerify(ctx context.Context, want *expected, dir string) ([]result.Run, error) {
