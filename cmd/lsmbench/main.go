@@ -12,7 +12,9 @@ import (
 )
 
 func main() {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// Whatever ends the program, a terminal or a pipe that is closed too, it removes its
+	// stores first: they may be gigabytes.
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	err := command(ctx, os.Args[1:], os.Stdout)
 	interrupted := ctx.Err() != nil
 	cancel()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,10 +17,13 @@ import (
 	"github.com/loamdb/loam/cmd/lsmbench/internal/workload"
 )
 
+// asProgram is set in the environment of a test binary that is to be the program.
+const asProgram = "LSMBENCH_AS_PROGRAM"
+
 // TestMain lets the test binary stand in for the program: every measurement starts its
 // own executable as a child.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == taskCommand {
+	if len(os.Args) > 1 && os.Args[1] == taskCommand || os.Getenv(asProgram) != "" {
 		main()
 		return
 	}
@@ -202,32 +203,4 @@ func TestResultsAreKeptReportedAndCompared(t *testing.T) {
 	require.Equal(t, 2, exitStatus(err, false, io.Discard))
 	_, err = runLine(t, "report", file("old.jsonl"), "-reference", "badger")
 	require.ErrorContains(t, err, `the reference "badger" is not among the engines`)
-}
-
-// What an interrupted run has measured is kept and shown; stores and processes are not.
-func TestAnInterruptedRunLeavesItsResultsOnly(t *testing.T) {
-	dir, lines := t.TempDir(), filepath.Join(t.TempDir(), "results.jsonl")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var out bytes.Buffer
-	done := make(chan error, 1)
-	go func() {
-		args := append([]string{"bench", "-engines", "loam,bbolt", "-workloads", "fillseq,readrandom"}, tiny(t, "-dir", dir, "-out", lines, "-seconds", "600")...)
-		done <- command(ctx, args, &out)
-	}()
-	require.Eventually(t, func() bool {
-		set, err := result.ReadFile(lines)
-		return err == nil && len(set.Runs) == 2
-	}, time.Minute, 10*time.Millisecond)
-	cancel()
-	err := <-done
-	require.ErrorIs(t, err, context.Canceled)
-	require.Equal(t, 130, exitStatus(err, true, io.Discard))
-	require.Contains(t, out.String(), "fillseq")
-	left, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	require.Empty(t, left)
-	set, err := result.ReadFile(lines)
-	require.NoError(t, err)
-	require.Len(t, set.Runs, 2)
 }

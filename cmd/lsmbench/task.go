@@ -181,7 +181,7 @@ func (t *task) inChild(ctx context.Context, dir string, progress func(uint64)) (
 	case end.Done:
 		return end.Runs, nil
 	}
-	return nil, fmt.Errorf("the process ended without a result: %w\n%s", errors.Join(readErr, waitErr), tail(complaints.Bytes()))
+	return nil, fmt.Errorf("the process ended without a result: %w\n%s", errors.Join(readErr, waitErr), beginning(complaints.Bytes()))
 }
 
 func readReplies(out io.Reader, progress func(uint64)) (end reply, err error) {
@@ -198,8 +198,8 @@ func readReplies(out io.Reader, progress func(uint64)) (end reply, err error) {
 	}
 }
 
-// tail returns the end of what a process said, where a crash names its cause first.
-func tail(p []byte) []byte {
+// beginning returns the first of what a process said, where a crash names its cause.
+func beginning(p []byte) []byte {
 	const most = 4 << 10
 	return p[:min(len(p), most)]
 }
@@ -212,7 +212,7 @@ func (t *task) crashInChild(ctx context.Context, dir string) error {
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%w\n%s", err, tail(out))
+		return fmt.Errorf("%w\n%s", err, beginning(out))
 	}
 	end, _ := readReplies(bytes.NewReader(out), func(uint64) {})
 	if end.Error != "" {
