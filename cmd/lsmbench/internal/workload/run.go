@@ -46,6 +46,9 @@ func Do(ctx context.Context, spec Spec, report func(ops uint64)) (*result.Run, e
 	if err != nil {
 		return nil, err
 	}
+	if err := spec.Check(); err != nil {
+		return nil, err
+	}
 	spec.Goroutines = cmp.Or(c.Goroutines, max(spec.Goroutines, c.Workload.goroutines))
 	spec.Config.Conflicts = c.Workload.Conflicts
 	e, err := engine.Find(spec.Engine)
@@ -53,9 +56,6 @@ func Do(ctx context.Context, spec Spec, report func(ops uint64)) (*result.Run, e
 		return nil, err
 	}
 	r := &run{Spec: spec, ctx: ctx, engine: e, report: report}
-	if err := spec.Check(); err != nil {
-		return nil, err
-	}
 	if r.data, err = newData(&spec.Params); err != nil {
 		return nil, err
 	}
