@@ -132,7 +132,7 @@ func (r *rawFlags) check() (err error) {
 		return err
 	}
 	err = firstWrong(
-		number{"memtable", r.memtable, leastMebi, mostMebi}, number{"budget", r.budget, leastMebi, mostMebi},
+		number{"memtable", r.memtable, leastMebi, mostMebi}, number{"budget", r.budget, leastBudget, mostMebi},
 		number{"bits", float64(o.config.FilterBits), 0, mostBits}, number{"repeats", float64(o.repeats), 1, mostRepeats},
 	)
 	if err != nil {
@@ -157,6 +157,7 @@ func (r *rawFlags) check() (err error) {
 // ways that do not name the flag.
 const (
 	leastMebi, mostMebi   = 1.0 / 16, 1 << 20
+	leastBudget           = 4
 	mostBits              = 30
 	mostRepeats           = 1000
 	leastBlock, mostBlock = 512, 64 << 10

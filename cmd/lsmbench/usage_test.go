@@ -51,6 +51,7 @@ func TestWrongArgumentsAreExplained(t *testing.T) {
 		{"-memtable must be from", "bench -memtable 0"},
 		{"-memtable must be from", "bench -memtable 1e300"},
 		{"-budget must be from", "bench -budget NaN"},
+		{"-budget must be from 4", "bench -budget 3.9"},
 		{"-bits must be from", "load -bits -1 " + file},
 		{"-block must be 0 or from 512", "bench -block 511"},
 		{"-block must be 0 or from 512", "bench -block 65537"},
