@@ -171,11 +171,26 @@ func TestWorkloadsAreChosenByName(t *testing.T) {
 
 // Inserts beyond what keys can number ended the process in a panic.
 func TestInsertsEndWhereKeysDo(t *testing.T) {
-	_, err := Do(t.Context(), Spec{
-		Workload: "insert=100", Engine: "loam", Dir: t.TempDir(), Config: engine.Config{MemtableBytes: 1 << 20, BudgetBytes: 16 << 20, BlockBytes: 4096, Compactions: 1},
-		Params: Params{Records: 40, Key: "2", Value: "10", Compressible: 1, Goroutines: 1, Seed: 1, Limit: time.Minute},
-	}, nil)
+	_, err := Do(t.Context(), tinySpec(t, "insert=100", time.Minute), nil)
 	require.ErrorContains(t, err, "number no more than 50 records")
+}
+
+// tinySpec runs a workload on 40 records of 12 bytes.
+func tinySpec(t *testing.T, workload string, limit time.Duration) Spec {
+	return Spec{
+		Workload: workload, Engine: "loam", Dir: t.TempDir(), Config: engine.Config{MemtableBytes: 1 << 20, BudgetBytes: 16 << 20, BlockBytes: 4096, Compactions: 1},
+		Params: Params{Records: 40, Key: "2", Value: "10", Compressible: 1, Goroutines: 1, Seed: 1, Limit: limit},
+	}
+}
+
+// What the goroutine beside wrote was in the bytes that the device got, and not in those
+// given.
+func TestBytesWrittenBesideAreGivenToo(t *testing.T) {
+	r, err := Do(t.Context(), tinySpec(t, "setwhilesyncing", 50*time.Millisecond), nil)
+	require.NoError(t, err)
+	measured := int64(r.Ops) * 12
+	require.Greater(t, r.UserWritten, measured)
+	require.Zero(t, (r.UserWritten-measured)%12)
 }
 
 // The mixes are those of YCSB.
