@@ -1,8 +1,8 @@
 package lsm
 
 import (
-	"bytes"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -56,12 +56,17 @@ type mutableTable struct {
 func (m *mutableTable) empty() bool { return m.lastSeqNum == 0 }
 
 // maxRangePairs bounds the range tombstones of a memtable, whose memory is none of the
-// arena's: some megabytes.
+// arena's: some megabytes. There can be thrice as many when a group lies over all that are
+// there, and more where a group has more by itself: a few for each of its tombstones.
 const maxRangePairs = 32 << 10
 
-// fits reports whether so many operations can be inserted.
-func (m *mutableTable) fits(ops int, bytes int64) bool {
-	return m.Fits(ops, int(bytes)) && (m.tombstones == 0 || m.ranges.Load().Pairs() < maxRangePairs)
+// fits reports whether so many operations can be inserted, of which so many delete a range.
+func (m *mutableTable) fits(ops, ranges int, bytes int64) bool {
+	if !m.Fits(ops, int(bytes)) {
+		return false
+	}
+	r := m.ranges.Load()
+	return r == nil || r.Pairs()+r.Growth(ranges) < maxRangePairs
 }
 
 // insertRange adds a range tombstone over [lower, upper), with a number above those of
@@ -72,7 +77,9 @@ func (m *mutableTable) insertRange(lower, upper []byte, seq keys.SeqNum, readers
 	}
 	m.lastSeqNum = seq
 	m.tombstones++
-	m.ranges.Store(m.ranges.Load().With(bytes.Clone(lower), bytes.Clone(upper), seq, readers))
+	bounds := slices.Concat(lower, upper)
+	n := len(lower)
+	m.ranges.Store(m.ranges.Load().With(bounds[:n:n], bounds[n:], seq, readers))
 }
 
 // insert adds an entry, whose number must be above those of all before it.
