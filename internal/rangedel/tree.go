@@ -15,18 +15,35 @@ type node struct {
 	kids  []node
 }
 
-// fanOut bounds a node. Copies of it make the most of what a change costs.
-const fanOut = 16
+// fanOut bounds a node. Copies of nodes make the most of what a change costs, their number
+// that of a search.
+const fanOut = 24
 
 // child returns the place of the last kid that begins at or before key, -1 if all begin
 // after it.
 func (n *node) child(key []byte) int {
-	return sort.Search(len(n.kids), func(i int) bool { return bytes.Compare(n.kids[i].lower, key) > 0 }) - 1
+	i, j := 0, len(n.kids)
+	for i < j {
+		if h := int(uint(i+j) >> 1); bytes.Compare(n.kids[h].lower, key) <= 0 {
+			i = h + 1
+		} else {
+			j = h
+		}
+	}
+	return i - 1
 }
 
 // place does it for the spans of a leaf.
 func (n *node) place(key []byte) int {
-	return sort.Search(len(n.spans), func(i int) bool { return bytes.Compare(n.spans[i].Lower, key) > 0 }) - 1
+	i, j := 0, len(n.spans)
+	for i < j {
+		if h := int(uint(i+j) >> 1); bytes.Compare(n.spans[h].Lower, key) <= 0 {
+			i = h + 1
+		} else {
+			j = h
+		}
+	}
+	return i - 1
 }
 
 // around returns the last span that begins at or before key, nil if all begin after it, and
