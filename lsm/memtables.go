@@ -48,6 +48,7 @@ type mutableTable struct {
 	// loads them after its sequence number.
 	ranges     atomic.Pointer[rangedel.Set]
 	tombstones int64 // range tombstones written, by the leader
+	rangeBytes int64 // of their ends
 
 	refs atomic.Int32 // read states that reach it
 }
@@ -55,10 +56,13 @@ type mutableTable struct {
 // empty reports whether nothing was written to it. Len counts points.
 func (m *mutableTable) empty() bool { return m.lastSeqNum == 0 }
 
-// maxRangePairs bounds the range tombstones of a memtable, whose memory is none of the
-// arena's: some megabytes. There can be thrice as many when a group lies over all that are
-// there, and more where a group has more by itself: a few for each of its tombstones.
-const maxRangePairs = 32 << 10
+// The range tombstones of a memtable are no memory of the arena's, and have bounds of their own:
+// some megabytes. There can be thrice as many pairs when a group lies over all that are there, and
+// more of both where a group has more by itself: a few for each of its tombstones.
+const (
+	maxRangePairs = 32 << 10 // numbers of spans
+	maxRangeBytes = 8 << 20  // of the ends of tombstones
+)
 
 // fits reports whether so many operations can be inserted, of which so many delete a range.
 func (m *mutableTable) fits(ops, ranges int, bytes int64) bool {
@@ -66,7 +70,7 @@ func (m *mutableTable) fits(ops, ranges int, bytes int64) bool {
 		return false
 	}
 	r := m.ranges.Load()
-	return r == nil || r.Pairs()+r.Growth(ranges) < maxRangePairs
+	return r == nil || r.Pairs()+r.Growth(ranges) < maxRangePairs && (ranges == 0 || m.rangeBytes+bytes <= maxRangeBytes)
 }
 
 // insertRange adds a range tombstone over [lower, upper), with a number above those of
@@ -79,6 +83,7 @@ func (m *mutableTable) insertRange(lower, upper []byte, seq keys.SeqNum, readers
 	m.tombstones++
 	bounds := slices.Concat(lower, upper)
 	n := len(lower)
+	m.rangeBytes += int64(len(bounds))
 	m.ranges.Store(m.ranges.Load().With(bounds[:n:n], bounds[n:], seq, readers))
 }
 

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/stretchr/testify/require"
 )
@@ -66,6 +67,24 @@ func TestTheRangeTombstonesOfAMemtableAreBounded(t *testing.T) {
 	require.Equal(t, 1, countKeys(t, db))
 	for _, s := range snaps {
 		require.NoError(t, s.Close())
+	}
+	require.NoError(t, db.Close())
+}
+
+// The ends of tombstones are kept beside the arena, which does not get full of them.
+func TestTheEndsOfRangeTombstonesAreBounded(t *testing.T) {
+	z := small()
+	z.MinMemtableBytes, z.MemtableBytes, z.BudgetBytes = 4<<20, 4<<20, 64<<20
+	db := openSized(t, vfs.NewMem(), Options{SyncInterval: -1}, z)
+	long := make([]byte, keys.MaxUserKeyLen/2)
+	for i := range 400 {
+		lower := append(numbered(i), long...)
+		require.NoError(t, db.DeleteRange(lower, append(lower, 0), NoSync))
+		kept := 0
+		for _, span := range db.state.Load().mutable.ranges.Load().Spans() {
+			kept += len(span.Lower) + len(span.Upper)
+		}
+		require.LessOrEqual(t, kept, maxRangeBytes)
 	}
 	require.NoError(t, db.Close())
 }
