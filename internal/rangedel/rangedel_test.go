@@ -152,14 +152,14 @@ func TestATombstoneOverManySpansLeavesOne(t *testing.T) {
 		seq++
 		set = set.With(fmt.Appendf(nil, "%06d", lower), fmt.Appendf(nil, "%06d", upper), seq, rangedel.Latest(nil))
 	}
-	for round := range 5 {
-		for i := range 3000 {
+	for round := range 3 {
+		for i := range 1000 {
 			add(10*i, 10*i+5)
 		}
-		add(10*round+7, 29_000)
+		add(10*round+7, 9_000)
 		require.True(t, set.InShape())
 		require.LessOrEqual(t, set.Pairs(), 102+3*round)
-		require.Equal(t, seq, set.Newest([]byte("020001"), keys.MaxSeqNum))
+		require.Equal(t, seq, set.Newest([]byte("002001"), keys.MaxSeqNum))
 	}
 }
 
