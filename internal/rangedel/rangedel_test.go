@@ -47,7 +47,11 @@ func requireInvariants(t *testing.T, spans []rangedel.Span) {
 // Sets that grow tombstone by tombstone, while snapshots come and go, tell every reader
 // that there is the same as a list of all tombstones; so does Fragment over them at once.
 func TestSetsAnswerLikeAListOfTombstones(t *testing.T) {
-	for seed := range uint64(12) {
+	seeds := uint64(12)
+	if testing.Short() {
+		seeds = 4
+	}
+	for seed := range seeds {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		var all plain
 		var set *rangedel.Set
