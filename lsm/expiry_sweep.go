@@ -107,7 +107,6 @@ func (x *expirer) sweepDue() (next int64, err error) {
 // dueExpiry is a record of the index that is due.
 type dueExpiry struct {
 	record  []byte // its key, within the system scope
-	form    []byte // key form of the scope, as it was written
 	key     []byte // of the entry: the part of record
 	expires int64
 }
@@ -135,8 +134,7 @@ func (x *expirer) readIndex(now int64, limit int) (out indexRead, err error) {
 			out.next = e.expires
 			break
 		}
-		if e.form, err = checkRecord(it.Value()); err == nil {
-			e.form = bytes.Clone(e.form)
+		if _, err = checkRecord(it.Value()); err == nil {
 			out.due = append(out.due, e)
 		}
 	}
@@ -160,7 +158,7 @@ func (x *expirer) sweepBatch(due []dueExpiry) error {
 		if err != nil {
 			return directoryError(err)
 		}
-		sc, err := scopes.find(id, e.form)
+		sc, err := scopes.find(id)
 		if err != nil {
 			return err
 		}
@@ -220,26 +218,18 @@ type sweptScope struct {
 	form []byte
 }
 
-func (s *sweptScopes) find(id scope.ID, form []byte) (sweptScope, error) {
+func (s *sweptScopes) find(id scope.ID) (sweptScope, error) {
 	if sc, ok := s.known[id]; ok || id == scope.Root {
 		return sc, nil
 	}
-	var sc sweptScope
 	at := s.db.visible.load()
-	for _, kind := range []recordKind{recordDeath, recordStaged} {
-		_, err := s.db.get(nil, systemKeys.prefix, idKey(kind, id), keys.MaxSeqNum)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return sc, err
-		}
-		sc.dead = sc.dead || err == nil
+	name, err := s.db.nameOf(id, keys.MaxSeqNum)
+	if err != nil {
+		return sweptScope{}, err
 	}
+	sc := sweptScope{dead: name == scope.Scope{}}
 	if !sc.dead {
-		var err error
-		if sc.form, err = s.db.scopeOf(id, form); errors.Is(err, ErrNotFound) {
-			sc.dead = true // it was dropped, and nothing is left of it
-		} else if err != nil {
-			return sc, err
-		}
+		sc.form = scope.AppendKey(nil, name)
 		s.claims = append(s.claims, claim{at: at, id: id})
 	}
 	s.known[id] = sc

@@ -187,14 +187,10 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 		}
 		r.claims.names = append(r.claims.names, cl)
 		if s.now != 0 && cl.name != 0 {
-			value := entryValue(s.now)
-			payload = appendOp(payload, keys.KindSet, systemKeys.prefix, s.sc.entry, value)
+			payload = r.makeEntry(payload, s.sc.entry, s.now)
 			r.claims.changes = append(r.claims.changes, dirChange{name: cl.name})
-			r.ops++
-			r.bytes += int64(len(systemKeys.prefix) + len(s.sc.entry) + len(value))
 		}
 	}
-	r.named = b.scopes
 	moved := b.moved()
 	payload = b.encode(payload, r, moved)
 	if size := memtableBytesFor(r.ops, r.bytes); size > maxBatchBytes {
@@ -202,6 +198,16 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 	}
 	r.payload = payload
 	return b.conditions(moved)
+}
+
+// makeEntry appends the records by which a scope is made to the payload, and counts them.
+func (r *request) makeEntry(payload, entry []byte, id scope.ID) []byte {
+	var made dirBatch
+	made.payload = payload
+	made.name(entry, id)
+	r.ops += made.ops
+	r.bytes += made.bytes
+	return made.payload
 }
 
 // planScope finds out what the operations on a scope act on, and what they then rely on: a

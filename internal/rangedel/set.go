@@ -3,6 +3,7 @@ package rangedel
 import (
 	"bytes"
 	"sort"
+	"unsafe"
 
 	"github.com/loamdb/loam/internal/keys"
 )
@@ -48,6 +49,21 @@ func (s *Set) Pairs() int {
 		return 0
 	}
 	return s.pairs
+}
+
+// Bytes returns how much memory its spans take, with their bounds and numbers.
+func (s *Set) Bytes() int64 {
+	if s == nil {
+		return 0
+	}
+	n := 0
+	for _, c := range s.chunks {
+		n += len(c) * int(unsafe.Sizeof(Span{}))
+		for i := range c {
+			n += len(c[i].Lower) + len(c[i].Upper) + len(c[i].Seqs)*int(unsafe.Sizeof(keys.SeqNum(0)))
+		}
+	}
+	return int64(n)
 }
 
 // ExactFrom returns the least number at which a reader that is no snapshot finds in it all
