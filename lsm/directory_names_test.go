@@ -179,6 +179,48 @@ func TestMendingADirectory(t *testing.T) {
 	}, got)
 }
 
+// Wherever a store is damaged, entries and names agree in what Salvage makes of it.
+func TestSalvageMakesTheSidesOfTheDirectoryAgree(t *testing.T) {
+	fs := vfs.NewMem()
+	o := Options{BlockBytes: 512, Compression: NoCompression}
+	db := openSized(t, fs, o, small())
+	for i := range 100 {
+		sc, err := db.Scope(scope.Tool(fmt.Sprintf("tool-%02d", i)))
+		require.NoError(t, err)
+		require.NoError(t, sc.Set([]byte("k"), nil, NoSync))
+		if i%7 == 0 {
+			require.NoError(t, sc.Move(scope.Tool(fmt.Sprintf("moved-%02d", i)), NoSync))
+		}
+	}
+	require.NoError(t, db.Flush(context.Background()))
+	require.NoError(t, db.Close())
+	o.seams = seams.Seams{FS: fs, Sizing: small()}
+	lost := 0
+	for _, name := range tableFiles(t, fs) {
+		f, err := fs.Open("db/"+name, vfs.ReadOnly)
+		require.NoError(t, err)
+		size, err := f.Size()
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		for off := int64(0); off < size; off += 401 {
+			damaged := fs.Copy()
+			f, err := damaged.Open("db/"+name, vfs.ReadWrite)
+			require.NoError(t, err)
+			_, err = f.WriteAt([]byte("damage"), off)
+			require.NoError(t, err)
+			require.NoError(t, f.Close())
+			o.seams.FS = damaged
+			r, err := Salvage(noDeadline, "db", "new", &o)
+			require.NoError(t, err)
+			if !r.Complete() {
+				lost++
+			}
+			require.NoError(t, verified(t, damaged, "new"), "%s damaged at %d of %d", name, off, size)
+		}
+	}
+	require.Positive(t, lost)
+}
+
 // A difference reads the names of the scopes that have changed, and not those of the others.
 func TestTheCostOfDiffFollowsNoDirectory(t *testing.T) {
 	fs := &tableCountFS{FS: vfs.NewMem()}
