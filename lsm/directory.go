@@ -110,8 +110,16 @@ type resolved struct {
 	at atomic.Uint64
 }
 
+// keysOfID returns the bounds of an id's keys, in one piece of memory.
+func keysOfID(id scope.ID) scopeKeys {
+	both := scope.AppendID(make([]byte, 0, 2*scope.MaxEncodedLen), id)
+	n := len(both)
+	both = scope.AppendUpperBound(both, id)
+	return scopeKeys{both[:n:n], both[n:]}
+}
+
 func newResolved(id scope.ID, at keys.SeqNum) *resolved {
-	r := &resolved{id: id, scopeKeys: scopeKeys{scope.AppendID(nil, id), scope.AppendUpperBound(nil, id)}}
+	r := &resolved{id: id, scopeKeys: keysOfID(id)}
 	r.at.Store(uint64(at))
 	return r
 }

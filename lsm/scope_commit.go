@@ -109,11 +109,13 @@ func (b *dirBatch) makeEntry(entry []byte, id scope.ID, at keys.SeqNum) {
 
 // name adds the entry of a scope and the name of its id (D5).
 func (b *dirBatch) name(entry []byte, id scope.ID) {
-	b.add(keys.KindSet, entry, entryValue(id))
+	var key [1 + scope.MaxEncodedLen]byte // add copies
+	b.add(keys.KindSet, entry, scope.AppendID(append(key[:0], recordVersion), id))
 	if mutant.Enabled && mutant.Is(mutant.ForgetName) {
 		return
 	}
-	b.add(keys.KindSet, idKey(recordName, id), nameValue(entry))
+	var value [1 + scope.MaxKeyLen]byte
+	b.add(keys.KindSet, scope.AppendID(append(key[:0], byte(recordName)), id), append(append(value[:0], recordVersion), entry[1:]...))
 }
 
 // kill adds the death record of an id.
