@@ -161,18 +161,18 @@ func takeEvent(t *testing.T, w *Watcher, have map[string]string) {
 	}
 }
 
-// What a watcher that has stopped keeps of deletions is bounded as horizons are: then it is told
-// that nobody knows any more.
-func TestAWatcherThatStopsForTooLongLosesItsHistory(t *testing.T) {
+// stopAmongDeletes returns a store of which the lower half of the keys was deleted, and a watcher
+// that has been shown the first of the deletes.
+func stopAmongDeletes(t *testing.T, o Options) (db *DB, w *Watcher) {
+	t.Helper()
 	z := small()
 	z.WatchBytes = 4 << 10
-	db := openSized(t, vfs.NewMem(), Options{HorizonMaxBytes: 1 << 10}, z)
-	ctx := context.Background()
+	db = openSized(t, vfs.NewMem(), o, z)
 	for i := range 2000 {
 		require.NoError(t, db.Set(fmt.Appendf(nil, "k%04d", i), nil, NoSync))
 	}
-	require.NoError(t, db.Compact(ctx, nil, nil))
-	w, err := db.Watch(ctx, nil)
+	require.NoError(t, db.Compact(context.Background(), nil, nil))
+	w, err := db.Watch(context.Background(), nil)
 	require.NoError(t, err)
 	for i := range 1000 {
 		require.NoError(t, db.Delete(fmt.Appendf(nil, "k%04d", i), NoSync))
@@ -180,11 +180,38 @@ func TestAWatcherThatStopsForTooLongLosesItsHistory(t *testing.T) {
 	for range 2 {
 		takeEvent(t, w, map[string]string{})
 	}
+	require.NotNil(t, w.walk.catch)
+	return db, w
+}
+
+// Deletions that a watcher that has stopped is still to be shown are kept for it.
+func TestAWatcherThatStopsIsShownWhatWasDeleted(t *testing.T) {
+	db, w := stopAmongDeletes(t, Options{})
+	for range 3 {
+		require.NoError(t, db.Compact(context.Background(), nil, nil))
+	}
+	require.LessOrEqual(t, db.history.floor.Load(), uint64(w.walk.catch.from))
+	for i := 1; i < 1000; i++ {
+		e, err := w.Next()
+		require.NoError(t, err)
+		require.Equal(t, WatchDelete, e.Kind)
+		require.Equal(t, fmt.Sprintf("k%04d", i), string(e.Key))
+		require.Equal(t, i == 999, e.Last)
+	}
+	require.Equal(t, keys.MaxSeqNum, db.horizons.bound(), "nothing is kept any more")
+	require.NoError(t, w.Close())
+	require.NoError(t, db.Close())
+}
+
+// What is kept of deletions for it is bounded as it is for horizons: then it is told that nobody
+// knows any more.
+func TestAWatcherThatStopsForTooLongLosesItsHistory(t *testing.T) {
+	db, w := stopAmongDeletes(t, Options{HorizonMaxBytes: 1 << 10})
 	begun := uint64(w.walk.catch.from)
 	require.Eventually(t, func() bool {
-		require.NoError(t, db.Compact(ctx, nil, nil))
-		return db.history.floor.Load() > begun
+		return db.Compact(context.Background(), nil, nil) == nil && db.history.floor.Load() > begun
 	}, time.Minute, time.Millisecond)
+	var err error
 	for err == nil {
 		_, err = w.Next()
 	}
