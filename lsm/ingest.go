@@ -184,7 +184,7 @@ func outsideError(err error) error {
 	switch {
 	case errors.Is(err, sstable.ErrCorrupt):
 		return fmt.Errorf("%w: %v", ErrInvalidTable, err)
-	case errors.Is(err, sstable.ErrTooNew):
+	case errors.Is(err, sstable.ErrTooNew), errors.Is(err, sstable.ErrSealed):
 		return errors.Join(ErrTooNew, err)
 	}
 	return err

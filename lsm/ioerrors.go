@@ -22,7 +22,8 @@ func (d *DB) tableError(err error) error {
 		return &CorruptionError{File: c.File, Offset: c.Offset, Err: c.Err}
 	case errors.As(err, &b):
 		return &CorruptionError{File: b.File, Offset: b.Offset, Err: b.Err}
-	case errors.Is(err, sstable.ErrTooNew), errors.Is(err, blob.ErrTooNew):
+	case errors.Is(err, sstable.ErrTooNew), errors.Is(err, blob.ErrTooNew),
+		errors.Is(err, sstable.ErrSealed), errors.Is(err, blob.ErrSealed): // by a version that seals
 		return errors.Join(ErrTooNew, err)
 	}
 	return err

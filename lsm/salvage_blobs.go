@@ -100,7 +100,7 @@ func (s *salvage) openBlob(b *salvageBlob, want fileid.UID) (fileid.UID, error) 
 	if err != nil {
 		return fileid.UID{}, fmt.Errorf("open %s: %w", b.name, err)
 	}
-	r, uid, err := blob.OpenDamaged(f, b.name, want)
+	r, uid, err := blob.OpenDamaged(f, blob.DamagedOptions{UID: want, Name: b.name})
 	if err != nil {
 		return fileid.UID{}, errors.Join(err, f.Close())
 	}

@@ -173,7 +173,7 @@ func (v *verification) openBlob(c *blobCheck) (*blob.Reader, error) {
 	} else {
 		var d *blob.Reader
 		var uid fileid.UID
-		if d, uid, err = blob.OpenDamaged(f, c.name, fileid.UID{}); err == nil {
+		if d, uid, err = blob.OpenDamaged(f, blob.DamagedOptions{Name: c.name}); err == nil {
 			r, err = blob.Open(f, blob.ReaderOptions{UID: uid, Size: d.Size(), Name: c.name})
 		}
 	}

@@ -96,6 +96,7 @@ const (
 	ReuseNonce          Name = "reuse-nonce"            // seal two blocks of a file under one nonce
 	DropAssociatedData  Name = "drop-associated-data"   // seal and open blocks without their place
 	SkipTag             Name = "skip-tag"               // hand out blocks that are not authentic
+	AcceptPlainBlock    Name = "accept-plain-block"     // take blocks with a checksum in encrypted files
 	SkipKeyCheck        Name = "skip-key-check"         // do not compare the check value of a file of keys
 	ReplaceInPlace      Name = "replace-in-place"       // write a file of keys over the one that it replaces
 	SkipKeyringSync     Name = "skip-keyring-sync"      // replace a file of keys by one that was never synced

@@ -251,7 +251,7 @@ func TestExamineListsEveryDamagedValue(t *testing.T) {
 	_, err = r.Examine(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 
-	whole, gotUID, err := blob.OpenDamaged(mustOpen(t, fs, "damaged"), "damaged", fileid.UID{})
+	whole, gotUID, err := blob.OpenDamaged(mustOpen(t, fs, "damaged"), blob.DamagedOptions{Name: "damaged"})
 	require.NoError(t, err)
 	require.Equal(t, uid, gotUID)
 	got, err := whole.Append(nil, &refs[4])
@@ -282,12 +282,12 @@ func TestDamagedFramesStillTellValues(t *testing.T) {
 		want := fileid.UID{}
 		if name == "both" {
 			f := mustOpen(t, fs, name)
-			_, _, err := blob.OpenDamaged(f, name, want)
+			_, _, err := blob.OpenDamaged(f, blob.DamagedOptions{UID: want, Name: name})
 			require.ErrorIs(t, err, blob.ErrCorrupt)
 			require.NoError(t, f.Close())
 			want = uid
 		}
-		r, _, err := blob.OpenDamaged(mustOpen(t, fs, name), name, want)
+		r, _, err := blob.OpenDamaged(mustOpen(t, fs, name), blob.DamagedOptions{UID: want, Name: name})
 		require.NoError(t, err, name)
 		got, err := r.Append(nil, &refs[0])
 		require.NoError(t, err)
@@ -343,7 +343,7 @@ func TestReferencesThatAreNone(t *testing.T) {
 		"before the values":    {Offset: 79, Stored: 108, Length: 100},
 		"beyond any file":      {Offset: 1<<62 + 1, Stored: 108, Length: 100},
 		"too long":             {Offset: 80, Stored: keys.MaxValueLen + 100, Length: keys.MaxValueLen + 1},
-		"too many bytes":       {Offset: 80, Stored: 109, Length: 100},
+		"too many bytes":       {Offset: 80, Stored: 121, Length: 100},
 		"too few bytes":        {Offset: 80, Stored: 8, Length: 100},
 		"too few for a chain":  {Offset: 80, Stored: 25, Length: 2*blob.ChunkBytes + 1},
 		"no value":             {Offset: 80, Stored: 9},

@@ -2,11 +2,14 @@ package block_test
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/sstable/block"
 )
 
@@ -103,14 +106,14 @@ func FuzzBuild(f *testing.F) {
 func FuzzOpenSealed(f *testing.F) {
 	var s block.Sealer
 	for _, c := range codecs {
-		f.Add(s.Seal(nil, c, seed, 0, bytes.Repeat([]byte("text "), 50)), false)
-		f.Add(s.Seal(nil, c, seed, 0, make([]byte, 1000)), true)
+		f.Add(must(s.Seal(nil, c, plain, 0, bytes.Repeat([]byte("text "), 50))), false)
+		f.Add(must(s.Seal(nil, c, plain, 0, make([]byte, 1000))), true)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, fit bool) {
 		if fit && len(raw) >= block.TrailerLen {
 			raw = reseal(raw, 0)
 		}
-		got, err := block.Open(raw, seed, 0, func(n int) []byte {
+		got, err := block.Open(raw, plain, 0, func(n int) []byte {
 			require.LessOrEqual(t, n, block.MaxPayloadLen)
 			if n > 1<<20 {
 				return nil
@@ -129,4 +132,62 @@ func FuzzOpenSealed(f *testing.F) {
 		}
 		require.ErrorIs(t, err, block.ErrMalformed)
 	})
+}
+
+// FuzzOpenEncrypted: hostile bytes of an encrypted file are refused, or, where their tag fits,
+// opened or refused like any; nothing is decompressed that is not authentic.
+func FuzzOpenEncrypted(f *testing.F) {
+	var s block.Sealer
+	for _, c := range codecs {
+		f.Add(must(s.Seal(nil, c, writing(aesGCM(1), encryptedUID), 0, bytes.Repeat([]byte("text "), 50))), false)
+		f.Add(must(s.Seal(nil, c, plain, 0, make([]byte, 1000))), true)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte, fit bool) {
+		if fit {
+			raw = retag(raw)
+		}
+		stored := bytes.Clone(raw)
+		got, err := block.Open(raw, reading(aesGCM(1), encryptedUID), 0, func(n int) []byte {
+			require.True(t, fit || authentic(stored), "memory for what is not authentic")
+			if n > 1<<20 {
+				return nil
+			}
+			return make([]byte, n)
+		})
+		if err == nil {
+			require.LessOrEqual(t, len(got), max(len(raw), 1<<20))
+			require.True(t, fit || authentic(stored))
+			return
+		}
+		for _, known := range []error{seal.ErrAuth, block.ErrCodec, block.ErrTooLong} {
+			if errors.Is(err, known) {
+				return
+			}
+		}
+		require.ErrorIs(t, err, block.ErrMalformed)
+	})
+}
+
+// retag makes a sealed block of bytes, of which the last four become the head of its trailer.
+func retag(p []byte) []byte {
+	if len(p) < 4 {
+		return p
+	}
+	n := len(p) - 4
+	head := p[n:]
+	at := seal.Place{Codec: head[0], Header: head}
+	tagged := must(seal.NewSealer(aesGCM(1), fileid.KindTable, encryptedUID).Seal(nil, p[:n], at))
+	return append(append(bytes.Clone(tagged[:n]), head...), tagged[n:]...)
+}
+
+// authentic opens a sealed block at offset 0 by the format alone.
+func authentic(p []byte) bool {
+	n := len(p) - block.TagTrailerLen
+	if n < 0 {
+		return false
+	}
+	head := p[n : n+4]
+	tagged := append(bytes.Clone(p[:n]), p[n+4:]...)
+	_, err := seal.NewOpener(aesGCM(1), fileid.KindTable, encryptedUID).Open(nil, tagged, seal.Place{Codec: head[0], Header: head})
+	return err == nil
 }

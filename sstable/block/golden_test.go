@@ -55,7 +55,7 @@ func TestDataBlocksGolden(t *testing.T) {
 // What was written must stay readable.
 func TestSealedBlocksGolden(t *testing.T) {
 	var s block.Sealer
-	raw := s.Seal(nil, block.CodecNone, seed, 4096, []byte("payload of a block"))
+	raw := must(s.Seal(nil, block.CodecNone, plain, 4096, []byte("payload of a block")))
 	golden.Assert(t, "testdata/sealed.hex", []byte(hex.Dump(raw)))
 }
 
@@ -65,7 +65,7 @@ func TestCompressedBlocksStayReadable(t *testing.T) {
 		raw, err := hex.DecodeString(text)
 		require.NoError(t, err)
 		require.Equal(t, byte(c), raw[len(raw)-block.TrailerLen])
-		got, err := block.Open(raw, seed, 4096, heap)
+		got, err := block.Open(raw, plain, 4096, heap)
 		require.NoError(t, err)
 		require.Equal(t, string(want), string(got))
 	}

@@ -16,6 +16,7 @@ import (
 // takes the memory of the payload, and a payload that is refused takes none.
 func TestHostileFramesTakeNoMemory(t *testing.T) {
 	seed := fileid.NewSeed(fileid.KindBlob, fileid.UID{7})
+	plain := &block.Guard{Seed: seed}
 	const windowOf512MiB = 19 << 3
 	content := bytes.Repeat([]byte("x"), 300)
 	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, windowOf512MiB}
@@ -29,23 +30,23 @@ func TestHostileFramesTakeNoMemory(t *testing.T) {
 		return binary.LittleEndian.AppendUint32(raw, seed.Checksum(0, raw))
 	}
 	var s block.Sealer
-	warm := s.Seal(nil, block.CodecZstd, seed, 0, make([]byte, 5000))
-	_, err := block.Open(warm, seed, 0, func(n int) []byte { return make([]byte, n) })
+	warm := must(s.Seal(nil, block.CodecZstd, plain, 0, make([]byte, 5000)))
+	_, err := block.Open(warm, plain, 0, func(n int) []byte { return make([]byte, n) })
 	require.NoError(t, err)
 
 	took := allocated(func() {
 		var p []byte
-		p, err = block.Open(seal(300, frame), seed, 0, func(n int) []byte { return make([]byte, n) })
+		p, err = block.Open(seal(300, frame), plain, 0, func(n int) []byte { return make([]byte, n) })
 		require.True(t, err != nil || bytes.Equal(p, content))
 	})
 	require.Less(t, took, uint64(4<<20))
 	took = allocated(func() {
-		_, err = block.Open(seal(block.MaxPayloadLen, frame), seed, 0, func(n int) []byte { return make([]byte, n) })
+		_, err = block.Open(seal(block.MaxPayloadLen, frame), plain, 0, func(n int) []byte { return make([]byte, n) })
 	})
 	require.Error(t, err)
 	require.Less(t, took, uint64(1<<20), "so few bytes cannot hold so many")
 	took = allocated(func() {
-		_, err = block.Open(seal(299, frame), seed, 0, func(n int) []byte { return make([]byte, n) })
+		_, err = block.Open(seal(299, frame), plain, 0, func(n int) []byte { return make([]byte, n) })
 	})
 	require.Error(t, err)
 	require.Less(t, took, uint64(4<<20))
