@@ -160,7 +160,9 @@ func MetaBlocks(r *Reader) (out [][2]int64) {
 }
 
 // KeptBytes returns how much memory an iterator keeps for blocks.
-func KeptBytes(it *Iter) int { return cap(it.stream.buf) + cap(it.stream.raw) }
+func KeptBytes(it *Iter) int {
+	return cap(it.stream.buf) + cap(it.stream.raw) + cap(it.stream.opened)
+}
 
 // PooledBytes returns the size of a buffer of the pool for compressed blocks.
 func PooledBytes() int {

@@ -141,6 +141,7 @@ func (w *Wreck) identify() error {
 	if sealed, err := w.identifySealed(head); sealed || err != nil {
 		return err
 	}
+	w.guard = block.Guard{}
 	var candidates []fileid.UID
 	if h, err := decodeHeader(head); err == nil {
 		candidates = append(candidates, h.uid)

@@ -35,14 +35,17 @@ func (w *Wreck) identifySealed(head []byte) (sealed bool, err error) {
 	if err != nil {
 		return true, w.refuse(0, err)
 	}
-	if w.guard, err = h.guard(w.o.OpenCipher); err != nil {
+	w.guard, err = h.guard(w.o.OpenCipher)
+	w.uid, w.head = h.uid, h
+	switch {
+	case err == nil && (whole || w.opensAnything()):
+		return true, nil
+	case !whole && w.o.KeyID == 0: // it may be a plain one, damaged there
+		return false, nil
+	case err != nil:
 		return true, fmt.Errorf("sstable: %s: %w", w.o.Name, err)
 	}
-	w.uid, w.head = h.uid, h
-	if !whole && !w.opensAnything() {
-		return true, w.refuse(0, fmt.Errorf("%w: header: %w", seal.ErrAuth, errChecksum))
-	}
-	return true, nil
+	return true, w.refuse(0, fmt.Errorf("%w: header: %w", seal.ErrAuth, errChecksum))
 }
 
 // guessHeader makes a header of one that is damaged.

@@ -32,6 +32,8 @@ var allowed = map[string][]string{
 	"internal/vfs":        {"internal/invariants", "internal/mutant"},
 	"scope":               {},
 
+	"internal/seal/sealtest": {"internal/fileid", "internal/seal"},
+
 	"crypto":            {"internal/codec", "internal/fileid", "internal/mutant", "internal/seal", "internal/vfs"},
 	"internal/cache":    core,
 	"internal/manifest": with(core, "internal/expiry"),

@@ -33,9 +33,14 @@ func salt() (s [32]byte) {
 // write makes a blob file of the values.
 func write(t testing.TB, fs vfs.FS, name string, c block.Codec, values ...[]byte) (blob.Meta, []blob.Ref) {
 	t.Helper()
+	return writeWith(t, fs, name, blob.WriterOptions{UID: uid, Salt: salt(), Codec: c}, values...)
+}
+
+func writeWith(t testing.TB, fs vfs.FS, name string, o blob.WriterOptions, values ...[]byte) (blob.Meta, []blob.Ref) {
+	t.Helper()
 	f, err := fs.Create(name)
 	require.NoError(t, err)
-	w := blob.NewWriter(f, blob.WriterOptions{UID: uid, Salt: salt(), Codec: c})
+	w := blob.NewWriter(f, o)
 	var refs []blob.Ref
 	for _, v := range values {
 		ref, err := w.Add(v)
@@ -53,9 +58,14 @@ func write(t testing.TB, fs vfs.FS, name string, c block.Codec, values ...[]byte
 
 func open(t testing.TB, fs vfs.FS, name string, m blob.Meta, mapped bool) (*blob.Reader, error) {
 	t.Helper()
-	f, err := fs.Open(name, vfs.ReadOnly)
+	return openWith(t, fs, blob.ReaderOptions{UID: uid, Size: m.Size, Digest: m.Digest, Name: name, Mapped: mapped})
+}
+
+func openWith(t testing.TB, fs vfs.FS, o blob.ReaderOptions) (*blob.Reader, error) {
+	t.Helper()
+	f, err := fs.Open(o.Name, vfs.ReadOnly)
 	require.NoError(t, err)
-	r, err := blob.Open(f, blob.ReaderOptions{UID: uid, Size: m.Size, Digest: m.Digest, Name: name, Mapped: mapped})
+	r, err := blob.Open(f, o)
 	if err != nil {
 		require.NoError(t, f.Close())
 		return nil, err
