@@ -59,6 +59,10 @@ func TestEncryptedTablesAnswerAsTheModelDoes(t *testing.T) {
 		ro.Mapped = i%4 == 0
 		r := tb.open(t, ro)
 		require.NoError(t, r.Verify(context.Background()))
+		described, err := r.Describe(context.Background())
+		require.NoError(t, err)
+		require.Equal(t, tb.meta.Digest, described.Digest)
+		require.Equal(t, tb.meta.Size, described.Size)
 		targets := near(s.entries, rng)
 		for _, k := range targets {
 			checkGet(t, r, s.entries, k, keys.SeqNum(rng.Uint64N(2100)))

@@ -126,7 +126,7 @@ func (r *Reader) readFrame() error {
 		return err
 	}
 	if r.footer, err = h.openFooter(b, &r.guard, r.o.Size); err != nil {
-		return r.doubt(off, err)
+		return r.refuse(off, err)
 	}
 	payload, err := r.readSealed(r.footer.top, 0)
 	if err != nil {
@@ -306,7 +306,7 @@ func (r *Reader) readAt(b []byte, off int64) error {
 	case err == nil, n == len(b) && errors.Is(err, io.EOF):
 		return nil
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return r.corrupt(off, fmt.Errorf("file ends: %w", errLength))
+		return r.doubt(off, fmt.Errorf("file ends: %w", errLength))
 	}
 	return fmt.Errorf("sstable: read %s at %d: %w", r.o.Name, off, err)
 }
@@ -322,10 +322,11 @@ func (r *Reader) refuse(off int64, err error) error {
 	return r.corrupt(off, err)
 }
 
-// doubt is refuse for what lies in clear, or in its place: a file that is known to be
-// encrypted is not authentic then.
+// doubt is refuse for what lies in clear, or is missing: a file that is encrypted is not
+// authentic then.
 func (r *Reader) doubt(off int64, err error) error {
-	if r.o.KeyID != 0 && !errors.Is(err, ErrTooNew) && !errors.Is(err, seal.ErrAuth) {
+	encrypted := r.o.KeyID != 0 || r.guard.Encrypted()
+	if encrypted && !errors.Is(err, ErrTooNew) && !errors.Is(err, seal.ErrAuth) {
 		err = fmt.Errorf("%w: %w", seal.ErrAuth, err)
 	}
 	return r.refuse(off, err)

@@ -69,12 +69,12 @@ type Wreck struct {
 	damage    []Damage
 	err       error // of ctx
 
-	win  window
-	raw  []byte // payload of the last compressed block
-	copy []byte // last block of an encrypted table
-	view block.Block
-	next int // entry of view
-	left int // entries of view from next on
+	win    window
+	raw    []byte // payload of the last compressed block
+	opened []byte // last block of an encrypted table
+	view   block.Block
+	next   int // entry of view
+	left   int // entries of view from next on
 
 	part   int       // the next partition
 	idx    partition // whose blocks are being read, of idxBuf
@@ -348,8 +348,8 @@ func (w *Wreck) sealed(at span, limit uint64) ([]byte, error) {
 		return nil, w.refuse(at.off, err)
 	}
 	if w.guard.Encrypted() {
-		w.copy = append(keepSmall(w.copy), raw...)
-		raw = w.copy
+		w.opened = append(keepSmall(w.opened), raw...)
+		raw = w.opened
 	}
 	payload, err := block.Open(raw, &w.guard, at.off, func(n int) []byte {
 		if uint64(n) > limit {

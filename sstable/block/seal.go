@@ -30,7 +30,7 @@ func (s *Sealer) Seal(dst []byte, c Codec, g *Guard, offset int64, payload []byt
 	if c == CodecNone {
 		dst = append(dst, payload...)
 	}
-	if g.Sealer != nil {
+	if g.Encrypted() {
 		return g.encrypt(dst, start, c, offset)
 	}
 	dst = append(dst, byte(c), 0, 0, 0)
