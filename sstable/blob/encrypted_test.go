@@ -138,7 +138,7 @@ func TestEveryChangedBitOfAnEncryptedFileIsFound(t *testing.T) {
 			}
 			require.NoError(t, fs.Remove("x"))
 		}
-		for n := 0; n < len(p); n += 3 {
+		for n := 0; n < len(p); n += 1 + step {
 			put(t, fs, "cut", p[:n])
 			_, err := openWith(t, fs, options("cut", m))
 			requireForged(t, err, "%d bytes", n)
