@@ -116,13 +116,13 @@ func decodeFooter(b []byte, fileLen int64, h *header) (footer, error) {
 	if string(b[120:]) != footerMagic {
 		return f, fmt.Errorf("footer: %w", errMagic)
 	}
-	if v := le.Uint16(b[112:]); v > FormatVersion {
-		return f, fmt.Errorf("footer: version %d: %w", v, ErrTooNew)
-	}
 	copy(f.uid[:], b)
 	sum := fileid.NewSeed(fileid.KindTable, f.uid).Checksum(fileLen-h.footerSpace(), b[:116])
 	if sum != le.Uint32(b[116:]) {
 		return f, fmt.Errorf("footer: %w", errChecksum)
+	}
+	if v := le.Uint16(b[112:]); v > FormatVersion {
+		return f, fmt.Errorf("footer: version %d: %w", v, ErrTooNew)
 	}
 	if f.uid != h.uid {
 		return f, fmt.Errorf("footer: UID %s instead of %s: %w", f.uid, h.uid, ErrForeign)

@@ -52,9 +52,13 @@ func TestFooterSaysWhatIsWrong(t *testing.T) {
 	require.ErrorContains(t, sstable.DecodeFooter(b, sampleSize, sampleUID), "magic")
 	b = footer()
 	binary.LittleEndian.PutUint16(b[112:], 2)
+	require.ErrorContains(t, sstable.DecodeFooter(b, sampleSize, sampleUID), "checksum", "damage is not a later version")
+	resumFooter(b, sampleSize)
 	require.ErrorIs(t, sstable.DecodeFooter(b, sampleSize, sampleUID), sstable.ErrTooNew)
 	h := sstable.EncodeHeader(sampleUID, sampleSalt(), 0)
 	binary.LittleEndian.PutUint16(h[8:], 2)
+	require.ErrorContains(t, sstable.DecodeHeader(h), "checksum")
+	binary.LittleEndian.PutUint32(h[76:], fileid.NewSeed(fileid.KindTable, sampleUID).Checksum(0, h[:76]))
 	require.ErrorIs(t, sstable.DecodeHeader(h), sstable.ErrTooNew)
 }
 

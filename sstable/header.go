@@ -116,13 +116,13 @@ func decodeHeader(b []byte) (header, error) {
 	if string(b[:8]) != headerMagic {
 		return h, fmt.Errorf("header: %w", errMagic)
 	}
+	if !headerSum(b) {
+		return h, fmt.Errorf("header: %w", errChecksum)
+	}
 	if v := binary.LittleEndian.Uint16(b[8:]); v > FormatVersion {
 		return h, fmt.Errorf("header: version %d: %w", v, ErrTooNew)
 	}
 	copy(h.uid[:], b[16:])
-	if !headerSum(b) {
-		return h, fmt.Errorf("header: %w", errChecksum)
-	}
 	if b[11] > trailerTag {
 		return h, fmt.Errorf("header: block trailer %d: %w", b[11], ErrTooNew)
 	}

@@ -25,7 +25,7 @@ func (w *Wreck) identifySealed(head []byte) (sealed bool, err error) {
 		err = h.agrees(h.uid, w.o.KeyID)
 	case whole:
 		err = h.agrees(w.o.UID, w.o.KeyID)
-	case errors.Is(err, ErrTooNew) && headerSum(head):
+	case errors.Is(err, ErrTooNew):
 		return true, fmt.Errorf("sstable: %s: %w", w.o.Name, err)
 	case w.o.KeyID != 0, w.o.OpenCipher != nil && head[11] == trailerTag:
 		h, err = w.guessHeader(head), nil

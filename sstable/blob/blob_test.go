@@ -3,6 +3,7 @@ package blob_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -316,6 +317,11 @@ func TestForeignAndLaterFilesAreRefused(t *testing.T) {
 	require.NoError(t, f.Close())
 	p := content(t, fs, "b", m.Size)
 	p[m.Size-88+72]++
+	put(t, fs, "damaged", p)
+	_, err = open(t, fs, "damaged", m, false)
+	require.ErrorContains(t, err, "checksum", "damage is not a later version")
+	sum := fileid.NewSeed(fileid.KindBlob, uid).Checksum(m.Size-88, p[m.Size-88:m.Size-12])
+	binary.LittleEndian.PutUint32(p[m.Size-12:], sum)
 	put(t, fs, "later", p)
 	_, err = open(t, fs, "later", m, false)
 	require.ErrorIs(t, err, blob.ErrTooNew)

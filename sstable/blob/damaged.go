@@ -63,7 +63,7 @@ func (r *Reader) guessHeader() (header, error) {
 		}
 		return h, nil
 	}
-	if later := errors.Is(err, ErrTooNew) && headerSum(b[:]); !later && (r.o.KeyID != 0 || r.o.OpenCipher != nil && b[11] == trailerTag) {
+	if later := errors.Is(err, ErrTooNew); !later && (r.o.KeyID != 0 || r.o.OpenCipher != nil && b[11] == trailerTag) {
 		return r.resalt(b[:]), nil
 	}
 	if r.o.Size >= headerLen+footerLen {

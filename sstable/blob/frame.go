@@ -129,13 +129,13 @@ func decodeHeader(b []byte) (header, error) {
 	if string(b[:8]) != headerMagic {
 		return h, fmt.Errorf("header: %w", errMagic)
 	}
+	if !headerSum(b) {
+		return h, fmt.Errorf("header: %w", errChecksum)
+	}
 	if v := le.Uint16(b[8:]); v > FormatVersion {
 		return h, fmt.Errorf("header: version %d: %w", v, ErrTooNew)
 	}
 	copy(h.uid[:], b[16:])
-	if !headerSum(b) {
-		return h, fmt.Errorf("header: %w", errChecksum)
-	}
 	if b[11] > trailerTag {
 		return h, fmt.Errorf("header: block trailer %d: %w", b[11], ErrTooNew)
 	}
@@ -225,12 +225,12 @@ func decodeFooter(b []byte, fileLen int64, h *header) (footer, error) {
 	if string(b[80:]) != footerMagic {
 		return f, fmt.Errorf("footer: %w", errMagic)
 	}
-	if v := le.Uint16(b[72:]); v > FormatVersion {
-		return f, fmt.Errorf("footer: version %d: %w", v, ErrTooNew)
-	}
 	copy(f.uid[:], b)
 	if fileid.NewSeed(fileid.KindBlob, f.uid).Checksum(fileLen-h.footerSpace(), b[:76]) != le.Uint32(b[76:]) {
 		return f, fmt.Errorf("footer: %w", errChecksum)
+	}
+	if v := le.Uint16(b[72:]); v > FormatVersion {
+		return f, fmt.Errorf("footer: version %d: %w", v, ErrTooNew)
 	}
 	if f.uid != h.uid {
 		return f, fmt.Errorf("footer: UID %s instead of %s: %w", f.uid, h.uid, ErrForeign)
