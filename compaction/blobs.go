@@ -174,7 +174,7 @@ func (b *blobPlacer) begin() error {
 	if b.w != nil {
 		return nil
 	}
-	o := blob.WriterOptions{Codec: b.env.Writer.Codec, NewCipher: b.env.Writer.NewCipher}
+	o := blob.WriterOptions{Codec: b.env.BlobCodec, NewCipher: b.env.Writer.NewCipher}
 	var err error
 	if o.UID, err = fileid.NewUID(b.env.Random); err == nil {
 		_, err = io.ReadFull(b.env.Random, o.Salt[:])

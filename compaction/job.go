@@ -64,6 +64,17 @@ type Job struct {
 	span span
 }
 
+// Lowest reports whether no table of v, the version that the job was picked from, lies below
+// its output: what it writes stays until newer data comes down to it.
+func (j *Job) Lowest(v *manifest.Version) bool {
+	for level := j.Output + 1; level < manifest.NumLevels; level++ {
+		if j.span.overlapsLevel(v, level) {
+			return false
+		}
+	}
+	return j.Output > 0
+}
+
 // moves returns the set of MoveBlobs.
 func (j *Job) moves() map[fileid.Num]bool {
 	out := make(map[fileid.Num]bool, len(j.MoveBlobs))

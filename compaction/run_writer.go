@@ -17,6 +17,7 @@ import (
 	"github.com/loamdb/loam/internal/rangedel"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
+	"github.com/loamdb/loam/sstable/block"
 )
 
 // ErrWrite: a table could not be written, and what its file holds is not known. Other
@@ -73,6 +74,8 @@ type Env struct {
 	// 0: none does, and those that are moved out of blob files come back into tables.
 	BlobThreshold int
 	BlobBytes     int64
+	// BlobCodec compresses what goes into blob files.
+	BlobCodec block.Codec
 	// Dead, if set, reports keys that nobody can reach, now or at any of Snapshots: those of
 	// dropped scopes. All their versions are left out, and range tombstones that begin at such
 	// a key. Keys are mostly given in order.

@@ -39,7 +39,7 @@ var lives atomic.Uint64
 func (s Setup) Options(fs vfs.FS) *lsm.Options {
 	rnd := rand.New(rand.NewPCG(s.Seed, 0))
 	o := &lsm.Options{
-		Compression:       []lsm.Compression{lsm.NoCompression, lsm.S2, lsm.Zstd}[rnd.IntN(3)],
+		Compression:       []lsm.Compression{lsm.NoCompression, lsm.S2, lsm.Zstd, lsm.S2ThenZstd}[rnd.IntN(4)],
 		BlockBytes:        512 << rnd.IntN(2),
 		FilterBitsPerKey:  10,
 		LogMode:           s.Mode,

@@ -25,7 +25,7 @@ func TestBlobFilesOfEntriesThatExpireAndOfMerges(t *testing.T) {
 	for seed := range uint64(4) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		fs, clock := vfs.NewMem(), newHandClock()
-		o := Options{BlobThreshold: 50, BlobSpacePercent: 120, Compression: []Compression{NoCompression, S2}[seed%2]}
+		o := Options{BlobThreshold: 50, BlobSpacePercent: 120, Compression: []Compression{NoCompression, S2, S2ThenZstd}[seed%3]}
 		db := openAt(t, fs, clock, o)
 		model := map[string]mortal{}
 		for step := range 500 {

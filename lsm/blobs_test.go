@@ -65,7 +65,7 @@ func blobNames(t *testing.T, fs vfs.FS) (out []string) {
 
 // Every way to read finds values in blob files, through compactions and in another life.
 func TestValuesInBlobFilesAreReadAsOthersAre(t *testing.T) {
-	for _, c := range []lsm.Compression{lsm.NoCompression, lsm.S2, lsm.Zstd} {
+	for _, c := range []lsm.Compression{lsm.NoCompression, lsm.S2, lsm.Zstd, lsm.S2ThenZstd} {
 		t.Run(c.String(), func(t *testing.T) {
 			fs := vfs.NewMem()
 			open := func() *lsm.DB {

@@ -50,7 +50,7 @@ func newCareStore(t testing.TB, seed uint64, closed bool) *careStore {
 	s := &careStore{files: map[string][]byte{}, want: map[string]string{}, ever: map[string][]string{}, z: careSizes()}
 	rng := rand.New(rand.NewPCG(seed, 1))
 	o := Options{CompactionWorkers: 1, BlockBytes: 512, SyncInterval: -1,
-		Compression: []Compression{NoCompression, S2, Zstd}[seed%3]}
+		Compression: []Compression{NoCompression, S2, Zstd, S2ThenZstd}[seed%4]}
 	o.seams = seams.Seams{FS: mem, Sizing: s.z}
 	db, err := Open("db", &o)
 	require.NoError(t, err)

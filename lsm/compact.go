@@ -180,6 +180,7 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		var err error
 		dead := d.reaper.ripe.Load()
 		env := d.mergeEnv(version, dead)
+		env.Writer.Codec = d.opts.Compression.codec(job.Lowest(version.Version))
 		if out, err = compaction.Run(ctx, version.Version, job, c.params(), env); err != nil {
 			var read *compaction.ReadError
 			if errors.As(err, &read) {
@@ -285,7 +286,7 @@ func (d *DB) tableEnv(dead *deadIDs) *compaction.Env {
 		Expiry: expiry,
 		FS:     d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
 		NextFileNum:   func() fileid.Num { return fileid.Num(d.nextFile.Add(1) - 1) },
-		Writer:        d.opts.tableOptions(),
+		Writer:        d.opts.tableOptions(false),
 		Snapshots:     d.snapshots.list(),
 		ElideBelow:    d.horizons.bound(),
 		Dead:          dead.filter(),
@@ -294,6 +295,7 @@ func (d *DB) tableEnv(dead *deadIDs) *compaction.Env {
 		ExpiresWithin: d.expiresWithin(),
 
 		BlobThreshold: max(d.opts.BlobThreshold, 0), BlobBytes: d.opts.TableBytes,
+		BlobCodec: d.opts.Compression.codec(true), // a value is written once, and moved for garbage alone
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/loamdb/loam/internal/manifest"
 )
 
-// manualCompaction is a request of DB.Compact: its range goes down to the last level.
+// manualCompaction is a request of Compact: its range goes down to the last level.
 type manualCompaction struct {
 	lower, upper []byte          // internal user keys
 	last         keys.SeqNum     // what was committed later is left alone
@@ -21,19 +21,37 @@ type manualCompaction struct {
 
 // Compact merges the tables that hold keys of [lower, upper) down to the last level,
 // memtables included, so that what was deleted or overwritten gives its space back now.
-// nil bounds mean all keys. A store does this by itself as need arises.
+// nil bounds mean all keys; the bounds, and their absence, mean the root. A store does this by
+// itself as need arises.
 func (d *DB) Compact(ctx context.Context, lower, upper []byte) error {
+	return d.compactIn(ctx, rootKeys, lower, upper)
+}
+
+// Compact does for the keys of the scope what DB.Compact does for those of the root. For a
+// scope that is not there is nothing to do; the space of a dropped one comes back by itself.
+func (s *Scope) Compact(ctx context.Context, lower, upper []byte) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	r, _, err := s.look()
+	if err != nil || r == nil {
+		return err
+	}
+	return s.db.compactIn(ctx, r.scopeKeys, lower, upper)
+}
+
+func (d *DB) compactIn(ctx context.Context, in scopeKeys, lower, upper []byte) error {
 	if err := d.Flush(ctx); err != nil {
 		return err
 	}
 	m := &manualCompaction{
-		lower: slices.Concat(rootPrefix, lower),
-		upper: rootUpper,
+		lower: slices.Concat(in.prefix, lower),
+		upper: in.upper,
 		last:  d.visible.load(),
 		done:  make(chan error, 1),
 	}
 	if upper != nil {
-		m.upper = slices.Concat(rootPrefix, upper)
+		m.upper = slices.Concat(in.prefix, upper)
 	}
 	d.compactor.mu.Lock()
 	d.compactor.manual = append(d.compactor.manual, m)

@@ -195,7 +195,7 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	case b.ops == 0 && len(b.requires) == 0:
 		return nil
 	case len(b.scopes) > 0:
-		return d.applyScoped(b, w)
+		return d.applyScoped(b, w, nil)
 	case len(b.requires) > 0:
 		return d.applyIf(b, w)
 	}

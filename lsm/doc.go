@@ -49,7 +49,8 @@
 // keys of the system scope, and then reads and writes as DB does. Its writers tell the
 // leader what they rely on (scope_commit.go, scope_batch.go), who compares (admit.go). Dropping (scope_drop.go)
 // leaves a death record; the reaper (reaper.go, reaper_tables.go, dead.go) has flushes and merges leave out
-// what is dead, and forgets it when nothing is left. scope_copy.go, scope_list.go and
+// what is dead, and forgets it when nothing is left. Transactions over scopes are in
+// txn_scopes.go. scope_copy.go, scope_list.go and
 // scope_stats.go are what their names say.
 //
 // # Differences

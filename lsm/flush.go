@@ -146,6 +146,7 @@ func (d *DB) writeRun(ctx context.Context, m *mutableTable) (compaction.Result, 
 	splits := compaction.FlushSplits(v.Version, int64(m.UsedBytes()), d.compactor.params())
 	dead := d.reaper.ripe.Load()
 	env := d.tableEnv(dead)
+	env.Writer.Codec = d.opts.Compression.codec(d.landsLowest(v, m))
 	env.ValueAt = d.valueAt(v)
 	w := compaction.NewFlushWriter(env, splits, tombstonesOf(m.ranges.Load()))
 	defer w.Abort() // nothing after Finish
@@ -176,6 +177,18 @@ func (d *DB) writeRun(ctx context.Context, m *mutableTable) (compaction.Result, 
 	return out, err
 }
 
+// landsLowest reports whether the run of a memtable is likely to be placed at the last level, as
+// in a load of ascending keys: it is not merged into another soon. A job that is running may
+// still keep it from there.
+func (d *DB) landsLowest(v *version, m *mutableTable) bool {
+	first, last := m.Iter(), m.Iter()
+	if m.deletes > 0 || m.tombstones > 0 || !first.First() || !last.Last() {
+		return false
+	}
+	t := &manifest.Table{Smallest: first.Key(), Largest: last.Key()}
+	return compaction.PlaceFlush(v.Version, []*manifest.Table{t}, d.compactor.params()) == manifest.LastLevel
+}
+
 // flushCheckEvery is how many entries are written between looks at the context.
 const flushCheckEvery = 4096
 
@@ -202,7 +215,7 @@ func (d *DB) flushEdit(v *manifest.Version, out []*manifest.Table, last keys.Seq
 
 // Flush writes what the memtables hold to tables. It returns when everything that was
 // committed before the call is in tables, or with the error that keeps it from being,
-// or with ctx's.
+// or with ctx's. The memory of the memtables goes back to the system.
 func (d *DB) Flush(ctx context.Context) error {
 	if err := d.writable(); err != nil {
 		return err
@@ -212,7 +225,9 @@ func (d *DB) Flush(ctx context.Context) error {
 	}
 	var err error
 	if !d.mutable.empty() {
-		err = d.freeze(ctx, d.sameMutableBytes())
+		if err = d.freeze(ctx, d.sameMutableBytes()); err == nil {
+			d.giveMemoryBack()
+		}
 	}
 	last := d.lastSeqNum
 	d.queue.passLead()

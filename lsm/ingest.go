@@ -33,7 +33,8 @@ import (
 
 // Ingest makes the entries of tables, files that TableWriter has written, entries of the
 // store: all of them or, with an error, none, at one sequence number, and on the device when
-// it returns. They overwrite what the store has of their keys. The files must not share
+// it returns. They overwrite what the store has of their keys, which are those of the root:
+// scopes are filled by batches. The files must not share
 // keys; their order does not matter. They are linked, or copied where the file system cannot
 // link, and may be removed afterwards but never changed. Each is read once, to verify it.
 //

@@ -15,7 +15,7 @@ import (
 
 // ingest writes a few tables of random keys and ingests them at once.
 func (r *run) ingest() {
-	o := lsm.Options{Compression: lsm.Compression(r.rnd.IntN(4)), BlockBytes: 512}
+	o := lsm.Options{Compression: lsm.Compression(r.rnd.IntN(5)), BlockBytes: 512}
 	seams.Inject(&o, seams.Seams{FS: r.fs})
 	entries := map[string]string{}
 	for range 1 + r.rnd.IntN(60) {

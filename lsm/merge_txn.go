@@ -23,6 +23,7 @@ func (tx *Txn) Merge(op string, key, operand []byte) error {
 		return err
 	}
 	tx.err = tx.merge(op, key, operand)
+	tx.noteWrite(keys.KindMerge)
 	return tx.err
 }
 
@@ -109,8 +110,7 @@ func (tx *Txn) getOwn(dst, key []byte, w *write) ([]byte, int64, error) {
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return dst, 0, err
 		}
-		tx.reads.addPoint(tx.key, e.version)
-		tx.reads.noteExpiry(e.expires)
+		tx.notePoint(e)
 		if err == nil {
 			b = fold.Base{State: fold.Present, Value: value, Expiry: e.expires}
 		}
@@ -122,7 +122,10 @@ func (tx *Txn) getOwn(dst, key []byte, w *write) ([]byte, int64, error) {
 // that expires. They come before whatever ends: their commit is still to come, and conflicts if it
 // does not (getOwn).
 func (tx *Txn) foldOwn(dst []byte, b fold.Base, w *write) ([]byte, int64, error) {
-	c := &tx.chain
+	if tx.chain == nil {
+		tx.chain = new(fold.Chain)
+	}
+	c := tx.chain
 	c.Reset(true)
 	c.SetBase(0, b)
 	if !(mutant.Enabled && mutant.Is(mutant.ForgetOwnMerges) && b.State == fold.Present) {

@@ -53,7 +53,7 @@ func tinySizing(rnd *rand.Rand) seams.Sizing {
 
 func randomOptions(rnd *rand.Rand, fs vfs.FS) lsm.Options {
 	o := lsm.Options{
-		Compression:       lsm.Compression(1 + rnd.IntN(3)),
+		Compression:       lsm.Compression(1 + rnd.IntN(4)),
 		BlockBytes:        512 << rnd.IntN(4),
 		FilterBitsPerKey:  []int{-1, 1, 10, 20}[rnd.IntN(4)],
 		LogMode:           lsm.LogMode(rnd.IntN(3)),

@@ -19,11 +19,15 @@ import (
 type Compression uint8
 
 // Compressions. A block is stored as it is when compressing gains less than an eighth.
+// docs/compression.md says what each costs.
 const (
 	DefaultCompression Compression = iota // S2
 	NoCompression
 	S2   // fast, about half the size on text
 	Zstd // smaller, several times the CPU
+	// S2ThenZstd is S2 for tables that are soon merged into others, and Zstd for what stays:
+	// tables that no older ones lie below, blob files, and tables for Ingest.
+	S2ThenZstd
 )
 
 // Options of Open. The zero value, and nil, are durable, safe and fast: set only what
@@ -179,7 +183,7 @@ func (o *Options) Validate() error {
 	if budget := o.budget(); o.MemtableBytes > 0 && maxMemtables*o.MemtableBytes > budget-budget/8 {
 		bad("MemtableBytes %d: three memtables leave no room for the cache in a budget of %d", o.MemtableBytes, budget)
 	}
-	if o.Compression > Zstd {
+	if o.Compression > S2ThenZstd {
 		bad("Compression %d is unknown", o.Compression)
 	}
 	if o.BlockBytes != 0 && (o.BlockBytes < 512 || o.BlockBytes > maxBlockBytes) {
@@ -293,12 +297,13 @@ func orDefault[T comparable](v, def T) T {
 	return v
 }
 
-// codec returns the block codec of the compression.
-func (c Compression) codec() block.Codec {
-	switch c {
-	case NoCompression:
+// codec returns the block codec of the compression for files that stay, or for those that are
+// soon merged into others.
+func (c Compression) codec(stays bool) block.Codec {
+	switch {
+	case c == NoCompression:
 		return block.CodecNone
-	case Zstd:
+	case c == Zstd, c == S2ThenZstd && stays:
 		return block.CodecZstd
 	}
 	return block.CodecS2
@@ -315,6 +320,8 @@ func (c Compression) String() string {
 		return "s2"
 	case Zstd:
 		return "zstd"
+	case S2ThenZstd:
+		return "s2-zstd"
 	}
 	return fmt.Sprintf("compression(%d)", uint8(c))
 }

@@ -54,11 +54,8 @@ func (s *readSet) has(key []byte, hash uint64) bool {
 	return false
 }
 
-// addRange records that the keys of a range, and their absence, were seen.
+// addRange records that the keys of a range, which is not empty, and their absence, were seen.
 func (s *readSet) addRange(lower, upper []byte) {
-	if bytes.Compare(lower, upper) >= 0 {
-		return
-	}
 	s.ranges = append(s.ranges, keyRange{lower: bytes.Clone(lower), upper: bytes.Clone(upper)})
 	if len(s.ranges) >= max(s.mergeAt, 16) {
 		s.ranges = mergeRanges(s.ranges)

@@ -27,7 +27,8 @@ import (
 //
 // Whatever takes a number must be entered: an ingest as a range. The death of a scope is the
 // two records of its batch and no range: who relies on the scope has claimed its id, and is
-// redirected before its conditions are judged (admit.go).
+// redirected before its conditions are judged (admit.go), or has read its entry, which is one
+// of the two (txn_scopes.go).
 type commitRing struct {
 	users atomic.Int64 // committers between entering and leaving
 
@@ -107,7 +108,7 @@ func (x *commitRing) judge(c *conditions, last keys.SeqNum) error {
 	}
 	for _, g := range []*generation{&x.older, &x.younger} {
 		if n := g.concerns(c); n > 0 {
-			c.blocker = min(n, last)
+			c.blocker = n // maybe of this very group
 			return ErrConflict
 		}
 	}

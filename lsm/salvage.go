@@ -92,6 +92,7 @@ func (s *salvage) run() (_ *SalvageReport, err error) {
 		err = errors.Join(err, s.target.lock.Close())
 	}()
 	s.out = salvageWriter{d: s.target, env: s.target.tableEnv(nil)}
+	s.out.env.Writer.Codec = s.target.opts.Compression.codec(true)
 	s.target.nextFile.Store(1)
 	if err := s.findTables(); err != nil {
 		return nil, err

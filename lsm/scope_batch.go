@@ -107,8 +107,9 @@ func (b *Batch) resetScopes() {
 // errForeignScope is the error of a batch with keys of a scope of another store.
 var errForeignScope = errors.New("lsm: the batch has a scope of another store")
 
-// applyScoped commits a batch with keys of scopes.
-func (d *DB) applyScoped(b *Batch, w *WriteOptions) error {
+// applyScoped commits a batch with keys of scopes. reads is what a transaction has read, whose
+// writes the batch is, and nil otherwise.
+func (d *DB) applyScoped(b *Batch, w *WriteOptions, reads *conditions) error {
 	for i := range b.scopes {
 		b.scopes[i].fresh = 0
 		if b.scopes[i].sc.db != d {
@@ -116,7 +117,7 @@ func (d *DB) applyScoped(b *Batch, w *WriteOptions) error {
 		}
 	}
 	for {
-		err := d.tryScoped(b, w)
+		err := d.tryScoped(b, w, reads)
 		if err != errRedirected { // returned bare
 			return err
 		}
@@ -132,17 +133,20 @@ func (d *DB) applyScoped(b *Batch, w *WriteOptions) error {
 }
 
 // tryScoped resolves the scopes of a batch and commits it. errRedirected: they have changed.
-func (d *DB) tryScoped(b *Batch, w *WriteOptions) error {
+func (d *DB) tryScoped(b *Batch, w *WriteOptions, reads *conditions) error {
 	r := d.queue.newRequest(w)
 	own := r.payload[:0]
 	c, err := d.plan(b, r)
+	if reads != nil {
+		c = reads // a transaction requires nothing else
+	}
 	if err == nil && r.ops > 0 {
 		_, err = d.commitScoped(r, c)
 		return err
 	}
 	r.payload = own
 	d.queue.recycle(r)
-	if err != nil || c == nil {
+	if err != nil || c == nil || c.empty() {
 		return err // there is nothing to delete in scopes that are not there
 	}
 	return d.holds(b, c)
@@ -164,6 +168,7 @@ func (d *DB) holds(b *Batch, c *conditions) error {
 			return errRedirected
 		}
 	}
+	c.upTo = snap.seq
 	return d.judge(c, snap.seq, snap.at)
 }
 

@@ -8,8 +8,8 @@ import (
 	"github.com/loamdb/loam/scope"
 )
 
-// ErrScopeExists: a scope was to be moved or copied to one that is there. Nothing was
-// changed.
+// ErrScopeExists: a scope was to be moved or copied to one that is there, which is not
+// replaced. Nothing was changed.
 var ErrScopeExists = errors.New("lsm: scope exists")
 
 // Drop removes the scope with all that it holds, in one small batch whatever it holds.

@@ -58,6 +58,40 @@ func ExampleBatch_In() {
 	// Output: 1 5 true <nil>
 }
 
+// A transaction moves work from one agent to another, who is new, and counts in the root: all
+// of it or nothing, and only if nobody has changed what it has read.
+func ExampleTxn_Scope() {
+	db, err := lsm.Open("work", &lsm.Options{InMemory: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	a1, _ := db.Scope(scope.Agent("a1"))
+	_ = a1.Set([]byte("task"), []byte("dig"), nil)
+	err = db.Update(func(tx *lsm.Txn) error {
+		from, err := tx.Scope(scope.Agent("a1"))
+		if err != nil {
+			return err
+		}
+		to, err := tx.Scope(scope.Agent("a2"))
+		if err != nil {
+			return err
+		}
+		task, err := from.Get([]byte("task"))
+		if err != nil {
+			return err // nothing is written
+		}
+		return errors.Join(from.Delete([]byte("task")), to.Set([]byte("task"), task), tx.Set([]byte("moves"), []byte("1")))
+	})
+	fmt.Println(err)
+	a2, _ := db.Scope(scope.Agent("a2"))
+	v, err := a2.Get([]byte("task"))
+	fmt.Printf("%s %v\n", v, err)
+	// Output:
+	// <nil>
+	// dig <nil>
+}
+
 // A snapshot has the scopes of its time.
 func ExampleSnapshot_Scope() {
 	db, err := lsm.Open("users", &lsm.Options{InMemory: true})

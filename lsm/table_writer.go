@@ -12,7 +12,7 @@ import (
 	"github.com/loamdb/loam/sstable"
 )
 
-// TableWriter writes a table for DB.Ingest: keys with their values, in ascending order, each
+// TableWriter writes a table for DB.Ingest: keys of the root with their values, in ascending order, each
 // once, into a file outside of any store. Large values stand in it too: the compaction that
 // rewrites the table takes them out. It is not safe for concurrent use. Its first error
 // sticks. It ends with Finish or Abort.
@@ -34,7 +34,7 @@ func NewTableWriter(file string, o *Options) (*TableWriter, error) {
 	}
 	opts := o.withDefaults()
 	w := &TableWriter{fs: opts.outside(), name: file}
-	wo := opts.tableOptions()
+	wo := opts.tableOptions(true) // most are placed where nothing lies below them
 	var err error
 	if wo.UID, err = fileid.NewUID(opts.seams.Random); err == nil {
 		_, err = io.ReadFull(opts.seams.Random, wo.Salt[:])
@@ -60,10 +60,11 @@ func (o *Options) outside() vfs.FS {
 	return o.seams.FS
 }
 
-// tableOptions say how tables are written; identity and salt are missing.
-func (o *Options) tableOptions() sstable.WriterOptions {
+// tableOptions say how tables are written, those that stay or those that are soon merged into
+// others; identity and salt are missing.
+func (o *Options) tableOptions(stays bool) sstable.WriterOptions {
 	return sstable.WriterOptions{
-		Codec: o.Compression.codec(), BlockBytes: o.BlockBytes,
+		Codec: o.Compression.codec(stays), BlockBytes: o.BlockBytes,
 		FilterBitsPerKey: o.FilterBitsPerKey, Scope: scopePrefixLen,
 	}
 }

@@ -173,10 +173,16 @@ func (tx *Txn) appendGet(dst, key []byte) ([]byte, int64, error) {
 	}
 	out, e, err := tx.db.getEntry(dst, tx.prefix, key, tx.seq, tx.at)
 	if !tx.readOnly && (err == nil || errors.Is(err, ErrNotFound)) {
-		tx.reads.addPoint(tx.key, e.version)
-		tx.reads.noteExpiry(e.expires)
+		tx.notePoint(e)
 	}
 	return out, e.expires, err
+}
+
+// notePoint records that the snapshot has e at the key in tx.key.
+func (tx *Txn) notePoint(e entryState) {
+	tx.reads.addPoint(tx.key, e.version)
+	tx.reads.noteExpiry(e.expires)
+	tx.looked = true
 }
 
 // noteExpiry records that something was read which is there until then; 0 is for ever.

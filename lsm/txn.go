@@ -6,6 +6,7 @@ import (
 
 	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/scope"
 )
 
 // Txn is a transaction: reads of one snapshot, and writes that it sees itself and that
@@ -16,24 +17,45 @@ import (
 // alone at the moment of its commit. What it has read, keys and ranges, is compared with
 // what others have committed since; if any of it was written, Update returns ErrConflict
 // and has written nothing. Writing alone conflicts with nothing. docs/transactions.md
-// tells what it costs. A transaction acts in the root: keys of scopes are none of its own.
+// tells what it costs.
+//
+// The verbs of the Txn that DB.Update hands out act in the root. Scope returns another one,
+// of the same transaction, whose verbs act in a scope.
 type Txn struct {
+	*transaction
+	scopeKeys // of what its verbs act in
+
+	// Of a scope: txn_scopes.go.
+	in      *Scope // nil: the root
+	id      scope.ID
+	version Version // of its entry in the directory
+	looked  bool    // something was read in it
+	wrote   bool
+	makes   bool // there is more than deletes
+}
+
+// transaction is what the Txns of one have in common.
+type transaction struct {
 	db       *DB
-	prefix   []byte // scope id of every key
 	seq      keys.SeqNum
 	at       int64 // the time at which it judges what expires
 	listedAt int64 // the same, as it was listed
 	readOnly bool
-	tables   *version // from before the snapshot; to compare, not to read
+	tables   *version  // from before the snapshot; to compare, not to read
+	snap     *Snapshot // that it reads, and that is not its own; nil: it has one
 	w        *WriteOptions
 
 	done   bool
 	err    error // of the first write that failed; the commit returns it
 	writes writeSet
 	reads  readSet
-	chain  fold.Chain     // while operands are folded
+	chain  *fold.Chain    // to fold its operands; made when it is needed
 	iters  []*TxnIterator // open ones
 	key    []byte         // of a call, behind the scope's id
+
+	root   Txn
+	scopes []*Txn
+	byName map[scope.Scope]*Txn // of the scopes; nil for few
 }
 
 // Update runs fn in a transaction and commits what it has written, on the device when
@@ -56,7 +78,7 @@ func (d *DB) Update(fn func(tx *Txn) error) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
-	tx, err := d.begin(false)
+	tx, err := d.begin(false, nil)
 	if err != nil {
 		return err
 	}
@@ -70,8 +92,14 @@ func (d *DB) Update(fn func(tx *Txn) error) error {
 // View runs fn in a transaction that only reads: all from one snapshot. It never
 // conflicts, and takes note of nothing, so that it may read any amount. Writes in it give
 // ErrReadOnly. It returns what fn returns.
-func (d *DB) View(fn func(tx *Txn) error) error {
-	tx, err := d.begin(true)
+func (d *DB) View(fn func(tx *Txn) error) error { return d.view(nil, fn) }
+
+// view runs fn in a transaction that reads a snapshot, or one of its own.
+func (d *DB) view(snap *Snapshot, fn func(tx *Txn) error) error {
+	if snap != nil && snap.closed.Load() {
+		return ErrClosed
+	}
+	tx, err := d.begin(true, snap)
 	if err != nil {
 		return err
 	}
@@ -79,15 +107,20 @@ func (d *DB) View(fn func(tx *Txn) error) error {
 	return fn(tx)
 }
 
-func (d *DB) begin(readOnly bool) (*Txn, error) {
+func (d *DB) begin(readOnly bool, snap *Snapshot) (*Txn, error) {
 	if err := d.hold(); err != nil {
 		return nil, err
 	}
-	tx := &Txn{db: d, prefix: rootPrefix, readOnly: readOnly, tables: d.state.Load().version}
-	tx.seq, tx.at = d.snapshots.add(d)
-	tx.listedAt = tx.at
-	tx.writes.rnd = d.heightSeed ^ uint64(tx.seq)
-	return tx, nil
+	t := &transaction{db: d, readOnly: readOnly, tables: d.state.Load().version, snap: snap}
+	if snap == nil {
+		t.seq, t.at = d.snapshots.add(d)
+	} else {
+		t.seq, t.at = snap.seq, snap.at
+	}
+	t.listedAt = t.at
+	t.writes.rnd = d.heightSeed ^ uint64(t.seq)
+	t.root = Txn{transaction: t, scopeKeys: rootKeys}
+	return &t.root, nil
 }
 
 // end closes what is open and gives the snapshot back.
@@ -97,14 +130,22 @@ func (tx *Txn) end() {
 		_ = tx.iters[0].Close() // its error was the iterator's, to be asked for by whoever used it
 	}
 	tx.done = true
-	d.snapshots.remove(tx.seq, tx.listedAt)
+	if tx.snap == nil {
+		tx.endSnapshot()
+	}
+	d.release()
+}
+
+// endSnapshot gives the transaction's own snapshot back.
+func (t *transaction) endSnapshot() {
+	d := t.db
+	d.snapshots.remove(t.seq, t.listedAt)
 	// A snapshot keeps entries below newer ones. Those that are newer than this one cannot be
 	// in the tables that were there when it began: with the same tables it has kept nothing.
-	if d.state.Load().version != tx.tables {
+	if d.state.Load().version != t.tables {
 		d.compactor.wake()
 	}
 	d.reaper.snapshotClosed()
-	d.release()
 }
 
 // SetWriteOptions says when Update returns, as the options of DB.Set do: nil, which is
@@ -153,6 +194,7 @@ func (tx *Txn) DeleteRange(lower, upper []byte) error {
 	if end, tx.err = rangeEnd(tx.prefix, lower, upper); tx.err == nil && end != nil {
 		tx.key = append(append(tx.key[:0], tx.prefix...), lower...)
 		tx.err = tx.writes.deleteRange(tx.key, end)
+		tx.wrote = true
 	}
 	return tx.err
 }
@@ -175,6 +217,7 @@ func (tx *Txn) write(kind keys.Kind, key, value []byte) error {
 	if tx.err = checkLimits(key, value); tx.err == nil {
 		tx.key = append(append(tx.key[:0], tx.prefix...), key...)
 		tx.err = tx.writes.put(kind, tx.key, value)
+		tx.noteWrite(kind)
 	}
 	return tx.err
 }
@@ -226,7 +269,11 @@ func (tx *Txn) commit() error {
 	for _, it := range tx.iters {
 		it.noteSpan()
 	}
+	tx.noteEntries()
 	c := tx.reads.conditions(tx.seq)
+	if b := tx.scopedBatch(); b != nil {
+		return d.applyScoped(b, tx.w, c)
+	}
 	r := d.queue.newRequest(tx.w)
 	r.payload = tx.writes.appendPayload(r.payload[:0])
 	r.ops, r.bytes = tx.writes.size()

@@ -14,13 +14,15 @@ import (
 	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
+	"github.com/loamdb/loam/scope"
 	"github.com/stretchr/testify/require"
 )
 
 // history is what many goroutines did at once, and when.
 type history struct {
 	db    *lsm.DB
-	clock atomic.Int64 // ticks at each beginning and end
+	homes map[string]scope.Scope // of keys that are not the root's
+	clock atomic.Int64           // ticks at each beginning and end
 
 	mu      sync.Mutex
 	entries []entry
@@ -35,6 +37,16 @@ type entry struct {
 	wrote      map[string]string // "" for deleted
 	committed  bool
 	number     lsm.Version
+	homes      map[string]scope.Scope
+}
+
+// in returns the transaction as it acts where the key is.
+func (e *entry) in(tx *lsm.Txn, key string) (*lsm.Txn, error) {
+	home, ok := e.homes[key]
+	if !ok {
+		return tx, nil
+	}
+	return tx.Scope(home)
 }
 
 func (e *entry) mark() []byte { return []byte("mark/" + e.id) }
@@ -53,9 +65,13 @@ func (e *entry) look(key string, value []byte, absent bool) {
 }
 
 // transact runs random reads and writes.
-func (e *entry) transact(tx *lsm.Txn, rnd *rand.Rand, readOnly bool) error {
+func (e *entry) transact(root *lsm.Txn, rnd *rand.Rand, readOnly bool) error {
 	for range 1 + rnd.IntN(5) {
 		key := historyKeys[rnd.IntN(len(historyKeys))]
+		tx, err := e.in(root, key)
+		if err != nil {
+			return err
+		}
 		switch n := rnd.IntN(8); {
 		case n < 3:
 			v, err := tx.Get([]byte(key))
@@ -64,7 +80,7 @@ func (e *entry) transact(tx *lsm.Txn, rnd *rand.Rand, readOnly bool) error {
 			}
 			e.look(key, v, err != nil)
 		case n < 5:
-			if err := e.scan(tx, rnd); err != nil {
+			if err := e.scan(root, rnd); err != nil {
 				return err
 			}
 		case readOnly:
@@ -83,13 +99,20 @@ func (e *entry) transact(tx *lsm.Txn, rnd *rand.Rand, readOnly bool) error {
 	if readOnly {
 		return nil
 	}
-	return tx.Set(e.mark(), nil)
+	return root.Set(e.mark(), nil)
 }
 
 // scan reads a range, or a part of it, in one of the directions.
 func (e *entry) scan(tx *lsm.Txn, rnd *rand.Rand) error {
 	from := rnd.IntN(len(historyKeys))
 	to := from + 1 + rnd.IntN(len(historyKeys)-from)
+	for e.homes[historyKeys[to-1]] != e.homes[historyKeys[from]] {
+		to--
+	}
+	tx, err := e.in(tx, historyKeys[from])
+	if err != nil {
+		return err
+	}
 	walk, want := tx.Scan, historyKeys[from:to]
 	if rnd.IntN(2) == 0 {
 		walk, want = tx.ScanReverse, slices.Clone(want)
@@ -126,7 +149,16 @@ func (h *history) compareAndSet(e *entry, rnd *rand.Rand, w *lsm.WriteOptions) e
 	defer snap.Close()
 	for range 2 {
 		key := historyKeys[rnd.IntN(len(historyKeys))]
-		v, version, err := snap.GetWithVersion([]byte(key))
+		get := snap.GetWithVersion
+		sc, err := h.at(b, key)
+		if err == nil && sc != nil {
+			sc, err = snap.Scope(sc.Name())
+			get = sc.GetWithVersion
+		}
+		if err != nil {
+			return err
+		}
+		v, version, err := get([]byte(key))
 		if err != nil && !errors.Is(err, lsm.ErrNotFound) {
 			return err
 		}
@@ -134,15 +166,29 @@ func (h *history) compareAndSet(e *entry, rnd *rand.Rand, w *lsm.WriteOptions) e
 		b.Require([]byte(key), version)
 	}
 	key := historyKeys[rnd.IntN(len(historyKeys))]
+	if _, err := h.at(b, key); err != nil {
+		return err
+	}
 	b.Set([]byte(key), []byte(e.id))
 	e.wrote[key] = e.id
-	b.Set(e.mark(), nil)
+	b.In(nil).Set(e.mark(), nil)
 	return h.db.Apply(b, w)
+}
+
+// at makes a batch act where the key is, and returns that scope, nil for the root.
+func (h *history) at(b *lsm.Batch, key string) (sc *lsm.Scope, err error) {
+	if home, ok := h.homes[key]; ok {
+		sc, err = h.db.Scope(home)
+	}
+	if err == nil {
+		b.In(sc)
+	}
+	return sc, err
 }
 
 // run does one thing and records it.
 func (h *history) run(id string, rnd *rand.Rand) error {
-	e := entry{id: id, saw: map[string]string{}, wrote: map[string]string{}, begin: h.clock.Add(1)}
+	e := entry{id: id, saw: map[string]string{}, wrote: map[string]string{}, homes: h.homes, begin: h.clock.Add(1)}
 	w := &lsm.WriteOptions{Unsynced: rnd.IntN(3) > 0}
 	var err error
 	switch n := rnd.IntN(10); {
@@ -159,8 +205,11 @@ func (h *history) run(id string, rnd *rand.Rand) error {
 		key := historyKeys[rnd.IntN(len(historyKeys))]
 		e.wrote[key] = id
 		b := h.db.NewBatch()
+		if _, err := h.at(b, key); err != nil {
+			return err
+		}
 		b.Set([]byte(key), []byte(id))
-		b.Set(e.mark(), nil)
+		b.In(nil).Set(e.mark(), nil)
 		if err = h.db.Apply(b, w); errors.Is(err, lsm.ErrConflict) {
 			return fmt.Errorf("a plain batch conflicts: %w", err)
 		}
@@ -247,6 +296,10 @@ func TestConcurrentHistoriesAreStrictlySerialisable(t *testing.T) {
 			db, err := lsm.Open("db", &o)
 			require.NoError(t, err)
 			h := &history{db: db}
+			if seed%2 == 1 { // some keys are in scopes that are yet to be made
+				a, b := scope.Agent("a"), scope.Agent("b")
+				h.homes = map[string]scope.Scope{"k3": a, "k4": a, "k5": b, "k6": b}
+			}
 			var wg sync.WaitGroup
 			errs := make([]error, 16)
 			for g := range errs {

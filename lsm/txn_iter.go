@@ -41,13 +41,13 @@ type TxnIterator struct {
 	closed bool
 }
 
-// NewIter returns an iterator over the transaction, positioned nowhere: call First, Last,
+// NewIter returns an iterator over what the verbs act in, positioned nowhere: call First, Last,
 // SeekGE or SeekLT. The bounds are copied.
 func (tx *Txn) NewIter(o *IterOptions) (*TxnIterator, error) {
 	if tx.done {
 		return nil, ErrClosed
 	}
-	base, err := tx.db.newIterAt(rootKeys, o, tx.seq, tx.at)
+	base, err := tx.db.newIterAt(tx.scopeKeys, o, tx.seq, tx.at)
 	if err != nil {
 		return nil, err
 	}
@@ -381,7 +381,8 @@ func (it *TxnIterator) lowerSpan(key []byte) {
 
 // noteSpan tells the transaction what was read.
 func (it *TxnIterator) noteSpan() {
-	if !it.closed {
+	if !it.closed && bytes.Compare(it.span.lower, it.span.upper) < 0 {
 		it.tx.reads.addRange(it.span.lower, it.span.upper)
+		it.tx.looked = true
 	}
 }

@@ -28,6 +28,8 @@ type txnRun struct {
 	merged map[string]string
 	its    []*iterRun
 	read   []interval // what it has read of the snapshot
+	wrote  bool
+	sets   bool // it has set or merged
 }
 
 // interval is of keys as they sort: [lower, upper), or from lower on.
@@ -64,6 +66,7 @@ func (r *txnRun) step() {
 		k, v := r.key(), fmt.Sprintf("own%d%s", r.rnd.IntN(1000), bytes.Repeat([]byte("x"), r.rnd.IntN(20)))
 		require.NoError(r.t, r.tx.Set([]byte(k), []byte(v)))
 		r.model[k], r.owned[k] = v, true
+		r.wrote, r.sets = true, true
 	case n == 2 && r.rnd.IntN(2) == 0:
 		r.merge()
 	case n < 3 && r.rnd.IntN(6) == 0:
@@ -74,13 +77,13 @@ func (r *txnRun) step() {
 		require.NoError(r.t, r.tx.DeleteRange([]byte(lo), []byte(hi)))
 		for k := lo; k < hi; k = following(k) {
 			delete(r.model, k)
-			r.owned[k] = true
+			r.owned[k], r.wrote = true, true
 		}
 	case n < 3:
 		k := r.key()
 		require.NoError(r.t, r.tx.Delete([]byte(k)))
 		delete(r.model, k)
-		r.owned[k] = true
+		r.owned[k], r.wrote = true, true
 	case n == 3 && r.rnd.IntN(4) == 0:
 		r.get()
 	case n < 4 && len(r.its) < 3:
@@ -110,6 +113,7 @@ func (r *txnRun) merge() {
 	op := []string{lsm.BytesAppend, plainAppend.Name}[r.rnd.IntN(2)]
 	require.NoError(r.t, r.tx.Merge(op, []byte(k), []byte(v)))
 	r.model[k] += v
+	r.wrote, r.sets = true, true
 	if !r.owned[k] {
 		r.merged[k] += v
 	}
@@ -224,6 +228,22 @@ func (r *txnRun) get() {
 	require.Equal(r.t, r.model[k], string(v))
 }
 
+// sawChange reports whether what others have done, who found before, concerns what was read: a
+// set of theirs, or with until a delete of all from theirs on to there.
+func (r *txnRun) sawChange(before model, theirs, until string) bool {
+	return slices.ContainsFunc(r.read, func(i interval) bool {
+		switch _, was := before[i.lower]; {
+		case until == "":
+			return i.has(theirs)
+		case theirs == until:
+			return false
+		case i.point: // what was absent has not changed
+			return was && i.lower >= theirs && i.lower < until
+		}
+		return i.lower < until && (i.endless || theirs < i.upper && i.lower < i.upper)
+	})
+}
+
 // Transactions behave as a sorted map over the snapshot, under iterators that stay open
 // while they write, and conflict exactly when somebody has written what they have seen.
 func TestTransactionsBehaveAsASortedMap(t *testing.T) {
@@ -283,17 +303,7 @@ func runTxn(t *testing.T, db *lsm.DB, rnd *rand.Rand, have model, what string) m
 		}
 		return nil
 	})
-	want := stranger && slices.ContainsFunc(r.read, func(i interval) bool {
-		switch _, was := before[i.lower]; {
-		case until == "":
-			return i.has(theirs)
-		case theirs == until:
-			return false
-		case i.point: // what was absent has not changed
-			return was && i.lower >= theirs && i.lower < until
-		}
-		return i.lower < until && (i.endless || theirs < i.upper && i.lower < i.upper)
-	})
+	want := stranger && r.sawChange(before, theirs, until)
 	require.Equal(t, want, errors.Is(err, lsm.ErrConflict), "%s: %v", what, err)
 	if err == nil {
 		// The other's write stands unless the transaction wrote the key too.

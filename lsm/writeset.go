@@ -2,10 +2,13 @@ package lsm
 
 import (
 	"bytes"
+	"iter"
 	"math/bits"
 
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/internal/rangedel"
+	"github.com/loamdb/loam/scope"
 )
 
 // writeSet is what a transaction has written, each key once, in order: a skip list, whose
@@ -155,15 +158,35 @@ func (s *writeSet) deleteRange(lower, upper []byte) error {
 // deletes reports whether a deleted range holds key.
 func (s *writeSet) deletes(key []byte) bool { return s.ranges.Newest(key, keys.MaxSeqNum) > 0 }
 
+// deleted yields the deleted ranges, each within one scope: those of scopes whose ids follow
+// one another may have been joined.
+func (s *writeSet) deleted() iter.Seq[keyRange] {
+	return func(yield func(keyRange) bool) {
+		for _, r := range s.ranges.Spans() {
+			for lower := r.Lower; lower != nil; {
+				part := keyRange{lower, r.Upper}
+				id, _, _ := scope.DecodeID(lower) // which each bound begins with
+				lower = nil
+				if end := scope.AppendUpperBound(nil, id); bytes.Compare(end, r.Upper) < 0 && !(mutant.Enabled && mutant.Is(mutant.JoinScopeRanges)) {
+					part.upper, lower = end, end
+				}
+				if !yield(part) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // empty reports whether nothing was written.
 func (s *writeSet) empty() bool { return s.ops == 0 && s.ranges == nil }
 
 // size returns the number of operations, and the bytes of their keys and values.
 func (s *writeSet) size() (ops int, bytes int64) {
 	ops, bytes = s.ops, s.bytes
-	for _, r := range s.ranges.Spans() {
+	for r := range s.deleted() {
 		ops++
-		bytes += int64(len(r.Lower) + len(r.Upper))
+		bytes += int64(len(r.lower) + len(r.upper))
 	}
 	return ops, bytes
 }
@@ -209,8 +232,8 @@ func (s *writeSet) copy(b []byte) []byte {
 
 // appendPayload appends the operations as the log holds them.
 func (s *writeSet) appendPayload(dst []byte) []byte {
-	for _, r := range s.ranges.Spans() {
-		dst = appendOp(dst, keys.KindRangeDelete, nil, r.Lower, r.Upper)
+	for r := range s.deleted() {
+		dst = appendOp(dst, keys.KindRangeDelete, nil, r.lower, r.upper)
 	}
 	for w := s.first(); w != nil; w = w.next[0] {
 		dst = appendOp(dst, w.kind, nil, w.key, w.value)

@@ -173,8 +173,7 @@ func PooledBytes() int {
 
 // sealPlain seals a payload that is not compressed with a checksum.
 func sealPlain(u fileid.UID, off int64, payload []byte) []byte {
-	var s block.Sealer
-	p, err := s.Seal(nil, block.CodecNone, &block.Guard{Seed: fileid.NewSeed(fileid.KindTable, u)}, off, payload)
+	p, err := block.Seal(nil, block.CodecNone, &block.Guard{Seed: fileid.NewSeed(fileid.KindTable, u)}, off, payload)
 	if err != nil {
 		panic(err)
 	}

@@ -169,13 +169,17 @@ func (r *Reader) readHeader() (header, error) {
 	return h, nil
 }
 
-// checkProperties compares the properties with the footer, and decides whether the
-// filter can be used: one of an unknown policy or hash says nothing.
+// checkProperties compares the properties with the footer, refuses dictionaries, which this
+// version does not know, and decides whether the filter can be used: one of an unknown policy
+// or hash says nothing.
 func (r *Reader) checkProperties() error {
 	p, f := &r.props, &r.footer
 	if p.Blocks != uint64(f.blocks) || (p.Entries == 0) != (f.blocks == 0) || p.KeyID != f.keyID ||
 		(p.Kinds[keys.KindRangeDelete].Entries == 0) != (f.ranges.len == 0) || bytes.Compare(p.Smallest, p.Largest) > 0 {
 		return fmt.Errorf("properties and footer differ: %w", errMalformed)
+	}
+	if len(p.Dictionaries) > 0 {
+		return fmt.Errorf("blocks need dictionaries %v: %w", p.Dictionaries, ErrTooNew)
 	}
 	if f.chunks == 0 || p.Filter.Policy != filter.Policy || p.Filter.Hash != filter.HashID {
 		return nil

@@ -66,7 +66,6 @@ type Writer struct {
 	out    output
 	head   header
 	guard  block.Guard
-	sealer block.Sealer
 	block  block.Builder
 	ranges block.Builder
 	index  indexBuilder

@@ -72,7 +72,7 @@ func (w *Writer) Finish() (Meta, error) {
 func (w *Writer) appendSealed(payload []byte, codec block.Codec) span {
 	off := w.out.offset()
 	var err error
-	w.out.buf, err = w.sealer.Seal(w.out.buf, codec, &w.guard, off, payload)
+	w.out.buf, err = block.Seal(w.out.buf, codec, &w.guard, off, payload)
 	w.out.fail("seal", err)
 	at := span{off, w.out.offset() - off}
 	w.out.flushIfFull()

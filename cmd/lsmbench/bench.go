@@ -21,6 +21,7 @@ type group struct {
 	choices  []workload.Choice
 	datasets []realdata.Dataset
 	sync     bool // of the datasets' records
+	compares bool // groups differ in compression alone, which the engines' names tell
 }
 
 // bench runs workloads on engines, one engine after the other for each repeat of each
@@ -32,8 +33,8 @@ type bench struct {
 	display *display
 	// profiles is the directory for CPU profiles of the runs, if any.
 	profiles string
-	took    func(result.Run) error // is given each run as it ends
-	notes   []string               // what did not go as it should
+	took     func(result.Run) error // is given each run as it ends
+	notes    []string               // what did not go as it should
 
 	bases  map[string]string // by engine: the directory of the store that holds every key
 	serial int               // of the next directory
@@ -114,7 +115,12 @@ func (b *bench) note(ctx context.Context, what string, err error) error {
 
 func (b *bench) load(ctx context.Context, g *group, set realdata.Dataset, e engine.Engine, repeat int) error {
 	b.display.start(set.Name + " " + e.Name())
-	t := task{Load: &realdata.Spec{Dataset: set, Engine: e.Name(), Config: g.config, Repeat: repeat, Sync: g.sync, Dir: b.dir}}
+	spec := realdata.Spec{Dataset: set, Engine: e.Name(), Config: g.config, Repeat: repeat, Sync: g.sync, Dir: b.dir}
+	if g.compares {
+		spec.Label, spec.Caches = e.Name()+" "+g.config.Compression, true
+		b.display.start(set.Name + " " + spec.Label)
+	}
+	t := task{Load: &spec}
 	settleDevice()
 	runs, err := t.inChild(ctx, b.dir, b.display.progress)
 	if err != nil {

@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
 	"github.com/loamdb/loam/cmd/lsmbench/internal/proc"
 	"github.com/loamdb/loam/cmd/lsmbench/internal/realdata"
 	"github.com/loamdb/loam/cmd/lsmbench/internal/report"
@@ -23,10 +21,10 @@ import (
 
 // What each command runs unless told otherwise.
 var (
-	// defaultParams make twelve rows on three engines in less than a minute and a half.
+	// defaultParams make twelve rows on three engines in a minute, a real dataset included.
 	defaultParams = workload.Params{
-		Records: 500_000, Key: "16", Value: "100",
-		Limit: 400 * time.Millisecond, WriteLimit: time.Second, Warm: 100 * time.Millisecond, Rest: 1400 * time.Millisecond,
+		Records: 300_000, Key: "16", Value: "100",
+		Limit: 400 * time.Millisecond, WriteLimit: time.Second, Warm: 100 * time.Millisecond, Rest: 1200 * time.Millisecond,
 	}
 	defaultWorkloads = "fillseq,fillrandom,fillbatch,fillsync,overwrite,deleterandom,readrandom,readmissing,readseq,readreverse,seekrandom,readwhilewriting"
 	defaultEngines   = "loam,pebble,bbolt"
@@ -55,7 +53,7 @@ func defaultCommand(ctx context.Context, args []string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		g := group{name: "workloads", params: opts.params, config: opts.config, choices: opts.choices, datasets: sets}
+		g := group{name: "workloads", params: opts.params, config: opts.config, choices: opts.choices, datasets: sets[:min(1, len(sets))]}
 		return opts.run(ctx, dir, flags.commandLine(), []group{g}, out)
 	})
 }
@@ -142,11 +140,15 @@ func (o *options) environment(dir, commandLine string, groups []group) result.En
 		Commit: proc.Commit(), Flags: commandLine, Settings: map[string]string{},
 	}
 	for _, e := range o.engines {
-		env.Settings[e.Name()] = e.Settings(o.config)
+		for _, name := range o.compressions {
+			env.Settings[o.label(e, name)] = e.Settings(o.withCompression(name))
+		}
 	}
 	for i := range groups {
 		for _, set := range groups[i].datasets {
-			env.Notes = append(env.Notes, "data "+set.Describe())
+			if note := "data " + set.Describe(); !slices.Contains(env.Notes, note) {
+				env.Notes = append(env.Notes, note)
+			}
 		}
 	}
 	return env
@@ -275,53 +277,4 @@ func percentage(text string) (float64, error) {
 		return 0, fmt.Errorf("%q is no percentage", text)
 	}
 	return v / 100, nil
-}
-
-// loadCommand puts records of files into stores and verifies them.
-func loadCommand(ctx context.Context, args []string, out io.Writer) error {
-	flags := newFlags("load", defaultEngines, "s2", loadUsage)
-	f := flags.set
-	format := f.String("format", "auto", "how files are read: auto, "+strings.Join(realdata.FormatNames(), ", "))
-	key := f.String("key", "", "`field` of JSON lines that is the key")
-	sync := f.Bool("sync", false, "sync every record before the next")
-	kill := f.Bool("kill", false, "load in a child process, kill it on the way, reopen, finish, verify")
-	killAfter := f.Uint64("kill-after", 0, "kill once this many records are acknowledged; 0 is half of them")
-	opts, files, err := flags.parse(args)
-	if err != nil {
-		return err
-	}
-	src, err := realdata.Open(files, *format, *key)
-	if err != nil {
-		return err
-	}
-	set := realdata.Dataset{Name: filepath.Base(src.Files[0].Path), Source: src}
-	return withTempDir(opts.dir, func(dir string) error {
-		spec := realdata.Spec{Dataset: set, Config: opts.config, Sync: *sync, Dir: dir}
-		if *kill && (opts.json || opts.lines != "" || opts.bench != "" || opts.html != "") {
-			return errors.New("-kill says what it found in a sentence: -json, -out, -gobench and -html are for loads without it")
-		}
-		if *kill {
-			return killAll(ctx, opts.engines, spec, *killAfter, out)
-		}
-		opts.repeats = 1
-		g := group{config: opts.config, datasets: []realdata.Dataset{set}, sync: *sync}
-		return opts.run(ctx, dir, flags.commandLine()+" "+strings.Join(files, " "), []group{g}, out)
-	})
-}
-
-func killAll(ctx context.Context, engines []engine.Engine, spec realdata.Spec, after uint64, out io.Writer) error {
-	for _, e := range engines {
-		spec.Engine = e.Name()
-		k, err := realdata.Kill(ctx, spec, after, func(s realdata.Spec) (*exec.Cmd, error) {
-			t := task{Fill: &s}
-			return t.child(ctx, spec.Dir)
-		})
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintf(out, "%s, compression %s, %s\n", spec.Dataset.Name, spec.Config.Compression, k); err != nil {
-			return err
-		}
-	}
-	return nil
 }

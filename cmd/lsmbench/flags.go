@@ -19,14 +19,17 @@ const mebi = 1 << 20
 
 // options are the parsed flags that the commands share.
 type options struct {
-	params    workload.Params
-	config    engine.Config
-	engines   []engine.Engine
-	choices   []workload.Choice
-	repeats   int
-	dir       string // parent of the temporary directory; "" is the system's
-	reference string // the engine that ratios are to
-	profiles  string // directory of CPU profiles
+	params  workload.Params
+	config  engine.Config
+	engines []engine.Engine
+	choices []workload.Choice
+	repeats int
+	// compressions are those that load compares, the first being that of config.
+	compressions []string
+	block        int    // bytes, 0: as the compression has it
+	dir          string // parent of the temporary directory; "" is the system's
+	reference    string // the engine that ratios are to
+	profiles     string // directory of CPU profiles
 	output
 }
 
@@ -44,6 +47,8 @@ type rawFlags struct {
 	set                              *flag.FlagSet
 	opts                             options
 	engines, workloads, compressible string
+	compress                         string
+	block                            int
 	memtable, budget                 float64
 	limit, writeLimit, rest, warm    float64
 	command                          string
@@ -59,11 +64,11 @@ func newFlags(command, engines, compression string, usage func(io.Writer)) *rawF
 		f.PrintDefaults()
 	}
 	f.StringVar(&r.engines, "engines", engines, "engines, separated by commas, or all; in this build: "+strings.Join(engine.Names(), ", "))
-	f.StringVar(&o.config.Compression, "compress", compression, "compression of tables: "+strings.Join(engine.Compressions, ", "))
+	f.StringVar(&r.compress, "compress", compression, "compression of tables: "+strings.Join(engine.Compressions, ", ")+"; load compares several, separated by commas, or all")
 	f.Float64Var(&r.memtable, "memtable", 64, "write buffer, `MiB`")
 	f.Float64Var(&r.budget, "budget", 256, "memory for cache, memtables, indexes and filters, `MiB`")
 	f.IntVar(&o.config.FilterBits, "bits", 10, "bloom filter bits per key; 0 is no filter")
-	f.IntVar(&o.config.BlockBytes, "block", 4096, "data block before compression, `bytes`")
+	f.IntVar(&r.block, "block", 0, "data block before compression, `bytes`; 0 is 4,096 without compression and 16,384 with it")
 	f.StringVar(&o.dir, "dir", "", "make the temporary directory in this one; it decides the file system")
 	o.addFlags(f)
 	f.StringVar(&o.reference, "reference", "", "engine that ratios are to; pebble if it runs, or else the last one")
@@ -112,10 +117,10 @@ func (r *rawFlags) parse(args []string) (*options, []string, error) {
 	if err := o.chooseReference(); err != nil {
 		return nil, nil, err
 	}
-	if !slices.Contains(engine.Compressions, o.config.Compression) {
-		return nil, nil, fmt.Errorf("compression %q is unknown; there are %s", o.config.Compression, strings.Join(engine.Compressions, ", "))
+	if err := r.parseCompressions(); err != nil {
+		return nil, nil, err
 	}
-	if r.memtable <= 0 || r.budget <= 0 || o.config.FilterBits < 0 || o.config.BlockBytes < 512 {
+	if r.memtable <= 0 || r.budget <= 0 || o.config.FilterBits < 0 || r.block != 0 && r.block < 512 {
 		return nil, nil, errors.New("sizes must be positive, and blocks at least 512 bytes")
 	}
 	o.config.MemtableBytes = int64(r.memtable * mebi)
@@ -125,6 +130,46 @@ func (r *rawFlags) parse(args []string) (*options, []string, error) {
 		return o, rest, nil
 	}
 	return o, rest, r.parseWorkloads()
+}
+
+// parseCompressions resolves the list of compressions, of which only load takes several.
+func (r *rawFlags) parseCompressions() error {
+	o := &r.opts
+	o.compressions = strings.Split(r.compress, ",")
+	if r.compress == "all" {
+		o.compressions = engine.Compressions
+	}
+	for _, name := range o.compressions {
+		if !slices.Contains(engine.Compressions, name) {
+			return fmt.Errorf("compression %q is unknown; there are %s", name, strings.Join(engine.Compressions, ", "))
+		}
+	}
+	if len(o.compressions) > 1 && r.command != loadName {
+		return errors.New("only load takes several compressions")
+	}
+	o.block = r.block
+	o.config = o.withCompression(o.compressions[0])
+	return nil
+}
+
+// withCompression returns the configuration with another compression, and blocks to match.
+func (o *options) withCompression(name string) engine.Config {
+	c := o.config
+	c.Compression, c.BlockBytes = name, o.block
+	switch {
+	case o.block != 0:
+	case name == "none":
+		c.BlockBytes = 4 << 10
+	default:
+		c.BlockBytes = 16 << 10
+	}
+	return c
+}
+
+// given reports whether a flag stood on the command line.
+func (r *rawFlags) given(name string) (found bool) {
+	r.set.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
 }
 
 func (r *rawFlags) parseWorkloads() (err error) {

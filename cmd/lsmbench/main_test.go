@@ -110,7 +110,15 @@ func TestLoadVerifiesOnEveryEngine(t *testing.T) {
 			require.Contains(t, out, "events.jsonl "+step)
 		}
 	}
-	out, err := runLine(t, "load", "-engines", "loam", "-kill", "-dir", t.TempDir(), file)
+	out, err := runLine(t, "load", "-compress", "all", "-dir", t.TempDir(), "-memtable", "1", "-repeats", "2", file)
+	require.NoError(t, err)
+	for _, compression := range engine.Compressions {
+		require.Contains(t, out, "loam "+compression+" ")
+	}
+	for _, step := range []string{"load", "get", "scan", "reverse", "random cold", "random warm", "scan warm"} {
+		require.Regexp(t, "events.jsonl "+step+" +loam none", out)
+	}
+	out, err = runLine(t, "load", "-engines", "loam", "-kill", "-dir", t.TempDir(), file)
 	require.NoError(t, err)
 	require.Contains(t, out, "killed with")
 }
@@ -180,7 +188,9 @@ func TestWrongArgumentsAreExplained(t *testing.T) {
 		"operation \"peek\" is unknown":       {"bench", "-workloads", "peek=100"},
 		"compression \"lzo\" is unknown":      {"bench", "-compress", "lzo"},
 		"format \"xml\" is unknown":           {"load", "-format", "xml", "main.go"},
-		"no file to load":                     {"load"},
+		"only load takes several":             {"bench", "-compress", "none,s2"},
+		"compression \"lz4\" is unknown":      {"load", "-compress", "s2,lz4", "main.go"},
+		"-kill takes one compression":         {"load", "-kill", "-compress", "all", "main.go"},
 		"-kill says what it found":            {"load", "-kill", "-json", "main.go"},
 		"argument \"fillseq\" is not":         {"bench", "fillseq"},
 		"records and goroutines must be":      {"bench", "-n", "0"},

@@ -15,7 +15,8 @@ const usageText = `lsmbench measures Loam beside other engines, and puts real da
   lsmbench [flags]            real data of this machine, then twelve workloads: one table
   lsmbench bench [flags]      workloads of your choice
   lsmbench full [flags]       the whole comparison: all engines, every workload, an hour and a half
-  lsmbench load [flags] FILE… load records, verify them against their source, print rates
+  lsmbench load [flags] FILE… load records, verify them against their source, print rates;
+                              without FILE, what this machine has; under several compressions
   lsmbench report FILE…       show results that were kept, as a table or with charts
   lsmbench compare OLD NEW    compare two files of results
   lsmbench dump [flags] DIR   print the manifest, log and tables of a store
@@ -38,6 +39,7 @@ What people do:
   statistics of repeats         lsmbench bench -repeats 10 -gobench new.txt && benchstat old.txt new.txt
   guard against regressions     lsmbench compare main.jsonl branch.jsonl --fail-over 10%
   what takes the time           lsmbench bench -engines loam -workloads fillrandom -profile . && go tool pprof -top loam-fillrandom-0.pprof
+  which compression to take     lsmbench load -compress all -wide
   your own data                 lsmbench load -engines loam events.jsonl
   what agents do to a store     lsmbench bench -engines loam -workloads agentturn,agentstep@16,agentfork
   data and a killed process     lsmbench load -kill -engines loam words.txt
@@ -69,12 +71,17 @@ func usage(w io.Writer) {
 func loadUsage(w io.Writer) {
 	var b strings.Builder
 	b.WriteString("lsmbench load [flags] FILE… loads records and verifies them: every key by a Get, and the\n" +
-		"whole store by a scan in either direction, byte for byte. A directory stands for its files.\n\nFormats:\n\n")
+		"whole store by a scan in either direction, byte for byte. A directory stands for its files.\n" +
+		"Without FILE it takes what this machine has, and Go's source as files and as conversations.\n\n" +
+		"With several compressions, as -compress all, it loads the same under each, with Loam unless\n" +
+		"-engines names others, and reads more: keys at random from a block cache of a few MiB (random\n" +
+		"cold), and from a warm one (random warm, scan warm). Figures of the rows load are with the\n" +
+		"flush and the compactions owed (settled), and with the space of the tables.\n\nFormats:\n\n")
 	for _, name := range realdata.FormatNames() {
 		fmt.Fprintf(&b, "  %-6s %s\n", name, realdata.FormatDoc(name))
 	}
 	b.WriteString("\nOf a key that occurs more than once the last record counts.\n" +
-		"\nExamples:\n\n  lsmbench load events.jsonl\n  lsmbench load -key user -compress zstd events.jsonl\n" +
+		"\nExamples:\n\n  lsmbench load events.jsonl\n  lsmbench load -compress all -wide\n  lsmbench load -key user -compress zstd events.jsonl\n" +
 		"  lsmbench load -kill -kill-after 100000 -engines loam /usr/share/dict/words\n")
 	_, _ = io.WriteString(w, b.String())
 }

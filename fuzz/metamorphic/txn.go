@@ -6,12 +6,13 @@ import (
 	"strings"
 
 	"github.com/loamdb/loam/lsm"
+	"github.com/loamdb/loam/scope"
 )
 
 func init() { register("transaction", 500, (*generator).transaction) }
 
-// transaction reads and writes the root in a transaction, while others commit, or reads it
-// in one that only reads.
+// transaction reads and writes the root and scopes in a transaction, while others commit, or
+// reads them in one that only reads.
 type transaction struct {
 	Acts  []deed
 	View  bool `json:",omitempty"`
@@ -19,8 +20,8 @@ type transaction struct {
 	Sync  bool `json:",omitempty"`
 }
 
-// deed is what a transaction does: an act, or get, scan, back, walk or outside. The latter
-// is a set by somebody else.
+// deed is what a transaction does: an act, or get, scan, back, walk, outside or wait. Outside is
+// a set by somebody else; wait moves the clock, by as many hours as the act has.
 type deed struct {
 	act
 	Steps []step `json:",omitempty"` // of a walk
@@ -29,65 +30,92 @@ type deed struct {
 func (g *generator) transaction() transaction {
 	t := transaction{View: g.oneIn(8), Abort: g.oneIn(12), Sync: g.sync()}
 	disturbed := g.oneIn(2) // what a walk counts as read is not for the model to say
+	home := g.place()       // where most is done, so that there is something to conflict
+	defer func() { g.again = g.again[:0] }()
 	for range 1 + g.rnd.IntN(8) {
 		d := deed{act: g.act(false)}
-		d.In = ""
+		if !g.oneIn(5) {
+			d.In = home
+		}
 		n := g.rnd.IntN(100)
 		switch {
 		case n < 25:
-			d.act = act{Do: "get", Key: g.key()}
+			d.act = act{Do: "get", In: d.In, Key: g.key()}
 		case n < 40:
-			d.act = act{Do: []string{"scan", "back"}[g.rnd.IntN(2)]}
+			d.act = act{Do: []string{"scan", "back"}[g.rnd.IntN(2)], In: d.In}
 			d.Key, d.Upper = g.bounds()
+		case n < 57 && disturbed:
+			d.act = act{Do: "outside", In: d.In, Key: g.key(), Value: g.value()}
 		case n < 60 && disturbed:
-			d.act = act{Do: "outside", Key: g.key(), Value: g.value()}
+			d.act = act{Do: "wait", Hours: 1 + g.rnd.IntN(3)}
 		case n < 60:
-			d.act, d.Steps = act{Do: "walk"}, g.steps()
+			d.act, d.Steps = act{Do: "walk", In: d.In}, g.steps()
 		case t.View:
 			continue
+		case disturbed:
+			d.Hours, d.TTL = 0, false // what has expired by the commit is not for the model to say
 		}
 		t.Acts = append(t.Acts, d)
+		g.again = append(g.again, d.Key)
 	}
 	return t
 }
 
 // txnModel is what the model knows of a transaction.
 type txnModel struct {
-	sees   *tree // the snapshot with its own writes
-	writes []act
-	known  map[string]bool // keys that it has set or deleted itself
-	gone   []act           // ranges that it has deleted
-	keys   []string        // read of the snapshot
-	ranges []act           // read
-	cursor cursor
+	base    State // the snapshot
+	sees    State // the same with its own writes
+	writes  []act
+	known   map[place]bool // keys that it has set or deleted itself
+	gone    []act          // ranges that it has deleted
+	keys    []place        // read of the snapshot
+	ranges  []act          // read
+	looked  map[text]bool  // scopes that it has read in
+	expires int            // the hour at which something is gone that it has read, 0: never
+	cursors map[text]*cursor
 }
 
+// place is a key in a scope, or in the root.
+type place struct {
+	in  text
+	key string
+}
+
+// foreign reports whether a key is none that it has set or deleted itself.
+func (t *txnModel) foreign(p place) bool { return !t.known[p] && !within(p, t.gone) }
+
 // within reports whether a key lies in one of some ranges.
-func within(key string, ranges []act) bool {
+func within(p place, ranges []act) bool {
 	return slices.ContainsFunc(ranges, func(a act) bool {
-		return key >= string(a.Key) && (a.Upper == "" || key < string(a.Upper))
+		return p.in == a.In && p.key >= string(a.Key) && (a.Upper == "" || p.key < string(a.Upper))
 	})
 }
 
 func (o *transaction) model(m *Model) string {
-	sees, _ := m.now.find("")
-	t := txnModel{sees: sees, known: map[string]bool{}}
+	t := txnModel{base: m.now, sees: m.now, known: map[place]bool{}, looked: map[text]bool{}, cursors: map[text]*cursor{}}
 	id := m.write()
-	conflict := false
-	var outside []string
+	var outside []place
+	made := map[text]bool{} // scopes, by others
 	var line strings.Builder
 	for i := range o.Acts {
 		d := &o.Acts[i]
-		if d.Do == "outside" {
-			s, _ := (&act{Do: "set", Key: d.Key, Value: d.Value}).in(m.now, m.write())
+		switch {
+		case d.Do == "outside":
+			if _, there := m.now.find(string(d.In)); !there {
+				made[d.In] = true
+			}
+			s, _ := (&act{Do: "set", In: d.In, Key: d.Key, Value: d.Value}).in(m, m.now, m.write())
 			m.commit(s, false)
-			outside = append(outside, string(d.Key))
-			continue
+			outside = append(outside, place{d.In, string(d.Key)})
+		case d.Do != "wait":
+			line.WriteString(t.do(m, d, id))
+		case m.window == 0:
+			m.wait(d.Hours)
 		}
-		line.WriteString(t.do(d, id))
 	}
-	for _, key := range outside {
-		conflict = conflict || slices.Contains(t.keys, key) || within(key, t.ranges)
+	conflict := t.expires != 0 && t.expires <= m.hour
+	for _, p := range outside {
+		conflict = conflict || slices.Contains(t.keys, p) || within(p, t.ranges) || made[p.in] && t.looked[p.in]
 	}
 	switch {
 	case o.Abort:
@@ -97,40 +125,70 @@ func (o *transaction) model(m *Model) string {
 	case conflict:
 		return line.String() + "conflict"
 	}
-	s := m.now
+	s, some := m.now, false
 	for i := range t.writes {
-		s, _ = t.writes[i].in(s, id)
+		var ok bool
+		s, ok = t.writes[i].in(m, s, id)
+		some = some || ok
 	}
-	m.commit(s, o.Sync)
+	if some {
+		m.commit(s, o.Sync)
+	}
 	return line.String() + "ok"
 }
 
 // do does one deed and returns what it shows.
-func (t *txnModel) do(d *deed, id int) string {
-	key := string(d.Key)
+func (t *txnModel) do(m *Model, d *deed, id int) string {
+	p := place{d.In, string(d.Key)}
+	keys, _ := t.sees.find(string(d.In))
+	base, _ := t.base.find(string(d.In))
+	some := d.Upper == "" || d.Key < d.Upper // of a range
 	switch d.Do {
 	case "get":
-		if !t.known[key] && !within(key, t.gone) {
-			t.keys = append(t.keys, key)
+		if t.foreign(p) {
+			t.keys = append(t.keys, p)
+			t.looked[d.In] = true
+			t.note(base.get(p.key))
 		}
-		return t.sees.get(key).line() + "; "
+		return keys.get(p.key).line() + "; "
 	case "scan", "back":
-		t.ranges = append(t.ranges, d.act)
-		return t.sees.within(key, string(d.Upper)).pass(d.Do == "back") + "; "
-	case "walk":
-		t.cursor.keys = t.sees
-		return t.cursor.walk(d.Steps)
-	}
-	s, some := d.in(emptyState().with("", t.sees), id)
-	if t.sees, _ = s.find(""); some {
-		t.writes = append(t.writes, d.act)
-		if d.Do == "range" {
-			t.gone = append(t.gone, d.act)
-		} else {
-			t.known[key] = true
+		if some {
+			t.ranges = append(t.ranges, d.act)
+			t.looked[d.In] = true
 		}
+		for e := range base.within(p.key, string(d.Upper)).all() {
+			if t.foreign(place{d.In, e.key}) {
+				t.note(e)
+			}
+		}
+		return keys.within(p.key, string(d.Upper)).pass(d.Do == "back") + "; "
+	case "walk":
+		c := t.cursors[d.In]
+		if c == nil {
+			c = new(cursor)
+			t.cursors[d.In] = c
+		}
+		c.keys = keys
+		return c.walk(d.Steps)
+	case "range":
+		if !some {
+			return ""
+		}
+		t.gone = append(t.gone, d.act)
+	case "set", "delete":
+		t.known[p] = true
 	}
+	t.writes = append(t.writes, d.act) // also where there is nothing to delete yet
+	t.sees, _ = d.in(m, t.sees, id)
 	return ""
+}
+
+// note notes that it has read an entry of the snapshot, nil for none: what expires must still be
+// there when it commits.
+func (t *txnModel) note(e *tree) {
+	if e != nil {
+		t.expires = sooner(t.expires, e.expires)
+	}
 }
 
 // errAborted ends a transaction that shall not commit.
@@ -158,23 +216,42 @@ func (o *transaction) apply(p *player) (string, error) {
 		return line.String() + "aborted", nil
 	}
 	end, err := outcome(err)
+	if want := p.ref.lines[p.at]; end == "conflict" && line.String()+"ok" == want && p.sweeps() {
+		// The store has deleted what had expired, in a range that was read, to tell of it. It may
+		// refuse for that.
+		after := p.ref.after[p.at] // the state before it is what others have made of the store
+		if err := p.repair(max(p.ref.before(p.at), after-1), after); err != nil {
+			return "", err
+		}
+		return want, nil
+	}
 	return line.String() + end, err
 }
 
+// sweeps reports whether the store may delete what has expired.
+func (p *player) sweeps() bool {
+	some, _ := p.set.whether(func(w *Way) bool { return w.ExpiryEvents })
+	return some
+}
+
 func (o *transaction) run(p *player, tx *lsm.Txn, line *strings.Builder) error {
-	var it *lsm.TxnIterator
+	iters := map[text]*lsm.TxnIterator{}
+	hour := p.ref.hours[p.at]
 	for _, d := range o.Acts {
 		key := []byte(d.Key)
 		var shown string
-		var err error
+		in, err := inside(tx, d.In)
+		if err != nil {
+			return err
+		}
 		switch d.Do {
 		case "get":
-			shown, err = found(tx.Get(key))
+			shown, err = found(in.Get(key))
 			shown += "; "
 		case "scan", "back":
-			seq := tx.Scan
+			seq := in.Scan
 			if d.Do == "back" {
-				seq = tx.ScanReverse
+				seq = in.ScanReverse
 			}
 			var s passed
 			for e, serr := range seq(key, d.Upper.bound()) {
@@ -184,20 +261,24 @@ func (o *transaction) run(p *player, tx *lsm.Txn, line *strings.Builder) error {
 			}
 			shown = s.String() + "; "
 		case "walk":
-			if it == nil {
-				it, err = tx.NewIter(nil)
+			if iters[d.In] == nil {
+				iters[d.In], err = in.NewIter(nil)
 			}
 			if err == nil {
-				shown, err = walk(it, d.Steps)
+				shown, err = walk(iters[d.In], d.Steps)
 			}
 		case "outside":
-			err = p.db.Set(key, []byte(d.Value.text()), lsm.NoSync)
-		case "set":
-			err = tx.Set(key, []byte(d.Value.text()))
-		case "delete":
-			err = tx.Delete(key)
+			var to target
+			if to, err = p.target(d.In); err == nil {
+				err = to.Set(key, []byte(d.text()), lsm.NoSync)
+			}
+		case "wait":
+			if p.window == 0 {
+				hour += d.Hours
+				p.clock.advance(hour)
+			}
 		default:
-			err = tx.DeleteRange(key, d.Upper.bound())
+			err = p.write(in, &d.act)
 		}
 		if err != nil {
 			return err
@@ -205,4 +286,34 @@ func (o *transaction) run(p *player, tx *lsm.Txn, line *strings.Builder) error {
 		line.WriteString(shown)
 	}
 	return nil
+}
+
+// inside returns the transaction as it acts in a scope, or in the root.
+func inside(tx *lsm.Txn, in text) (*lsm.Txn, error) {
+	if in == "" {
+		return tx, nil
+	}
+	name, err := scope.Parse(string(in))
+	if err != nil {
+		return nil, err
+	}
+	return tx.Scope(name)
+}
+
+// write does an act in a transaction.
+func (p *player) write(tx *lsm.Txn, a *act) error {
+	key, value := []byte(a.Key), []byte(a.text())
+	switch {
+	case a.Do == "delete":
+		return tx.Delete(key)
+	case a.Do == "range":
+		return tx.DeleteRange(key, a.Upper.bound())
+	case a.Do != "set":
+		return tx.Merge(operators[a.Do], key, value)
+	case a.TTL:
+		return tx.SetWithTTL(key, value, a.ttl())
+	case a.Hours != 0:
+		return tx.SetWithExpiry(key, value, p.expiry(a))
+	}
+	return tx.Set(key, value)
 }

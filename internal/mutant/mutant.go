@@ -38,6 +38,8 @@ const (
 	PartialBatch        Name = "partial-batch"          // publish a batch before all of it is applied
 	SkipRingCheck       Name = "skip-ring-check"        // commit what depends on others without a look at what was committed since
 	TrustYoungRing      Name = "trust-young-ring"       // judge a commit by a ring that began after its committer had looked
+	OvertakeTheLead     Name = "overtake-the-lead"      // let others into the group of a commit that was judged under the lead
+	TrustRing           Name = "trust-ring"             // take every write of a key for a conflict, if it changed anything or not
 	SkipRangeReads      Name = "skip-range-reads"       // do not look for what was written into the ranges that a transaction has read
 	FilterOffByOne      Name = "filter-off-by-one"      // leave the last key of a table out of its filter
 	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
@@ -91,7 +93,11 @@ const (
 	DiffRenewed         Name = "diff-renewed"           // take a scope that was made again for the one that it was
 	WatchUnpublished    Name = "watch-unpublished"      // show watchers commits before they are visible
 	ForgetLag           Name = "forget-lag"             // let a watcher that lags go on with what is still there
+	ForgetPlace         Name = "forget-place"           // let a watcher that waits and lags go on from where it began to wait
 	PieceIsCommit       Name = "piece-is-commit"        // take the end of a piece of a commit for the commit's to watchers
+	ForgetAbsentScope   Name = "forget-absent-scope"    // let a transaction that found a scope absent commit although it was made since
+	ForgetReadScope     Name = "forget-read-scope"      // let one that has read in a scope commit although that was dropped since
+	JoinScopeRanges     Name = "join-scope-ranges"      // take ranges that a transaction has deleted in several scopes for one
 	WatchTheDead        Name = "watch-the-dead"         // do not tell watchers that their scope was dropped
 	ReuseNonce          Name = "reuse-nonce"            // seal two blocks of a file under one nonce
 	DropAssociatedData  Name = "drop-associated-data"   // seal and open blocks without their place
@@ -105,4 +111,15 @@ const (
 	KeepRetiredKey      Name = "keep-retired-key"       // leave a retired key in the keyring
 	KeepScopeKey        Name = "keep-scope-key"         // leave a destroyed scope key in the vault
 	IgnoreAnchor        Name = "ignore-anchor"          // open a keyring that is older than its anchor
+	IgnoreCheckDigit    Name = "ignore-check-digit"     // take numbers of cards with a wrong check digit for right ones
+	ProtectTwice        Name = "protect-twice"          // look into what is protected already
+	ShieldFindings      Name = "shield-findings"        // leave what is only detected as it is, with all that lies in it
+	SwallowVeto         Name = "swallow-veto"           // let a change pass that a hook has vetoed
+	FailOpen            Name = "fail-open"              // let a change pass whose validator failed or was not called
+	ForgetDrops         Name = "forget-drops"           // do not count the events that a hook does not get
+	TrustLateHooks      Name = "trust-late-hooks"       // run hooks that were late on their caller's goroutine again
+	DenyLoses           Name = "deny-loses"             // let what one rule allows pass though another denies it
+	GlobalCoversAll     Name = "global-covers-all"      // take rules about Global for rules about every scope
+	IgnoreRuleExpiry    Name = "ignore-rule-expiry"     // apply rules that have expired
+	TrustChain          Name = "trust-chain"            // do not compare records of the audit with their chain
 )

@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"internal/epoch":      {"internal/mutant"},
 	"internal/expiry":     {},
 	"internal/fileid":     {"internal/codec"},
+	"internal/glob":       {},
 	"internal/golden":     {},
 	"internal/invariants": {},
 	"internal/keys":       {},
@@ -30,7 +31,17 @@ var allowed = map[string][]string{
 	"internal/tidy":       {},
 	"internal/tuple":      {},
 	"internal/vfs":        {"internal/invariants", "internal/mutant"},
-	"scope":               {},
+	"privacy":             {"internal/mutant"},
+	"scope":               {"internal/glob"},
+	"state/codec":         {},
+	"state/edit":          {"state/codec"},
+	"state/envelope":      {},
+	"state/typedjson":     {"state/codec"},
+
+	"access":        {"internal/codec", "internal/glob", "internal/mutant", "scope"},
+	"access/audit":  {"access", "internal/codec", "internal/mutant", "scope"},
+	"hook":          {"internal/glob", "internal/mutant", "scope"},
+	"hook/timeline": {"hook", "internal/codec", "scope"},
 
 	"internal/seal/sealtest": {"internal/fileid", "internal/seal"},
 

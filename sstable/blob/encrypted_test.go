@@ -223,8 +223,7 @@ func TestAPlainFileInPlaceOfAnEncryptedOneIsRefused(t *testing.T) {
 	// A block with the right checksum, in the place of one with a tag.
 	em, refs := writeWith(t, fs, "e", encrypted(block.CodecNone), text(300), noise(300))
 	p := content(t, fs, "e", em.Size)
-	var s block.Sealer
-	plain, err := s.Seal(nil, block.CodecNone, &block.Guard{Seed: fileid.NewSeed(fileid.KindBlob, uid)}, refs[0].Offset, text(312))
+	plain, err := block.Seal(nil, block.CodecNone, &block.Guard{Seed: fileid.NewSeed(fileid.KindBlob, uid)}, refs[0].Offset, text(312))
 	require.NoError(t, err)
 	require.Len(t, plain, int(refs[0].Stored))
 	copy(p[refs[0].Offset:], plain)

@@ -77,12 +77,11 @@ func FuzzFile(f *testing.F) {
 func TestHostileBlocksTakeNoMemory(t *testing.T) {
 	huge := make([]byte, 64<<20)
 	for _, c := range []block.Codec{block.CodecS2, block.CodecZstd} {
-		var s block.Sealer
 		fs := vfs.NewMem()
 		m, refs := write(t, fs, "b", c, text(300))
 		p := content(t, fs, "b", m.Size)
 		// A block of 64 MiB of zeros, sealed for the place of the value.
-		bomb, err := s.Seal(nil, c, &block.Guard{Seed: fileid.NewSeed(fileid.KindBlob, uid)}, refs[0].Offset, huge)
+		bomb, err := block.Seal(nil, c, &block.Guard{Seed: fileid.NewSeed(fileid.KindBlob, uid)}, refs[0].Offset, huge)
 		require.NoError(t, err)
 		p = append(append(p[:refs[0].Offset:refs[0].Offset], bomb...), p[refs[0].Offset+refs[0].Stored:]...)
 		put(t, fs, "bomb", p)

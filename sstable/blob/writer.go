@@ -46,7 +46,6 @@ type Writer struct {
 	o       WriterOptions
 	head    header
 	guard   block.Guard
-	sealer  block.Sealer
 	buf     []byte // what follows the first written bytes of the file
 	written int64
 	digest  xxhash.Digest
@@ -158,7 +157,7 @@ func (w *Writer) seal(payload []byte) {
 // sealWith appends a payload, sealed.
 func (w *Writer) sealWith(c block.Codec, payload []byte) {
 	var err error
-	if w.buf, err = w.sealer.Seal(w.buf, c, &w.guard, w.offset(), payload); err != nil {
+	if w.buf, err = block.Seal(w.buf, c, &w.guard, w.offset(), payload); err != nil {
 		_ = w.fail(err)
 	}
 }

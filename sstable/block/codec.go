@@ -40,11 +40,8 @@ const MaxPayloadLen = keys.MaxValueLen + 4<<20
 // lengthPrefix is the size of the length that precedes compressed bytes.
 const lengthPrefix = 4
 
-// compressor holds the encoders' memory. The zero value is ready.
-type compressor struct{ zstd *zstd.Encoder }
-
-// append appends the length of p and its compressed form to dst.
-func (c *compressor) append(dst []byte, codec Codec, p []byte) []byte {
+// appendCompressed appends the length of p and its compressed form to dst.
+func appendCompressed(dst []byte, codec Codec, p []byte) []byte {
 	dst = le.AppendUint32(dst, uint32(len(p)))
 	if codec == CodecS2 {
 		n := len(dst)
@@ -53,15 +50,27 @@ func (c *compressor) append(dst []byte, codec Codec, p []byte) []byte {
 		}
 		return dst[:n+len(s2.Encode(dst[n:cap(dst)], p))]
 	}
-	if c.zstd == nil {
-		// A checksum of our own covers the bytes. Blocks are compressed one at a time.
-		c.zstd, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
-			zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
-	}
-	return c.zstd.EncodeAll(p, dst)
+	e := zstdEncoders.Get().(*zstd.Encoder)
+	defer zstdEncoders.Put(e)
+	return e.EncodeAll(p, dst)
 }
 
-// zstdDecoder decodes for everyone; its DecodeAll may be called concurrently.
+// zstdEncoders are shared by all that is written: a table of a few blocks must not cost an
+// encoder. Each starts no goroutine and has about a mebibyte, or two once it has met a payload
+// of more than 128 KiB.
+var zstdEncoders = sync.Pool{New: func() any {
+	// A checksum of our own covers the bytes.
+	e, _ := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(zstdWindow),
+		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+	return e
+}}
+
+// zstdWindow is how far back an encoder looks: a chunk of a blob file, and more than any block
+// of small entries.
+const zstdWindow = 1 << 20
+
+// zstdDecoder decodes for everyone, in the goroutine that calls DecodeAll: as many at a time as
+// there are processors.
 var zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
 	d, _ := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true),
 		zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxMemory(MaxPayloadLen))
@@ -94,7 +103,7 @@ func checkDecompressedLen(n uint32, codec Codec, p []byte) error {
 		if err := h.Decode(p); err != nil {
 			return fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
-		if h.Skippable {
+		if h.Skippable || h.DictionaryID != 0 { // dictionaries are the trailer's to name
 			return malformed("frame")
 		}
 		if h.HasFCS { // a frame need not tell

@@ -104,16 +104,21 @@ func FuzzBuild(f *testing.F) {
 // FuzzOpenSealed: hostile bytes, with a checksum that fits, are opened or refused with
 // an error of the package, and take no more memory than they say.
 func FuzzOpenSealed(f *testing.F) {
-	var s block.Sealer
 	for _, c := range codecs {
-		f.Add(must(s.Seal(nil, c, plain, 0, bytes.Repeat([]byte("text "), 50))), false)
-		f.Add(must(s.Seal(nil, c, plain, 0, make([]byte, 1000))), true)
+		f.Add(must(block.Seal(nil, c, summed, 0, bytes.Repeat([]byte("text "), 50))), false)
+		f.Add(must(block.Seal(nil, c, summed, 0, make([]byte, 1000))), true)
 	}
+	for _, frame := range [][]byte{zstdFrame([]byte("text"), 0, 19<<3), zstdFrame([]byte("text"), 1, 10<<3, 7)} {
+		f.Add(claim(4, block.CodecZstd, frame), true)
+	}
+	dictionary := must(block.Seal(nil, block.CodecS2, summed, 0, make([]byte, 1000)))
+	dictionary[len(dictionary)-block.TrailerLen+1] = 1
+	f.Add(dictionary, true)
 	f.Fuzz(func(t *testing.T, raw []byte, fit bool) {
 		if fit && len(raw) >= block.TrailerLen {
 			raw = reseal(raw, 0)
 		}
-		got, err := block.Open(raw, plain, 0, func(n int) []byte {
+		got, err := block.Open(raw, summed, 0, func(n int) []byte {
 			require.LessOrEqual(t, n, block.MaxPayloadLen)
 			if n > 1<<20 {
 				return nil
@@ -137,10 +142,9 @@ func FuzzOpenSealed(f *testing.F) {
 // FuzzOpenEncrypted: hostile bytes of an encrypted file are refused, or, where their tag fits,
 // opened or refused like any; nothing is decompressed that is not authentic.
 func FuzzOpenEncrypted(f *testing.F) {
-	var s block.Sealer
 	for _, c := range codecs {
-		f.Add(must(s.Seal(nil, c, writing(aesGCM(1), encryptedUID), 0, bytes.Repeat([]byte("text "), 50))), false)
-		f.Add(must(s.Seal(nil, c, plain, 0, make([]byte, 1000))), true)
+		f.Add(must(block.Seal(nil, c, writing(aesGCM(1), encryptedUID), 0, bytes.Repeat([]byte("text "), 50))), false)
+		f.Add(must(block.Seal(nil, c, summed, 0, make([]byte, 1000))), true)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, fit bool) {
 		if fit {

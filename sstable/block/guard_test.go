@@ -51,16 +51,15 @@ func reading(c cipher.AEAD, uid fileid.UID) *block.Guard {
 }
 
 func TestEncryptedBlocksComeBack(t *testing.T) {
-	var s block.Sealer
 	for name, p := range payloads() {
 		for _, c := range codecs {
 			for _, aead := range []cipher.AEAD{aesGCM(1), chacha(1)} {
 				w, r := writing(aead, encryptedUID), reading(aead, encryptedUID)
 				dst := append(make([]byte, 0, 10), "before"...)
-				raw := must(s.Seal(dst, c, w, 4096, p))
+				raw := must(block.Seal(dst, c, w, 4096, p))
 				require.Equal(t, "before", string(raw[:6]))
 				raw = raw[6:]
-				clear := must(s.Seal(nil, c, plain, 4096, p))
+				clear := must(block.Seal(nil, c, summed, 4096, p))
 				require.Len(t, raw, len(clear)-block.TrailerLen+block.TagTrailerLen)
 				require.Equal(t, clear[len(clear)-8:len(clear)-4], raw[len(raw)-20:len(raw)-16], "codec")
 				if len(p) > 100 {
@@ -76,13 +75,12 @@ func TestEncryptedBlocksComeBack(t *testing.T) {
 
 // B4, R34: whatever bit is changed, whatever is cut off, nothing opens, and no memory is asked for.
 func TestOpenRefusesEveryFlippedBitOfAnEncryptedBlock(t *testing.T) {
-	var s block.Sealer
 	never := func(n int) []byte {
 		t.Errorf("asked for %d bytes", n)
 		return nil
 	}
 	for _, c := range codecs {
-		raw := must(s.Seal(nil, c, writing(aesGCM(1), encryptedUID), 99, bytes.Repeat([]byte("abc"), 40)))
+		raw := must(block.Seal(nil, c, writing(aesGCM(1), encryptedUID), 99, bytes.Repeat([]byte("abc"), 40)))
 		r := reading(aesGCM(1), encryptedUID)
 		for i := range len(raw) * 8 {
 			p := bytes.Clone(raw)
@@ -104,8 +102,7 @@ func TestOpenRefusesEveryFlippedBitOfAnEncryptedBlock(t *testing.T) {
 
 // B4: an encrypted block opens in its place of its file under its key only.
 func TestOpenRefusesAnEncryptedBlockOfAnotherPlaceFileOrKey(t *testing.T) {
-	var s block.Sealer
-	raw := must(s.Seal(nil, block.CodecNone, writing(aesGCM(1), encryptedUID), 100, []byte("payload")))
+	raw := must(block.Seal(nil, block.CodecNone, writing(aesGCM(1), encryptedUID), 100, []byte("payload")))
 	blobs := &block.Guard{Opener: seal.NewOpener(aesGCM(1), fileid.KindBlob, encryptedUID)}
 	for name, r := range map[string]*block.Guard{
 		"another file": reading(aesGCM(1), fileid.UID{9}), "another key": reading(aesGCM(2), encryptedUID), "another kind": blobs,
@@ -117,16 +114,15 @@ func TestOpenRefusesAnEncryptedBlockOfAnotherPlaceFileOrKey(t *testing.T) {
 		_, err := block.Open(bytes.Clone(raw), reading(aesGCM(1), encryptedUID), off, heap)
 		require.ErrorIs(t, err, seal.ErrAuth, "at %d", off)
 	}
-	_, err := block.Open(bytes.Clone(raw), plain, 100, heap)
+	_, err := block.Open(bytes.Clone(raw), summed, 100, heap)
 	require.ErrorIs(t, err, block.ErrChecksum, "as a block with a checksum")
 }
 
 // A block with the right checksum, which anybody can compute, is none of an encrypted file.
 func TestOpenRefusesAPlainBlockOfAnEncryptedFile(t *testing.T) {
-	var s block.Sealer
 	for _, c := range codecs {
-		raw := must(s.Seal(nil, c, plain, 100, bytes.Repeat([]byte("forged "), 40)))
-		_, err := block.Open(bytes.Clone(raw), plain, 100, heap)
+		raw := must(block.Seal(nil, c, summed, 100, bytes.Repeat([]byte("forged "), 40)))
+		_, err := block.Open(bytes.Clone(raw), summed, 100, heap)
 		require.NoError(t, err)
 		_, err = block.Open(raw, reading(aesGCM(1), encryptedUID), 100, refuse)
 		require.ErrorIs(t, err, seal.ErrAuth)
@@ -160,24 +156,21 @@ func TestOpenRefusesAuthenticBlocksThatAreMalformed(t *testing.T) {
 }
 
 func TestBlocksOfAnEncryptedFileComeInOrder(t *testing.T) {
-	var s block.Sealer
 	w := writing(aesGCM(1), encryptedUID)
-	must(s.Seal(nil, block.CodecNone, w, 100, []byte("payload")))
-	got, err := s.Seal([]byte("before"), block.CodecNone, w, 100, []byte("another"))
+	must(block.Seal(nil, block.CodecNone, w, 100, []byte("payload")))
+	got, err := must(block.Seal([]byte("before"), block.CodecNone, w, 100, []byte("another")))
 	require.ErrorIs(t, err, seal.ErrOrdinal)
 	require.Equal(t, "before", string(got))
 }
 
 func TestEncryptedBlocksGolden(t *testing.T) {
-	var s block.Sealer
-	raw := must(s.Seal(nil, block.CodecNone, writing(aesGCM(1), encryptedUID), 4096, []byte("payload of a block")))
+	raw := must(block.Seal(nil, block.CodecNone, writing(aesGCM(1), encryptedUID), 4096, []byte("payload of a block")))
 	golden.Assert(t, "testdata/encrypted.hex", []byte(hex.Dump(raw)))
 }
 
 // The bytes are those of the format: nonce and associated data are made by hand here.
 func TestEncryptedBlocksAreThoseOfTheFormat(t *testing.T) {
-	var s block.Sealer
-	raw := must(s.Seal(nil, block.CodecNone, writing(aesGCM(1), encryptedUID), 0x0102, []byte("payload")))
+	raw := must(block.Seal(nil, block.CodecNone, writing(aesGCM(1), encryptedUID), 0x0102, []byte("payload")))
 	nonce, err := hex.DecodeString("020100000000000000000000")
 	require.NoError(t, err)
 	data, err := hex.DecodeString("01020000" + "07000000" + "0201000000000000" + "0201000000000000" + encryptedUID.String() + "00000000")
@@ -193,13 +186,12 @@ func TestOpenAndSealOfEncryptedBlocksDoNotAllocate(t *testing.T) {
 	payload := bytes.Repeat([]byte("some words that come again "), 150)
 	for _, aead := range []cipher.AEAD{aesGCM(1), chacha(1)} {
 		for _, c := range codecs[:2] {
-			var s block.Sealer
 			w, r := writing(aead, encryptedUID), reading(aead, encryptedUID)
 			dst, out := make([]byte, 0, 8<<10), make([]byte, 8<<10)
 			off := int64(0)
 			require.Zero(t, testing.AllocsPerRun(100, func() {
 				off++
-				raw, err := s.Seal(dst, c, w, off, payload)
+				raw, err := must(block.Seal(dst, c, w, off, payload))
 				if err != nil {
 					panic(err)
 				}
@@ -212,14 +204,13 @@ func TestOpenAndSealOfEncryptedBlocksDoNotAllocate(t *testing.T) {
 }
 
 func TestManyLengthsOfEncryptedBlocks(t *testing.T) {
-	var s block.Sealer
 	rng := rand.New(rand.NewPCG(5, 5))
 	w, r := writing(chacha(3), encryptedUID), reading(chacha(3), encryptedUID)
 	off := int64(0)
 	var dst []byte
 	for n := range 300 {
 		p := randomBytes(rng, n)
-		dst = must(s.Seal(dst[:0], block.CodecNone, w, off, p))
+		dst = must(block.Seal(dst[:0], block.CodecNone, w, off, p))
 		got, err := block.Open(dst, r, off, refuse)
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(p, got), n)

@@ -8,19 +8,15 @@ package block
 // The checksum covers everything before it and is seeded with the file and the place; the
 // tag covers them too. Which it is the file's header says, not the block.
 
-// Sealer seals blocks and holds the encoders' memory. The zero value is ready. It is
-// not safe for concurrent use.
-type Sealer struct{ c compressor }
-
 // Seal appends payload, sealed for the given offset in the guard's file, to dst.
 // The payload is compressed with c unless that saves less than an eighth; it must not
 // overlap dst and be at most MaxPayloadLen long. Codecs other than the named ones are
 // taken for CodecNone. The error is seal.ErrOrdinal, of an encrypted file whose blocks do not
-// come in the order of their offsets; dst then is as it was.
-func (s *Sealer) Seal(dst []byte, c Codec, g *Guard, offset int64, payload []byte) ([]byte, error) {
+// come in the order of their offsets; dst then is as it was. It may be called concurrently.
+func Seal(dst []byte, c Codec, g *Guard, offset int64, payload []byte) ([]byte, error) {
 	start := len(dst)
 	if c == CodecS2 || c == CodecZstd {
-		dst = s.c.append(dst, c, payload)
+		dst = appendCompressed(dst, c, payload)
 		if n := len(dst) - start; n > len(payload)-len(payload)/8 || n > len(payload) {
 			dst, c = dst[:start], CodecNone
 		}

@@ -71,7 +71,7 @@ func badgerCompression(name string) options.CompressionType {
 	switch name {
 	case "s2":
 		return options.Snappy
-	case "zstd":
+	case "zstd", "s2-zstd": // it has one for all levels
 		return options.ZSTD
 	}
 	return options.None

@@ -39,7 +39,8 @@ type Config struct {
 }
 
 // Compressions are the names that Config.Compression may have.
-var Compressions = []string{"none", "s2", "zstd"}
+// s2-zstd is s2, and zstd for what lies at the last level.
+var Compressions = []string{"none", "s2", "s2-zstd", "zstd"}
 
 // Engine is a key-value engine under test. Its methods may be called from any goroutine.
 type Engine interface {

@@ -62,7 +62,7 @@ func (e goleveldbEngine) Settings(c Config) string {
 	compression := "none"
 	if o.Compression == opt.SnappyCompression {
 		compression = "snappy"
-		if c.Compression == "zstd" {
+		if c.Compression != "s2" {
 			compression += " for want of zstd"
 		}
 	}

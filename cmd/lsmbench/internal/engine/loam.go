@@ -32,6 +32,8 @@ func (loamEngine) options(c Config) *lsm.Options {
 	switch c.Compression {
 	case "s2":
 		o.Compression = lsm.S2
+	case "s2-zstd":
+		o.Compression = lsm.S2ThenZstd
 	case "zstd":
 		o.Compression = lsm.Zstd
 	default:

@@ -36,18 +36,27 @@ func (pebbleEngine) Settings(c Config) string {
 	return fmt.Sprintf("memtable %s ×%d, cache with memtables %s, bloom %d bits all levels (on the last one Get does not ask it), block %s, index block %s, "+
 		"L0 trigger %d, compactions 1–%d, compression %s, format %s",
 		units.Bytes(c.MemtableBytes), pebbleMemtables, units.Bytes(c.BudgetBytes), c.FilterBits, units.Bytes(int64(c.BlockBytes)),
-		units.Bytes(pebbleIndexBlockBytes), pebbleL0Trigger, c.Compactions, pebbleProfile(c.Compression).Name, pebble.FormatNewest)
+		units.Bytes(pebbleIndexBlockBytes), pebbleL0Trigger, c.Compactions, pebbleCompression(c.Compression), pebble.FormatNewest)
 }
 
-// pebbleProfile maps a compression's name; Snappy is the format that S2 descends from.
-func pebbleProfile(name string) *sstable.CompressionProfile {
-	switch name {
-	case "s2":
+// pebbleProfile maps a compression's name, at the last level or above it; Snappy is the format
+// that S2 descends from.
+func pebbleProfile(name string, last bool) *sstable.CompressionProfile {
+	switch {
+	case name == "s2", name == "s2-zstd" && !last:
 		return sstable.SnappyCompression
-	case "zstd":
+	case name == "zstd", name == "s2-zstd":
 		return sstable.ZstdCompression
 	}
 	return sstable.NoCompression
+}
+
+func pebbleCompression(name string) string {
+	above, last := pebbleProfile(name, false).Name, pebbleProfile(name, true).Name
+	if above != last {
+		return above + ", at the last level " + last
+	}
+	return above
 }
 
 func (pebbleEngine) LogFile(name string) bool { return strings.HasSuffix(name, ".log") }
@@ -75,7 +84,7 @@ func (pebbleEngine) Open(dir string, c Config) (Store, error) {
 		l := &o.Levels[i]
 		l.BlockSize = c.BlockBytes
 		l.IndexBlockSize = pebbleIndexBlockBytes
-		l.Compression = func() *sstable.CompressionProfile { return pebbleProfile(c.Compression) }
+		l.Compression = func() *sstable.CompressionProfile { return pebbleProfile(c.Compression, i == len(o.Levels)-1) }
 		if c.FilterBits > 0 {
 			l.FilterPolicy = bloom.FilterPolicy(c.FilterBits)
 		}

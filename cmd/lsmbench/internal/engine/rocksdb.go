@@ -84,7 +84,7 @@ func rocksdbCompression(name string) (C.int, string) {
 	switch name {
 	case "s2":
 		return 1, "snappy"
-	case "zstd":
+	case "zstd", "s2-zstd": // the shim sets one for all levels
 		return 2, "zstd"
 	}
 	return 0, "none"

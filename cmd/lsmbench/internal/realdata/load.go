@@ -1,6 +1,7 @@
 package realdata
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,10 @@ type Spec struct {
 	Engine  string        `json:"engine"`
 	Config  engine.Config `json:"config"`
 	Repeat  int           `json:"repeat"`
+	// Label is what results call the engine, "" its name.
+	Label string `json:"label,omitempty"`
+	// Caches: read again, with a block cache that is too small and with one that is warm.
+	Caches bool `json:"caches,omitempty"`
 	// Sync makes every record durable before the next.
 	Sync bool `json:"sync,omitempty"`
 	// Dir is for temporary files and, unless Store is set, for the store.
@@ -85,6 +90,13 @@ func (l *loader) loadAndVerify(ctx context.Context, want *expected, dir string) 
 		return nil, err
 	}
 	runs = append([]result.Run{*loaded}, runs...)
+	if l.Caches {
+		more, err := l.readAgain(ctx, want, dir)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, more...)
+	}
 	logs, tables, err := proc.Sizes(dir, l.engine.LogFile)
 	for i := range runs {
 		runs[i].LogBytes, runs[i].TableBytes, runs[i].LiveBytes = logs, tables, want.bytes
@@ -119,7 +131,7 @@ func (t *timing) add(d time.Duration, bytes int) {
 // run makes a result of the timing of one step.
 func (l *loader) run(step, kind string, t *timing, used proc.Usage) *result.Run {
 	r := &result.Run{
-		Group: "real data", Workload: l.Dataset.Name + " " + step, Engine: l.Engine, Repeat: l.Repeat,
+		Group: "real data", Workload: l.Dataset.Name + " " + step, Engine: cmp.Or(l.Label, l.Engine), Repeat: l.Repeat,
 		Reads: step != "load", Ops: t.ops, Elapsed: t.elapsed, Counted: engine.UnknownStats,
 		CPU: used.CPU, Allocs: used.Allocs, AllocBytes: used.AllocBytes,
 		GCs: used.GCs, GCPause: used.GCPause, DeviceRead: used.DeviceRead, FileRead: used.FileRead,
@@ -185,25 +197,27 @@ func (l *loader) write(ctx context.Context, s engine.Session, from uint64, acked
 	return t, err
 }
 
+// step is one pass of reading.
+type step struct {
+	name string
+	run  func(engine.Session, *atomic.Int64) (*timing, error)
+}
+
 // verify opens the store anew and compares it with its source: by a Get of each key in
 // the source's order, by a scan forward and by one in reverse.
 func (l *loader) verify(ctx context.Context, want *expected, dir string) (runs []result.Run, err error) {
-	steps := []struct {
-		name string
-		run  func(engine.Session, *atomic.Int64) (*timing, error)
-	}{
+	steps := []step{
 		{"get", func(s engine.Session, n *atomic.Int64) (*timing, error) {
 			return verifyGets(ctx, s, l.Dataset.Source, want, n)
 		}},
 		{"scan", func(s engine.Session, n *atomic.Int64) (*timing, error) { return verifyScan(ctx, s, want, false, n) }},
 		{"reverse", func(s engine.Session, n *atomic.Int64) (*timing, error) { return verifyScan(ctx, s, want, true, n) }},
 	}
-	for _, step := range steps {
+	for _, st := range steps {
 		err := l.opened(dir, func(_ engine.Store, s engine.Session) error {
-			before := proc.Now()
-			t, err := step.run(s, new(atomic.Int64))
+			r, err := l.read(st, s)
 			if err == nil {
-				runs = append(runs, *l.run(step.name, "get", t, proc.Now().Since(before)))
+				runs = append(runs, *r)
 			}
 			return err
 		})
@@ -214,9 +228,67 @@ func (l *loader) verify(ctx context.Context, want *expected, dir string) (runs [
 	return runs, nil
 }
 
+// read does one pass and measures it.
+func (l *loader) read(st step, s engine.Session) (*result.Run, error) {
+	before := proc.Now()
+	t, err := st.run(s, new(atomic.Int64))
+	if err != nil {
+		return nil, err
+	}
+	return l.run(st.name, "get", t, proc.Now().Since(before)), nil
+}
+
+// warming is the name of a pass that is not measured.
+const warming = ""
+
+// What readAgain opens the store with for reads that hardly any block is in the cache for.
+const (
+	coldBudget   = 8 << 20
+	coldMemtable = 1 << 20
+)
+
+// readAgain reads keys at random, with a block cache too small for the store and with one that
+// was warmed by the same reads, and scans the store with that. The system's page cache is warm.
+func (l *loader) readAgain(ctx context.Context, want *expected, dir string) (runs []result.Run, err error) {
+	keys, err := takeSample(ctx, l.Dataset.Source, want, sampleKeys)
+	if err != nil {
+		return nil, err
+	}
+	get := func(s engine.Session, n *atomic.Int64) (*timing, error) { return keys.get(ctx, s, n) }
+	scan := func(s engine.Session, n *atomic.Int64) (*timing, error) { return verifyScan(ctx, s, want, false, n) }
+	take := func(s engine.Session, steps ...step) error {
+		for _, st := range steps {
+			r, err := l.read(st, s)
+			if err != nil {
+				return err
+			}
+			if st.name != warming {
+				runs = append(runs, *r)
+			}
+		}
+		return nil
+	}
+	small := l.Config
+	small.BudgetBytes, small.MemtableBytes = coldBudget, coldMemtable
+	err = l.openedWith(dir, small, func(_ engine.Store, s engine.Session) error {
+		return take(s, step{"random cold", get})
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = l.opened(dir, func(_ engine.Store, s engine.Session) error {
+		return take(s, step{warming, get}, step{"random warm", get}, step{warming, scan}, step{"scan warm", scan})
+	})
+	return runs, err
+}
+
 // opened calls f with a session of the store in dir, which it opens and closes.
-func (l *loader) opened(dir string, f func(engine.Store, engine.Session) error) (err error) {
-	store, err := l.engine.Open(dir, l.Config)
+func (l *loader) opened(dir string, f func(engine.Store, engine.Session) error) error {
+	return l.openedWith(dir, l.Config, f)
+}
+
+func (l *loader) openedWith(dir string, c engine.Config, f func(engine.Store, engine.Session) error) (err error) {
+	store, err := l.engine.Open(dir, c)
 	if err != nil {
 		return err
 	}

@@ -3,8 +3,8 @@
 // that loaded was killed.
 //
 // Reading order: this file (what data there is), source.go and source_formats.go (files
-// as records), load.go, expected.go and sorted_file.go (what a store must hold),
-// verify.go, kill.go.
+// as records), turns.go (records that are made of text), load.go, expected.go and sorted_file.go (what a store must hold),
+// verify.go, sample.go, kill.go.
 package realdata
 
 import (

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
 	"github.com/stretchr/testify/require"
 )
 
@@ -47,6 +48,43 @@ func TestGoTreeServesWhereDebianIsMissing(t *testing.T) {
 	listed, err = goNames(root, t.TempDir())
 	require.NoError(t, err)
 	require.Len(t, readAllRecords(t, &Source{Files: listed}), 3)
+}
+
+// Conversations are made of the texts of a Go tree: the same each time, under keys of which each
+// is there once and that do not ascend.
+func TestWhatAgentsKeepIsMadeOfSource(t *testing.T) {
+	sets, err := Agents(context.Background(), t.TempDir())
+	require.NoError(t, err)
+	again, err := Agents(context.Background(), t.TempDir())
+	require.NoError(t, err)
+	require.Len(t, sets, 2)
+	one, err := os.ReadFile(sets[0].Source.Files[0].Path)
+	require.NoError(t, err)
+	other, err := os.ReadFile(again[0].Source.Files[0].Path)
+	require.NoError(t, err)
+	require.True(t, string(one) == string(other))
+	require.Equal(t, "json", detect(one[:64<<10]))
+	seen, last, back := map[string]bool{}, "", 0
+	require.NoError(t, sets[0].Source.each(context.Background(), 0, func(_ uint64, r engine.Pair) error {
+		key := string(r.Key)
+		require.False(t, seen[key], key)
+		if seen[key] = true; key < last {
+			back++
+		}
+		last = key
+		return nil
+	}))
+	require.Greater(t, len(seen), 10_000)
+	require.Greater(t, back, len(seen)/4)
+	files := 0
+	require.NoError(t, sets[1].Source.each(context.Background(), 0, func(_ uint64, r engine.Pair) error {
+		info, err := os.Stat(string(r.Key))
+		require.NoError(t, err)
+		require.EqualValues(t, info.Size(), len(r.Value))
+		files++
+		return nil
+	}))
+	require.Greater(t, files, 100)
 }
 
 func TestSomeRealDataIsFoundWhereGoIs(t *testing.T) {

@@ -36,6 +36,7 @@ var formats = map[string]struct {
 	"json":  {"JSON lines: the key is the field given by -key, or id, _id or key, or else the line's number; the value is the line", newJSONRecords},
 	"deb":   {"Debian control stanzas: the key is Package/Version/Architecture, the value is the stanza", newStanzaRecords},
 	"lines": {"a word list: the key is the line, the value its number; empty lines are skipped", newWordRecords},
+	"whole": {"any files: the key is the file's path, the value all of it, up to 64 MiB", newWholeFile},
 	"text":  {"any text: the key is the file's path and the line's number, the value is the line", newTextRecords},
 }
 

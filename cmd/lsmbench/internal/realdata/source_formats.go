@@ -216,3 +216,31 @@ func (r *textRecords) next() (engine.Pair, error) {
 	r.key = numberedKey(r.key[:0], r.file.Path, r.lines.number)
 	return engine.Pair{Key: r.key, Value: line}, nil
 }
+
+// wholeFile reads a file as one record; an empty one is none.
+type wholeFile struct {
+	file  File
+	lines *lineReader
+	done  bool
+}
+
+func newWholeFile(f File, lines *lineReader, _ string) recordReader {
+	return &wholeFile{file: f, lines: lines}
+}
+
+func (r *wholeFile) next() (engine.Pair, error) {
+	if r.done {
+		return engine.Pair{}, io.EOF
+	}
+	r.done = true
+	p, err := io.ReadAll(io.LimitReader(r.lines.r, maxLineBytes+1))
+	switch {
+	case err != nil:
+		return engine.Pair{}, err
+	case len(p) > maxLineBytes:
+		return engine.Pair{}, errLineTooLong
+	case len(p) == 0:
+		return engine.Pair{}, io.EOF
+	}
+	return engine.Pair{Key: []byte(r.file.Path), Value: p}, nil
+}
