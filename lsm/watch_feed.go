@@ -389,7 +389,7 @@ func (f *feed) wakeConcernedLocked(p *piece) {
 func (f *feed) wakeLaggingLocked() {
 	for w := range f.index.watchers {
 		if w.parked && w.woken < f.base {
-			if f.seen >= w.woken && !(mutant.Enabled && mutant.Is(mutant.ForgetPlace)) {
+			if f.seen >= w.woken {
 				w.shown(f.seenSeq)
 			}
 			w.parked = false

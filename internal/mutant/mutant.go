@@ -93,7 +93,6 @@ const (
 	DiffRenewed         Name = "diff-renewed"           // take a scope that was made again for the one that it was
 	WatchUnpublished    Name = "watch-unpublished"      // show watchers commits before they are visible
 	ForgetLag           Name = "forget-lag"             // let a watcher that lags go on with what is still there
-	ForgetPlace         Name = "forget-place"           // let a watcher that waits and lags go on from where it began to wait
 	PieceIsCommit       Name = "piece-is-commit"        // take the end of a piece of a commit for the commit's to watchers
 	ForgetAbsentScope   Name = "forget-absent-scope"    // let a transaction that found a scope absent commit although it was made since
 	ForgetReadScope     Name = "forget-read-scope"      // let one that has read in a scope commit although that was dropped since
