@@ -121,9 +121,9 @@ func (d *DB) registerSegment(s wal.Segment) error {
 }
 
 func toManifestSegment(s wal.Segment) manifest.Segment {
-	return manifest.Segment{Num: uint64(s.Num), Slot: uint32(s.Slot), UID: s.UID, Bytes: s.Bytes}
+	return manifest.Segment{Num: uint64(s.Num), Slot: uint32(s.Slot), UID: s.UID, Bytes: s.Bytes, Key: s.Key}
 }
 
 func fromManifestSegment(s manifest.Segment) wal.Segment {
-	return wal.Segment{Num: wal.SegmentNum(s.Num), Slot: wal.Slot(s.Slot), UID: s.UID, Bytes: s.Bytes}
+	return wal.Segment{Num: wal.SegmentNum(s.Num), Slot: wal.Slot(s.Slot), UID: s.UID, Bytes: s.Bytes, Key: s.Key}
 }

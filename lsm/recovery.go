@@ -48,7 +48,7 @@ func (d *DB) freeReplayed() {
 // loadManifest reads the manifest, or makes a new store where there is none.
 func (d *DB) loadManifest() (*manifest.Loaded, error) {
 	fs := d.opts.seams.FS
-	loaded, err := manifest.Load(fs, d.dir)
+	loaded, err := manifest.Load(fs, d.dir, nil)
 	switch {
 	case err == nil:
 		d.store = loaded.State.Store

@@ -115,7 +115,7 @@ func (s *salvage) run() (_ *SalvageReport, err error) {
 
 // readRemains is manifest.ReadRemains in this package's errors.
 func readRemains(fs vfs.FS, dir string) (*manifest.Remains, error) {
-	r, err := manifest.ReadRemains(fs, dir)
+	r, err := manifest.ReadRemains(fs, dir, nil)
 	switch {
 	case errors.Is(err, manifest.ErrNoStore):
 		return nil, ErrNotExist

@@ -74,7 +74,7 @@ func TestPowerCutsLoseNothingAcknowledged(t *testing.T) {
 
 func (h *history) check(t *testing.T, s vfs.State, acked int) {
 	fs := s.Mem()
-	loaded, err := manifest.Load(fs, dir)
+	loaded, err := manifest.Load(fs, dir, nil)
 	if errors.Is(err, manifest.ErrNoStore) && acked == 0 {
 		require.NoError(t, fs.MkdirAll(dir))
 		mustOpen(t, fs)

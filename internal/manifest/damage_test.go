@@ -31,7 +31,7 @@ func newDamaged(t *testing.T, edits int) *damaged {
 // is the store that was written.
 func (d *damaged) check(t *testing.T, name string, p []byte, what string, at int) {
 	writeFile(t, d.fs, name, p)
-	loaded, err := manifest.Load(d.fs, dir)
+	loaded, err := manifest.Load(d.fs, dir, nil)
 	if err == nil {
 		if got := loadedContents(loaded); got != d.want {
 			t.Fatalf("%s of %s at %d gives another store", what, name, at)
@@ -65,12 +65,12 @@ func TestEveryOtherLengthIsReported(t *testing.T) {
 	for name, good := range d.files {
 		for n := range good {
 			writeFile(t, d.fs, name, good[:n])
-			_, err := manifest.Load(d.fs, dir)
+			_, err := manifest.Load(d.fs, dir, nil)
 			require.ErrorIs(t, err, manifest.ErrCorrupt, "%s cut to %d", name, n)
 		}
 		for _, tail := range [][]byte{{0}, {'\n'}, make([]byte, 4096), good} {
 			writeFile(t, d.fs, name, append(bytes.Clone(good), tail...))
-			_, err := manifest.Load(d.fs, dir)
+			_, err := manifest.Load(d.fs, dir, nil)
 			require.ErrorIs(t, err, manifest.ErrCorrupt, "%s extended by %d", name, len(tail))
 		}
 		writeFile(t, d.fs, name, good)

@@ -49,7 +49,7 @@ func FuzzManifestFile(f *testing.F) {
 		fs := newFS(t)
 		writeFile(t, fs, manifest.CurrentName, current)
 		writeFile(t, fs, name, p)
-		loaded, err := manifest.Load(fs, dir)
+		loaded, err := manifest.Load(fs, dir, nil)
 		if err == nil {
 			log, err := manifest.OpenLog(loaded, options(fs))
 			require.NoError(t, err)
@@ -72,7 +72,7 @@ func FuzzCurrent(f *testing.F) {
 		fs := newFS(t)
 		writeFile(t, fs, manifest.CurrentName, p)
 		writeFile(t, fs, name, file)
-		_, err := manifest.Load(fs, dir)
+		_, err := manifest.Load(fs, dir, nil)
 		if err == nil {
 			require.Equal(t, current, p)
 			return

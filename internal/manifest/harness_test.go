@@ -37,7 +37,7 @@ func options(fs vfs.FS) manifest.LogOptions {
 
 // open creates or loads the store in fs and opens its log.
 func open(fs vfs.FS) (*manifest.Log, error) {
-	loaded, err := manifest.Load(fs, dir)
+	loaded, err := manifest.Load(fs, dir, nil)
 	if err == manifest.ErrNoStore {
 		o := options(fs)
 		o.Random = newRandom(3)
@@ -58,7 +58,7 @@ func mustOpen(t testing.TB, fs vfs.FS) *manifest.Log {
 
 func mustLoad(t testing.TB, fs vfs.FS) *manifest.Loaded {
 	t.Helper()
-	l, err := manifest.Load(fs, dir)
+	l, err := manifest.Load(fs, dir, nil)
 	require.NoError(t, err)
 	return l
 }

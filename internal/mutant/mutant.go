@@ -107,4 +107,10 @@ const (
 	KeepRetiredKey      Name = "keep-retired-key"       // leave a retired key in the keyring
 	KeepScopeKey        Name = "keep-scope-key"         // leave a destroyed scope key in the vault
 	IgnoreAnchor        Name = "ignore-anchor"          // open a keyring that is older than its anchor
+	ReuseLogKey         Name = "reuse-log-key"          // seal all segments of a log under one key
+	UnboundHeader       Name = "unbound-header"         // seal records of the log without their headers
+	AcceptPlainRecord   Name = "accept-plain-record"    // take a record in clear for what was sealed in an encrypted segment
+	IgnoreListedKey     Name = "ignore-listed-key"      // read a segment in clear where the list has an encrypted one
+	AcceptPlainManifest Name = "accept-plain-manifest"  // read a manifest in clear where an encrypted one is expected
+	ForgetManifest      Name = "forget-manifest"        // take a manifest that was put back for the newest one
 )
