@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"crypto/cipher"
 	"errors"
 	"fmt"
 	"io"
@@ -56,8 +55,8 @@ type Options struct {
 	// gives the same cipher back. Segments that are listed with a key are read by it alone,
 	// those listed without one in clear. NewCipher is called as Random is; its error leaves
 	// the log as it was, as lack of space does.
-	NewCipher  func(kind fileid.Kind, uid fileid.UID, salt seal.Salt) (cipher.AEAD, seal.KeyID, error)
-	OpenCipher func(id seal.KeyID, kind fileid.Kind, uid fileid.UID, salt seal.Salt) (cipher.AEAD, error)
+	NewCipher  seal.NewCipher
+	OpenCipher seal.OpenCipher
 	// Register makes a prepared segment durable in the owner's manifest. It is called
 	// by the preparer's goroutine, without a lock, before the segment is used. After an
 	// error that matches vfs.ErrNoSpace it is called again later with the same Segment,

@@ -2,7 +2,6 @@ package wal
 
 import (
 	"context"
-	"crypto/cipher"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,7 +19,7 @@ type SalvageOptions struct {
 	FS  vfs.FS
 	Dir string
 	// OpenCipher is that of Options; nil: what is encrypted cannot be read.
-	OpenCipher func(id seal.KeyID, kind fileid.Kind, uid fileid.UID, salt seal.Salt) (cipher.AEAD, error)
+	OpenCipher seal.OpenCipher
 	// Store is the store's UID; zero is not known, and means that of most segments.
 	Store fileid.UID
 	// Listed are the segments that a manifest lists, in any order. Their identity is

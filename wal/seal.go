@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"crypto/cipher"
 	"fmt"
 	"slices"
 
@@ -76,12 +75,9 @@ type opener struct {
 	bound  []byte // the start of the segment's header
 }
 
-// openCipher is the type of Options.OpenCipher.
-type openCipher = func(id seal.KeyID, kind fileid.Kind, uid fileid.UID, salt seal.Salt) (cipher.AEAD, error)
-
 // newOpener returns the opener of a segment whose header is h, decoded from page. Errors:
 // ErrSealed, and those of open.
-func newOpener(open openCipher, h *header, page []byte) (*opener, error) {
+func newOpener(open seal.OpenCipher, h *header, page []byte) (*opener, error) {
 	switch {
 	case h.keyID == 0:
 		return nil, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -79,7 +80,7 @@ func (l *Loaded) relied() bool {
 // was never finished. ErrSealed: it is encrypted, and open is nil. Damage is a *CorruptionError,
 // which matches seal.ErrAuth where whole bytes are not those that were sealed;
 // a store of a later format ErrTooNew; errors of the file system keep their chain.
-func Load(fs vfs.FS, dir string, open OpenCipher) (*Loaded, error) {
+func Load(fs vfs.FS, dir string, open seal.OpenCipher) (*Loaded, error) {
 	names, err := fs.List(dir)
 	if errors.Is(err, vfs.ErrNotExist) {
 		return nil, ErrNoStore
@@ -120,7 +121,7 @@ func Load(fs vfs.FS, dir string, open OpenCipher) (*Loaded, error) {
 // under construction holds what CreateCopy was to finish. An interrupted Create may
 // leave the first manifest with one record; everything else that looks like a part of a
 // store means that CURRENT was lost.
-func checkNoStore(fs vfs.FS, dir string, open OpenCipher, names []string) error {
+func checkNoStore(fs vfs.FS, dir string, open seal.OpenCipher, names []string) error {
 	if slices.Contains(names, UnfinishedName) {
 		return ErrUnfinished
 	}
@@ -144,7 +145,7 @@ func checkNoStore(fs vfs.FS, dir string, open OpenCipher, names []string) error 
 }
 
 // loadFile reads the manifest that CURRENT names.
-func loadFile(fs vfs.FS, dir string, open OpenCipher, cur current) (*Loaded, error) {
+func loadFile(fs vfs.FS, dir string, open seal.OpenCipher, cur current) (*Loaded, error) {
 	l, err := loadNamed(fs, dir, open, cur.num)
 	if errors.Is(err, vfs.ErrNotExist) {
 		return nil, &CorruptionError{File: manifestName(cur.num), Offset: -1, Err: errMissing}
@@ -155,7 +156,7 @@ func loadFile(fs vfs.FS, dir string, open OpenCipher, cur current) (*Loaded, err
 	return l, err
 }
 
-func loadNamed(fs vfs.FS, dir string, open OpenCipher, num uint64) (*Loaded, error) {
+func loadNamed(fs vfs.FS, dir string, open seal.OpenCipher, num uint64) (*Loaded, error) {
 	l := &Loaded{Name: manifestName(num), num: num}
 	f, err := fs.Open(path.Join(dir, l.Name), vfs.ReadOnly)
 	if err != nil {
@@ -182,7 +183,7 @@ func loadNamed(fs vfs.FS, dir string, open OpenCipher, num uint64) (*Loaded, err
 func damageAt(offset int64, err error) error { return &CorruptionError{Offset: offset, Err: err} }
 
 // replay builds state and version from the bytes of the whole file.
-func (l *Loaded) replay(p []byte, open OpenCipher) error {
+func (l *Loaded) replay(p []byte, open seal.OpenCipher) error {
 	h, err := decodeFileHeader(p)
 	if errors.Is(err, ErrTooNew) {
 		return err

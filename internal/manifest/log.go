@@ -8,6 +8,7 @@ import (
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -21,8 +22,8 @@ type LogOptions struct {
 	RollBytes int64
 	// NewCipher gives each file that is written its cipher; nil: it is written in clear.
 	// OpenCipher is that of Load.
-	NewCipher  NewCipher
-	OpenCipher OpenCipher
+	NewCipher  seal.NewCipher
+	OpenCipher seal.OpenCipher
 }
 
 const (

@@ -36,7 +36,7 @@ type Remains struct {
 // a crash in a roll leaves them, the later name may be the older state.
 //
 // The error is ErrNoStore, ErrTooNew, ErrSealed, or that of listing dir.
-func ReadRemains(fs vfs.FS, dir string, open OpenCipher) (*Remains, error) {
+func ReadRemains(fs vfs.FS, dir string, open seal.OpenCipher) (*Remains, error) {
 	loaded, err := Load(fs, dir, open)
 	switch {
 	case err == nil:
@@ -84,7 +84,7 @@ func (r *Remains) note(err error) {
 
 // gather raises the marks by every whole record of a manifest, wherever it stands. Files
 // are taken in the order of their numbers, records in that of theirs.
-func (r *Remains) gather(fs vfs.FS, dir string, open OpenCipher, num uint64, cur current) error {
+func (r *Remains) gather(fs vfs.FS, dir string, open seal.OpenCipher, num uint64, cur current) error {
 	f, err := fs.Open(path.Join(dir, manifestName(num)), vfs.ReadOnly)
 	if err != nil {
 		return fmt.Errorf("manifest: open %s: %w", manifestName(num), err)

@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"crypto/cipher"
 	"fmt"
 	"slices"
 
@@ -19,13 +18,6 @@ import (
 // ordinal is the record's number. Associated data are the file's kind and UID, ordinal, offset
 // and length, the record's header from byte 8 on, and for the first record the file's header
 // too.
-
-// NewCipher makes the cipher of a new file, and says from which data key. OpenCipher makes it
-// again.
-type (
-	NewCipher  = func(kind fileid.Kind, uid fileid.UID, salt seal.Salt) (cipher.AEAD, seal.KeyID, error)
-	OpenCipher = func(id seal.KeyID, kind fileid.Kind, uid fileid.UID, salt seal.Salt) (cipher.AEAD, error)
-)
 
 // guard binds what is sealed to its place in one file. Nil is that of a file in clear.
 type guard struct {
@@ -55,7 +47,7 @@ func newGuard(o *LogOptions, h *fileHeader) (*guard, error) {
 }
 
 // openGuard is newGuard for a file that is read; head is its header as it stands there.
-func openGuard(open OpenCipher, h *fileHeader, head []byte) (*guard, error) {
+func openGuard(open seal.OpenCipher, h *fileHeader, head []byte) (*guard, error) {
 	switch {
 	case h.key == 0 && open == nil, mutant.Enabled && mutant.Is(mutant.AcceptPlainManifest) && h.key == 0:
 		return nil, nil

@@ -36,6 +36,8 @@ var allowed = map[string][]string{
 	"state/envelope":      {},
 	"state/typedjson":     {"state/codec"},
 
+	"internal/seal/sealtest": {"internal/fileid", "internal/seal"},
+
 	"crypto":            {"internal/codec", "internal/fileid", "internal/mutant", "internal/seal", "internal/vfs"},
 	"internal/cache":    core,
 	"internal/manifest": with(core, "internal/expiry"),
