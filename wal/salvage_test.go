@@ -17,7 +17,7 @@ import (
 // salvage reads what is left on fs. With a list the segments of it, else every slot.
 func salvage(t testing.TB, fs vfs.FS, k *killed, listed bool) ([]wal.SlotRemains, []entry) {
 	t.Helper()
-	o := wal.SalvageOptions{FS: fs, Dir: storeDir, Unlisted: !listed}
+	o := wal.SalvageOptions{FS: fs, Dir: storeDir, Unlisted: !listed, OpenCipher: ring.Open}
 	if listed {
 		o.Store, o.Listed = storeUID, k.list.Live
 	}
@@ -61,6 +61,10 @@ func TestSalvageReadsEveryBatchBesideADamagedByte(t *testing.T) {
 					remains, got := salvage(t, o.opts.FS, k, listed)
 					flip(t, o.opts.FS, k.slot(i), off)
 					lost := len(k.rest) - len(got)
+					if mode == sealed && off >= 64 && off < 96 {
+						require.NotEmpty(t, gaps(remains), what) // without its salt a segment has no key
+						continue
+					}
 					if !listed && off < 4096+88 && lost > 1 {
 						// The identity itself, or the record that vouches for a damaged header.
 						require.Less(t, off, int64(4096+88), what)
@@ -173,7 +177,7 @@ func FuzzSalvage(f *testing.F) {
 		_, err = file.WriteAt(p, 0)
 		require.NoError(t, err)
 		require.NoError(t, file.Close())
-		o := wal.SalvageOptions{FS: fs, Dir: storeDir, Unlisted: !listed}
+		o := wal.SalvageOptions{FS: fs, Dir: storeDir, Unlisted: !listed, OpenCipher: ring.Open}
 		if listed {
 			o.Store, o.Listed = storeUID, k.list.Live[:1]
 		}
