@@ -19,6 +19,11 @@ func TestGoldenFiles(t *testing.T) {
 	appendEdits(t, l, 0, 4)
 	golden.Assert(t, "testdata/CURRENT", readFile(t, fs, manifest.CurrentName))
 	golden.Assert(t, "testdata/manifest.txt", dump(readFile(t, fs, l.Name())))
+
+	fs = newFS(t)
+	l = sealed.mustOpen(t, fs)
+	appendEdits(t, l, 0, 4)
+	golden.Assert(t, "testdata/sealed.txt", dump(readFile(t, fs, l.Name())))
 }
 
 // The encoding of an edit that has every field.

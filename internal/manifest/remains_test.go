@@ -51,7 +51,7 @@ func (d *damaged) wanted(t *testing.T) *manifest.Loaded {
 }
 
 func TestRemainsOfEveryDamagedManifest(t *testing.T) {
-	d := newDamaged(t, 6)
+	d := newDamaged(t, inClear, 6)
 	for name, good := range d.files {
 		p := bytes.Clone(good)
 		for i := range p {
@@ -71,7 +71,7 @@ func TestRemainsOfEveryDamagedManifest(t *testing.T) {
 }
 
 func TestRemainsWithoutCurrentOrManifest(t *testing.T) {
-	d := newDamaged(t, 6)
+	d := newDamaged(t, inClear, 6)
 	require.NoError(t, d.fs.Remove(dir+"/"+manifest.CurrentName))
 	r, err := manifest.ReadRemains(d.fs, dir, nil)
 	require.NoError(t, err)
@@ -92,7 +92,7 @@ func TestRemainsWithoutCurrentOrManifest(t *testing.T) {
 
 // Of two sound manifests neither is believed without CURRENT.
 func TestRemainsOfTwoManifestsBelieveNeither(t *testing.T) {
-	d := newDamaged(t, 6)
+	d := newDamaged(t, inClear, 6)
 	var old []byte
 	for name, p := range d.files {
 		if name != manifest.CurrentName {
