@@ -46,7 +46,7 @@ func (d *DB) manifestError(err error) error {
 	switch {
 	case errors.As(err, &c):
 		return &CorruptionError{File: c.File, Offset: c.Offset, Err: c.Err}
-	case errors.Is(err, manifest.ErrTooNew):
+	case errors.Is(err, manifest.ErrTooNew), errors.Is(err, manifest.ErrSealed): // by a version that seals
 		return errors.Join(ErrTooNew, err)
 	case errors.Is(err, manifest.ErrUnfinished):
 		return errors.Join(ErrNotExist, err)

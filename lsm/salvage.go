@@ -119,7 +119,7 @@ func readRemains(fs vfs.FS, dir string) (*manifest.Remains, error) {
 	switch {
 	case errors.Is(err, manifest.ErrNoStore):
 		return nil, ErrNotExist
-	case errors.Is(err, manifest.ErrTooNew):
+	case errors.Is(err, manifest.ErrTooNew), errors.Is(err, manifest.ErrSealed):
 		return nil, errors.Join(ErrTooNew, err)
 	}
 	return r, err

@@ -18,7 +18,8 @@ type SalvageOptions struct {
 	// FS and Dir say where the slot files are.
 	FS  vfs.FS
 	Dir string
-	// OpenCipher is that of Options; nil: what is encrypted cannot be read.
+	// OpenCipher is that of Options; nil: what is encrypted cannot be read. With it, segments in
+	// clear are read only where they are listed: anybody can have made others.
 	OpenCipher seal.OpenCipher
 	// Store is the store's UID; zero is not known, and means that of most segments.
 	Store fileid.UID
@@ -256,7 +257,12 @@ func (s *salvager) look(slot Slot) (g salvagedSegment, err error) {
 	if g.Num == 0 {
 		return g, nil
 	}
-	if g.sound && h.keyID != g.Key { // of a segment in clear what is sealed would be read as it is
+	planted := !g.listed && g.Key == 0 && s.o.OpenCipher != nil
+	if planted && g.Num < s.o.Min {
+		g.Num = 0
+		return g, nil
+	}
+	if planted || g.sound && h.keyID != g.Key { // of a segment in clear what is sealed would be read as it is
 		g.unreadable(seal.ErrAuth)
 		return g, nil
 	}

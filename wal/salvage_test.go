@@ -17,7 +17,10 @@ import (
 // salvage reads what is left on fs. With a list the segments of it, else every slot.
 func salvage(t testing.TB, fs vfs.FS, k *killed, listed bool) ([]wal.SlotRemains, []entry) {
 	t.Helper()
-	o := wal.SalvageOptions{FS: fs, Dir: storeDir, Unlisted: !listed, OpenCipher: ring.Open}
+	o := wal.SalvageOptions{FS: fs, Dir: storeDir, Unlisted: !listed}
+	if k.list.Live[0].Key != 0 {
+		o.OpenCipher = ring.Open
+	}
 	if listed {
 		o.Store, o.Listed = storeUID, k.list.Live
 	}
@@ -177,7 +180,7 @@ func FuzzSalvage(f *testing.F) {
 		_, err = file.WriteAt(p, 0)
 		require.NoError(t, err)
 		require.NoError(t, file.Close())
-		o := wal.SalvageOptions{FS: fs, Dir: storeDir, Unlisted: !listed, OpenCipher: ring.Open}
+		o := wal.SalvageOptions{FS: fs, Dir: storeDir, Unlisted: !listed}
 		if listed {
 			o.Store, o.Listed = storeUID, k.list.Live[:1]
 		}

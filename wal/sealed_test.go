@@ -396,7 +396,13 @@ func TestSalvageOfASealedLog(t *testing.T) {
 	require.Equal(t, k.rest[:2], got)
 	require.ErrorIs(t, gaps(remains)[0].Err, seal.ErrAuth)
 
+	// In clear, in the place of the segment and in another slot.
 	plain, _ := sealedLog(t, wal.Mapped)
+	fs := copyFS(t, plain.fs)
+	o := wal.SalvageOptions{FS: fs, Dir: storeDir, Store: storeUID, Unlisted: true, OpenCipher: ring.Open}
+	remains, err := wal.Salvage(context.Background(), o, func(wal.Record) error { return errWrongPayload })
+	require.NoError(t, err)
+	require.ErrorIs(t, gaps(remains)[0].Err, seal.ErrAuth)
 	remains, got = read(changed(func(p []byte) { copy(p, readAll(t, plain.fs, plain.slot(0))) }), ring.Open)
 	require.Empty(t, got)
 	require.ErrorIs(t, gaps(remains)[0].Err, seal.ErrAuth)
