@@ -157,7 +157,7 @@ func TestAManifestInClearIsRefused(t *testing.T) {
 	requireForged(t, plain, "another store's files")
 	p := append(bytes.Clone(good[:56]), make([]byte, 40)...)
 	p = append(append(p, good[96:112]...), readFile(t, plain, l.Name())[112:]...)
-	p = p[:len(good)]
+	p = append(p, make([]byte, len(good))...)[:len(good)]
 	resumHeader(p)
 	writeFile(t, fs, name, p)
 	requireForged(t, fs, "in clear under the same UID")
