@@ -254,27 +254,31 @@ func (s *salvager) look(slot Slot) (g salvagedSegment, err error) {
 		g.Num = 0
 		return g, nil
 	}
-	if g.Num == 0 {
-		return g, nil
+	if g.Num != 0 {
+		s.begin(&g, h.keyID, p)
 	}
+	return g, nil
+}
+
+// begin finds out how a segment that begins with p is read, and what it links to. key is the
+// data key that a sound header names.
+func (s *salvager) begin(g *salvagedSegment, key seal.KeyID, p []byte) {
 	planted := !g.listed && g.Key == 0 && s.o.OpenCipher != nil
 	if planted && g.Num < s.o.Min {
 		g.Num = 0
-		return g, nil
+		return
 	}
-	if planted || g.sound && h.keyID != g.Key { // of a segment in clear what is sealed would be read as it is
+	if planted || g.sound && key != g.Key { // of a segment in clear what is sealed would be read as it is
 		g.unreadable(seal.ErrAuth)
-		return g, nil
+		return
 	}
-	if g.open, err = s.opener(&g, p); err != nil {
+	var err error
+	if g.open, err = s.opener(g, p); err != nil {
 		g.unreadable(err)
-		return g, nil
+		return
 	}
 	s.scan.reset(nil, g.Segment, g.open)
-	if link, ok := s.firstLink(p, g.Segment); ok {
-		g.link, g.linked = link, true
-	}
-	return g, nil
+	g.link, g.linked = s.firstLink(p, g.Segment)
 }
 
 // unreadable gives a segment up that holds records which nobody can open.
