@@ -288,19 +288,6 @@ func (g *salvagedSegment) unreadable(err error) {
 	g.Num = 0
 }
 
-// opener returns the opener of a segment that begins with p. Where the header is damaged, only
-// the salt must be what it was: the rest is known from the list.
-func (s *salvager) opener(g *salvagedSegment, p []byte) (*opener, error) {
-	h := header{store: fileid.UID(p[16:32]), uid: g.UID, num: g.Num, bytes: g.Bytes + g.missing, salt: seal.Salt(p[64:96]), keyID: g.Key}
-	if g.sound || g.guessed {
-		return newOpener(s.o.OpenCipher, &h, p)
-	}
-	if (s.o.Store != fileid.UID{}) {
-		h.store = s.o.Store
-	}
-	return newOpener(s.o.OpenCipher, &h, h.encode())
-}
-
 // guess takes what a damaged header says of its segment for true if the first record, whose
 // checksum is seeded with it, agrees.
 func (s *salvager) guess(p []byte) Segment {
