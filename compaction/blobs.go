@@ -217,7 +217,7 @@ func (b *blobPlacer) finish() error {
 		return err
 	}
 	b.finished = append(b.finished, &manifest.Blob{
-		Num: b.name.num, UID: b.name.uid, Bytes: m.Size, Digest: m.Digest, Data: m.Data, Values: m.Values,
+		Num: b.name.num, UID: b.name.uid, Bytes: m.Size, Digest: m.Digest, Data: m.Data, Values: m.Values, Key: m.KeyID,
 	})
 	return nil
 }

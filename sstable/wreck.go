@@ -308,6 +308,9 @@ func (w *Wreck) checkFilter() {
 // UID returns the table's identity.
 func (w *Wreck) UID() fileid.UID { return w.uid }
 
+// Encrypted reports whether the table is.
+func (w *Wreck) Encrypted() bool { return w.guard.Encrypted() }
+
 // Framed reports whether the footer was read: all range tombstones that can be read are
 // then known from the beginning.
 func (w *Wreck) Framed() bool { return w.footer != nil }

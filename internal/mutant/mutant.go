@@ -121,4 +121,10 @@ const (
 	GlobalCoversAll     Name = "global-covers-all"      // take rules about Global for rules about every scope
 	IgnoreRuleExpiry    Name = "ignore-rule-expiry"     // apply rules that have expired
 	TrustChain          Name = "trust-chain"            // do not compare records of the audit with their chain
+	ReuseLogKey         Name = "reuse-log-key"          // seal all segments of a log under one key
+	UnboundHeader       Name = "unbound-header"         // seal records of the log without their headers
+	AcceptPlainRecord   Name = "accept-plain-record"    // take a record in clear for what was sealed in an encrypted segment
+	IgnoreListedKey     Name = "ignore-listed-key"      // read a segment in clear where the list has an encrypted one
+	AcceptPlainManifest Name = "accept-plain-manifest"  // read a manifest in clear where an encrypted one is expected
+	ForgetManifest      Name = "forget-manifest"        // take a manifest that was put back for the newest one
 )

@@ -131,6 +131,9 @@ func (r *Reader) Data() int64 { return r.end - headerLen }
 // Values is how many values the file holds, and Bytes their length.
 func (r *Reader) Values() (n, bytes uint64) { return r.footer.values, r.footer.bytes }
 
+// Encrypted reports whether the file is.
+func (r *Reader) Encrypted() bool { return r.guard.Encrypted() }
+
 // Codec is what the values were offered to.
 func (r *Reader) Codec() block.Codec { return r.footer.codec }
 

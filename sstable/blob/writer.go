@@ -36,6 +36,8 @@ type Meta struct {
 	Data int64
 	// Values counts them, Bytes is their length before compression.
 	Values, Bytes uint64
+	// KeyID names the data key of an encrypted file; 0: it is in clear.
+	KeyID seal.KeyID
 }
 
 // Writer writes one blob file, front to back. It is not safe for concurrent use. Its first
@@ -210,7 +212,7 @@ func (w *Writer) Finish() (Meta, error) {
 		return Meta{}, w.err
 	}
 	w.err = ErrFinished
-	w.meta.Size, w.meta.Digest = w.written, w.digest.Sum64()
+	w.meta.Size, w.meta.Digest, w.meta.KeyID = w.written, w.digest.Sum64(), w.head.keyID
 	return w.meta, nil
 }
 

@@ -158,7 +158,7 @@ func TestOpenRefusesAuthenticBlocksThatAreMalformed(t *testing.T) {
 func TestBlocksOfAnEncryptedFileComeInOrder(t *testing.T) {
 	w := writing(aesGCM(1), encryptedUID)
 	must(block.Seal(nil, block.CodecNone, w, 100, []byte("payload")))
-	got, err := must(block.Seal([]byte("before"), block.CodecNone, w, 100, []byte("another")))
+	got, err := block.Seal([]byte("before"), block.CodecNone, w, 100, []byte("another"))
 	require.ErrorIs(t, err, seal.ErrOrdinal)
 	require.Equal(t, "before", string(got))
 }
