@@ -5,4 +5,6 @@
 // Each suite is run in the root scope and in a scope with a name, on disk, where the store is
 // closed and opened again between the suite's tests, and in memory, where instead its process
 // is killed, or the power is cut after a sync, and it recovers: what it held must be there.
+//
+// Package linear, below it, has a checker of linearizability judge what clients were told.
 package conformance

@@ -61,10 +61,16 @@ func SweepFaults(setup Setup, shape Shape, f Faulty) (Explored, error) {
 	if err := p.Play(steps); err != nil {
 		return Explored{}, err
 	}
+	return f.sweep(setup, counter, goroutines, func(r vfs.Rule) (bool, error) { return runFaulty(setup, steps, r) }), nil
+}
+
+// sweep plays a history again for each of the calls that counter has seen. goroutines is how
+// many there were before the first time.
+func (f Faulty) sweep(setup Setup, counter *vfs.Faults, goroutines int, run func(vfs.Rule) (met bool, err error)) Explored {
 	calls := counter.Count(f.Kinds, f.Glob)
 	var x Explored
 	sweep(&x, f.rules(calls), func(r vfs.Rule) (met bool, err error) {
-		met, err = runFaulty(setup, steps, r)
+		met, err = run(r)
 		if err != nil {
 			err = fmt.Errorf("seed %d, %s, %s call %d of %d, %s, for ever %v, %v: %w",
 				setup.Seed, modeName(setup.Mode), r.Kinds, r.Skip, calls, effectName(r.Effect), r.Forever, r.Err, err)
@@ -74,7 +80,7 @@ func SweepFaults(setup Setup, shape Shape, f Faulty) (Explored, error) {
 	if err := noneLeft(goroutines); err != nil {
 		x.fail(fmt.Errorf("seed %d, %s: %w", setup.Seed, modeName(setup.Mode), err))
 	}
-	return x, nil
+	return x
 }
 
 // patience is how often noneLeft lets others run. A goroutine that has been waited for

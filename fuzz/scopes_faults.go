@@ -18,20 +18,7 @@ func SweepScopeFaults(setup Setup, steps int, f Faulty) (Explored, error) {
 	if err := playScopes(newScopePlayer(setup, counter, mem), steps); err != nil {
 		return Explored{}, err
 	}
-	calls := counter.Count(f.Kinds, f.Glob)
-	var x Explored
-	sweep(&x, f.rules(calls), func(r vfs.Rule) (met bool, err error) {
-		met, err = runFaultyScopes(setup, steps, r)
-		if err != nil {
-			err = fmt.Errorf("seed %d, %s, %s call %d of %d, %s, for ever %v, %v: %w",
-				setup.Seed, modeName(setup.Mode), r.Kinds, r.Skip, calls, effectName(r.Effect), r.Forever, r.Err, err)
-		}
-		return met, err
-	})
-	if err := noneLeft(goroutines); err != nil {
-		x.fail(fmt.Errorf("seed %d, %s: %w", setup.Seed, modeName(setup.Mode), err))
-	}
-	return x, nil
+	return f.sweep(setup, counter, goroutines, func(r vfs.Rule) (bool, error) { return runFaultyScopes(setup, steps, r) }), nil
 }
 
 // runFaultyScopes plays a history under one rule and judges what comes of it.

@@ -105,6 +105,32 @@ func fillAndReadWithinTheBudget(t *testing.T) {
 }
 
 // anonymous is how much memory of its own the process has resident, in bytes.
+// A store that was written and then flushed by hand has given the memory of its memtables back,
+// and takes it again when it is written.
+func TestAFlushedStoreGivesTheMemoryOfItsMemtablesBack(t *testing.T) {
+	if invariants.Enabled {
+		t.Skip("memtables are in the collector's memory here")
+	}
+	const memtable = 32 << 20
+	db, err := lsm.Open(t.TempDir(), &lsm.Options{MemtableBytes: memtable})
+	require.NoError(t, err)
+	value := make([]byte, 1000)
+	key := uint64(0)
+	fill := func(bytes int) {
+		for range bytes / len(value) {
+			key++
+			require.NoError(t, db.Set(binary.BigEndian.AppendUint64(nil, key), value, lsm.NoSync))
+		}
+	}
+	for range 2 {
+		fill(3 * memtable) // every arena is touched
+		full := anonymous(t)
+		require.NoError(t, db.Flush(t.Context()))
+		require.LessOrEqual(t, anonymous(t), full-memtable/2, "bytes, of %d before", full) // at once, not when at rest
+	}
+	require.NoError(t, db.Close())
+}
+
 func anonymous(t *testing.T) int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -360,10 +360,13 @@ func (d *DB) commit(r *request) error {
 	return r.err
 }
 
-// lead runs one group. On return r.err is set; every other member has been woken, or
-// will be by whoever publishes its part.
-func (d *DB) lead(r *request) {
-	unsynced, synced := d.queue.take(r, min(maxGroupBytes, d.mutable.capacity/4))
+// lead runs one group, of r and of those that wait behind it. On return r.err is set; every
+// other member has been woken, or will be by whoever publishes its part.
+func (d *DB) lead(r *request) { d.leadGroup(r, min(maxGroupBytes, d.mutable.capacity/4)) }
+
+// leadGroup is lead for a group of at most so many bytes, or of r alone.
+func (d *DB) leadGroup(r *request, limit int64) {
+	unsynced, synced := d.queue.take(r, limit)
 	ops, bytes := unsynced.ops+synced.ops, unsynced.bytes+synced.bytes
 	err := d.makeRoomForFolds(ops, bytes, unsynced.folds+synced.folds, unsynced.foldBytes+synced.foldBytes)
 	if err == nil {

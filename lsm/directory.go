@@ -20,7 +20,8 @@ import (
 //	key: system scope id · 2 · scope id                 value: 1               death record
 //	key: system scope id · 3 · scope id                 value: 1               staged id
 //
-// Two more kinds are records of expiry: expiry_index.go.
+// Two more kinds are records of expiry (expiry_index.go), one is that of horizons
+// (horizon_record.go).
 //
 // Invariants:
 //
@@ -36,9 +37,12 @@ import (
 type recordKind byte
 
 const (
-	recordEntry  recordKind = 1
-	recordDeath  recordKind = 2
-	recordStaged recordKind = 3
+	recordEntry   recordKind = 1
+	recordDeath   recordKind = 2
+	recordStaged  recordKind = 3
+	recordExpiry  recordKind = 4
+	recordEvent   recordKind = 5
+	recordHorizon recordKind = 6
 )
 
 // recordVersion begins the values of the directory. A greater one is a newer format's.

@@ -21,11 +21,6 @@ import (
 // the root.
 
 const (
-	recordExpiry recordKind = 4
-	recordEvent  recordKind = 5
-)
-
-const (
 	expiryKeyLen = 1 + 8                             // of an index record, besides the entry's key
 	maxEventKey  = keys.MaxKeyLen - expiryKeyLen - 1 // of an entry, behind its scope's id
 	eventKeyLen  = 1 + 8 + 8

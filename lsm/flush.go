@@ -215,7 +215,7 @@ func (d *DB) flushEdit(v *manifest.Version, out []*manifest.Table, last keys.Seq
 
 // Flush writes what the memtables hold to tables. It returns when everything that was
 // committed before the call is in tables, or with the error that keeps it from being,
-// or with ctx's.
+// or with ctx's. The memory of the memtables goes back to the system.
 func (d *DB) Flush(ctx context.Context) error {
 	if err := d.writable(); err != nil {
 		return err
@@ -225,7 +225,9 @@ func (d *DB) Flush(ctx context.Context) error {
 	}
 	var err error
 	if !d.mutable.empty() {
-		err = d.freeze(ctx, d.sameMutableBytes())
+		if err = d.freeze(ctx, d.sameMutableBytes()); err == nil {
+			d.giveMemoryBack()
+		}
 	}
 	last := d.lastSeqNum
 	d.queue.passLead()

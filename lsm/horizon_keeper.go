@@ -260,6 +260,10 @@ func (k *horizonKeeper) enforce(ctx context.Context) error {
 
 // giveUp makes a horizon a broken one, unless it was moved or removed meanwhile.
 func (k *horizonKeeper) giveUp(h Horizon, why HorizonState) error {
+	if err := k.begin(); err != nil {
+		return err
+	}
+	defer k.end()
 	k.mu.Lock()
 	same := k.byName[h.Name] == h
 	k.mu.Unlock()
@@ -267,7 +271,7 @@ func (k *horizonKeeper) giveUp(h Horizon, why HorizonState) error {
 		return nil
 	}
 	h.State = why
-	if err := k.put(h); err != nil {
+	if err := k.putHeld(h); err != nil {
 		return err
 	}
 	k.broken.Add(1)

@@ -9,11 +9,9 @@ import (
 
 // The record of a horizon, docs/formats/directory.md:
 //
-//	key: system scope id · 4 · name
+//	key: system scope id · 6 · name
 //	value: 1 · position [29]byte · set i64 (unix ms, little endian) · state u8
 const horizonValueLen = 1 + positionLen + 8 + 1
-
-const recordHorizon recordKind = 4
 
 func horizonKey(name string) []byte { return append([]byte{byte(recordHorizon)}, name...) }
 

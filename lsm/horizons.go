@@ -104,6 +104,11 @@ func (k *horizonKeeper) put(h Horizon) error {
 		return err
 	}
 	defer k.end()
+	return k.putHeld(h)
+}
+
+// putHeld is put, for who has begun.
+func (k *horizonKeeper) putHeld(h Horizon) error {
 	d := k.db
 	if h.State == HorizonSound {
 		if err := k.protect(h.Position); err != nil {

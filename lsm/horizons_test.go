@@ -325,6 +325,29 @@ func FuzzDecodeHorizon(f *testing.F) {
 	})
 }
 
+// Records of expiry and of horizons once began alike: a store with both took each for the other,
+// could read no horizon, and told of no expiry any more.
+func TestHorizonsStandBesideRecordsOfExpiry(t *testing.T) {
+	fs := vfs.NewMem()
+	clock := newHandClock()
+	o := Options{ExpiryEvents: true, Clock: clock}
+	db := openSized(t, fs, o, small())
+	require.NoError(t, db.SetWithTTL([]byte("k"), []byte("v"), time.Hour, nil))
+	require.NoError(t, db.SetHorizon("replica", positionNow(t, db)))
+	require.NoError(t, db.Close())
+
+	db = openSized(t, fs, o, small())
+	defer db.Close()
+	horizons, err := db.Horizons()
+	require.NoError(t, err)
+	require.Len(t, horizons, 1)
+	clock.pass(2 * time.Hour)
+	events, err := db.AwaitExpiryEvents(context.Background(), 0)
+	require.NoError(t, err)
+	require.Len(t, events, 1)
+	require.Equal(t, "k", string(events[0].Key))
+}
+
 // Damage to a record keeps every deletion, and is told to who asks.
 func TestDeletionsStayWhereHorizonsCannotBeRead(t *testing.T) {
 	fs := vfs.NewMem()

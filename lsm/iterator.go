@@ -31,6 +31,8 @@ type Iterator struct {
 	seq    keys.SeqNum
 	at     int64 // the time at which it judges what expires
 	prefix int   // length of the scope prefix, which Key leaves out
+	// counted: it shows in Metrics, as those do not that the store reads its own records with.
+	counted bool
 	*iterParts
 
 	value   []byte // current value: a source's, or valBuf, or blobBuf
@@ -109,8 +111,10 @@ func (d *DB) newIterAt(in scopeKeys, o *IterOptions, seq keys.SeqNum, at int64) 
 	if err := d.hold(); err != nil {
 		return nil, err
 	}
-	d.metrics.iterators.Add(1)
 	it := &Iterator{db: d, prefix: len(in.prefix), iterParts: iterPool.Get().(*iterParts)}
+	if it.counted = !bytes.Equal(in.prefix, systemKeys.prefix); it.counted {
+		d.metrics.iterators.Add(1)
+	}
 	for {
 		guard := d.readers.Enter()
 		it.state = d.state.Load()
@@ -451,7 +455,9 @@ func (it *Iterator) Close() error {
 	it.recycle()
 	it.iterParts = nil
 	it.state.unref()
-	it.db.metrics.iterators.Add(-1)
+	if it.counted {
+		it.db.metrics.iterators.Add(-1)
+	}
 	it.db.release()
 	return err
 }

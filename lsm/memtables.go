@@ -165,6 +165,14 @@ func (p *arenaPool) trim() {
 	p.kept, p.keep = nil, false
 }
 
+// giveMemoryBack gives the system what memtables do not need now: kept arenas, and what of the
+// mutable one was touched before it was last made. Called by the leader, when no burst of
+// writes is to be expected.
+func (d *DB) giveMemoryBack() {
+	d.arenas.trim()
+	offheap.Discard(d.mutable.Unused())
+}
+
 // close frees what the pool keeps, and makes it keep nothing more.
 func (p *arenaPool) close() {
 	p.trim()

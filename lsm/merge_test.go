@@ -10,6 +10,7 @@ import (
 	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/sstable"
 	"github.com/stretchr/testify/require"
 )
@@ -468,4 +469,18 @@ func TestABatchJoinsOperandsOfAKey(t *testing.T) {
 	})
 	require.ErrorIs(t, err, ErrMerge)
 	require.NoError(t, db.Close())
+}
+
+// A scope of which a table holds a part, and the memtable an operand on a key of its own, once
+// had fewer entries by its Stats than it has.
+func TestStatsCountKeysThatHaveOperandsOnly(t *testing.T) {
+	db := openSized(t, vfs.NewMem(), Options{BlockBytes: 512}, small())
+	sc, err := db.Scope(scope.Agent("a"))
+	require.NoError(t, err)
+	require.NoError(t, sc.Set([]byte("large"), make([]byte, 1000), nil))
+	require.NoError(t, db.Flush(context.Background()))
+	require.NoError(t, sc.Merge(BytesAppend, []byte("new"), []byte("operand"), nil))
+	st, err := sc.Stats()
+	require.NoError(t, err)
+	require.Equal(t, ScopeStats{Entries: 2, Bytes: 5 + 1000 + 3 + 7}, st)
 }

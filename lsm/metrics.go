@@ -57,7 +57,8 @@ type Metrics struct {
 	// CompactionDebt estimates how many bytes compactions would have to write before
 	// none is urgent.
 	CompactionDebt int64
-	// Snapshots and Iterators are the numbers of open ones, RunningCompactions that of
+	// Snapshots and Iterators are the numbers of open ones, without those with which the store
+	// reads records of its own, RunningCompactions that of
 	// compactions at work. A store with neither frozen memtables nor running compactions
 	// for longer than a second of rest has settled.
 	Snapshots, Iterators, RunningCompactions int

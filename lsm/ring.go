@@ -108,7 +108,7 @@ func (x *commitRing) judge(c *conditions, last keys.SeqNum) error {
 	}
 	for _, g := range []*generation{&x.older, &x.younger} {
 		if n := g.concerns(c); n > 0 {
-			c.blocker = min(n, last)
+			c.blocker = n // maybe of this very group
 			return ErrConflict
 		}
 	}

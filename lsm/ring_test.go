@@ -192,6 +192,48 @@ func TestAConflictIsReportedWhenItCanBeSeen(t *testing.T) {
 	})
 }
 
+// So it is with a commit of the same group. One that has deleted what was absent has changed
+// nothing, and is no conflict.
+func TestOnlyWhatChangesAConditionConflicts(t *testing.T) {
+	for _, deletes := range []bool{false, true} {
+		t.Run(fmt.Sprintf("deletes=%v", deletes), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				db := ringed(t, 0)
+				require.NoError(t, db.queue.acquire(context.Background()))
+				theirs := async(func() error {
+					if deletes {
+						return db.Delete([]byte("k"), Sync)
+					}
+					return db.Set([]byte("k"), nil, Sync)
+				})
+				synctest.Wait()
+				mine := async(ifAbsent(db, "k", Sync))
+				synctest.Wait()
+				r := db.queue.head
+				db.queue.head = r.next
+				unsynced, synced := db.queue.take(r, 1<<20)
+				refused := db.admit(&unsynced, &synced)
+				fate := db.writePart(&synced, nil, wal.WillSync)
+				db.queue.passLead()
+				refused.wake(nil)
+				synctest.Wait()
+				early := len(mine) > 0
+				r.wake <- signalSettle
+				errs := []error{<-theirs, <-mine}
+				require.NoError(t, db.Close())
+				require.Equal(t, fateListed, fate)
+				require.False(t, early, "it waits for what it was refused for")
+				require.NoError(t, errs[0])
+				if deletes {
+					require.NoError(t, errs[1])
+				} else {
+					require.ErrorIs(t, errs[1], ErrConflict)
+				}
+			})
+		})
+	}
+}
+
 // A commit that the ring cannot judge is judged anew, and after three times with the lead
 // held; it conflicts only if something was written that it depends on.
 func TestAnOverrunIsNoConflict(t *testing.T) {
@@ -223,6 +265,44 @@ func TestAnOverrunIsNoConflict(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who was overtaken too often commits alone: an unsynced write that waits behind a synced commit
+// would get the lower number in one group with it. Loaders of long batches have kept a
+// conditional commit from its turn for ever in this way.
+func TestNobodyOvertakesACommitThatTookTheLead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := ringed(t, 4)
+		require.NoError(t, db.Set([]byte("k"), nil, nil))
+		require.NoError(t, db.queue.acquire(context.Background()))
+		mine := async(func() error {
+			return db.Update(func(tx *Txn) error {
+				if _, err := tx.Get([]byte("k")); err != nil {
+					return err
+				}
+				return tx.Set([]byte("k"), []byte("ours"))
+			})
+		})
+		for range maxOverruns {
+			synctest.Wait()
+			next := takeLead(db)
+			synctest.Wait()
+			underLead(t, db, NoSync, "a", "b", "c", "d", "e")
+			db.queue.passLead()
+			<-next
+		}
+		synctest.Wait()
+		require.Zero(t, db.queue.head.ops, "it wants the lead itself")
+		behind := async(func() error { return db.Set([]byte("k"), []byte("theirs"), NoSync) })
+		synctest.Wait()
+		db.queue.passLead()
+		require.NoError(t, <-mine)
+		require.NoError(t, <-behind)
+		v, err := db.Get([]byte("k"))
+		require.NoError(t, err)
+		require.Equal(t, "theirs", string(v), "it came later")
+		require.NoError(t, db.Close())
+	})
 }
 
 // Nothing is entered while nobody judges.

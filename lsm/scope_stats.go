@@ -13,7 +13,7 @@ import (
 type ScopeStats struct {
 	// Entries counts its keys, Bytes the length of keys and values as users see them. When
 	// Exact is not set, what was overwritten or deleted, or has expired, and is not yet merged
-	// counts too.
+	// counts too, and so do operands of merges, which may be shorter than what they make.
 	Entries, Bytes int64
 	// Exact: the figures are those of the moment of the call.
 	Exact bool
@@ -131,8 +131,8 @@ func (c *scopeCount) disjoint() bool {
 func (c *scopeCount) add(key []byte, t keys.Trailer, value []byte) {
 	switch t.Kind().Inline() {
 	case keys.KindSet:
-	case keys.KindSetWithExpiry:
-		c.clean = false // it may have expired
+	case keys.KindSetWithExpiry, keys.KindMerge:
+		c.clean = false // it may have expired, or is a part of the value
 	default:
 		c.clean = false
 		return

@@ -93,8 +93,8 @@ func (s *settler) settle() {
 		// Without the memory for a new memtable the old one stays.
 		_ = d.freeze(d.background.ctx, d.sameMutableBytes())
 	}
+	d.giveMemoryBack() // readers can use it until writers come back
 	d.queue.passLead()
-	d.arenas.trim() // readers can use the memory until writers come back
 	d.compactor.wake()
 	d.reaper.wake()
 }

@@ -48,8 +48,12 @@ func TestALargeTransactionIsWholeOrAbsentAfterAPowerCut(t *testing.T) {
 				require.NoError(t, db.Close())
 				closed := mem.Ops()
 				states, whole := 0, 0
+				every := 5
+				if testing.Short() {
+					every = 20
+				}
 				for e, k := mem.Explore(), from; k <= closed; k++ {
-					if e.AdvanceTo(k); k%5 > 0 && k != acknowledged && k != closed {
+					if e.AdvanceTo(k); k%every > 0 && k != acknowledged && k != closed {
 						continue
 					}
 					for s := range e.States(vfs.StateOptions{Pending: 2, Cuts: 2}) {

@@ -56,7 +56,7 @@ func TestATransactionOverScopesIsWholeOrAbsentAfterAPowerCut(t *testing.T) {
 				closed := mem.Ops()
 				states, whole := 0, 0
 				for e, k := mem.Explore(), from; k <= closed; k++ {
-					if e.AdvanceTo(k); testing.Short() && k%5 > 0 && k != acknowledged && k != closed {
+					if e.AdvanceTo(k); testing.Short() && k%15 > 0 && k != acknowledged && k != closed {
 						continue
 					}
 					for s := range e.States(vfs.StateOptions{Pending: 2, Cuts: 2}) {

@@ -74,8 +74,10 @@ type WatchEvent struct {
 	Value  []byte
 	Expiry time.Time
 	// Operator is the name of a WatchMerge's operator. Among net changes there are no merges,
-	// but the values that they have made.
+	// but the values that they have made. Time is when a WatchMerge was committed, by the store's
+	// time: what has expired by then is nothing that the operand is applied to.
 	Operator string
+	Time     time.Time
 	// Version is the operation's own, that of DB.GetWithVersion. Commit is the same for all
 	// operations of one commit, rises from commit to commit, and is the Version of the last
 	// of them.
@@ -123,6 +125,7 @@ type Watcher struct {
 	parked bool
 	woken  uint64 // the piece it was woken for
 	spans  []span // what concerns it
+	left   bool   // it was taken out of the store
 }
 
 // Watch returns a watcher of the root's keys. It shows every commit that becomes visible after

@@ -256,6 +256,7 @@ func (f *feed) leave(w *Watcher) {
 	f.parkMu.Lock()
 	f.unparkLocked(w)
 	f.index.remove(w)
+	w.left = true
 	f.parkMu.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -316,6 +317,9 @@ func (f *feed) catchParkedUp(w *Watcher) {
 func (f *feed) setSpans(w *Watcher, spans []span) {
 	f.parkMu.Lock()
 	defer f.parkMu.Unlock()
+	if w.left {
+		return // Close came in between
+	}
 	w.spans = spans
 	f.index.add(w)
 }
@@ -380,10 +384,14 @@ func (f *feed) wakeConcernedLocked(p *piece) {
 	}
 }
 
-// wakeLaggingLocked wakes those that wait behind pieces which are gone. Called with mu held.
+// wakeLaggingLocked wakes those that wait behind pieces which are gone. What the dispatcher has
+// looked at did not concern them: they go on behind it. Called with mu held, before seen moves on.
 func (f *feed) wakeLaggingLocked() {
 	for w := range f.index.watchers {
 		if w.parked && w.woken < f.base {
+			if f.seen >= w.woken {
+				w.shown(f.seenSeq)
+			}
 			w.parked = false
 			f.parked--
 			w.alarm.wake()

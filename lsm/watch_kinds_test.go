@@ -72,6 +72,32 @@ func TestWatchersShowMergesAndExpiries(t *testing.T) {
 	}
 }
 
+// An operand may be heard of long after it was committed, when the value that it was applied to
+// has expired: the event once did not tell when that was, so that a copy could not know whether
+// the value was still there.
+func TestWatchersLearnWhenOperandsWereCommitted(t *testing.T) {
+	clock := &modelClock{}
+	clock.millis.Store(1_000_000)
+	db, err := lsm.Open("store", &lsm.Options{InMemory: true, Clock: clock})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	w, err := db.Watch(context.Background(), nil)
+	require.NoError(t, err)
+	defer w.Close()
+	var at []time.Time
+	for range 2 {
+		at = append(at, db.Now())
+		require.NoError(t, db.Merge(lsm.BytesAppend, []byte("k"), []byte("x"), nil))
+		clock.millis.Add(5000)
+	}
+	for i := range 2 {
+		e, err := w.Next()
+		require.NoError(t, err)
+		require.Equal(t, lsm.WatchMerge, e.Kind)
+		require.True(t, at[i].Equal(e.Time), "%v instead of %v", e.Time, at[i])
+	}
+}
+
 // A value so long that the log takes it from the caller's slice is shown whole, or, where the
 // feed cannot hold it, by the difference.
 func TestWatchersShowLongValues(t *testing.T) {

@@ -2,6 +2,7 @@ package lsm
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/invariants"
@@ -166,7 +167,7 @@ func (w *Watcher) eventOf(op *opReader) (e WatchEvent, ok bool) {
 			return e, false
 		}
 		h, operand := fold.Split(op.value)
-		e = WatchEvent{Kind: WatchMerge, Key: w.userKey(op.key), Value: operand}
+		e = WatchEvent{Kind: WatchMerge, Key: w.userKey(op.key), Value: operand, Time: time.UnixMilli(h.Time)}
 		e.Operator = w.db.operators.known.ByID(h.Operator).Name // or it had not been merged with
 		return e, true
 	case keys.KindDelete:

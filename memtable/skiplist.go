@@ -254,5 +254,9 @@ func (m *Memtable) Empty() bool { return nodeRef(m.link(head, 0)&offsetMask) == 
 // UsedBytes returns how many bytes of the region are taken.
 func (m *Memtable) UsedBytes() int { return int(m.used.Load()) }
 
+// Unused returns the part of the region that nothing is in yet, for the writer to discard: what
+// it holds does not matter. It is the writer's until the next Add.
+func (m *Memtable) Unused() []byte { return m.region[m.front:m.back] }
+
 // CapacityBytes returns the size of the part of the region that is used.
 func (m *Memtable) CapacityBytes() int { return len(m.region) }

@@ -25,5 +25,5 @@
 //     these and nothing else, so that two scopes never share one.
 //   - N2. Key forms compare as bytes as Compare orders the scopes.
 //
-// Reading order: scope.go, text.go, key.go, id.go.
+// Reading order: scope.go, text.go, pattern.go, key.go, id.go.
 package scope

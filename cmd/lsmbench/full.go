@@ -100,7 +100,7 @@ func fullGroups(o *options, all bool) ([]group, error) {
 		groups = append(groups, g)
 		return err
 	}
-	if err := add("YCSB records of 1,000 bytes", "1000", o.config.Compression, ycsbWorkloads, 1_000_000); err != nil {
+	if err := add("YCSB records of 1,000 bytes", "1000", o.config.Compression, ycsbWorkloads, 500_000); err != nil {
 		return nil, err
 	}
 	groups[1].params.Key = workload.HashedKeys

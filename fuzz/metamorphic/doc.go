@@ -35,11 +35,12 @@
 // operation that commits several times calls Model.commit each time. What a store remembers of
 // a key beyond its value, and shows later, belongs into tree, and player.repair writes it
 // again. What an operation keeps, such as a snapshot, is closed by Model.end and player.end,
-// and is not made while Model.window is open.
+// and is not made while Model.window is open. Time moves by Model.wait and clock.advance only,
+// in whole hours.
 //
 // # Reading order
 //
 // op.go, generate.go; tree.go, state.go, model.go; sets.go; play.go, player.go, restart.go;
-// run.go, shrink.go, format.go. The operations are in write.go, read.go, iterate.go, txn.go,
-// scopes.go, whole.go and life.go.
+// run.go, shrink.go, format.go. The operations are in write.go, merge.go, expiry.go, read.go,
+// iterate.go, txn.go, scopes.go, diff.go, watch.go, whole.go and life.go.
 package metamorphic

@@ -10,7 +10,8 @@ import (
 // generator makes the operations of a history. It knows nothing of what they do.
 type generator struct {
 	rnd    *rand.Rand
-	values int // how many values were made
+	values int    // how many values were made
+	again  []text // keys to come to again, while a transaction is made
 }
 
 // Generate returns the operations of a history. Equal arguments give equal operations, as
@@ -52,15 +53,17 @@ func (g *generator) snap() int {
 
 // key prefers a few hot keys, so that versions, and tombstones above older data, pile up.
 func (g *generator) key() text {
-	n := g.rnd.IntN(160)
-	if g.oneIn(2) {
-		n = g.rnd.IntN(20)
+	if len(g.again) > 0 && g.oneIn(3) {
+		return g.again[g.rnd.IntN(len(g.again))]
 	}
+	n := g.rnd.IntN([]int{160, 160, 20, 6}[g.rnd.IntN(4)])
 	switch n % 6 {
 	case 0:
 		return text(fmt.Sprintf("shared/prefix/of/some/length/%04d", n))
 	case 1:
 		return text(strings.Repeat("\xff", n%7))
+	case 4:
+		return text(fmt.Sprintf("%s%04d", counters, n))
 	case 2:
 		return text("k" + strconv.Itoa(n) + strings.Repeat("\x00", n%3))
 	}
@@ -91,7 +94,7 @@ const scopeNames = 9
 
 // scope chooses a scope that is not the root.
 func (g *generator) scope() text {
-	switch n := g.rnd.IntN(scopeNames); {
+	switch n := g.rnd.IntN([]int{scopeNames, scopeNames, 2}[g.rnd.IntN(3)]); {
 	case n < 5:
 		return text("agent:a" + strconv.Itoa(n))
 	default:

@@ -78,6 +78,9 @@ func walk(it moving, steps []step) (string, error) {
 			line.WriteString("none; ")
 		default:
 			fmt.Fprintf(&line, "%q %s; ", it.Key(), show("", string(it.Value())))
+			if it.Err() != nil { // of a value in a blob file
+				return "", it.Err()
+			}
 		}
 	}
 	return line.String(), nil

@@ -13,10 +13,10 @@ import (
 
 func init() {
 	register("reopen", 45, func(g *generator) reopen { return reopen{g.oneIn(2), g.oneIn(4)} })
-	register("kill", 20, func(*generator) kill { return kill{} })
-	register("power-cut", 30, func(g *generator) powerCut { return powerCut{g.rnd.IntN(24)} })
+	register("kill", 25, func(*generator) kill { return kill{} })
+	register("power-cut", 45, func(g *generator) powerCut { return powerCut{g.rnd.IntN(24)} })
 	register("go-on-in-copy", 12, func(g *generator) goOnInCopy { return goOnInCopy{g.oneIn(2)} })
-	register("faults", 20, (*generator).faults)
+	register("faults", 25, (*generator).faults)
 }
 
 // reopen closes the store and opens it again, perhaps to be read only in between.
@@ -71,7 +71,7 @@ func (p *player) look(o *reopen) error {
 		return err
 	}
 	d, err := digestOf(db)
-	if want := p.ref.states[p.ref.before(p.at)].digest(); err == nil && d != want {
+	if want := p.state(p.ref.before(p.at)).digest(); err == nil && d != want {
 		err = fmt.Errorf("%w: opened to be read it holds %v instead of %v", errWrong, d, want)
 	}
 	if serr := db.Set([]byte("key"), nil, nil); !errors.Is(serr, lsm.ErrReadOnly) {
@@ -131,16 +131,22 @@ func (o *powerCut) apply(p *player) (string, error) {
 // forget drops the versions that were remembered.
 func (p *player) forget() { p.versions = [slots]remembered{} }
 
-// goOnInCopy goes on in a checkpoint of the store, or in what Salvage makes of it.
+// goOnInCopy goes on in a checkpoint of the store, or in what Salvage makes of it, where
+// positions mean nothing any more.
 type goOnInCopy struct{ Salvage bool }
 
-func (*goOnInCopy) model(m *Model) string {
+func (o *goOnInCopy) model(m *Model) string {
 	if m.window > 0 {
 		return notNow
 	}
 	m.end()
 	m.forget()
 	m.promise()
+	if o.Salvage {
+		for i := range m.holds {
+			m.holds[i].diverged = true
+		}
+	}
 	return "ok"
 }
 
@@ -149,7 +155,11 @@ func (o *goOnInCopy) apply(p *player) (string, error) {
 		return notNow, nil
 	}
 	p.forget()
-	if err := p.end(); err != nil || !p.lasting() {
+	err := p.end()
+	if o.Salvage {
+		p.diverge()
+	}
+	if err != nil || !p.lasting() {
 		return "ok", err
 	}
 	dir := p.fresh("store")
@@ -184,7 +194,7 @@ func (o *goOnInCopy) apply(p *player) (string, error) {
 // faultWindow makes calls to the file system go wrong during the next operations. None of
 // those may keep anything that a failure would end.
 type faultWindow struct {
-	Calls   string // any, writes, reads, syncs, tables or growing
+	Calls   string // any, writes, reads, syncs, tables, blobs or growing
 	Effect  string // fail, fail after, short, flip, drop, gone
 	Skip    int    // calls that pass first
 	Err     int    // among vfs.FaultErrors
@@ -198,7 +208,7 @@ type faultWindow struct {
 
 func (g *generator) faults() faultWindow {
 	o := faultWindow{
-		Calls: []string{"any", "writes", "reads", "syncs", "tables", "growing"}[g.rnd.IntN(6)],
+		Calls: []string{"any", "writes", "reads", "syncs", "tables", "blobs", "growing"}[g.rnd.IntN(7)],
 		Skip:  g.rnd.IntN(40), Err: g.rnd.IntN(len(vfs.FaultErrors())), Forever: g.oneIn(2),
 		For: 10 + g.rnd.IntN(30), Cut: g.oneIn(2), Choice: g.rnd.IntN(24),
 	}
@@ -206,7 +216,7 @@ func (g *generator) faults() faultWindow {
 	switch o.Calls {
 	case "reads":
 		o.Skip /= 10
-	case "tables":
+	case "tables", "blobs":
 		o.Effect, o.Skip = "flip", o.Skip/10
 	case "growing":
 		o.Effect, o.Skip, o.Forever = "fail", 0, true
@@ -258,6 +268,8 @@ func (o *faultWindow) rule() vfs.Rule {
 		r.Kinds = vfs.OpSync | vfs.OpSyncDir
 	case "tables": // in a log's tail a flipped bit is what a torn write looks like
 		r.Kinds, r.Glob = vfs.OpReads, "*.sst"
+	case "blobs":
+		r.Kinds, r.Glob = vfs.OpReads, "*.blob"
 	default: // the log's segments have the space that they need
 		r.Kinds, r.Err = vfs.OpWrite|vfs.OpCreate|vfs.OpPreallocate, syscall.ENOSPC
 		r.When = func(c vfs.Call) bool {

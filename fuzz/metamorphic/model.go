@@ -8,12 +8,17 @@ type Model struct {
 	states []State
 	// durable is the index in states of the last one that is promised to be on the device.
 	durable int
-	writes  int // ids of writes given out
+	writes  int             // ids of writes given out
+	hour    int             // of the clock; now holds nothing that has expired by it
+	mortals map[mortal]bool // all that was ever written to expire
 
 	snaps    [slots]*State // nil: none is held
 	iters    [slots]*cursor
 	versions [slots]version
-	window   int // operations left, this one included, during which calls of the file system go wrong
+	holds    [slots]holding
+	watches  [slots]*watch // nil: none
+	died     []mortal      // what has expired during the present operation
+	window   int           // operations left, this one included, during which calls of the file system go wrong
 }
 
 // version is a key with what it was at some moment.
@@ -24,7 +29,7 @@ type version struct {
 }
 
 func newModel() *Model {
-	m := &Model{now: emptyState()}
+	m := &Model{now: emptyState(), hour: 1, mortals: map[mortal]bool{}}
 	m.states = []State{m.now}
 	return m
 }
@@ -41,6 +46,13 @@ func (m *Model) commit(s State, synced bool) {
 
 // promise says that all that was committed is on the device.
 func (m *Model) promise() { m.durable = len(m.states) - 1 }
+
+// wait moves the clock.
+func (m *Model) wait(hours int) {
+	m.hour += hours
+	m.died = append(m.died, m.now.dying(m.hour)...)
+	m.now = m.now.alive(m.hour)
+}
 
 // write returns the id of a new write.
 func (m *Model) write() int {
@@ -98,6 +110,11 @@ type reference struct {
 	// states are all states; after and durable are indexes of it for each operation.
 	states         []State
 	after, durable []int
+	// hours are those of the clock before each operation, died what expires during it;
+	// mortals are all entries that were written to expire.
+	hours   []int
+	died    [][]mortal
+	mortals map[mortal]bool
 }
 
 // consult plays a history on the model.
@@ -105,12 +122,15 @@ func consult(ops []Op) *reference {
 	m := newModel()
 	r := &reference{ops: ops}
 	for _, op := range ops {
+		r.hours = append(r.hours, m.hour)
+		m.died = nil
 		r.lines = append(r.lines, op.model(m))
 		m.window = max(m.window-1, 0)
 		r.after = append(r.after, len(m.states)-1)
 		r.durable = append(r.durable, m.durable)
+		r.died = append(r.died, m.died)
 	}
-	r.states = m.states
+	r.states, r.mortals = m.states, m.mortals
 	return r
 }
 

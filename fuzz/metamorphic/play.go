@@ -35,7 +35,8 @@ func (f *Failure) Error() string {
 // play plays a history on a store with one option set, in a directory of its own where that
 // is on disk, and compares each line with the model's.
 func play(set *Set, ref *reference) (Counts, *Failure) {
-	p := &player{set: set, ref: ref, dir: "db"}
+	p := &player{set: set, ref: ref, dir: "db", told: map[told]bool{}}
+	p.clock.advance(1)
 	fail := func(at int, err error) *Failure { return &Failure{Set: *set, Ops: ref.ops, At: at, Err: err} }
 	if err := p.begin(); err != nil {
 		return p.counts, fail(0, err)

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"path"
 	"syscall"
+	"time"
 
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
@@ -33,12 +34,21 @@ type player struct {
 	db       *lsm.DB
 	handles  map[text]*lsm.Scope
 	uses     int // of handles
-	snaps    [slots]*lsm.Snapshot
+	snaps    [slots]*held
 	iters    [slots]*iterator
 	versions [slots]remembered
-	window   int         // as in Model
-	trouble  faultWindow // the last one
+	holds    [slots]position
+	watchers [slots]*watcher
+	told     map[told]bool // expiries whose events were acknowledged
+	window   int           // as in Model
+	trouble  faultWindow   // the last one
 	counts   Counts
+}
+
+// held is a snapshot with the operation and the hour at which it was taken.
+type held struct {
+	*lsm.Snapshot
+	at, hour int
 }
 
 // iterator is an iterator with the slot of its snapshot, 0 for none.
@@ -122,6 +132,10 @@ type target interface {
 	reader
 	Has(key []byte) (bool, error)
 	Set(key, value []byte, w *lsm.WriteOptions) error
+	SetWithTTL(key, value []byte, ttl time.Duration, w *lsm.WriteOptions) error
+	SetWithExpiry(key, value []byte, at time.Time, w *lsm.WriteOptions) error
+	Merge(op string, key, operand []byte, w *lsm.WriteOptions) error
+	Watch(ctx context.Context, o *lsm.WatchOptions) (*lsm.Watcher, error)
 	Delete(key []byte, w *lsm.WriteOptions) error
 	DeleteRange(lower, upper []byte, w *lsm.WriteOptions) error
 }
@@ -168,13 +182,26 @@ func (p *player) reader(in text, snap int) (reader, error) {
 		return nil, nil
 	}
 	if in == "" {
-		return s, nil
+		return s.Snapshot, nil
 	}
+	return scopeOf(s.Snapshot, in)
+}
+
+// scopeOf returns a scope as a snapshot shows it.
+func scopeOf(s *lsm.Snapshot, in text) (*lsm.Scope, error) {
 	name, err := scope.Parse(string(in))
 	if err != nil {
 		return nil, err
 	}
 	return s.Scope(name)
+}
+
+// nameOf returns the text form of a scope, that of the root being "".
+func nameOf(s scope.Scope) string {
+	if s == (scope.Scope{}) {
+		return ""
+	}
+	return s.String()
 }
 
 // release closes a snapshot, with the iterators over it.
@@ -193,9 +220,12 @@ func (p *player) release(slot int) error {
 	return errors.Join(errs...)
 }
 
-// end closes all snapshots and iterators.
+// end closes all snapshots, iterators and watchers.
 func (p *player) end() error {
 	var errs []error
+	for _, w := range p.watchers {
+		w.leave()
+	}
 	for slot := range slots {
 		if it := p.iters[slot]; it != nil {
 			errs = append(errs, it.Close())
@@ -210,26 +240,14 @@ func (p *player) end() error {
 
 // scopeView is a store or a snapshot.
 type scopeView interface {
-	Scan(lower, upper []byte) iter.Seq2[lsm.Entry, error]
+	NewIter(o *lsm.IterOptions) (*lsm.Iterator, error)
 	Scope(scope.Scope) (*lsm.Scope, error)
 	ListScopes(scope.Kind, string) iter.Seq2[scope.Scope, error]
 }
 
 // digestOf sums up what a store or a snapshot shows.
 func digestOf(v scopeView) (d digest, err error) {
-	one := func(name string, seq iter.Seq2[lsm.Entry, error]) error {
-		entries, sum := 0, uint64(0)
-		for e, err := range seq {
-			if err != nil {
-				return err
-			}
-			entries++
-			sum += entryHash(string(e.Key), string(e.Value))
-		}
-		d.add(name, entries, sum)
-		return nil
-	}
-	if err := one("", v.Scan(nil, nil)); err != nil {
+	if err := d.read("", v); err != nil {
 		return d, err
 	}
 	for name, err := range v.ListScopes(scope.AnyKind, "") {
@@ -238,7 +256,7 @@ func digestOf(v scopeView) (d digest, err error) {
 		}
 		sc, err := v.Scope(name)
 		if err == nil {
-			err = one(name.String(), sc.Scan(nil, nil))
+			err = d.read(name.String(), sc)
 		}
 		if err != nil {
 			return d, err
@@ -247,8 +265,28 @@ func digestOf(v scopeView) (d digest, err error) {
 	return d, nil
 }
 
+// read adds a scope.
+func (d *digest) read(name string, from interface {
+	NewIter(o *lsm.IterOptions) (*lsm.Iterator, error)
+}) error {
+	it, err := from.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	entries, sum := 0, uint64(0)
+	for it.Next() {
+		entries++
+		sum += mortalHash(string(it.Key()), string(it.Value()), hourOf(it.Expiry()))
+	}
+	d.add(name, entries, sum)
+	return errors.Join(it.Err(), it.Close())
+}
+
 // errWrong: a store holds or says what it must not.
 var errWrong = errors.New("metamorphic: wrong")
+
+// state returns one of the states as it is by now.
+func (p *player) state(i int) State { return p.ref.states[i].alive(p.clock.hour()) }
 
 // judge finds out which of the states from lo to hi the store holds: the first of those
 // that look like it, since the later ones are made of it by writing again what is known.
@@ -258,7 +296,7 @@ func (p *player) judge(lo, hi int) (int, error) {
 		return 0, err
 	}
 	for i := lo; i <= hi; i++ {
-		if got == p.ref.states[i].digest() {
+		if got == p.state(i).digest() {
 			return i, nil
 		}
 	}
@@ -273,7 +311,7 @@ func (p *player) repair(from, to int) error {
 		return nil
 	}
 	p.counts.Repaired++
-	is, want := p.ref.states[from], p.ref.states[to]
+	is, want := p.state(from), p.state(to)
 	for _, sp := range is.spaces {
 		if _, ok := want.find(sp.name); ok {
 			continue
@@ -306,7 +344,11 @@ func (p *player) repair(from, to int) error {
 			}
 		}
 		for e := range sp.keys.all() {
-			if old := keys.get(e.key); old == nil || old.value != e.value {
+			switch old := keys.get(e.key); {
+			case old != nil && old.value == e.value && old.expires == e.expires:
+			case e.expires != 0:
+				b.SetWithExpiry([]byte(e.key), []byte(e.value), instant(e.expires))
+			default:
 				b.Set([]byte(e.key), []byte(e.value))
 			}
 		}

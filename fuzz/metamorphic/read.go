@@ -162,9 +162,12 @@ func (o *snapshot) apply(p *player) (string, error) {
 	if p.window > 0 {
 		return notNow, nil
 	}
-	err := p.release(o.Slot)
+	if err := p.release(o.Slot); err != nil {
+		return "", err
+	}
+	s, err := p.db.NewSnapshot()
 	if err == nil {
-		p.snaps[o.Slot-1], err = p.db.NewSnapshot()
+		p.snaps[o.Slot-1] = &held{s, p.at, p.clock.hour()}
 	}
 	return "ok", err
 }

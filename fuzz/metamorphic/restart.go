@@ -27,6 +27,7 @@ func (p *player) restart(how ending, choice, hi, want int) error {
 	lo := p.ref.before(p.at)
 	if p.trouble.lossy() && p.suspect() {
 		lo = p.durable // a failed sync has dropped what it was for
+		p.mistrust()
 	}
 	err := p.end()
 	if err != nil && !p.suspect() {
@@ -136,8 +137,11 @@ func (p *player) recover(cause error) error {
 	p.faults.Clear()
 	// It is not there, but for the first of several commits.
 	last := max(before, after-1)
-	if _, ok := p.ref.ops[p.at].(*transaction); ok {
-		last = after // the commits of others in its midst may be all
+	switch p.ref.ops[p.at].(type) {
+	case *transaction: // the commits of others in its midst may be all
+		last = after
+	case *hear: // it commits, then listens
+		last = after
 	}
 	found, err := p.judge(before, last)
 	switch {

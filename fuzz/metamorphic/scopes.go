@@ -93,7 +93,7 @@ func (o *copyScope) model(m *Model) string {
 	if !ok {
 		return "not found"
 	}
-	keys = keys.renewed(m.write())
+	keys = keys.alive(m.hour).renewed(m.write())
 	m.commit(m.now.with(string(o.To), keys), o.Sync)
 	m.commit(m.now.with(string(o.To), keys.remove(string(o.Then), next(string(o.Then)))), o.Sync)
 	return "ok"
@@ -145,7 +145,7 @@ func (o *list) apply(p *player) (string, error) {
 		if p.snaps[o.Snap-1] == nil {
 			return "no snapshot", nil
 		}
-		from = p.snaps[o.Snap-1]
+		from = p.snaps[o.Snap-1].Snapshot
 	}
 	var names []scope.Scope
 	for name, err := range from.ListScopes(o.Kind, string(o.Prefix)) {

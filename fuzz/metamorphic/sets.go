@@ -40,6 +40,11 @@ type Way struct {
 	SyncInterval     time.Duration   `json:",omitempty"`
 	Workers          int             `json:",omitempty"`
 	InMemory         bool            `json:",omitempty"` // on files that last
+	BlobThreshold    int             `json:",omitempty"`
+	BlobSpacePercent int             `json:",omitempty"`
+	ExpiryEvents     bool            `json:",omitempty"`
+	HorizonMaxAge    time.Duration   `json:",omitempty"`
+	HorizonMaxBytes  int64           `json:",omitempty"`
 	Sizing           seams.Sizing
 }
 
@@ -54,6 +59,9 @@ func (s *Set) options(files, outside vfs.FS, n int, c *clock) *lsm.Options {
 		Compression: w.Compression, BlockBytes: w.BlockBytes, FilterBitsPerKey: w.FilterBitsPerKey,
 		LogMode: w.Log, SyncInterval: w.SyncInterval, CompactionWorkers: w.Workers,
 		InMemory: w.InMemory || files == nil, ScrubBytesPerSec: -1,
+		BlobThreshold: w.BlobThreshold, BlobSpacePercent: w.BlobSpacePercent,
+		ExpiryEvents: w.ExpiryEvents, HorizonMaxAge: w.HorizonMaxAge, HorizonMaxBytes: w.HorizonMaxBytes,
+		Clock: c, Operators: []lsm.Operator{tail},
 	}
 	seams.Inject(o, seams.Seams{
 		FS: files, Outside: outside, Random: newRandom(openings.Add(1)), Now: c.now, Sizing: w.Sizing,
@@ -61,12 +69,14 @@ func (s *Set) options(files, outside vfs.FS, n int, c *clock) *lsm.Options {
 	return o
 }
 
-// clock is the time of one store's life, through all its openings. It moves by a microsecond
-// each time it is read, so that a history takes next to no time.
-type clock struct{ ticks atomic.Int64 }
-
-func (c *clock) now() time.Time {
-	return time.UnixMilli(1e12).Add(time.Duration(c.ticks.Add(1)) * time.Microsecond)
+// whether reports whether some and whether all of the openings are of a kind.
+func (s *Set) whether(kind func(*Way) bool) (some, all bool) {
+	all = true
+	for i := range s.Ways {
+		ok := kind(&s.Ways[i])
+		some, all = some || ok, all && ok
+	}
+	return some, all
 }
 
 // newRandom returns a source of identities, for any number of goroutines.
@@ -138,11 +148,15 @@ func named() []Set {
 		one("no-cache", Memory, Way{BlockBytes: 512, Sizing: sized(func(z *seams.Sizing) { z.BudgetBytes = 32 << 10 })}),
 		one("never-at-rest", Logged, Way{Sizing: sized(func(z *seams.Sizing) { z.SettleAfter = time.Hour })}),
 		one("many-runs", Logged, Way{Sizing: sized(func(z *seams.Sizing) { z.L0Trigger, z.L0Slow, z.L0Stop = 12, 24, 40 })}),
-		one("small-ring", Memory, Way{Sizing: sized(func(z *seams.Sizing) { z.RingKeys = 4 })}),
+		one("small-ring", Memory, Way{Sizing: sized(func(z *seams.Sizing) { z.RingKeys, z.WatchBytes = 4, 1<<10 })}),
+		one("all-values-in-blob-files", Logged, Way{BlobThreshold: 16, BlobSpacePercent: 110}),
+		one("no-blob-files", Memory, Way{BlobThreshold: -1, ExpiryEvents: true}),
+		one("watchers-lag", Logged, Way{ExpiryEvents: true, Sizing: sized(func(z *seams.Sizing) { z.WatchBytes = 1 })}),
+		one("horizons-break", Logged, Way{HorizonMaxAge: time.Hour, HorizonMaxBytes: 1 << 10}),
 		{"options-that-change", Logged, []Way{
-			{Compression: lsm.Zstd, BlockBytes: 512, FilterBitsPerKey: -1, Log: lsm.LogMapped, Sizing: small},
+			{Compression: lsm.Zstd, BlockBytes: 512, FilterBitsPerKey: -1, Log: lsm.LogMapped, BlobThreshold: 40, Sizing: small},
 			{Compression: lsm.NoCompression, BlockBytes: 4 << 10, FilterBitsPerKey: 20, Log: lsm.LogWritten},
-			{Compression: lsm.S2, BlockBytes: 1 << 10, Workers: 2, Sizing: sized(func(z *seams.Sizing) { z.TableBytes = 64 << 10 })},
+			{Compression: lsm.S2, BlockBytes: 1 << 10, Workers: 2, BlobThreshold: -1, ExpiryEvents: true, Sizing: sized(func(z *seams.Sizing) { z.TableBytes = 64 << 10 })},
 		}},
 	}
 }
@@ -172,12 +186,17 @@ func randomWay(rnd *rand.Rand) Way {
 		Log:              lsm.LogMode(rnd.IntN(3)),
 		SyncInterval:     []time.Duration{-1, time.Millisecond, 0}[rnd.IntN(3)],
 		Workers:          1 + rnd.IntN(3),
+		BlobThreshold:    []int{0, -1, 16, 40, 500, 5000}[rnd.IntN(6)],
+		BlobSpacePercent: []int{0, 110, 200, 1000}[rnd.IntN(4)],
+		ExpiryEvents:     rnd.IntN(2) == 0,
+		HorizonMaxAge:    []time.Duration{0, -1, 5 * time.Hour}[rnd.IntN(3)],
+		HorizonMaxBytes:  []int64{0, -1, 8 << 10}[rnd.IntN(3)],
 		Sizing: seams.Sizing{
 			MinSegmentBytes: 8 << 10 << rnd.IntN(2), MaxSegmentBytes: 16 << 10 << rnd.IntN(4),
 			MinMemtableBytes: 8 << 10, MemtableBytes: memtable, BudgetBytes: 8 * memtable << rnd.IntN(4),
 			ManifestBytes: 1 << 10 << rnd.IntN(4), TableBytes: 4 << 10 << rnd.IntN(5),
 			L0Trigger: trigger, L0Slow: 3 * trigger, L0Stop: 6 * trigger,
-			ReserveSeqNums: 100 << rnd.IntN(5), RingKeys: 4 << rnd.IntN(8),
+			ReserveSeqNums: 100 << rnd.IntN(5), RingKeys: 4 << rnd.IntN(8), WatchBytes: 1 << rnd.IntN(16),
 			SettleAfter: []time.Duration{time.Millisecond, time.Hour}[rnd.IntN(2)], SettleDeletes: 8, SettleBytes: 8 << 10,
 		},
 	}

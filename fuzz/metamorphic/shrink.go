@@ -1,6 +1,10 @@
 package metamorphic
 
-import "slices"
+import (
+	"errors"
+	"reflect"
+	"slices"
+)
 
 // shrinker makes a history that fails shorter.
 type shrinker struct {
@@ -21,6 +25,9 @@ const runCost = 20
 // so many operations.
 func Shrink(f *Failure, patience int) *Failure {
 	s := &shrinker{set: &f.Set, best: f, left: patience}
+	if errors.Is(f.Err, errLate) {
+		return f // every try would take as long
+	}
 	seed := f.Seed
 	s.try(f.Ops[:min(f.At+1, len(f.Ops))])
 	for before := -1; before != len(s.best.Ops); {
@@ -47,7 +54,12 @@ func (s *shrinker) try(ops []Op) bool {
 		if s.left -= len(ops) + runCost; s.left < 0 {
 			return false
 		}
-		if _, failure := play(s.set, ref); failure != nil {
+		_, failure := play(s.set, ref)
+		if failure != nil && errors.Is(failure.Err, errLate) {
+			s.left = 0 // every further try may take as long
+			return false
+		}
+		if failure != nil {
 			failure.Ops = ops[:min(failure.At+1, len(ops))]
 			s.best = failure
 			return true
@@ -71,11 +83,7 @@ func (s *shrinker) leaveOut(size int) {
 func (s *shrinker) simplify() {
 	for i := 0; i < len(s.best.Ops); i++ {
 		for part := 0; i < len(s.best.Ops); {
-			op, ok := s.best.Ops[i].(interface{ without(part int) Op })
-			if !ok {
-				break
-			}
-			less := op.without(part)
+			less := without(s.best.Ops[i], part)
 			if less == nil {
 				break
 			}
@@ -87,32 +95,22 @@ func (s *shrinker) simplify() {
 	}
 }
 
-// without returns the batch without one of its acts, nil if it has none of that number.
-func (o *batch) without(part int) Op {
-	if part >= len(o.Acts) {
-		return nil
+// without returns an operation without one of the elements of its slices, counted through all
+// of them; nil if there is none of that number.
+func without(op Op, part int) Op {
+	less := reflect.New(reflect.TypeOf(op).Elem())
+	less.Elem().Set(reflect.ValueOf(op).Elem())
+	for i := range less.Elem().NumField() {
+		f := less.Elem().Field(i)
+		switch {
+		case f.Kind() != reflect.Slice:
+		case part >= f.Len():
+			part -= f.Len()
+		default:
+			rest := f.Slice(part+1, f.Len())
+			f.Set(reflect.AppendSlice(f.Slice3(0, part, part), rest)) // a copy
+			return less.Interface().(Op)
+		}
 	}
-	less := *o
-	less.Acts = slices.Delete(slices.Clone(o.Acts), part, part+1)
-	return &less
-}
-
-// without returns the transaction without one of its deeds.
-func (o *transaction) without(part int) Op {
-	if part >= len(o.Acts) {
-		return nil
-	}
-	less := *o
-	less.Acts = slices.Delete(slices.Clone(o.Acts), part, part+1)
-	return &less
-}
-
-// without returns the moves without one of them.
-func (o *move) without(part int) Op {
-	if part >= len(o.Steps) {
-		return nil
-	}
-	less := *o
-	less.Steps = slices.Delete(slices.Clone(o.Steps), part, part+1)
-	return &less
+	return nil
 }

@@ -104,7 +104,7 @@ func TestTreeIsAnOrderedMapThatNeverChanges(t *testing.T) {
 			now = now.remove(key, next(key))
 			delete(m, key)
 		default:
-			now = now.set(key, fmt.Sprint(i), i)
+			now = now.set(key, fmt.Sprint(i), i, 0)
 			m[key] = fmt.Sprint(i)
 		}
 		if i%100 == 0 {

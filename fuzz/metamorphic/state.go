@@ -53,7 +53,21 @@ func (s State) without(name string) State {
 	return s
 }
 
-// digest identifies contents: scopes, empty ones too, with their keys and values.
+// alive returns s without what has expired by an hour.
+func (s State) alive(hour int) State {
+	spaces := s.spaces
+	for i, sp := range s.spaces {
+		if keys := sp.keys.alive(hour); keys != sp.keys {
+			if &spaces[0] == &s.spaces[0] {
+				spaces = slices.Clone(spaces)
+			}
+			spaces[i].keys = keys
+		}
+	}
+	return State{spaces}
+}
+
+// digest identifies contents: scopes, empty ones too, with their keys, values and expiries.
 type digest struct {
 	spaces, entries int
 	sum             uint64

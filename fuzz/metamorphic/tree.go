@@ -14,12 +14,15 @@ import (
 // It is a treap: a search tree by key, a heap by a hash of the key.
 type tree struct {
 	key, value string
+	expires    int // the hour from which on it is absent, 0: never
 	id         int // tells the writes of a key apart, as versions do
 	left       *tree
 	right      *tree
 	priority   uint64
 	count      int
 	sum        uint64 // of the hashes of all entries; the order does not matter
+	// firstExpiry is the hour at which the first of them expires, 0: none does.
+	firstExpiry int
 }
 
 // entryHash identifies a key with its value.
@@ -30,6 +33,11 @@ func entryHash(key, value string) uint64 {
 	_, _ = d.Write([]byte{0})
 	_, _ = d.WriteString(value)
 	return d.Sum64()
+}
+
+// mortalHash identifies a key with its value and its expiry.
+func mortalHash(key, value string, expires int) uint64 {
+	return entryHash(key, value) + 0x9e3779b97f4a7c15*uint64(expires)
 }
 
 func (t *tree) len() int {
@@ -51,7 +59,8 @@ func (t *tree) join(left, right *tree) *tree {
 	n := *t
 	n.left, n.right = left, right
 	n.count = left.len() + 1 + right.len()
-	n.sum = left.hash() + entryHash(t.key, t.value) + right.hash()
+	n.sum = left.hash() + mortalHash(t.key, t.value, t.expires) + right.hash()
+	n.firstExpiry = sooner(t.expires, sooner(left.soonest(), right.soonest()))
 	return &n
 }
 
@@ -81,14 +90,42 @@ func concat(a, b *tree) *tree {
 	return b.join(concat(a, b.left), b.right)
 }
 
+// soonest returns the hour at which the first of t's entries expires, 0 if none does.
+func (t *tree) soonest() int {
+	if t == nil {
+		return 0
+	}
+	return t.firstExpiry
+}
+
+// sooner returns the earlier of two hours, of which 0 is never.
+func sooner(a, b int) int {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// alive returns t without what has expired by an hour.
+func (t *tree) alive(hour int) *tree {
+	if first := t.soonest(); first == 0 || first > hour {
+		return t
+	}
+	left, right := t.left.alive(hour), t.right.alive(hour)
+	if t.expires != 0 && t.expires <= hour {
+		return concat(left, right)
+	}
+	return t.join(left, right)
+}
+
 // next is the smallest key above key.
 func next(key string) string { return key + "\x00" }
 
-// set returns t with an entry set.
-func (t *tree) set(key, value string, id int) *tree {
+// set returns t with an entry set, which is absent from the hour expires on; 0: never.
+func (t *tree) set(key, value string, id, expires int) *tree {
 	below, from := t.split(key)
 	_, above := from.split(next(key))
-	one := &tree{key: key, value: value, id: id, priority: xxhash.Sum64String(key)}
+	one := &tree{key: key, value: value, id: id, expires: expires, priority: xxhash.Sum64String(key)}
 	return concat(concat(below, one.join(nil, nil)), above)
 }
 

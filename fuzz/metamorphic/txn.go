@@ -20,8 +20,8 @@ type transaction struct {
 	Sync  bool `json:",omitempty"`
 }
 
-// deed is what a transaction does: an act, or get, scan, back, walk or outside. The latter
-// is a set by somebody else. A walk is through the root.
+// deed is what a transaction does: an act, or get, scan, back, walk, outside or wait. Outside is
+// a set by somebody else; wait moves the clock, by as many hours as the act has.
 type deed struct {
 	act
 	Steps []step `json:",omitempty"` // of a walk
@@ -30,7 +30,8 @@ type deed struct {
 func (g *generator) transaction() transaction {
 	t := transaction{View: g.oneIn(8), Abort: g.oneIn(12), Sync: g.sync()}
 	disturbed := g.oneIn(2) // what a walk counts as read is not for the model to say
-	home := g.place() // where most is done, so that there is something to conflict
+	home := g.place()       // where most is done, so that there is something to conflict
+	defer func() { g.again = g.again[:0] }()
 	for range 1 + g.rnd.IntN(8) {
 		d := deed{act: g.act(false)}
 		if !g.oneIn(5) {
@@ -43,28 +44,35 @@ func (g *generator) transaction() transaction {
 		case n < 40:
 			d.act = act{Do: []string{"scan", "back"}[g.rnd.IntN(2)], In: d.In}
 			d.Key, d.Upper = g.bounds()
-		case n < 60 && disturbed:
+		case n < 57 && disturbed:
 			d.act = act{Do: "outside", In: d.In, Key: g.key(), Value: g.value()}
+		case n < 60 && disturbed:
+			d.act = act{Do: "wait", Hours: 1 + g.rnd.IntN(3)}
 		case n < 60:
-			d.act, d.Steps = act{Do: "walk"}, g.steps()
+			d.act, d.Steps = act{Do: "walk", In: d.In}, g.steps()
 		case t.View:
 			continue
+		case disturbed:
+			d.Hours, d.TTL = 0, false // what has expired by the commit is not for the model to say
 		}
 		t.Acts = append(t.Acts, d)
+		g.again = append(g.again, d.Key)
 	}
 	return t
 }
 
 // txnModel is what the model knows of a transaction.
 type txnModel struct {
-	sees   State // the snapshot with its own writes
-	writes []act
-	known  map[place]bool // keys that it has set or deleted itself
-	gone   []act          // ranges that it has deleted
-	keys   []place        // read of the snapshot
-	ranges []act          // read
-	looked map[text]bool  // scopes that it has read in
-	cursor cursor
+	base    State // the snapshot
+	sees    State // the same with its own writes
+	writes  []act
+	known   map[place]bool // keys that it has set or deleted itself
+	gone    []act          // ranges that it has deleted
+	keys    []place        // read of the snapshot
+	ranges  []act          // read
+	looked  map[text]bool  // scopes that it has read in
+	expires int            // the hour at which something is gone that it has read, 0: never
+	cursors map[text]*cursor
 }
 
 // place is a key in a scope, or in the root.
@@ -72,6 +80,9 @@ type place struct {
 	in  text
 	key string
 }
+
+// foreign reports whether a key is none that it has set or deleted itself.
+func (t *txnModel) foreign(p place) bool { return !t.known[p] && !within(p, t.gone) }
 
 // within reports whether a key lies in one of some ranges.
 func within(p place, ranges []act) bool {
@@ -81,25 +92,28 @@ func within(p place, ranges []act) bool {
 }
 
 func (o *transaction) model(m *Model) string {
-	t := txnModel{sees: m.now, known: map[place]bool{}, looked: map[text]bool{}}
+	t := txnModel{base: m.now, sees: m.now, known: map[place]bool{}, looked: map[text]bool{}, cursors: map[text]*cursor{}}
 	id := m.write()
-	conflict := false
 	var outside []place
 	made := map[text]bool{} // scopes, by others
 	var line strings.Builder
 	for i := range o.Acts {
 		d := &o.Acts[i]
-		if d.Do == "outside" {
+		switch {
+		case d.Do == "outside":
 			if _, there := m.now.find(string(d.In)); !there {
 				made[d.In] = true
 			}
-			s, _ := (&act{Do: "set", In: d.In, Key: d.Key, Value: d.Value}).in(m.now, m.write())
+			s, _ := (&act{Do: "set", In: d.In, Key: d.Key, Value: d.Value}).in(m, m.now, m.write())
 			m.commit(s, false)
 			outside = append(outside, place{d.In, string(d.Key)})
-			continue
+		case d.Do != "wait":
+			line.WriteString(t.do(m, d, id))
+		case m.window == 0:
+			m.wait(d.Hours)
 		}
-		line.WriteString(t.do(d, id))
 	}
+	conflict := t.expires != 0 && t.expires <= m.hour
 	for _, p := range outside {
 		conflict = conflict || slices.Contains(t.keys, p) || within(p, t.ranges) || made[p.in] && t.looked[p.in]
 	}
@@ -114,7 +128,7 @@ func (o *transaction) model(m *Model) string {
 	s, some := m.now, false
 	for i := range t.writes {
 		var ok bool
-		s, ok = t.writes[i].in(s, id)
+		s, ok = t.writes[i].in(m, s, id)
 		some = some || ok
 	}
 	if some {
@@ -124,36 +138,57 @@ func (o *transaction) model(m *Model) string {
 }
 
 // do does one deed and returns what it shows.
-func (t *txnModel) do(d *deed, id int) string {
+func (t *txnModel) do(m *Model, d *deed, id int) string {
 	p := place{d.In, string(d.Key)}
 	keys, _ := t.sees.find(string(d.In))
+	base, _ := t.base.find(string(d.In))
+	some := d.Upper == "" || d.Key < d.Upper // of a range
 	switch d.Do {
 	case "get":
-		if !t.known[p] && !within(p, t.gone) {
+		if t.foreign(p) {
 			t.keys = append(t.keys, p)
 			t.looked[d.In] = true
+			t.note(base.get(p.key))
 		}
 		return keys.get(p.key).line() + "; "
 	case "scan", "back":
-		if d.Upper == "" || d.Key < d.Upper {
+		if some {
 			t.ranges = append(t.ranges, d.act)
 			t.looked[d.In] = true
 		}
+		for e := range base.within(p.key, string(d.Upper)).all() {
+			if t.foreign(place{d.In, e.key}) {
+				t.note(e)
+			}
+		}
 		return keys.within(p.key, string(d.Upper)).pass(d.Do == "back") + "; "
 	case "walk":
-		t.cursor.keys = keys
-		return t.cursor.walk(d.Steps)
-	}
-	t.sees, _ = d.in(t.sees, id)
-	switch {
-	case d.Do != "range":
-		t.writes = append(t.writes, d.act)
-		t.known[p] = true
-	case d.Upper == "" || d.Key < d.Upper:
-		t.writes = append(t.writes, d.act)
+		c := t.cursors[d.In]
+		if c == nil {
+			c = new(cursor)
+			t.cursors[d.In] = c
+		}
+		c.keys = keys
+		return c.walk(d.Steps)
+	case "range":
+		if !some {
+			return ""
+		}
 		t.gone = append(t.gone, d.act)
+	case "set", "delete":
+		t.known[p] = true
 	}
+	t.writes = append(t.writes, d.act) // also where there is nothing to delete yet
+	t.sees, _ = d.in(m, t.sees, id)
 	return ""
+}
+
+// note notes that it has read an entry of the snapshot, nil for none: what expires must still be
+// there when it commits.
+func (t *txnModel) note(e *tree) {
+	if e != nil {
+		t.expires = sooner(t.expires, e.expires)
+	}
 }
 
 // errAborted ends a transaction that shall not commit.
@@ -181,11 +216,27 @@ func (o *transaction) apply(p *player) (string, error) {
 		return line.String() + "aborted", nil
 	}
 	end, err := outcome(err)
+	if want := p.ref.lines[p.at]; end == "conflict" && line.String()+"ok" == want && p.sweeps() {
+		// The store has deleted what had expired, in a range that was read, to tell of it. It may
+		// refuse for that.
+		after := p.ref.after[p.at] // the state before it is what others have made of the store
+		if err := p.repair(max(p.ref.before(p.at), after-1), after); err != nil {
+			return "", err
+		}
+		return want, nil
+	}
 	return line.String() + end, err
 }
 
+// sweeps reports whether the store may delete what has expired.
+func (p *player) sweeps() bool {
+	some, _ := p.set.whether(func(w *Way) bool { return w.ExpiryEvents })
+	return some
+}
+
 func (o *transaction) run(p *player, tx *lsm.Txn, line *strings.Builder) error {
-	var it *lsm.TxnIterator
+	iters := map[text]*lsm.TxnIterator{}
+	hour := p.ref.hours[p.at]
 	for _, d := range o.Acts {
 		key := []byte(d.Key)
 		var shown string
@@ -210,23 +261,24 @@ func (o *transaction) run(p *player, tx *lsm.Txn, line *strings.Builder) error {
 			}
 			shown = s.String() + "; "
 		case "walk":
-			if it == nil {
-				it, err = tx.NewIter(nil)
+			if iters[d.In] == nil {
+				iters[d.In], err = in.NewIter(nil)
 			}
 			if err == nil {
-				shown, err = walk(it, d.Steps)
+				shown, err = walk(iters[d.In], d.Steps)
 			}
 		case "outside":
 			var to target
 			if to, err = p.target(d.In); err == nil {
-				err = to.Set(key, []byte(d.Value.text()), lsm.NoSync)
+				err = to.Set(key, []byte(d.text()), lsm.NoSync)
 			}
-		case "set":
-			err = in.Set(key, []byte(d.Value.text()))
-		case "delete":
-			err = in.Delete(key)
+		case "wait":
+			if p.window == 0 {
+				hour += d.Hours
+				p.clock.advance(hour)
+			}
 		default:
-			err = in.DeleteRange(key, d.Upper.bound())
+			err = p.write(in, &d.act)
 		}
 		if err != nil {
 			return err
@@ -246,4 +298,22 @@ func inside(tx *lsm.Txn, in text) (*lsm.Txn, error) {
 		return nil, err
 	}
 	return tx.Scope(name)
+}
+
+// write does an act in a transaction.
+func (p *player) write(tx *lsm.Txn, a *act) error {
+	key, value := []byte(a.Key), []byte(a.text())
+	switch {
+	case a.Do == "delete":
+		return tx.Delete(key)
+	case a.Do == "range":
+		return tx.DeleteRange(key, a.Upper.bound())
+	case a.Do != "set":
+		return tx.Merge(operators[a.Do], key, value)
+	case a.TTL:
+		return tx.SetWithTTL(key, value, a.ttl())
+	case a.Hours != 0:
+		return tx.SetWithExpiry(key, value, p.expiry(a))
+	}
+	return tx.Set(key, value)
 }

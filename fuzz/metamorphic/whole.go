@@ -97,7 +97,7 @@ func (o *ingest) model(m *Model) string {
 	s, id := m.now, m.write()
 	for _, table := range o.Tables {
 		for i := range table {
-			s, _ = table[i].in(s, id)
+			s, _ = table[i].in(m, s, id)
 		}
 	}
 	m.commit(s, true)
@@ -118,7 +118,7 @@ func (o *ingest) apply(p *player) (string, error) {
 			return "", err
 		}
 		for _, a := range table {
-			if err := w.Set([]byte(a.Key), []byte(a.Value.text())); err != nil {
+			if err := w.Set([]byte(a.Key), []byte(a.text())); err != nil {
 				w.Abort()
 				return "", err
 			}
@@ -136,7 +136,7 @@ type checkpoint struct{}
 func (*checkpoint) model(m *Model) string {
 	s := m.now
 	was := fmt.Sprint(s.digest())
-	s, _ = (&act{Do: "set", Key: "key-0003"}).in(s, 0)
+	s, _ = (&act{Do: "set", Key: "key-0003"}).in(m, s, 0)
 	return was + fmt.Sprint(s.digest())
 }
 

@@ -3,6 +3,7 @@ package metamorphic
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/loamdb/loam/lsm"
 )
@@ -17,11 +18,15 @@ func init() {
 
 // act is one write, of its own or in a batch or a transaction.
 type act struct {
-	Do    string // set, delete or range
+	Do    string // set, delete, range, or a merge: add, max, min, append or tail
 	In    text   `json:",omitempty"`
 	Key   text
 	Upper text  `json:",omitempty"` // of a range
-	Value value `json:",omitzero"`  // of a set
+	Value value `json:",omitzero"`  // of a set or a merge
+	// Hours are those that what is set is to live; 0: for ever, negative: none. TTL says that
+	// the store counts them.
+	Hours int  `json:",omitempty"`
+	TTL   bool `json:",omitempty"`
 }
 
 // act makes one. A range that ends before it begins is refused: there are a few, if they
@@ -35,32 +40,59 @@ func (g *generator) act(refused bool) act {
 		if refused && g.oneIn(20) && a.Upper != "" {
 			a.Key, a.Upper = a.Upper, a.Key
 		}
-	case n < 28:
+	case n < 26:
 		a.Do = "delete"
+	case n < 44:
+		a.Do, a.Value = g.merge(a.Key), g.value()
+	case n < 58:
+		a.Value = g.value()
+		a.Hours, a.TTL = 1+g.rnd.IntN(8), g.oneIn(2)
+		if g.oneIn(8) {
+			a.Hours, a.TTL = -1, false
+		}
 	default:
 		a.Value = g.value()
 	}
 	return a
 }
 
+// text returns the value that is set, or the operand.
+func (a *act) text() string {
+	if a.counts() {
+		return a.Value.integer()
+	}
+	return a.Value.text()
+}
+
+// counts reports whether the key is a counter's.
+func (a *act) counts() bool { return strings.HasPrefix(string(a.Key), counters) }
+
 // inverted reports whether it is a range that ends before it begins.
 func (a *act) inverted() bool { return a.Do == "range" && a.Upper != "" && a.Upper < a.Key }
 
 // in does the act to a state, as the write id. It reports whether there is anything to
 // commit: nothing can be deleted of a scope that is not there, and an empty range is none.
-func (a *act) in(s State, id int) (State, bool) {
+func (a *act) in(m *Model, s State, id int) (State, bool) {
 	keys, ok := s.find(string(a.In))
+	key := string(a.Key)
 	switch {
+	case a.Do == "set" && a.Hours == 0:
+		return s.with(string(a.In), keys.set(key, a.text(), id, 0)), true
 	case a.Do == "set":
-		return s.with(string(a.In), keys.set(string(a.Key), a.Value.text(), id)), true
+		expires := m.hour + max(a.Hours, 0)
+		m.mortals[mortal{key: key, expires: expires}] = true
+		return s.with(string(a.In), keys.set(key, a.text(), id, expires).alive(m.hour)), true
+	case operators[a.Do] != "":
+		value, expires := folded(operators[a.Do], keys.get(key), a.text())
+		return s.with(string(a.In), keys.set(key, value, id, expires)), true
 	case !ok:
 		return s, false
 	case a.Do == "delete":
-		return s.with(string(a.In), keys.remove(string(a.Key), next(string(a.Key)))), true
+		return s.with(string(a.In), keys.remove(key, next(key))), true
 	case a.Upper != "" && a.Upper <= a.Key:
 		return s, false
 	}
-	return s.with(string(a.In), keys.remove(string(a.Key), string(a.Upper))), true
+	return s.with(string(a.In), keys.remove(key, string(a.Upper))), true
 }
 
 // bound turns an upper bound into what lsm takes.
@@ -102,7 +134,7 @@ func (o *write) model(m *Model) string {
 	if o.inverted() {
 		return "invalid range"
 	}
-	if s, ok := o.in(m.now, m.write()); ok {
+	if s, ok := o.in(m, m.now, m.write()); ok {
 		m.commit(s, o.Sync)
 	}
 	return "ok"
@@ -113,16 +145,25 @@ func (o *write) apply(p *player) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w := writeOptions(o.Sync)
-	switch o.Do {
-	case "set":
-		err = t.Set([]byte(o.Key), []byte(o.Value.text()), w)
-	case "delete":
-		err = t.Delete([]byte(o.Key), w)
-	default:
-		err = t.DeleteRange([]byte(o.Key), o.Upper.bound(), w)
+	return outcome(p.act(t, &o.act, writeOptions(o.Sync)))
+}
+
+// act does an act to a scope.
+func (p *player) act(t target, a *act, w *lsm.WriteOptions) error {
+	key, value := []byte(a.Key), []byte(a.text())
+	switch {
+	case a.Do == "delete":
+		return t.Delete(key, w)
+	case a.Do == "range":
+		return t.DeleteRange(key, a.Upper.bound(), w)
+	case a.Do != "set":
+		return t.Merge(operators[a.Do], key, value, w)
+	case a.TTL:
+		return t.SetWithTTL(key, value, a.ttl(), w)
+	case a.Hours != 0:
+		return t.SetWithExpiry(key, value, p.expiry(a), w)
 	}
-	return outcome(err)
+	return t.Set(key, value, w)
 }
 
 // batch is acts that are committed together, if the keys in some slots have the versions
@@ -167,7 +208,7 @@ func (o *batch) model(m *Model) string {
 	id := m.write()
 	for i := range o.Acts {
 		var ok bool
-		s, ok = o.Acts[i].in(s, id)
+		s, ok = o.Acts[i].in(m, s, id)
 		some = some || ok
 	}
 	if some {
@@ -192,16 +233,28 @@ func (o *batch) apply(p *player) (string, error) {
 		if err := p.into(b, a.In); err != nil {
 			return "", err
 		}
-		switch a.Do {
-		case "set":
-			b.Set([]byte(a.Key), []byte(a.Value.text()))
-		case "delete":
-			b.Delete([]byte(a.Key))
-		default:
-			b.DeleteRange([]byte(a.Key), a.Upper.bound())
-		}
+		p.add(b, &a)
 	}
 	return outcome(p.db.Apply(b, writeOptions(o.Sync)))
+}
+
+// add adds an act to a batch.
+func (p *player) add(b *lsm.Batch, a *act) {
+	key, value := []byte(a.Key), []byte(a.text())
+	switch {
+	case a.Do == "delete":
+		b.Delete(key)
+	case a.Do == "range":
+		b.DeleteRange(key, a.Upper.bound())
+	case a.Do != "set":
+		b.Merge(operators[a.Do], key, value)
+	case a.TTL:
+		b.SetWithTTL(key, value, a.ttl())
+	case a.Hours != 0:
+		b.SetWithExpiry(key, value, p.expiry(a))
+	default:
+		b.Set(key, value)
+	}
 }
 
 // into makes what is added to a batch act in a scope.

@@ -38,6 +38,8 @@ const (
 	PartialBatch        Name = "partial-batch"          // publish a batch before all of it is applied
 	SkipRingCheck       Name = "skip-ring-check"        // commit what depends on others without a look at what was committed since
 	TrustYoungRing      Name = "trust-young-ring"       // judge a commit by a ring that began after its committer had looked
+	OvertakeTheLead     Name = "overtake-the-lead"      // let others into the group of a commit that was judged under the lead
+	TrustRing           Name = "trust-ring"             // take every write of a key for a conflict, if it changed anything or not
 	SkipRangeReads      Name = "skip-range-reads"       // do not look for what was written into the ranges that a transaction has read
 	FilterOffByOne      Name = "filter-off-by-one"      // leave the last key of a table out of its filter
 	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
@@ -113,4 +115,15 @@ const (
 	IgnoreListedKey     Name = "ignore-listed-key"      // read a segment in clear where the list has an encrypted one
 	AcceptPlainManifest Name = "accept-plain-manifest"  // read a manifest in clear where an encrypted one is expected
 	ForgetManifest      Name = "forget-manifest"        // take a manifest that was put back for the newest one
+	IgnoreCheckDigit    Name = "ignore-check-digit"     // take numbers of cards with a wrong check digit for right ones
+	ProtectTwice        Name = "protect-twice"          // look into what is protected already
+	ShieldFindings      Name = "shield-findings"        // leave what is only detected as it is, with all that lies in it
+	SwallowVeto         Name = "swallow-veto"           // let a change pass that a hook has vetoed
+	FailOpen            Name = "fail-open"              // let a change pass whose validator failed or was not called
+	ForgetDrops         Name = "forget-drops"           // do not count the events that a hook does not get
+	TrustLateHooks      Name = "trust-late-hooks"       // run hooks that were late on their caller's goroutine again
+	DenyLoses           Name = "deny-loses"             // let what one rule allows pass though another denies it
+	GlobalCoversAll     Name = "global-covers-all"      // take rules about Global for rules about every scope
+	IgnoreRuleExpiry    Name = "ignore-rule-expiry"     // apply rules that have expired
+	TrustChain          Name = "trust-chain"            // do not compare records of the audit with their chain
 )

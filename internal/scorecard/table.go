@@ -48,6 +48,9 @@ var table = []measure{
 	{"R17", salvagedStores},
 	{"R18", metamorphicRuns},
 	{"R20", heldSnapshots},
+	{"R21", linearHistories},
 	{"R24", fuzzTargets},
 	{"R27", plantedBugs},
+	{"R29", foreignSuites},
+	{"R38", accessMatrix},
 }

@@ -8,7 +8,7 @@ import (
 // publicPackages are the packages whose exported names users may rely on. The parts of
 // the engine (wal, memtable, sstable, compaction) can be imported and promise nothing: with
 // them the list would have four times the names, and hide a change of those that matter.
-var publicPackages = []string{"lsm", "scope", "state"}
+var publicPackages = []string{"access", "hook", "lsm", "privacy", "scope", "state"}
 
 // Exported lists the exported names of the public packages, sorted: package.Name, and
 // package.Type.Member for methods and for the members of structs and interfaces.

@@ -1,0 +1,365 @@
+package hook
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/scope"
+)
+
+// Options are what a Dispatcher needs. Now must be given; the other zero fields have the
+// defaults.
+type Options struct {
+	// Now tells the time; time.Now but for tests. Many goroutines ask at once.
+	Now func() time.Time
+	// Since tells the time since what Now has said, by the same clock: time.Since takes half
+	// as long as time.Now. By default Now is asked.
+	Since func(time.Time) time.Duration
+	// Rand is read once, eight bytes; crypto/rand by default.
+	Rand io.Reader
+	// Workers run after-hooks, each those of its share of the keys; 1 to 256, 4 by default.
+	Workers int
+	// QueueLen is how many events may wait for a worker, 1 to 1,000,000; 1024 by default.
+	QueueLen int
+	// WhenFull is what becomes of an event that finds the queue full; Block by default.
+	WhenFull Policy
+	// OnFailure is told of each failure, dropped events included, by the goroutine that
+	// made the change or a worker. It must return fast; vetoes are no failures.
+	OnFailure func(*CallError)
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if now := o.Now; o.Since == nil && now != nil {
+		o.Since = func(t time.Time) time.Duration { return now().Sub(t) }
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	o.Workers = cmp.Or(o.Workers, 4)
+	o.QueueLen = cmp.Or(o.QueueLen, 1024)
+	problem := ""
+	switch {
+	case o.Now == nil:
+		problem = "no clock"
+	case o.Workers < 1 || o.Workers > 256:
+		problem = "the workers are not 1 to 256"
+	case o.QueueLen < 1 || o.QueueLen > 1_000_000:
+		problem = "the length of the queue is not 1 to 1,000,000"
+	case o.WhenFull > Drop:
+		problem = "no such policy"
+	default:
+		return o, nil
+	}
+	return o, fmt.Errorf("%w: options: %s", ErrInvalid, problem)
+}
+
+// Dispatcher knows the hooks and runs them. All methods may be called by many goroutines.
+type Dispatcher struct {
+	// Constant.
+	options Options
+	base    time.Time // of what now returns
+	random  uint64
+	seed    maphash.Seed
+	shards  []*shard
+
+	// Synchronized by themselves.
+	table   atomic.Pointer[table]
+	events  atomic.Uint64
+	dropped atomic.Uint64
+	closed  atomic.Bool
+	watch   watchdog
+	idle    [2]idleCalls // without a goroutine, with one
+
+	mu      sync.Mutex // of changes of table
+	order   uint64
+	started bool // the workers
+}
+
+// New returns a Dispatcher without hooks. It must be closed. The error matches ErrInvalid,
+// or is that of Rand.
+func New(o Options) (*Dispatcher, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	var random [8]byte
+	if _, err := io.ReadFull(o.Rand, random[:]); err != nil {
+		return nil, fmt.Errorf("hook: random bytes: %w", err)
+	}
+	d := &Dispatcher{
+		options: o, base: o.Now(), seed: maphash.MakeSeed(),
+		// Not zero, so that no event has the id that names none.
+		random: binary.LittleEndian.Uint64(random[:]) | 1,
+	}
+	for range o.Workers {
+		d.shards = append(d.shards, newShard(o.QueueLen, o.WhenFull))
+	}
+	d.table.Store(makeTable(nil))
+	d.watch.init(d)
+	go d.watch.loop()
+	return d, nil
+}
+
+// now returns the time since the Dispatcher was made.
+func (d *Dispatcher) now() time.Duration { return d.options.Since(d.base) }
+
+func (d *Dispatcher) startWorkersLocked() {
+	if d.started {
+		return
+	}
+	d.started = true
+	for _, s := range d.shards {
+		c := &call{d: d, shard: s}
+		d.watch.add(c)
+		go c.work()
+	}
+}
+
+func beforePoint(op Op) Point { return Point(op) << 1 }
+func afterPoint(op Op) Point  { return Point(op)<<1 | 1 }
+
+// Interest says which hooks an operation would meet.
+type Interest struct {
+	// Before and After say that there are some.
+	Before, After bool
+	// Values says that an after-hook asks for old and new values.
+	Values bool
+}
+
+// Interest returns it, so that what no hook wants need not be made.
+func (d *Dispatcher) Interest(op Op, s, to scope.Scope, key string) Interest {
+	var in Interest
+	if !op.Valid() {
+		return in
+	}
+	t := d.table.Load()
+	for _, r := range t.list(beforePoint(op), s, to) {
+		in.Before = in.Before || r.matches(s, to, key)
+	}
+	for _, r := range t.list(afterPoint(op), s, to) {
+		if r.matches(s, to, key) {
+			in.After, in.Values = true, in.Values || r.Values
+		}
+	}
+	return in
+}
+
+// Before runs the before-hooks of a change that is about to be made; call it once for each
+// attempt. If it returns nil, make the change, with what Replaced says. Otherwise do not:
+// the error is a *VetoError, a *CallError, or ErrClosed. Hooks that are
+// isolated hold it no longer than their timeouts, one after another.
+func (d *Dispatcher) Before(ctx context.Context, ch *Change) error {
+	if !ch.Op.Valid() {
+		return fmt.Errorf("%w: no such operation: %d", ErrInvalid, uint8(ch.Op))
+	}
+	p := beforePoint(ch.Op)
+	hooks := d.table.Load().list(p, ch.Scope, ch.To)
+	var first *registration
+	runner := false
+	for _, r := range hooks {
+		if r.matches(ch.Scope, ch.To, ch.Key) {
+			if first == nil {
+				first = r
+			}
+			runner = runner || r.isolated.Load()
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	trace := TraceOf(ctx)
+	if trace.depth >= maxDepth {
+		return &CallError{Hook: first.Name, Point: p, Err: ErrDepth}
+	}
+	c := d.getCall(runner)
+	if c == nil {
+		return ErrClosed
+	}
+	c.mode, c.point, c.hooks, c.parent, c.trace, c.good = modeBefore, p, hooks, ctx, trace, *ch
+	c.clock = -1
+	if !ch.Time.IsZero() {
+		c.clock = ch.Time.Sub(d.base)
+	}
+	c = d.drive(c)
+	err := c.err
+	if err == nil {
+		ch.take(&c.good)
+	}
+	d.putCall(c)
+	return err
+}
+
+// BeforeBatch runs the before-hooks of changes that are made together or not at all. The
+// first error refuses all of them; the changes are then of no use any more.
+func (d *Dispatcher) BeforeBatch(ctx context.Context, changes []Change) error {
+	for i := range changes {
+		if err := d.Before(ctx, &changes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stamp fills in what an event lacks of id, time, actor, correlation and cause, from the
+// context where it says so. After does it too; call Stamp where the event is recorded as well.
+func (d *Dispatcher) Stamp(ctx context.Context, ev *Event) { d.stamp(TraceOf(ctx), ev) }
+
+func (d *Dispatcher) stamp(trace Trace, ev *Event) {
+	if ev.ID.IsZero() {
+		ev.ID = makeID(d.random, d.events.Add(1))
+	}
+	if ev.Time.IsZero() {
+		ev.Time = d.options.Now()
+	}
+	ev.Actor = cmp.Or(ev.Actor, trace.Actor)
+	ev.Correlation = cmp.Or(ev.Correlation, trace.Correlation)
+	if ev.Cause.IsZero() {
+		ev.Cause = trace.Cause
+	}
+}
+
+// After tells the after-hooks of a change that was made; call it once for each commit. It
+// waits for inline hooks, and for room in a full queue under Block. An operation that does
+// not exist, and a context of Simulate, tell nobody.
+func (d *Dispatcher) After(ctx context.Context, ev Event) {
+	if !ev.Op.Valid() {
+		return
+	}
+	hooks := d.table.Load().list(afterPoint(ev.Op), ev.Scope, ev.To)
+	inline, queue, runner := false, false, false
+	for _, r := range hooks {
+		if r.matches(ev.Scope, ev.To, ev.Key) {
+			inline, queue = inline || r.Inline, queue || !r.Inline
+			runner = runner || r.Inline && r.isolated.Load()
+		}
+	}
+	if !inline && !queue {
+		return
+	}
+	trace := TraceOf(ctx)
+	if trace.simulated {
+		return
+	}
+	d.stamp(trace, &ev)
+	if inline && !d.runInline(ctx, trace, hooks, &ev, runner) {
+		d.drop(modeInline, hooks, &ev, trace.depth)
+	}
+	if !queue {
+		return
+	}
+	q := queued{hooks: hooks, event: ev, depth: trace.depth}
+	if trace.depth >= maxDepth || !d.shardOf(&ev).push(ctx, &q) {
+		d.drop(modeQueue, hooks, &ev, trace.depth)
+	}
+}
+
+// runInline reports false when the event must be dropped.
+func (d *Dispatcher) runInline(ctx context.Context, trace Trace, hooks []*registration, ev *Event, runner bool) bool {
+	if trace.depth >= maxDepth {
+		return false
+	}
+	c := d.getCall(runner)
+	if c == nil {
+		return false
+	}
+	c.mode, c.point, c.hooks, c.parent, c.trace, c.event = modeInline, afterPoint(ev.Op), hooks, ctx, trace, *ev
+	c.clock = -1
+	d.putCall(d.drive(c))
+	return true
+}
+
+// drop counts an event that hooks of a mode do not get.
+func (d *Dispatcher) drop(m mode, hooks []*registration, ev *Event, depth int) {
+	why := ErrDropped
+	if depth >= maxDepth {
+		why = ErrDepth
+	}
+	c := call{mode: m, point: afterPoint(ev.Op), event: *ev}
+	d.dropped.Add(1)
+	for _, r := range hooks {
+		if c.wants(r) && !(mutant.Enabled && mutant.Is(mutant.ForgetDrops)) {
+			r.counts.drops.Add(1)
+			d.report(&CallError{Hook: r.Name, Point: c.point, Err: why})
+		}
+	}
+}
+
+func (d *Dispatcher) report(failure *CallError) {
+	if d.options.OnFailure != nil {
+		d.options.OnFailure(failure)
+	}
+}
+
+// Drain waits until every event that After was given has been handled, and those of what
+// hooks do meanwhile too. Its error is the context's.
+func (d *Dispatcher) Drain(ctx context.Context) error {
+	for again := true; again; {
+		again = false
+		for _, s := range d.shards {
+			done := s.drained()
+			select {
+			case <-done:
+				continue
+			default:
+			}
+			again = true
+			select {
+			case <-done:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+// Close handles what is queued, and ends every goroutine. From then on Register and Before
+// answer ErrClosed, and events are dropped. When the context ends first, what is left in the
+// queue is dropped and the contexts of the hooks that are running end; Close returns the
+// context's error, and goroutines of hooks that do not return go on. Another Close is nil.
+func (d *Dispatcher) Close(ctx context.Context) error {
+	d.mu.Lock()
+	closed, started := d.closed.Swap(true), d.started
+	d.mu.Unlock()
+	if closed {
+		return nil
+	}
+	for _, s := range d.shards {
+		s.close()
+	}
+	if started {
+		for _, s := range d.shards {
+			select {
+			case <-s.ended:
+			case <-ctx.Done():
+				d.abandon()
+			}
+		}
+	}
+	d.closeCalls()
+	d.watch.close()
+	select {
+	case <-d.watch.ended:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// abandon drops what is queued and ends what is running.
+func (d *Dispatcher) abandon() {
+	for _, s := range d.shards {
+		for _, q := range s.discard() {
+			d.drop(modeQueue, q.hooks, &q.event, q.depth)
+		}
+	}
+	d.watch.expireQueue()
+}

@@ -1,0 +1,22 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestWhatTestsOfConformancePrintIsRead(t *testing.T) {
+	out := "=== RUN   TestIt\n=== ATTR  TestIt histories 200\n=== ATTR  TestIt illegal 0\n--- PASS: TestIt (1.00s)\n"
+	require.Equal(t, map[string]float64{"histories": 200, "illegal": 0}, attributes(out))
+	out = "--- FAIL: TestEthdb (0.53s)\n" +
+		"    --- PASS: TestEthdb/killed/scope=false (0.40s)\n        --- PASS: TestEthdb/killed/scope=false/Iterator (0.03s)\n" +
+		"            --- PASS: TestEthdb/killed/scope=false/Iterator/empty (0.03s)\n" +
+		"    --- FAIL: TestEthdb/power_cut/scope=true (0.20s)\n        --- FAIL: TestEthdb/power_cut/scope=true/Batch (0.03s)\n"
+	var runs []string
+	for _, m := range suiteRun.FindAllStringSubmatch(out, -1) {
+		runs = append(runs, m[1])
+	}
+	require.Equal(t, []string{"PASS", "FAIL"}, runs)
+	require.Len(t, suiteTest.FindAllString(out, -1), 3)
+}
