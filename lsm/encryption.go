@@ -7,12 +7,13 @@ import (
 
 	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/mutant"
 )
 
 // Encryption makes a store that Open creates an encrypted one, and opens it again: all that it
 // keeps of keys and values is then encrypted and authenticated, in its log, tables, blob files
 // and manifest. docs/security.md says what that protects from. A store is encrypted from its
-// creation on, or not at all.
+// creation on, or not at all. Others than its owner must not be able to write to its directory.
 type Encryption struct {
 	// Key is the source of the master key, without which nothing of the store can be read by
 	// anybody. It must be set. It is asked by Open, and its work is part of Open's.
@@ -109,7 +110,7 @@ func (d *DB) changeKeyring(what string, change func(*crypto.Ring) error) error {
 	}
 	defer d.release()
 	err := change(d.keyring.ring)
-	if err == nil && !d.closed.Load() {
+	if err == nil && !d.closed.Load() && !(mutant.Enabled && mutant.Is(mutant.ForgetKeyring)) {
 		err = d.install(func(*manifest.Version) (*manifest.Edit, error) {
 			return &manifest.Edit{Keyring: d.keyring.anchor()}, nil
 		}, nil)

@@ -116,6 +116,9 @@ const (
 	IgnoreListedKey     Name = "ignore-listed-key"      // read a segment in clear where the list has an encrypted one
 	AcceptPlainManifest Name = "accept-plain-manifest"  // read a manifest in clear where an encrypted one is expected
 	ForgetManifest      Name = "forget-manifest"        // take a manifest that was put back for the newest one
+	RenewFirst          Name = "renew-first"            // write the keyring before it was compared with the manifest
+	ForgetKeyring       Name = "forget-keyring"         // change the keyring without a note in the manifest
+	AdmitPlain          Name = "admit-plain"            // take over files in clear that lie in an encrypted store
 	IgnoreCheckDigit    Name = "ignore-check-digit"     // take numbers of cards with a wrong check digit for right ones
 	ProtectTwice        Name = "protect-twice"          // look into what is protected already
 	ShieldFindings      Name = "shield-findings"        // leave what is only detected as it is, with all that lies in it
