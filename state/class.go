@@ -12,7 +12,9 @@ type Class = envelope.Class
 
 // Classes of values.
 const (
-	// Ephemeral values are in memory only, as many as Options.EphemeralBytes has room for.
+	// Ephemeral values are in memory only, as many as Options.EphemeralBytes has room for. They are
+	// read, listed and deleted as others are, and are no part of transactions, of writes that
+	// depend on what was there, of snapshots, copies and watches.
 	Ephemeral = envelope.Ephemeral
 	// Trusted values are the program's own: nothing looks at them on their way, and a write
 	// returns before it is on the device, unless asked to wait.
@@ -73,7 +75,10 @@ func (s *Scope) classOf(key string, asked, before Class) (Class, error) {
 		c = infer(key)
 	}
 	if c == 0 {
-		return s.class, nil // known to be acceptable
+		c = s.class
+	}
+	if c == Ephemeral && s.store.ephemeral.limit < 0 {
+		return 0, fmt.Errorf("%w: the store was opened without room for values of class %v", ErrUnsupported, c)
 	}
 	return c, acceptable(c)
 }

@@ -101,37 +101,81 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool)
 	if s.err != nil {
 		return s.err
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	lower, upper := bounds(o.Prefix, o.After)
 	if upper != nil && bytes.Compare(lower, upper) >= 0 {
-		return nil
+		return ctx.Err()
 	}
 	var f found
 	var failed error
-	err := s.space.scan(lower, upper, false, func(key, value []byte, i info) bool {
+	entry := func(key string, value []byte, i info) bool {
 		if failed = ctx.Err(); failed != nil {
 			return false
 		}
-		if failed = f.open(value); failed != nil {
-			failed = s.fail("read", string(key), failed)
-			return false
-		}
-		f.info = i
-		e := Entry{Key: string(key), Meta: f.meta()}
-		if !o.KeysOnly {
-			if e.Value, failed = codec.Decode(f.payload, &stored); failed != nil {
-				failed = s.fail("read", e.Key, failed)
-				return false
+		if failed = f.open(value); failed == nil {
+			f.info = i
+			e := Entry{Key: key, Meta: f.meta()}
+			if !o.KeysOnly {
+				e.Value, failed = codec.Decode(f.payload, &stored)
+			}
+			if failed == nil {
+				return yield(e)
 			}
 		}
-		return yield(e)
-	})
+		failed = s.fail("list", key, failed)
+		return false
+	}
+	err := s.merge(lower, upper, entry)
 	if failed != nil {
 		return failed
 	}
+	if err == nil {
+		err = ctx.Err()
+	}
 	return err
+}
+
+// merge calls yield with the stored and the ephemeral entries of [lower, upper) in order.
+func (s *Scope) merge(lower, upper []byte, yield func(key string, value []byte, i info) bool) error {
+	e := &s.store.ephemeral
+	for {
+		changes := e.changes.Load()
+		var here []*ephemeral
+		if s.mode == live && e.count.Load() > 0 {
+			here = e.between(s.name, lower, upper, s.store.engine.now())
+		}
+		// What has changed sides before the engine's iterator was there may be missing in both.
+		begun, changed, stopped := false, false, false
+		begin := func() bool {
+			if !begun {
+				begun, changed = true, s.mode == live && changes != e.changes.Load()
+			}
+			return !changed
+		}
+		err := s.space.scan(lower, upper, false, func(key, value []byte, i info) bool {
+			if !begin() {
+				return false
+			}
+			for len(here) > 0 && !stopped && here[0].key < string(key) {
+				stopped = !yield(here[0].key, here[0].value, info{expires: here[0].expires})
+				here = here[1:]
+			}
+			if len(here) > 0 && here[0].key == string(key) {
+				return !stopped // shown in its turn, from memory
+			}
+			stopped = stopped || !yield(string(key), value, i)
+			return !stopped
+		})
+		if begin(); changed {
+			continue
+		}
+		for _, v := range here {
+			if err != nil || stopped {
+				break
+			}
+			stopped = !yield(v.key, v.value, info{expires: v.expires})
+		}
+		return err
+	}
 }
 
 // firstKey is where users' keys begin: below it lies what the store keeps in the scope for itself.

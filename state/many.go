@@ -35,7 +35,13 @@ func (s *Scope) getMany(ctx context.Context, keys []string) (map[string]any, err
 	var f found
 	for _, key := range keys {
 		err := at.find(ctx, key, b, &f)
-		if err == ErrNotFound { // returned bare
+		if err == ErrNotFound && s.mode == live && s.store.ephemeral.count.Load() > 0 { // returned bare
+			err = s.find(ctx, key, b, &f)
+			if err == nil && f.header.Class != Ephemeral {
+				err = ErrNotFound // stored since
+			}
+		}
+		if err == ErrNotFound {
 			continue
 		}
 		if err == nil {
@@ -48,7 +54,8 @@ func (s *Scope) getMany(ctx context.Context, keys []string) (map[string]any, err
 	return values, nil
 }
 
-// SetMany writes all of the values to their keys or, with an error, none.
+// SetMany writes all of the values to their keys or, with an error, none. Those of class Ephemeral
+// follow one by one when the others are stored.
 func (s *Scope) SetMany(ctx context.Context, values map[string]any, opts ...Option) error {
 	if err := s.setMany(ctx, values, join(opts)); err != nil {
 		return s.fail("set many", "", err)
@@ -67,6 +74,7 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 	slices.Sort(keys) // so that equal calls do equal things
 	now, unsynced := s.store.engine.now(), true
 	ws := make([]write, 0, len(keys))
+	var inMemory []pending
 	for _, key := range keys {
 		p := pending{key: key, value: values[key]}
 		err := s.prepare(ctx, &p, &o, now)
@@ -77,10 +85,32 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 		if err != nil {
 			return s.fail("set", key, err)
 		}
+		if p.header.Class == Ephemeral {
+			inMemory = append(inMemory, p)
+			continue
+		}
 		ws = append(ws, write{space: s.space, key: []byte(key), value: encoded, expires: p.expires})
 		unsynced = unsynced && p.unsynced
 	}
-	return s.commitAll(ctx, ws, unsynced)
+	if len(inMemory) > 0 && s.mode != live {
+		return errEphemeralPart
+	}
+	if err := s.commitAll(ctx, ws, unsynced); err != nil {
+		return err
+	}
+	b := s.store.borrow()
+	defer s.store.giveBack(b)
+	for i := range inMemory {
+		p := &inMemory[i]
+		var err error
+		if b.buf, err = s.encode(b.buf[:0], p); err == nil {
+			err = s.putEphemeral(b, p)
+		}
+		if err != nil {
+			return s.fail("set", p.key, err)
+		}
+	}
+	return nil
 }
 
 // commitAll commits any number of writes.
@@ -113,6 +143,7 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 	defer s.store.giveBack(b)
 	for {
 		ws, unsynced := make([]write, 0, len(keys)), true
+		var inMemory []string
 		var f found
 		for _, key := range keys {
 			err := s.find(ctx, key, b, &f)
@@ -122,12 +153,23 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 			if err != nil {
 				return 0, s.fail("delete", key, err)
 			}
+			if f.header.Class == Ephemeral {
+				inMemory = append(inMemory, key)
+				continue
+			}
 			ws = append(ws, write{space: s.space, key: []byte(key), conditional: s.mode == live, version: f.version})
 			unsynced = unsynced && s.unsynced(f.header.Class, &o)
 		}
 		err := s.commitAll(ctx, ws, unsynced)
-		if !errors.Is(err, ErrConflict) {
-			return len(ws), err
+		if errors.Is(err, ErrConflict) {
+			continue
 		}
+		n := len(ws)
+		for _, key := range inMemory {
+			if err == nil && s.removeEphemeral(key) {
+				n++
+			}
+		}
+		return n, err
 	}
 }

@@ -27,6 +27,8 @@ func (s *Scope) modify(ctx context.Context, key string, o Option, change change)
 		p := pending{key: key, conditional: s.mode == live}
 		err := s.find(ctx, key, b, &f)
 		switch {
+		case err == nil && f.header.Class == Ephemeral:
+			return nil, errEphemeralPart
 		case err == nil:
 			p.before, p.version = &f, f.version
 		case err != ErrNotFound: // returned bare

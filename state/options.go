@@ -29,6 +29,11 @@ type Options struct {
 	// for Sync: they then survive the process but not a power cut.
 	NoSync bool
 
+	// EphemeralBytes is how much memory values of class Ephemeral may take, about, keys included: the
+	// ones that were written longest ago make room for others. 16 MiB unless set; negative means that
+	// there are no such values, and the class is ErrUnsupported.
+	EphemeralBytes int64
+
 	// MaxValueBytes is the longest encoding of a value: 16 MiB unless set, at most 1 GiB. Values
 	// of class External may have a sixteenth of it.
 	MaxValueBytes int

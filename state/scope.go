@@ -52,7 +52,7 @@ func (s *Scope) Name() scope.Scope { return s.name }
 // Meta is what a store knows of a value besides the value.
 type Meta struct {
 	// Version is the number of the last write of the key. It is 0 for what this very transaction
-	// has written.
+	// has written, and for values of class Ephemeral.
 	Version Version
 	// Class is the value's class.
 	Class Class
@@ -158,12 +158,25 @@ func (s *Scope) find(ctx context.Context, key string, b *scratch, f *found) erro
 	if err := s.usable(ctx, key); err != nil {
 		return err
 	}
-	var err error
 	b.key = append(b.key[:0], key...)
-	if b.buf, f.info, err = s.space.get(b.buf[:0], b.key); err != nil {
-		return err
+	e := &s.store.ephemeral
+	for {
+		var err error
+		changes := e.changes.Load()
+		if s.mode == live && e.count.Load() > 0 {
+			var ok bool
+			f.info = info{}
+			if b.buf, f.expires, ok = e.get(b.buf[:0], s.name, key, s.store.engine.now); ok {
+				return f.open(b.buf)
+			}
+		}
+		if b.buf, f.info, err = s.space.get(b.buf[:0], b.key); err == nil {
+			return f.open(b.buf)
+		}
+		if err != ErrNotFound || changes == e.changes.Load() { // returned bare
+			return err
+		}
 	}
-	return f.open(b.buf)
 }
 
 // open reads the envelope of a stored value.

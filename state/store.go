@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"strings"
@@ -23,13 +24,17 @@ type Store struct {
 	limits       codec.Limits // of values that are written
 	strict       codec.Limits // of those of class External
 
-	scratch sync.Pool // of *scratch
+	ephemeral ephemerals
+	scratch   sync.Pool // of *scratch
 }
 
 type scopeClass struct {
 	pattern scope.Pattern
 	class   Class
 }
+
+// defaultEphemeralBytes is the room for values of class Ephemeral.
+const defaultEphemeralBytes = 16 << 20
 
 // strictShare is how much less long values of class External may be.
 const strictShare = 16
@@ -77,6 +82,7 @@ func open(dir string, o *Options, memory bool) (*Store, error) {
 		s.scopeClasses = append(s.scopeClasses, scopeClass{p, c.Class})
 	}
 	s.scratch.New = func() any { return new(scratch) }
+	s.ephemeral.init(cmp.Or(o.EphemeralBytes, defaultEphemeralBytes))
 	var err error
 	if s.engine, err = openEngine(dir, &settings); err != nil {
 		return nil, err
@@ -87,7 +93,10 @@ func open(dir string, o *Options, memory bool) (*Store, error) {
 // Close ends the store: what was acknowledged is made durable, and everything that the store does in
 // the background ends. Snapshots and watchers that are open make it return ErrInUse; the store is
 // closed all the same. A second Close returns nil. Every use after it is ErrClosed.
-func (s *Store) Close() error { return s.engine.close() }
+func (s *Store) Close() error {
+	s.ephemeral.close()
+	return s.engine.close()
+}
 
 // Scope returns a handle to a scope, which need not exist: it comes into being with the first
 // write to it. Nothing is read or written. A scope that cannot be, or is reserved, makes
@@ -154,10 +163,17 @@ func listScopes(e *engine, kind scope.Kind, prefix string) iter.Seq2[scope.Scope
 }
 
 // Metrics returns the figures of the store.
-func (s *Store) Metrics() Metrics { return Metrics{Engine: s.engine.metrics()} }
+func (s *Store) Metrics() Metrics {
+	m := Metrics{Engine: s.engine.metrics()}
+	m.Ephemeral, m.EphemeralBytes, m.Evicted = s.ephemeral.figures()
+	return m
+}
 
 // Metrics are figures of a store.
 type Metrics struct {
+	// Ephemeral counts the values of that class, those that have expired included until they make
+	// room; EphemeralBytes is what they take, Evicted how many had to make room since Open.
+	Ephemeral, EphemeralBytes, Evicted int64
 	// Engine has those of the storage engine.
 	Engine EngineMetrics
 }

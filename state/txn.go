@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"errors"
 
@@ -15,6 +16,13 @@ type Txn struct {
 	open   func(scope.Scope) (space, error)
 	scopes map[scope.Scope]*Scope
 	waits  bool // something was written that is to be on the device
+	wrote  []written
+}
+
+// written is what a transaction has written in a scope.
+type written struct {
+	name scope.Scope
+	keys []write // the keys alone
 }
 
 // Transact runs fn in a transaction and commits what it has written: all of it, on the device
@@ -24,7 +32,8 @@ type Txn struct {
 // Transactions are serialisable: what fn has read, keys, absences and lists, is as it was
 // when the transaction commits. If somebody else has written any of it fn is run again, from the
 // beginning, until it gets through or the context ends; so it should do nothing but use tx, and be
-// short. Writing alone conflicts with nothing.
+// short. Writing alone conflicts with nothing. Values of class Ephemeral are not seen; what is
+// written to their keys replaces them.
 //
 //	err := store.Transact(ctx, func(tx *state.Txn) error {
 //		from, to := tx.Scope(scope.User("ann")), tx.Scope(scope.User("bob"))
@@ -39,12 +48,23 @@ func (s *Store) Transact(ctx context.Context, fn func(tx *Txn) error) error {
 		if err := ctx.Err(); err != nil {
 			return &Error{Op: "transact", Err: err}
 		}
+		tx := &Txn{store: s, scopes: map[scope.Scope]*Scope{}}
 		var own error
+		var h held
 		err := s.engine.transact(func(open func(scope.Scope) (space, error)) (bool, error) {
-			tx := &Txn{store: s, open: open, scopes: map[scope.Scope]*Scope{}}
-			own = fn(tx)
+			tx.open = open
+			if own = fn(tx); own == nil {
+				tx.stripes(&h)
+				s.ephemeral.share(&h)
+			}
 			return !tx.waits, own
 		})
+		if err == nil {
+			for _, w := range tx.wrote {
+				s.ephemeral.supersede(w.name, w.keys)
+			}
+		}
+		s.ephemeral.unshare(&h)
 		switch {
 		case own != nil:
 			return own
@@ -69,4 +89,25 @@ func (tx *Txn) Scope(name scope.Scope) *Scope {
 	}
 	tx.scopes[name] = sc
 	return sc
+}
+
+// note records what is written in a scope.
+func (tx *Txn) note(s *Scope, ws []write, unsynced bool) {
+	if !unsynced {
+		tx.waits = true
+	}
+	keys := make([]write, len(ws))
+	for i := range ws {
+		keys[i].key = bytes.Clone(ws[i].key)
+	}
+	tx.wrote = append(tx.wrote, written{s.name, keys})
+}
+
+// stripes adds the stripes of what was written.
+func (tx *Txn) stripes(h *held) {
+	for _, w := range tx.wrote {
+		for i := range w.keys {
+			h.add(&tx.store.ephemeral, w.keys[i].key)
+		}
+	}
 }

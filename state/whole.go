@@ -17,6 +17,8 @@ type Stats struct {
 	Entries, Bytes int64
 	// Exact: the figures are those of the moment of the call.
 	Exact bool
+	// Ephemeral counts the values of that class, which are not among Entries.
+	Ephemeral int64
 }
 
 // Stats returns how much the scope holds, without reading it: all zero if it is not there.
@@ -25,6 +27,9 @@ func (s *Scope) Stats(ctx context.Context) (Stats, error) {
 	err := s.whole(ctx)
 	if err == nil {
 		st.Entries, st.Bytes, st.Exact, err = s.space.stats()
+	}
+	if s.mode == live {
+		st.Ephemeral = s.store.ephemeral.countIn(s.name)
 	}
 	if err != nil {
 		return Stats{}, s.fail("stats", "", err)
@@ -40,13 +45,17 @@ func (s *Scope) Drop(ctx context.Context, opts ...Option) error {
 	if err == nil {
 		err = s.space.rename(scope.Scope{}, s.unsyncedWhole(opts))
 	}
+	if err == nil {
+		s.store.ephemeral.clear(s.name)
+	}
 	if err != nil {
 		return s.fail("drop", "", err)
 	}
 	return nil
 }
 
-// Move gives the scope another name, with all that it holds, at once; values keep their versions.
+// Move gives the scope another name, with all that it holds but values of class Ephemeral, which
+// are gone, at once; values keep their versions.
 // ErrNotFound: it is not there; ErrScopeExists: there is one of the new name, which is not replaced.
 // Of the options those on syncing count.
 func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error {
@@ -57,13 +66,16 @@ func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error 
 	if err == nil {
 		err = s.space.rename(to, s.unsyncedWhole(opts))
 	}
+	if err == nil {
+		s.store.ephemeral.clear(s.name)
+	}
 	if err != nil {
 		return s.fail("move", "", err)
 	}
 	return nil
 }
 
-// Copy makes a scope with all that this one holds, now or in its snapshot, and returns how many
+// Copy makes a scope with all that this one has stored, now or in its snapshot, and returns how many
 // entries it has copied. The copy appears whole, at the end, and shares nothing with the
 // original; its values have versions of their own. ErrNotFound and ErrScopeExists are as with Move.
 func (s *Scope) Copy(ctx context.Context, to scope.Scope, opts ...Option) (int64, error) {

@@ -111,6 +111,9 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 	if b.buf, err = s.encode(b.buf[:0], p); err != nil {
 		return 0, err
 	}
+	if p.header.Class == Ephemeral {
+		return 0, s.putEphemeral(b, p)
+	}
 	b.key = append(b.key[:0], p.key...)
 	b.one[0] = write{
 		space: s.space, key: b.key, value: b.buf, expires: p.expires,
@@ -121,10 +124,27 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 
 // commit makes all of the writes or, with an error, none, or makes them part of the transaction.
 func (s *Scope) commit(ws []write, unsynced bool) (Version, error) {
-	if s.tx != nil && !unsynced {
-		s.tx.waits = true
+	if s.tx != nil {
+		s.tx.note(s, ws, unsynced)
+		return s.store.engine.commit(ws, unsynced)
 	}
-	return s.store.engine.commit(ws, unsynced)
+	e := &s.store.ephemeral
+	var h held
+	for i := range ws {
+		h.add(e, ws[i].key)
+	}
+	e.share(&h)
+	defer e.unshare(&h)
+	for i := range ws {
+		if w := &ws[i]; w.conditional && w.value != nil && e.count.Load() > 0 && e.has(s.name, w.key) {
+			return 0, errEphemeralPart
+		}
+	}
+	v, err := s.store.engine.commit(ws, unsynced)
+	if err == nil {
+		e.supersede(s.name, ws)
+	}
+	return v, err
 }
 
 // Set writes value to key, whatever is there. When it returns the value is on the device, unless
@@ -200,17 +220,23 @@ func (s *Scope) Delete(ctx context.Context, key string, opts ...Option) (bool, e
 }
 
 func (s *Scope) remove(ctx context.Context, key string, o Option) (bool, error) {
+	if s.mode == atSnapshot && s.err == nil {
+		return false, ErrReadOnly
+	}
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
 	var f found
 	for {
 		switch err := s.find(ctx, key, b, &f); {
-		case s.mode == atSnapshot && s.err == nil:
-			return false, ErrReadOnly
 		case err == ErrNotFound: // returned bare
 			return false, nil
 		case err != nil:
 			return false, err
+		case f.header.Class == Ephemeral:
+			if s.removeEphemeral(key) {
+				return true, nil
+			}
+			continue // it has gone, or is stored meanwhile
 		}
 		b.one[0] = write{space: s.space, key: b.key, conditional: s.mode == live, version: f.version}
 		_, err := s.commit(b.one[:], s.unsynced(f.header.Class, &o))
