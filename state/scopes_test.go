@@ -378,3 +378,44 @@ func TestWatchersSeeCommitsInOrder(t *testing.T) {
 		require.ErrorIs(t, last, state.ErrScopeDropped)
 	})
 }
+
+// S6.
+func TestTheStoresOwnRecordsAreNotShown(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		w, err := sc.Watch(ctx, "", nil)
+		require.NoError(t, err)
+		defer w.Close()
+		require.NoError(t, sc.Set(ctx, "a", 1))
+		snap, err := f.Snapshot()
+		require.NoError(t, err)
+		from, err := snap.Position()
+		require.NoError(t, err)
+		require.NoError(t, snap.Close())
+		require.NoError(t, sc.PutOwn("record"))
+		require.NoError(t, sc.Set(ctx, "b", 1))
+		require.Equal(t, []string{"a", "b"}, keysOf(t, sc, ""))
+		for _, want := range []string{"a", "b"} {
+			c, err := w.Next()
+			require.NoError(t, err)
+			require.Equal(t, want, c.Key)
+		}
+		for _, at := range []state.Position{{}, from} {
+			for c, err := range sc.Diff(ctx, at) {
+				require.NoError(t, err)
+				require.Contains(t, []string{"", "a", "b"}, c.Key)
+			}
+		}
+		fork, err := sc.Fork(ctx, scope.Custom("fork"))
+		require.NoError(t, err)
+		require.True(t, fork.HasOwn("record"))
+		require.NoError(t, sc.Drop(ctx))
+		require.False(t, sc.HasOwn("record"))
+
+		require.NoError(t, f.SetInOwnScope("k"))
+		for s, err := range f.ListScopes(scope.AnyKind, "") {
+			require.NoError(t, err)
+			require.Equal(t, scope.Custom("fork"), s)
+		}
+	})
+}
