@@ -113,17 +113,14 @@ func ExampleScope_List() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		for _, e := range page.Entries {
-			fmt.Print(e.Key, "=", e.Value, " ")
-		}
-		fmt.Println()
+		fmt.Println(len(page.Entries), "from", page.Entries[0].Key)
 		if o.After = page.Next; o.After == "" {
 			break
 		}
 	}
 	// Output:
-	// a=1 b=2
-	// c=3
+	// 2 from a
+	// 1 from c
 }
 
 // A write that depends on what was read.

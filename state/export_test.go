@@ -8,6 +8,12 @@ func (s *Scope) PutOwn(name string) error {
 	return err
 }
 
+// PutRaw writes bytes that are no value, or one that this version cannot read, to a key.
+func (s *Scope) PutRaw(key string, stored []byte) error {
+	_, err := s.store.engine.commit([]write{{space: s.space, key: []byte(key), value: stored}}, true)
+	return err
+}
+
 // HasOwn reports whether the scope has one.
 func (s *Scope) HasOwn(name string) bool {
 	_, _, err := s.space.get(nil, []byte("\x00"+name))

@@ -198,7 +198,7 @@ func (s *Scope) putIf(ctx context.Context, key string, version Version, value an
 		b := s.store.borrow()
 		defer s.store.giveBack(b)
 		var f found
-		err := s.find(ctx, key, b, &f)
+		err := s.locate(ctx, key, b, &f)
 		if err != nil && err != ErrNotFound { // returned bare
 			return 0, err
 		}
@@ -209,8 +209,8 @@ func (s *Scope) putIf(ctx context.Context, key string, version Version, value an
 	return s.put(ctx, &p, &o)
 }
 
-// Delete removes key and reports whether it had a value. It waits for the device as the write of
-// that value would have.
+// Delete removes key and reports whether it had a value, which need not be readable. It waits for
+// the device as the write of that value would have.
 func (s *Scope) Delete(ctx context.Context, key string, opts ...Option) (bool, error) {
 	existed, err := s.remove(ctx, key, join(opts))
 	if err != nil {
@@ -227,19 +227,21 @@ func (s *Scope) remove(ctx context.Context, key string, o Option) (bool, error) 
 	defer s.store.giveBack(b)
 	var f found
 	for {
-		switch err := s.find(ctx, key, b, &f); {
+		switch err := s.locate(ctx, key, b, &f); {
 		case err == ErrNotFound: // returned bare
 			return false, nil
 		case err != nil:
 			return false, err
-		case f.header.Class == Ephemeral:
+		}
+		class := b.class()
+		if class == Ephemeral {
 			if s.removeEphemeral(key) {
 				return true, nil
 			}
 			continue // it has gone, or is stored meanwhile
 		}
 		b.one[0] = write{space: s.space, key: b.key, conditional: s.mode == live, version: f.version}
-		_, err := s.commit(b.one[:], s.unsynced(f.header.Class, &o))
+		_, err := s.commit(b.one[:], s.unsynced(class, &o))
 		if !errors.Is(err, ErrConflict) {
 			return err == nil, err
 		}
