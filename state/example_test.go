@@ -156,6 +156,22 @@ func ExampleScope_Increment() {
 	// Output: 13 <nil>
 }
 
+// Where many count and nobody has to know the sum at once.
+func ExampleScope_IncrementBlind() {
+	ctx := context.Background()
+	store := memory()
+	defer store.Close()
+	sc := store.Scope(scope.Tool("search"))
+	for range 3 {
+		if err := sc.IncrementBlind(ctx, "calls", 1); err != nil {
+			log.Fatal(err)
+		}
+	}
+	calls, err := sc.Get(ctx, "calls")
+	fmt.Println(calls, err)
+	// Output: 3 <nil>
+}
+
 func ExampleScope_Patch() {
 	ctx := context.Background()
 	store := memory()

@@ -29,3 +29,14 @@ func (s *Store) SetInOwnScope(name string) error {
 	_, err = s.engine.commit([]write{{space: space, key: []byte(name), value: []byte("own")}}, true)
 	return err
 }
+
+// FoldOperands folds operands of the operator of increments, or of that of patches.
+func FoldOperands(increment bool, dst, value []byte, operands [][]byte) ([]byte, error) {
+	if increment {
+		return foldOperands(opIncrement, dst, value, operands)
+	}
+	return foldOperands(opPatch, dst, value, operands)
+}
+
+// CheckStored reports whether bytes are what is stored of a value.
+func CheckStored(p []byte) error { return checkOperand(p) }
