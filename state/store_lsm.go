@@ -207,9 +207,9 @@ type write struct {
 
 	operator string // value is an operand of it; "": it is the value
 
-	// conditional: the key must have this version.
-	conditional bool
-	version     Version
+	// conditional: the key must have this version. With requires nothing else is asked of it.
+	conditional, requires bool
+	version               Version
 }
 
 // commit makes all of the writes or, with an error, none. ErrConflict: a condition does not hold.
@@ -267,6 +267,7 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions) (Version, error) {
 			b.Require(w.key, lsm.Version(w.version))
 		}
 		switch {
+		case w.requires:
 		case w.value == nil:
 			b.Delete(w.key)
 		case w.operator != "":
