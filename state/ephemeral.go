@@ -309,6 +309,9 @@ func (s *Scope) putEphemeral(b *scratch, p *pending) error {
 	lock.Lock()
 	defer lock.Unlock()
 	replaced, err := e.put(s.name, p.key, b.buf, p.expires)
+	if err == nil {
+		b.counters.writes.Add(1)
+	}
 	if err != nil || replaced {
 		return err
 	}

@@ -95,11 +95,11 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 	if len(inMemory) > 0 && s.mode != live {
 		return errEphemeralPart
 	}
-	if err := s.commitAll(ctx, ws, unsynced); err != nil {
-		return err
-	}
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
+	if err := s.commitAll(ctx, b, ws, unsynced); err != nil {
+		return err
+	}
 	for i := range inMemory {
 		p := &inMemory[i]
 		var err error
@@ -114,14 +114,14 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 }
 
 // commitAll commits any number of writes.
-func (s *Scope) commitAll(ctx context.Context, ws []write, unsynced bool) error {
+func (s *Scope) commitAll(ctx context.Context, b *scratch, ws []write, unsynced bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if len(ws) == 0 {
 		return nil
 	}
-	_, err := s.commit(ws, unsynced)
+	_, err := s.commit(b, ws, unsynced)
 	return err
 }
 
@@ -169,8 +169,9 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 			unsynced = unsynced && s.unsynced(class, &o)
 			n++
 		}
-		err := s.commitAll(ctx, ws, unsynced)
+		err := s.commitAll(ctx, b, ws, unsynced)
 		if errors.Is(err, ErrConflict) {
+			b.counters.conflicts.Add(1)
 			continue
 		}
 		for _, key := range inMemory {

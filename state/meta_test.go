@@ -208,7 +208,7 @@ func TestADirectoryHasOneStore(t *testing.T) {
 	require.NoError(t, store.Close())
 }
 
-// B70: what the engine measures is to be had.
+// B70: what is read and written, and what the engine measures.
 func TestMetricsTellWhatTheStoreHolds(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {
 		require.NoError(t, f.Set(ctx, agent, "k", strings.Repeat("x", 1000)))
@@ -217,6 +217,22 @@ func TestMetricsTellWhatTheStoreHolds(t *testing.T) {
 		require.Greater(t, m.Engine.MemtableBytes, int64(1000))
 		require.Equal(t, int64(1), m.Ephemeral)
 		require.Positive(t, m.EphemeralBytes)
+		require.Equal(t, int64(2), m.Writes)
+		for range 3 {
+			_, err := f.Get(ctx, agent, "k")
+			require.NoError(t, err)
+		}
+		_, err := f.Update(ctx, agent, "k", func(old any, _ bool) (any, error) {
+			if len(old.(string)) == 1000 {
+				require.NoError(t, f.Set(ctx, agent, "k", "short"))
+			}
+			return "done", nil
+		})
+		require.NoError(t, err)
+		m = f.Metrics()
+		require.Equal(t, int64(5), m.Reads)
+		require.Equal(t, int64(4), m.Writes)
+		require.Equal(t, int64(1), m.Conflicts)
 	})
 }
 

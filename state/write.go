@@ -120,11 +120,11 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 		space: s.space, key: b.key, value: b.buf, operator: p.operator, expires: p.expires,
 		conditional: p.conditional, version: p.version,
 	}
-	return s.commit(b.one[:], p.unsynced)
+	return s.commit(b, b.one[:], p.unsynced)
 }
 
 // commit makes all of the writes or, with an error, none, or makes them part of the transaction.
-func (s *Scope) commit(ws []write, unsynced bool) (Version, error) {
+func (s *Scope) commit(b *scratch, ws []write, unsynced bool) (Version, error) {
 	if s.tx != nil {
 		s.tx.note(s, ws, unsynced)
 		return s.store.engine.commit(ws, unsynced)
@@ -143,6 +143,7 @@ func (s *Scope) commit(ws []write, unsynced bool) (Version, error) {
 	}
 	v, err := s.store.engine.commit(ws, unsynced)
 	if err == nil {
+		b.counters.writes.Add(int64(len(ws)))
 		e.supersede(s.name, ws)
 	}
 	return v, err
@@ -246,9 +247,10 @@ func (s *Scope) remove(ctx context.Context, key string, o Option) (bool, error) 
 			continue // it has gone, or is stored meanwhile
 		}
 		b.one[0] = write{space: s.space, key: b.key, conditional: s.mode == live && !unreadable, version: f.version}
-		_, err = s.commit(b.one[:], s.unsynced(class, &o))
+		_, err = s.commit(b, b.one[:], s.unsynced(class, &o))
 		if !errors.Is(err, ErrConflict) {
 			return err == nil, err
 		}
+		b.counters.conflicts.Add(1)
 	}
 }
