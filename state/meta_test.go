@@ -203,7 +203,9 @@ func TestADirectoryHasOneStore(t *testing.T) {
 	require.NoError(t, f.Close())
 	store, err := state.Open(f.dir, &state.Options{Engine: &lsm.Options{ReadOnly: true}})
 	require.NoError(t, err)
-	require.ErrorIs(t, store.Set(ctx, agent, "k", 1), state.ErrReadOnly)
+	for _, opts := range [][]state.Option{nil, {ephemeral}} {
+		require.ErrorIs(t, store.Set(ctx, agent, "k", 1, opts...), state.ErrReadOnly)
+	}
 	require.ErrorIs(t, store.Transact(ctx, func(*state.Txn) error { return nil }), state.ErrReadOnly)
 	require.NoError(t, store.Close())
 }

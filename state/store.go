@@ -18,6 +18,7 @@ type Store struct {
 	// Constant.
 	engine       *engine
 	memory       bool // there is no device to wait for
+	readOnly     bool
 	noSync       bool
 	inferClass   bool
 	class        Class
@@ -80,7 +81,7 @@ func open(dir string, o *Options, memory bool) (*Store, error) {
 	}
 	settings.InMemory = memory
 	limits := o.limits()
-	s := &Store{memory: memory, noSync: o.NoSync, inferClass: o.InferClass, class: o.Class, limits: limits.WithDefaults()}
+	s := &Store{memory: memory, readOnly: settings.ReadOnly, noSync: o.NoSync, inferClass: o.InferClass, class: o.Class, limits: limits.WithDefaults()}
 	if s.class == 0 {
 		s.class = Standard
 	}
@@ -190,9 +191,9 @@ func (s *Store) Metrics() Metrics {
 
 // Metrics are figures of a store. Sums are since Open: rates are the difference of two.
 type Metrics struct {
-	// Reads counts keys that were looked up, those that a write depends on included; Writes counts keys
-	// that were written or deleted, by whichever operation, Conflicts how often a change, a delete or a transaction had to
-	// begin anew because somebody else was faster.
+	// Reads counts keys that were looked up, those that a write depends on included; Writes keys
+	// that were written or deleted, by whichever operation; Conflicts how often a change, a delete
+	// or a transaction had to begin anew because somebody else was faster.
 	Reads, Writes, Conflicts int64
 	// Ephemeral counts the values of that class, those that have expired included until they make
 	// room; EphemeralBytes is what they take, Evicted how many had to make room since Open.
