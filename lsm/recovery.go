@@ -130,7 +130,7 @@ func (d *DB) walOptions() wal.Options {
 		FS: d.opts.seams.FS, Dir: d.dir, Store: d.store, Random: d.opts.seams.Random,
 		Mode:            map[LogMode]wal.Mode{LogAuto: wal.Auto, LogMapped: wal.Mapped, LogWritten: wal.Written}[d.opts.LogMode],
 		MinSegmentBytes: z.MinSegmentBytes, MaxSegmentBytes: z.MaxSegmentBytes,
-		Register: d.registerSegment, Logger: d.logger,
+		Register: d.registerSegment, Now: d.opts.seams.Now, Logger: d.logger,
 	}
 }
 
