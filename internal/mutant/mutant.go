@@ -120,4 +120,6 @@ const (
 	GlobalCoversAll     Name = "global-covers-all"      // take rules about Global for rules about every scope
 	IgnoreRuleExpiry    Name = "ignore-rule-expiry"     // apply rules that have expired
 	TrustChain          Name = "trust-chain"            // do not compare records of the audit with their chain
+	KeepOldEntries      Name = "keep-old-entries"       // leave entries of an index behind that a document has no more
+	RepeatLast          Name = "repeat-last"            // begin a page with the last document of the page before
 )

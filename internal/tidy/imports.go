@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"state/codec":         {},
 	"state/edit":          {"state/codec"},
 	"state/envelope":      {},
+	"state/index":         {"internal/mutant", "internal/tuple", "state/codec"},
 	"state/typedjson":     {"state/codec"},
 
 	"access":        {"internal/codec", "internal/glob", "internal/mutant", "scope"},
