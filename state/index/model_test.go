@@ -115,6 +115,7 @@ func (m *memory) pages(q index.Query) (keys []string) {
 			return keys
 		}
 		require.Len(m.t, page, q.Limit)
+		require.LessOrEqual(m.t, len(keys), len(m.docs), "pages without end")
 		q.After = next
 	}
 }
