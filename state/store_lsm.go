@@ -183,11 +183,14 @@ type write struct {
 	space   space
 	key     []byte
 	value   []byte // nil: the key is deleted
+	upper   []byte // not nil: every key of [key, upper) is deleted
 	expires int64  // milliseconds since 1970; 0: never
 
 	// conditional: the key must have this version.
 	conditional bool
 	version     Version
+	// only: the condition is all that there is to it.
+	only bool
 }
 
 // commit makes all of the writes or, with an error, none. ErrConflict: a condition does not hold.
@@ -224,6 +227,10 @@ func syncOf(unsynced bool) *lsm.WriteOptions {
 // enlist makes the write part of its space's transaction.
 func (w *write) enlist() error {
 	switch {
+	case w.only:
+		return nil
+	case w.upper != nil:
+		return w.space.tx.DeleteRange(w.key, w.upper)
 	case w.value == nil:
 		return w.space.tx.Delete(w.key)
 	case w.expires != 0:
@@ -241,6 +248,9 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions) (Version, error) {
 			b.Require(w.key, lsm.Version(w.version))
 		}
 		switch {
+		case w.only:
+		case w.upper != nil:
+			b.DeleteRange(w.key, w.upper)
 		case w.value == nil:
 			b.Delete(w.key)
 		case w.expires != 0:

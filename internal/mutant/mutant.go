@@ -121,5 +121,6 @@ const (
 	IgnoreRuleExpiry    Name = "ignore-rule-expiry"     // apply rules that have expired
 	TrustChain          Name = "trust-chain"            // do not compare records of the audit with their chain
 	KeepOldEntries      Name = "keep-old-entries"       // leave entries of an index behind that a document has no more
+	SplitIndexCommit    Name = "split-index-commit"     // commit a document's index entries before the document
 	RepeatLast          Name = "repeat-last"            // begin a page with the last document of the page before
 )

@@ -68,6 +68,22 @@ func (ix *Index) ID() ID { return ix.id }
 // Fields returns a copy of the names of the fields, paths in one spelling.
 func (ix *Index) Fields() []string { return slices.Clone(ix.def.Fields) }
 
+// Names returns the names that the paths of the index go by, stars left out, or the fields of a
+// function.
+func (ix *Index) Names() (names []string) {
+	if ix.Computed() {
+		return ix.Fields()
+	}
+	for _, p := range ix.paths {
+		for _, s := range p.steps {
+			if !s.each {
+				names = append(names, s.name)
+			}
+		}
+	}
+	return names
+}
+
 // Unique reports whether no two documents may have the same values.
 func (ix *Index) Unique() bool { return ix.def.Unique }
 
@@ -123,6 +139,17 @@ func (s *Set) Collection() string { return s.collection }
 
 // Indexes returns the indexes, in the order of their declaration.
 func (s *Set) Indexes() []*Index { return slices.Clone(s.indexes) }
+
+// Only returns the set of those of the indexes that keep says, for building some of them.
+func (s *Set) Only(keep func(*Index) bool) *Set {
+	some := &Set{collection: s.collection, computed: s.computed}
+	for _, ix := range s.indexes {
+		if keep(ix) {
+			some.indexes = append(some.indexes, ix)
+		}
+	}
+	return some
+}
 
 // Index returns the index of a name, or nil.
 func (s *Set) Index(name string) *Index {

@@ -1,0 +1,214 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/state/codec"
+	"github.com/loamdb/loam/state/envelope"
+	"github.com/loamdb/loam/state/index"
+)
+
+// docWrite is a write of one document.
+type docWrite struct {
+	key  string
+	o    Option
+	keep bool // class and expiry of the document before, unless an option says otherwise
+	// change makes of the document that is there, nil for none, the new one, and reports whether
+	// there is to be one. It may be called several times.
+	change func(old *found) (doc any, there bool, err error)
+}
+
+// write carries out a write, all over again while others write the same document, and reports
+// whether there was one before.
+func (c *collection) write(ctx context.Context, w *docWrite) (existed bool, err error) {
+	if err := c.usable(ctx, w.key); err != nil {
+		return false, err
+	}
+	if c.scope.mode == atSnapshot {
+		return false, ErrReadOnly
+	}
+	b := borrowDocs()
+	defer giveBackDocs(b)
+	for {
+		cat, err := c.catalog()
+		if err == nil && cat.there && !cat.list.Agrees(c.set) {
+			err = ErrReopen
+		}
+		if err != nil {
+			return false, err
+		}
+		var f found
+		old := &f
+		switch err := c.find(b, w.key, &f); {
+		case err == ErrNotFound: // returned bare
+			old = nil
+		case err != nil:
+			return false, err
+		}
+		doc, there, err := w.change(old)
+		if err != nil || !there && old == nil {
+			return false, err
+		}
+		unsynced, err := c.assemble(ctx, b, cat, w, old, doc, there)
+		if err == nil {
+			err = c.commit(b, cat, w.key, unsynced)
+		}
+		if err == nil || !errors.Is(err, ErrConflict) {
+			return old != nil, err
+		}
+		if err := c.conflict(b, cat, w.key); err != nil {
+			return false, err
+		}
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+	}
+}
+
+// assemble makes, in b, the operations that write a document, or delete it, with its entries, on
+// the condition that neither the document nor the catalog is written in between.
+func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, w *docWrite, old *found, doc any, there bool) (unsynced bool, err error) {
+	s := c.scope
+	dw := write{space: s.space, key: b.key, conditional: true}
+	var before, after []byte
+	var expires int64
+	if old != nil {
+		dw.version, before, expires = old.version, old.payload, old.expires
+		if err := codec.Validate(before, &stored); err != nil {
+			return false, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+	}
+	if there {
+		p := pending{key: c.logical(w.key), value: doc}
+		if w.keep {
+			p.before = old
+		}
+		if err := s.prepare(ctx, &p, &w.o, s.store.engine.now()); err != nil {
+			return false, err
+		}
+		if old != nil && old.header.Created != 0 {
+			p.header.Updated = max(p.header.Created, p.header.Updated)
+			p.header.Created = old.header.Created
+		}
+		if after, err = c.encode(b, &p); err != nil {
+			return false, err
+		}
+		dw.value, dw.expires, unsynced = b.buf, p.expires, p.unsynced
+	} else {
+		unsynced = s.unsynced(old.header.Class, &w.o)
+	}
+	if err := c.set.Change(&b.change, w.key, before, after, there && old != nil && expires != dw.expires); err != nil {
+		return false, err
+	}
+	b.ws = c.appendEntries(append(b.ws[:0], cat.condition(c)), &b.change, dw.expires)
+	b.ws = append(b.ws, dw)
+	return unsynced, nil
+}
+
+// encode makes what is stored of a document in b, and returns its value's part.
+func (c *collection) encode(b *docScratch, p *pending) (payload []byte, err error) {
+	switch class := p.header.Class; {
+	case class == Ephemeral:
+		return nil, fmt.Errorf("%w: documents of class %v", ErrUnsupported, class)
+	case class == Sensitive && len(c.set.Indexes()) > 0:
+		return nil, fmt.Errorf("%w: the document's class", ErrSensitive)
+	}
+	if b.buf, err = c.scope.encode(b.buf[:0], p); err != nil {
+		return nil, err
+	}
+	_, payload, err = envelope.Decode(b.buf)
+	return payload, err
+}
+
+// noBytes is the value of most entries.
+var noBytes = []byte{}
+
+// appendEntries appends the operations of a change, whose entries are to expire with the document.
+func (c *collection) appendEntries(ws []write, ch *index.Change, expires int64) []write {
+	for _, key := range ch.Delete {
+		ws = append(ws, write{space: c.scope.space, key: key})
+	}
+	for _, p := range ch.Put {
+		w := write{space: c.scope.space, key: p.Key, value: p.Value, expires: expires, conditional: p.Absent, version: Absent}
+		if w.value == nil {
+			w.value = noBytes
+		}
+		ws = append(ws, w)
+	}
+	return ws
+}
+
+// commit makes all operations of b or none, or makes them part of the transaction.
+func (c *collection) commit(b *docScratch, cat *catalog, key string, unsynced bool) error {
+	s := c.scope
+	if s.tx != nil {
+		// What was read is a condition already, but for what is not there in unique indexes.
+		if err := c.taken(b, key); err != nil {
+			return err
+		}
+		s.tx.note(s, b.ws, unsynced)
+		_, err := s.store.engine.commit(b.ws, unsynced)
+		return err
+	}
+	if mutant.Enabled && mutant.Is(mutant.SplitIndexCommit) {
+		last := len(b.ws) - 1
+		if _, err := s.store.engine.commit(b.ws[:last:last], unsynced); err != nil {
+			return err
+		}
+		b.ws = b.ws[last:]
+	}
+	_, err := s.store.engine.commit(b.ws, unsynced)
+	if err == nil && !cat.there {
+		c.known.Store(nil) // it is there now
+	}
+	return err
+}
+
+// conflict finds out what a commit has met that cannot be tried again: values that another
+// document has, or other indexes.
+func (c *collection) conflict(b *docScratch, cat *catalog, key string) error {
+	now, err := c.reload()
+	if err != nil || now.version != cat.version {
+		return err
+	}
+	return c.taken(b, key)
+}
+
+// taken returns a *index.UniqueError if another document than the one under key has the values of
+// an entry that b is to put.
+func (c *collection) taken(b *docScratch, key string) error {
+	for i := range b.change.Put {
+		p := &b.change.Put[i]
+		if !p.Absent {
+			continue
+		}
+		holder, err := c.holder(p, b.old[:0])
+		if err != nil {
+			return err
+		}
+		if holder != "" && holder != key {
+			return &index.UniqueError{Index: p.Index.Name(), Key: key, Holder: holder}
+		}
+	}
+	return nil
+}
+
+// holder returns the key of the document that has the values of an entry of a unique index, or ""
+// if none has. It reads into buf.
+func (c *collection) holder(p *index.Put, buf []byte) (string, error) {
+	value, _, err := c.scope.space.get(buf, p.Key)
+	if err == ErrNotFound { // returned bare
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	holder, err := p.Index.Holder(index.Entry{Key: p.Key, Value: value})
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return holder, nil
+}
