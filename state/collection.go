@@ -209,12 +209,13 @@ func newCollection(s *Scope, name string, defs []index.Def) (*collection, error)
 	}, nil
 }
 
-// usable returns the error of an operation on key that has no chance.
+// usable returns the error of an operation on key that has no chance. A document's key is one if
+// what the rest of the store calls it is.
 func (c *collection) usable(ctx context.Context, key string) error {
-	if err := c.scope.usable(ctx, key); err != nil {
-		return err
+	if key == "" {
+		return codec.CheckKey(key)
 	}
-	return codec.CheckKey(c.logical(key))
+	return c.scope.usable(ctx, c.logical(key))
 }
 
 // logical returns the name by which the rest of the store knows a document.
