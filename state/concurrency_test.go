@@ -92,6 +92,24 @@ func TestTenWritersOfOneCounter(t *testing.T) {
 	}
 }
 
+func TestAChangeIsMadeOfTheNewestValue(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		require.NoError(t, sc.Set(ctx, "k", int64(1)))
+		var seen []any
+		v, err := sc.Update(ctx, "k", func(old any, found bool) (any, error) {
+			require.True(t, found)
+			if seen = append(seen, old); len(seen) == 1 {
+				require.NoError(t, sc.Set(ctx, "k", int64(10)))
+			}
+			return old.(int64) + 1, nil
+		})
+		require.NoError(t, err)
+		require.Equal(t, int64(11), v)
+		require.Equal(t, []any{int64(1), int64(10)}, seen)
+	})
+}
+
 // B15, with other operations of the same key in between, and synced.
 func TestWhatDependsOnAReadLosesNothing(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/scope"
 )
 
@@ -200,7 +201,7 @@ func (e *ephemerals) remove(name scope.Scope, key string, now func() int64) bool
 
 // supersede removes the keys of a commit, whose stripes the caller shares.
 func (e *ephemerals) supersede(name scope.Scope, ws []write) {
-	if e.count.Load() == 0 {
+	if e.count.Load() == 0 || mutant.Enabled && mutant.Is(mutant.KeepBothSides) {
 		return
 	}
 	e.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/state/codec"
 )
 
@@ -184,7 +185,11 @@ const firstKey = "\x01"
 // bounds returns the keys between which those that begin with prefix and are greater than after
 // lie.
 func bounds(prefix, after string) (lower, upper []byte) {
-	lower = []byte(max(prefix, firstKey))
+	first := firstKey
+	if mutant.Enabled && mutant.Is(mutant.ShowOwnRecords) {
+		first = ""
+	}
+	lower = []byte(max(prefix, first))
 	if after >= string(lower) {
 		lower = append([]byte(after), 0)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/edit"
 )
@@ -24,7 +25,7 @@ func (s *Scope) modify(ctx context.Context, key string, o Option, change change)
 	defer s.store.giveBack(b)
 	var f found
 	for {
-		p := pending{key: key, conditional: s.mode == live}
+		p := pending{key: key, conditional: s.mode == live && !(mutant.Enabled && mutant.Is(mutant.TrustRead))}
 		err := s.find(ctx, key, b, &f)
 		switch {
 		case err == nil && f.header.Class == Ephemeral:

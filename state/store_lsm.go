@@ -18,7 +18,8 @@ import (
 //	engine  now space scopes snapshot position transact commit metrics
 //	space   get scan stats rename copy diff watch
 //
-// besides openEngine and close. Keys and values are bytes here; errors are those of this package.
+// besides openEngine and close, and what watch returns. Keys and values are bytes here; errors are
+// those of this package.
 
 // EngineOptions are the settings of the storage engine: how much memory it takes, how it
 // compresses, where it takes its time from.
@@ -369,3 +370,60 @@ func (sp space) copy(ctx context.Context, to scope.Scope, unsynced bool) (int64,
 	n, err := sp.sc.Copy(ctx, to, o)
 	return n, translate(err)
 }
+
+// rawChange is a change before its value is decoded. Its slices are valid until the next one.
+type rawChange struct {
+	kind         ChangeKind
+	key, upper   []byte
+	value        []byte
+	info         info
+	commit, from Version
+	last         bool
+	durable      bool
+}
+
+var diffKinds = map[lsm.ChangeKind]ChangeKind{
+	lsm.ChangeSet: ChangeSet, lsm.ChangeDelete: ChangeDelete, lsm.ChangeDeleteRange: ChangeDeleteRange,
+	lsm.ChangeNewScope: ChangeNewScope, lsm.ChangeDropScope: ChangeDropScope,
+}
+
+// diff yields what has changed in the scope since a position, up to now or to the snapshot.
+func (sp space) diff(from Position) iter.Seq2[rawChange, error] {
+	return func(yield func(rawChange, error) bool) {
+		for c, err := range sp.sc.Diff(from) {
+			r := rawChange{kind: diffKinds[c.Kind], key: c.Key, upper: c.Upper, value: c.Value}
+			r.info = info{Version(c.Version), millisOf(c.Expiry)}
+			if !yield(r, translate(err)) {
+				return
+			}
+		}
+	}
+}
+
+// watch returns a feed of what commits change of [lower, upper), from now on or from a position.
+func (sp space) watch(ctx context.Context, lower, upper []byte, from *Position) (feed, error) {
+	w, err := sp.sc.Watch(ctx, &lsm.WatchOptions{LowerBound: lower, UpperBound: upper, From: from})
+	return feed{w}, translate(err)
+}
+
+// feed is what watch returns: the next change, a place to go on from, and an end.
+type feed struct{ w *lsm.Watcher }
+
+var watchKinds = map[lsm.WatchKind]ChangeKind{
+	lsm.WatchSet: ChangeSet, lsm.WatchDelete: ChangeDelete, lsm.WatchDeleteRange: ChangeDeleteRange,
+	lsm.WatchDropped: ChangeDropScope, lsm.WatchLagged: ChangeLagged,
+}
+
+func (f feed) next() (rawChange, error) {
+	e, err := f.w.Next()
+	r := rawChange{kind: watchKinds[e.Kind], key: e.Key, upper: e.Upper, value: e.Value, last: e.Last, durable: e.Durable}
+	r.info, r.commit, r.from = info{Version(e.Version), millisOf(e.Expiry)}, Version(e.Commit), Version(e.From)
+	return r, translate(err)
+}
+
+func (f feed) position() (Position, error) {
+	p, err := f.w.Position()
+	return p, translate(err)
+}
+
+func (f feed) close() error { return translate(f.w.Close()) }

@@ -44,8 +44,8 @@ var allowed = map[string][]string{
 	"hook":          {"internal/glob", "internal/mutant", "scope"},
 	"hook/timeline": {"hook", "internal/codec", "scope"},
 
-	"state": {"hook", "lsm", "scope", "state/codec", "state/edit", "state/envelope", "state/index",
-		"internal/mutant", "privacy"},
+	"state": {"hook", "internal/mutant", "lsm", "privacy", "scope", "state/codec", "state/edit", "state/envelope",
+		"state/index"},
 
 	"crypto":            {"internal/codec", "internal/fileid", "internal/mutant", "internal/seal", "internal/vfs"},
 	"internal/cache":    core,
