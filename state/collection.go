@@ -114,7 +114,7 @@ func (c *Collection[T]) Get(ctx context.Context, key string) (T, error) {
 	b := borrowDocs()
 	defer giveBackDocs(b)
 	var f found
-	err := c.c.usable(ctx, key)
+	err := c.c.usable(ctx, key, c.c.logical(key))
 	if err == nil {
 		err = c.c.find(b, key, &f)
 	}
@@ -211,11 +211,11 @@ func newCollection(s *Scope, name string, defs []index.Def) (*collection, error)
 
 // usable returns the error of an operation on key that has no chance. A document's key is one if
 // what the rest of the store calls it is.
-func (c *collection) usable(ctx context.Context, key string) error {
+func (c *collection) usable(ctx context.Context, key, logical string) error {
 	if key == "" {
 		return codec.CheckKey(key)
 	}
-	return c.scope.usable(ctx, c.logical(key))
+	return c.scope.usable(ctx, logical)
 }
 
 // logical returns the name by which the rest of the store knows a document.

@@ -348,6 +348,10 @@ func TestRebuildMendsWhatDisagrees(t *testing.T) {
 		require.Len(t, docsOf(t, c, q), 9)
 		_, err = c.Query(ctx, index.Query{Where: []index.Cond{index.Eq("mail", "3")}})
 		require.ErrorIs(t, err, state.ErrDisagrees)
+		require.ErrorIs(t, c.Set(ctx, "3", person{Mail: "3"}), state.ErrDisagrees)
+		require.ErrorIs(t, f.Transact(ctx, func(tx *state.Txn) error {
+			return c.In(tx.Scope(agent)).Set(ctx, "3", person{Mail: "3"})
+		}), state.ErrDisagrees)
 		require.NoError(t, c.Rebuild(ctx))
 		requireAgreement(t, sc, c)
 		require.NoError(t, state.Forge(sc, "\x00cpeople", []byte{9}))

@@ -13,9 +13,10 @@ import (
 
 // docWrite is a write of one document.
 type docWrite struct {
-	key  string
-	o    Option
-	keep bool // class and expiry of the document before, unless an option says otherwise
+	key     string
+	logical string // what the rest of the store calls it
+	o       Option
+	keep    bool // class and expiry of the document before, unless an option says otherwise
 	// change makes of the document that is there, nil for none, the new one, and reports whether
 	// there is to be one. It may be called several times.
 	change func(old *found) (doc any, there bool, err error)
@@ -24,7 +25,8 @@ type docWrite struct {
 // write carries out a write, all over again while others write the same document, and reports
 // whether there was one before.
 func (c *collection) write(ctx context.Context, w *docWrite) (existed bool, err error) {
-	if err := c.usable(ctx, w.key); err != nil {
+	w.logical = c.logical(w.key)
+	if err := c.usable(ctx, w.key, w.logical); err != nil {
 		return false, err
 	}
 	if c.scope.mode == atSnapshot {
@@ -82,7 +84,7 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 		}
 	}
 	if there {
-		p := pending{key: c.logical(w.key), value: doc}
+		p := pending{key: w.logical, value: doc}
 		if w.keep {
 			p.before = old
 		}
@@ -146,8 +148,10 @@ func (c *collection) commit(b *docScratch, cat *catalog, key string, unsynced bo
 	s := c.scope
 	if s.tx != nil {
 		// What was read is a condition already, but for what is not there in unique indexes.
-		if err := c.taken(b, key); err != nil {
+		if own, err := c.taken(b, key); err != nil {
 			return err
+		} else if own != "" {
+			return &index.DisagreeError{Index: own, Key: key}
 		}
 		s.tx.note(s, b.ws, unsynced)
 		_, err := s.store.engine.commit(b.ws, unsynced)
@@ -168,32 +172,47 @@ func (c *collection) commit(b *docScratch, cat *catalog, key string, unsynced bo
 }
 
 // conflict finds out what a commit has met that cannot be tried again: values that another
-// document has, or other indexes.
+// document has, an index that disagrees, a catalog that cannot be read.
 func (c *collection) conflict(b *docScratch, cat *catalog, key string) error {
 	now, err := c.reload()
 	if err != nil || now.version != cat.version {
 		return err
 	}
-	return c.taken(b, key)
+	own, err := c.taken(b, key)
+	if err != nil || own == "" {
+		return err
+	}
+	// The document has the entry that it was to get: somebody has written it meanwhile, or it has
+	// had it all the time, for no value of its own.
+	before := b.ws[len(b.ws)-1].version
+	var f found
+	switch err := c.find(b, key, &f); {
+	case err != nil && err != ErrNotFound: // returned bare
+		return err
+	case f.version != before:
+		return nil
+	}
+	return &index.DisagreeError{Index: own, Key: key}
 }
 
 // taken returns a *index.UniqueError if another document than the one under key has the values of
-// an entry that b is to put.
-func (c *collection) taken(b *docScratch, key string) error {
+// an entry that b is to put. If the document itself has them it returns the index's name.
+func (c *collection) taken(b *docScratch, key string) (own string, err error) {
 	for i := range b.change.Put {
 		p := &b.change.Put[i]
 		if !p.Absent {
 			continue
 		}
-		holder, err := c.holder(p, b.old[:0])
-		if err != nil {
-			return err
-		}
-		if holder != "" && holder != key {
-			return &index.UniqueError{Index: p.Index.Name(), Key: key, Holder: holder}
+		switch holder, err := c.holder(p, nil); {
+		case err != nil:
+			return "", err
+		case holder == key:
+			own = p.Index.Name()
+		case holder != "":
+			return "", &index.UniqueError{Index: p.Index.Name(), Key: key, Holder: holder}
 		}
 	}
-	return nil
+	return own, nil
 }
 
 // holder returns the key of the document that has the values of an entry of a unique index, or ""
