@@ -91,7 +91,7 @@ func (t *tuples) compute(ix *Index, doc []byte) error {
 	}
 	for _, values := range all {
 		if len(values) != len(ix.def.Fields) {
-			return &ValueError{Index: ix.def.Name, Err: errors.New("the function gives another number of values than there are fields")}
+			return &ValueError{Index: ix.def.Name, Err: errValues}
 		}
 		from, null := len(t.buf), false
 		for i, v := range values {
