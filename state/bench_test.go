@@ -86,3 +86,23 @@ func BenchmarkTransact(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkIncrementBlind(b *testing.B) {
+	sc := benchStore(b, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := sc.IncrementBlind(ctx, "n", 1); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSetEphemeral(b *testing.B) {
+	sc := benchStore(b, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := sc.Set(ctx, "conversation/turn-17", document, ephemeral); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

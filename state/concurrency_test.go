@@ -224,6 +224,7 @@ func TestChangesThatCannotBeChangeNothing(t *testing.T) {
 func TestAContextThatHasEndedEndsOperations(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {
 		ended, cancel := context.WithCancel(ctx)
+		defer cancel()
 		sc := f.Scope(agent)
 		_, err := sc.Update(ended, "k", func(any, bool) (any, error) {
 			cancel()

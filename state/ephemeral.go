@@ -312,14 +312,11 @@ func (s *Scope) putEphemeral(b *scratch, p *pending) error {
 	if err != nil || replaced {
 		return err
 	}
-	var f found
-	b.buf, f.info, err = s.space.get(b.buf[:0], b.key)
+	b.buf, _, err = s.space.get(b.buf[:0], b.key)
 	if err == nil {
-		_ = f.open(b.buf) // what cannot be read is deleted all the same, and waited for
-		o := Option{}
 		e.changes.Add(1)
 		b.one[0] = write{space: s.space, key: b.key}
-		_, err = s.store.engine.commit(b.one[:], s.unsynced(f.header.Class, &o))
+		_, err = s.store.engine.commit(b.one[:], s.unsynced(b.class(), &Option{}))
 	} else if err == ErrNotFound { // returned bare
 		return nil
 	}

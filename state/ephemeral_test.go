@@ -62,6 +62,12 @@ func TestEphemeralValuesAreLikeOthersUntilTheEnd(t *testing.T) {
 		require.Empty(t, keysOf(t, sc, ""))
 		moved := f.Scope(scope.Agent("a2"))
 		require.Equal(t, []string{"b", "f"}, keysOf(t, moved, ""))
+		require.NoError(t, f.Set(ctx, agent, "b", "hidden", ephemeral))
+		require.NoError(t, moved.Move(ctx, agent)) // whose ephemeral values make room for what is stored
+		v, err := sc.Get(ctx, "b")
+		require.NoError(t, err)
+		require.Equal(t, "stored", v)
+		moved = sc
 		require.NoError(t, moved.Set(ctx, "m", 1, ephemeral))
 		require.NoError(t, moved.Drop(ctx))
 		require.Empty(t, keysOf(t, moved, ""))

@@ -113,17 +113,14 @@ func ExampleScope_List() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		for _, e := range page.Entries {
-			fmt.Print(e.Key, "=", e.Value, " ")
-		}
-		fmt.Println()
+		fmt.Println(len(page.Entries), "from", page.Entries[0].Key)
 		if o.After = page.Next; o.After == "" {
 			break
 		}
 	}
 	// Output:
-	// a=1 b=2
-	// c=3
+	// 2 from a
+	// 1 from c
 }
 
 // A write that depends on what was read.
@@ -157,6 +154,22 @@ func ExampleScope_Increment() {
 	calls, err := state.Increment(ctx, sc, "calls", 10)
 	fmt.Println(calls, err)
 	// Output: 13 <nil>
+}
+
+// Where many count and nobody has to know the sum at once.
+func ExampleScope_IncrementBlind() {
+	ctx := context.Background()
+	store := memory()
+	defer store.Close()
+	sc := store.Scope(scope.Tool("search"))
+	for range 3 {
+		if err := sc.IncrementBlind(ctx, "calls", 1); err != nil {
+			log.Fatal(err)
+		}
+	}
+	calls, err := sc.Get(ctx, "calls")
+	fmt.Println(calls, err)
+	// Output: 3 <nil>
 }
 
 func ExampleScope_Patch() {

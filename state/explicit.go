@@ -94,3 +94,15 @@ func (s *Store) Append(ctx context.Context, name scope.Scope, key string, elemen
 func (s *Store) Patch(ctx context.Context, name scope.Scope, key string, patch any, opts ...Option) (any, error) {
 	return s.Scope(name).Patch(ctx, key, patch, opts...)
 }
+
+// IncrementBlind adds to the number of a key in a scope without reading it, as Scope.IncrementBlind
+// does.
+func (s *Store) IncrementBlind(ctx context.Context, name scope.Scope, key string, delta any, opts ...Option) error {
+	return s.Scope(name).IncrementBlind(ctx, key, delta, opts...)
+}
+
+// PatchBlind merges a patch into the value of a key in a scope without reading it, as
+// Scope.PatchBlind does.
+func (s *Store) PatchBlind(ctx context.Context, name scope.Scope, key string, patch any, opts ...Option) error {
+	return s.Scope(name).PatchBlind(ctx, key, patch, opts...)
+}

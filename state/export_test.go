@@ -8,6 +8,12 @@ func (s *Scope) PutOwn(name string) error {
 	return err
 }
 
+// PutRaw writes bytes that are no value, or one that this version cannot read, to a key.
+func (s *Scope) PutRaw(key string, stored []byte) error {
+	_, err := s.store.engine.commit([]write{{space: s.space, key: []byte(key), value: stored}}, true)
+	return err
+}
+
 // HasOwn reports whether the scope has one.
 func (s *Scope) HasOwn(name string) bool {
 	_, _, err := s.space.get(nil, []byte("\x00"+name))
@@ -23,3 +29,14 @@ func (s *Store) SetInOwnScope(name string) error {
 	_, err = s.engine.commit([]write{{space: space, key: []byte(name), value: []byte("own")}}, true)
 	return err
 }
+
+// FoldOperands folds operands of the operator of increments, or of that of patches.
+func FoldOperands(increment bool, dst, value []byte, operands [][]byte) ([]byte, error) {
+	if increment {
+		return foldOperands(opIncrement, dst, value, operands)
+	}
+	return foldOperands(opPatch, dst, value, operands)
+}
+
+// CheckStored reports whether bytes are what is stored of a value.
+func CheckStored(p []byte) error { return checkOperand(p) }

@@ -146,19 +146,24 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 		var inMemory []string
 		var f found
 		for _, key := range keys {
-			err := s.find(ctx, key, b, &f)
+			err := s.locate(ctx, key, b, &f)
 			if err == ErrNotFound { // returned bare
 				continue
 			}
-			if err != nil {
+			unreadable := errors.Is(err, ErrMerge) // it is there, in a version that nobody is told
+			if err != nil && !unreadable {
 				return 0, s.fail("delete", key, err)
 			}
-			if f.header.Class == Ephemeral {
+			if unreadable {
+				b.buf = b.buf[:0]
+			}
+			class := b.class()
+			if class == Ephemeral {
 				inMemory = append(inMemory, key)
 				continue
 			}
-			ws = append(ws, write{space: s.space, key: []byte(key), conditional: s.mode == live, version: f.version})
-			unsynced = unsynced && s.unsynced(f.header.Class, &o)
+			ws = append(ws, write{space: s.space, key: []byte(key), conditional: s.mode == live && !unreadable, version: f.version})
+			unsynced = unsynced && s.unsynced(class, &o)
 		}
 		err := s.commitAll(ctx, ws, unsynced)
 		if errors.Is(err, ErrConflict) {

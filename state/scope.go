@@ -119,7 +119,7 @@ func (s *Scope) Has(ctx context.Context, key string) (bool, error) {
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
 	var f found
-	switch err := s.find(ctx, key, b, &f); err {
+	switch err := s.locate(ctx, key, b, &f); err {
 	case nil:
 		return true, nil
 	case ErrNotFound: // returned bare
@@ -153,8 +153,17 @@ type found struct {
 	payload []byte
 }
 
-// find looks key up. ErrNotFound is returned bare.
+// find looks key up and reads its envelope. ErrNotFound is returned bare.
 func (s *Scope) find(ctx context.Context, key string, b *scratch, f *found) error {
+	if err := s.locate(ctx, key, b, f); err != nil {
+		return err
+	}
+	return f.open(b.buf)
+}
+
+// locate looks key up: what is stored is in b.buf then, and f has its info. ErrNotFound is returned
+// bare.
+func (s *Scope) locate(ctx context.Context, key string, b *scratch, f *found) error {
 	if err := s.usable(ctx, key); err != nil {
 		return err
 	}
@@ -167,16 +176,20 @@ func (s *Scope) find(ctx context.Context, key string, b *scratch, f *found) erro
 			var ok bool
 			f.info = info{}
 			if b.buf, f.expires, ok = e.get(b.buf[:0], s.name, key, s.store.engine.now); ok {
-				return f.open(b.buf)
+				return nil
 			}
 		}
-		if b.buf, f.info, err = s.space.get(b.buf[:0], b.key); err == nil {
-			return f.open(b.buf)
-		}
+		b.buf, f.info, err = s.space.get(b.buf[:0], b.key)
 		if err != ErrNotFound || changes == e.changes.Load() { // returned bare
 			return err
 		}
 	}
+}
+
+// class returns the class of what locate has found, 0 if nobody can tell.
+func (b *scratch) class() Class {
+	h, _, _ := envelope.Decode(b.buf) // the zero Header with an error
+	return h.Class
 }
 
 // open reads the envelope of a stored value.

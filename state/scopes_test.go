@@ -74,6 +74,7 @@ func TestLoopsMayWriteAndLeave(t *testing.T) {
 			break
 		}
 		ended, cancel := context.WithCancel(ctx)
+		defer cancel()
 		n := 0
 		var last error
 		for _, err := range sc.All(ended, "") {

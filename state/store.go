@@ -142,7 +142,8 @@ func reservedScope(name scope.Scope) bool {
 
 // ListScopes yields the scopes of a kind, or of all kinds with scope.AnyKind, whose id begins with
 // prefix, in the order of scope.Compare. It reads no values. A scope is there from the first write
-// to it until it is dropped or moved, whatever it holds. An error is yielded once, with a
+// to it until it is dropped or moved, whatever it holds; values of class Ephemeral alone make none.
+// An error is yielded once, with a
 // zero Scope, and ends the loop.
 func (s *Store) ListScopes(kind scope.Kind, prefix string) iter.Seq2[scope.Scope, error] {
 	return listScopes(s.engine, kind, prefix)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,6 +55,9 @@ var (
 	ErrHistoryGone = lsm.ErrHistoryGone
 	// ErrInvalidPosition: bytes or a text are no position, or one is ahead of the store.
 	ErrInvalidPosition = lsm.ErrInvalidPosition
+	// ErrMerge: a value cannot be read, because a blind change of it could not be made; Set and Delete
+	// put an end to that.
+	ErrMerge = lsm.ErrMerge
 	// ErrClock: the machine's clock is far ahead of the store.
 	ErrClock = lsm.ErrClock
 )
@@ -87,6 +91,19 @@ func translate(err error) error {
 	return err
 }
 
+// operators are those of blind changes.
+var operators = []lsm.Operator{operatorOf(opIncrement), operatorOf(opPatch)}
+
+func operatorOf(name string) lsm.Operator {
+	return lsm.Operator{
+		Name:  name,
+		Check: checkOperand,
+		Fold: func(dst, value []byte, operands [][]byte) ([]byte, error) {
+			return foldOperands(name, dst, value, operands)
+		},
+	}
+}
+
 // engine is a store of bytes in scopes, as of now or, where snap is set, as of a snapshot.
 type engine struct {
 	db      *lsm.DB
@@ -95,7 +112,9 @@ type engine struct {
 }
 
 func openEngine(dir string, o *EngineOptions) (*engine, error) {
-	db, err := lsm.Open(dir, o)
+	settings := *o
+	settings.Operators = slices.Concat(o.Operators, operators)
+	db, err := lsm.Open(dir, &settings)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -187,6 +206,8 @@ type write struct {
 	upper   []byte // not nil: every key of [key, upper) is deleted
 	expires int64  // milliseconds since 1970; 0: never
 
+	operator string // value is an operand of it; "": it is the value
+
 	// conditional: the key must have this version.
 	conditional bool
 	version     Version
@@ -211,6 +232,8 @@ func (e *engine) commit(ws []write, unsynced bool) (Version, error) {
 		return e.apply(ws, o)
 	case w.value == nil:
 		return 0, translate(w.space.sc.Delete(w.key, o))
+	case w.operator != "":
+		return 0, translate(w.space.sc.Merge(w.operator, w.key, w.value, o))
 	case w.expires != 0:
 		return 0, translate(w.space.sc.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires), o))
 	default:
@@ -234,6 +257,8 @@ func (w *write) enlist() error {
 		return w.space.tx.DeleteRange(w.key, w.upper)
 	case w.value == nil:
 		return w.space.tx.Delete(w.key)
+	case w.operator != "":
+		return w.space.tx.Merge(w.operator, w.key, w.value)
 	case w.expires != 0:
 		return w.space.tx.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
 	}
@@ -254,6 +279,8 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions) (Version, error) {
 			b.DeleteRange(w.key, w.upper)
 		case w.value == nil:
 			b.Delete(w.key)
+		case w.operator != "":
+			b.Merge(w.operator, w.key, w.value)
 		case w.expires != 0:
 			b.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
 		default:
@@ -380,6 +407,7 @@ type rawChange struct {
 	commit, from Version
 	last         bool
 	durable      bool
+	operator     string
 }
 
 var diffKinds = map[lsm.ChangeKind]ChangeKind{
@@ -411,12 +439,12 @@ type feed struct{ w *lsm.Watcher }
 
 var watchKinds = map[lsm.WatchKind]ChangeKind{
 	lsm.WatchSet: ChangeSet, lsm.WatchDelete: ChangeDelete, lsm.WatchDeleteRange: ChangeDeleteRange,
-	lsm.WatchDropped: ChangeDropScope, lsm.WatchLagged: ChangeLagged,
+	lsm.WatchDropped: ChangeDropScope, lsm.WatchLagged: ChangeLagged, lsm.WatchMerge: ChangeMerge,
 }
 
 func (f feed) next() (rawChange, error) {
 	e, err := f.w.Next()
-	r := rawChange{kind: watchKinds[e.Kind], key: e.Key, upper: e.Upper, value: e.Value, last: e.Last, durable: e.Durable}
+	r := rawChange{kind: watchKinds[e.Kind], key: e.Key, upper: e.Upper, value: e.Value, last: e.Last, durable: e.Durable, operator: e.Operator}
 	r.info, r.commit, r.from = info{Version(e.Version), millisOf(e.Expiry)}, Version(e.Commit), Version(e.From)
 	return r, translate(err)
 }

@@ -1,7 +1,9 @@
 package state_test
 
 import (
+	"bytes"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
 	"github.com/loamdb/loam/state/codec"
+	"github.com/loamdb/loam/state/envelope"
 	"github.com/stretchr/testify/require"
 )
 
@@ -298,4 +301,52 @@ func TestOptionsAreValidated(t *testing.T) {
 	require.ErrorIs(t, err, state.ErrInvalidOptions)
 	_, err = state.Open(t.TempDir(), &state.Options{Engine: &lsm.Options{MustExist: true}})
 	require.ErrorIs(t, err, state.ErrNotExist)
+}
+
+// B21: what is stored is not trusted, costs no more than its length, and can be got rid of.
+func TestStoredBytesThatAreNoValues(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		header := []byte{envelope.Version, byte(envelope.Standard) | byte(envelope.MessagePack)<<3, 0}
+		for name, c := range map[string]struct {
+			stored []byte
+			want   error
+		}{
+			"a map of four billion entries": {append(header, 0xdf, 0xff, 0xff, 0xff, 0xff), state.ErrMalformed},
+			"a list of as many":             {append(header, 0xdd, 0xff, 0xff, 0xff, 0xff), state.ErrMalformed},
+			"nothing":                       {header, state.ErrMalformed},
+			"no envelope":                   {[]byte{0}, state.ErrMalformed},
+			"a newer envelope":              {[]byte{envelope.Version + 1, 1, 1, 1}, state.ErrTooNew},
+			"a sealed value": {
+				slices.Concat([]byte{envelope.Version, byte(envelope.Sensitive) | 8, 2}, bytes.Repeat([]byte{7}, 16), []byte("sealed")),
+				state.ErrUnsupported,
+			},
+		} {
+			for _, remove := range []func() error{
+				func() error { existed, err := sc.Delete(ctx, "k"); require.True(t, existed); return err },
+				func() error { n, err := sc.DeleteMany(ctx, []string{"k"}); require.Equal(t, 1, n); return err },
+				func() error { return sc.Set(ctx, "k", 1) },
+				func() error { return sc.Set(ctx, "k", 1, ephemeral) },
+			} {
+				require.NoError(t, sc.PutRaw("k", c.stored))
+				there, err := sc.Has(ctx, "k")
+				require.NoError(t, err)
+				require.True(t, there)
+				_, err = sc.Get(ctx, "k")
+				require.ErrorIs(t, err, c.want, name)
+				_, err = state.Get[map[string]any](ctx, sc, "k")
+				require.ErrorIs(t, err, c.want, name)
+				_, err = sc.Increment(ctx, "k", 1)
+				require.ErrorIs(t, err, c.want, name)
+				_, err = sc.List(ctx, state.ListOptions{})
+				require.ErrorIs(t, err, c.want, name)
+				require.ErrorContains(t, err, `"k"`)
+				require.NoError(t, remove())
+				_, err = sc.List(ctx, state.ListOptions{})
+				require.NoError(t, err)
+				_, err = sc.Delete(ctx, "k")
+				require.NoError(t, err)
+			}
+		}
+	})
 }

@@ -16,9 +16,11 @@ type Change struct {
 	// which is empty where there is no bound.
 	Key, Upper string
 	// Value is what a ChangeSet has written, and Meta what is known of it. That it has expired
-	// is no change.
+	// is no change. Of a ChangeMerge it is the number that IncrementBlind has added, or, with Patch,
+	// what PatchBlind has merged. Among net changes there are none of these.
 	Value any
 	Meta
+	Patch bool
 
 	// The fields below are those of a Watcher's changes.
 
@@ -43,9 +45,10 @@ const (
 	ChangeNewScope                          // the scope begins empty, whatever it held: all that it holds follows
 	ChangeDropScope                         // the scope is gone, with all that was in it
 	ChangeLagged                            // what follows, up to Last, are net changes, in the order of keys
+	ChangeMerge                             // Value was merged into what Key has, without a read
 )
 
-var changeNames = [...]string{"none", "set", "delete", "delete range", "new scope", "drop scope", "lagged"}
+var changeNames = [...]string{"none", "set", "delete", "delete range", "new scope", "drop scope", "lagged", "merge"}
 
 // String returns the kind in words.
 func (k ChangeKind) String() string {
@@ -66,7 +69,8 @@ func (s *Scope) decode(r *rawChange) (Change, error) {
 		if c.Upper = string(r.upper); c.Key <= firstKey {
 			c.Key = ""
 		}
-	case ChangeSet:
+	case ChangeSet, ChangeMerge:
+		c.Patch = r.operator == opPatch
 		f := found{info: r.info}
 		err := f.open(r.value)
 		if err == nil {
@@ -83,7 +87,7 @@ func (s *Scope) decode(r *rawChange) (Change, error) {
 // own reports whether a change is of the store's own records in the scope (S6).
 func (r *rawChange) own() bool {
 	switch r.kind {
-	case ChangeSet, ChangeDelete:
+	case ChangeSet, ChangeDelete, ChangeMerge:
 		return len(r.key) > 0 && r.key[0] < firstKey[0]
 	case ChangeDeleteRange:
 		return r.upper != nil && string(r.upper) <= firstKey

@@ -54,8 +54,8 @@ func (s *Scope) Drop(ctx context.Context, opts ...Option) error {
 	return nil
 }
 
-// Move gives the scope another name, with all that it holds but values of class Ephemeral, which
-// are gone, at once; values keep their versions.
+// Move gives the scope another name, with all that it holds, at once; values keep their versions.
+// Those of class Ephemeral are gone, in both scopes.
 // ErrNotFound: it is not there; ErrScopeExists: there is one of the new name, which is not replaced.
 // Of the options those on syncing count.
 func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error {
@@ -68,6 +68,7 @@ func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error 
 	}
 	if err == nil {
 		s.store.ephemeral.clear(s.name)
+		s.store.ephemeral.clear(to)
 	}
 	if err != nil {
 		return s.fail("move", "", err)
@@ -86,6 +87,9 @@ func (s *Scope) Copy(ctx context.Context, to scope.Scope, opts ...Option) (int64
 	var n int64
 	if err == nil {
 		n, err = s.space.copy(ctx, to, s.unsyncedWhole(opts))
+	}
+	if err == nil {
+		s.store.ephemeral.clear(to)
 	}
 	if err != nil {
 		return 0, s.fail("copy", "", err)

@@ -23,9 +23,10 @@ import (
 
 // pending is a value on its way.
 type pending struct {
-	key    string
-	value  any
-	header envelope.Header
+	key      string
+	value    any
+	operator string // value is an operand of it; "": it is the value
+	header   envelope.Header
 
 	expires  int64 // milliseconds since 1970; 0: never
 	unsynced bool
@@ -116,7 +117,7 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 	}
 	b.key = append(b.key[:0], p.key...)
 	b.one[0] = write{
-		space: s.space, key: b.key, value: b.buf, expires: p.expires,
+		space: s.space, key: b.key, value: b.buf, operator: p.operator, expires: p.expires,
 		conditional: p.conditional, version: p.version,
 	}
 	return s.commit(b.one[:], p.unsynced)
@@ -136,7 +137,7 @@ func (s *Scope) commit(ws []write, unsynced bool) (Version, error) {
 	e.share(&h)
 	defer e.unshare(&h)
 	for i := range ws {
-		if w := &ws[i]; w.conditional && w.value != nil && e.count.Load() > 0 && e.has(s.name, w.key) {
+		if w := &ws[i]; (w.conditional && w.value != nil || w.operator != "") && e.count.Load() > 0 && e.has(s.name, w.key) {
 			return 0, errEphemeralPart
 		}
 	}
@@ -198,7 +199,7 @@ func (s *Scope) putIf(ctx context.Context, key string, version Version, value an
 		b := s.store.borrow()
 		defer s.store.giveBack(b)
 		var f found
-		err := s.find(ctx, key, b, &f)
+		err := s.locate(ctx, key, b, &f)
 		if err != nil && err != ErrNotFound { // returned bare
 			return 0, err
 		}
@@ -209,8 +210,8 @@ func (s *Scope) putIf(ctx context.Context, key string, version Version, value an
 	return s.put(ctx, &p, &o)
 }
 
-// Delete removes key and reports whether it had a value. It waits for the device as the write of
-// that value would have.
+// Delete removes key and reports whether it had a value, which need not be readable. It waits for
+// the device as the write of that value would have.
 func (s *Scope) Delete(ctx context.Context, key string, opts ...Option) (bool, error) {
 	existed, err := s.remove(ctx, key, join(opts))
 	if err != nil {
@@ -227,19 +228,25 @@ func (s *Scope) remove(ctx context.Context, key string, o Option) (bool, error) 
 	defer s.store.giveBack(b)
 	var f found
 	for {
-		switch err := s.find(ctx, key, b, &f); {
+		err := s.locate(ctx, key, b, &f)
+		unreadable := errors.Is(err, ErrMerge)
+		switch {
 		case err == ErrNotFound: // returned bare
 			return false, nil
+		case unreadable: // it is there, in a version that nobody is told
+			b.buf = b.buf[:0]
 		case err != nil:
 			return false, err
-		case f.header.Class == Ephemeral:
+		}
+		class := b.class()
+		if class == Ephemeral {
 			if s.removeEphemeral(key) {
 				return true, nil
 			}
 			continue // it has gone, or is stored meanwhile
 		}
-		b.one[0] = write{space: s.space, key: b.key, conditional: s.mode == live, version: f.version}
-		_, err := s.commit(b.one[:], s.unsynced(f.header.Class, &o))
+		b.one[0] = write{space: s.space, key: b.key, conditional: s.mode == live && !unreadable, version: f.version}
+		_, err = s.commit(b.one[:], s.unsynced(class, &o))
 		if !errors.Is(err, ErrConflict) {
 			return err == nil, err
 		}
