@@ -103,7 +103,7 @@ func (c *Collection[T]) Name() string { return c.c.set.Collection() }
 // Ephemeral.
 func (c *Collection[T]) Set(ctx context.Context, key string, doc T, opts ...Option) error {
 	w := docWrite{key: key, o: join(opts), change: func(*found) (any, bool, error) { return doc, true, nil }}
-	if _, err := c.c.write(ctx, &w); err != nil {
+	if _, err := c.c.write(ctx, w); err != nil {
 		return c.c.fail("set", key, err)
 	}
 	return nil
@@ -113,14 +113,13 @@ func (c *Collection[T]) Set(ctx context.Context, key string, doc T, opts ...Opti
 func (c *Collection[T]) Get(ctx context.Context, key string) (T, error) {
 	b := borrowDocs()
 	defer giveBackDocs(b)
-	var f found
 	err := c.c.usable(ctx, key, c.c.logical(key))
 	if err == nil {
-		err = c.c.find(b, key, &f)
+		err = c.c.find(b, key, &b.found)
 	}
 	if err == nil {
 		var doc T
-		if doc, err = codec.Unmarshal[T](f.payload, &stored); err == nil {
+		if doc, err = codec.Unmarshal[T](b.found.payload, &stored); err == nil {
 			return doc, nil
 		}
 	}
@@ -143,7 +142,7 @@ func (c *Collection[T]) Update(ctx context.Context, key string, fn func(old T, f
 		result, err = fn(old, f != nil)
 		return result, true, err
 	}}
-	if _, err := c.c.write(ctx, &w); err != nil {
+	if _, err := c.c.write(ctx, w); err != nil {
 		return zero, c.c.fail("update", key, err)
 	}
 	return result, nil
@@ -152,7 +151,7 @@ func (c *Collection[T]) Update(ctx context.Context, key string, fn func(old T, f
 // Delete removes the document under key and reports whether there was one.
 func (c *Collection[T]) Delete(ctx context.Context, key string, opts ...Option) (bool, error) {
 	w := docWrite{key: key, o: join(opts), change: func(*found) (any, bool, error) { return nil, false, nil }}
-	existed, err := c.c.write(ctx, &w)
+	existed, err := c.c.write(ctx, w)
 	if err != nil {
 		return false, c.c.fail("delete", key, err)
 	}
@@ -240,6 +239,9 @@ type docScratch struct {
 	key, old, buf []byte
 	change        index.Change
 	ws            []write
+	found         found
+	pending       pending
+	o             Option
 }
 
 var docScratches = sync.Pool{New: func() any { return new(docScratch) }}
@@ -248,6 +250,7 @@ func borrowDocs() *docScratch { return docScratches.Get().(*docScratch) }
 
 func giveBackDocs(b *docScratch) {
 	clear(b.ws)
+	b.found, b.pending = found{}, pending{}
 	if cap(b.old)+cap(b.buf) <= maxPooledBytes && cap(b.ws) <= 64 {
 		docScratches.Put(b)
 	}

@@ -32,6 +32,7 @@ type Result[T any] struct {
 func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], error) {
 	var r Result[T]
 	err := c.c.view(func(src *docSource) (err error) {
+		r.Docs = make([]Doc[T], 0, 8)
 		r.Next, err = runPage(ctx, src, &q, func(d Doc[T]) error {
 			r.Docs = append(r.Docs, d)
 			return nil
@@ -169,7 +170,7 @@ func (src *docSource) Docs(lower, upper []byte, reverse bool) iter.Seq2[index.En
 		upper = prefixEnd(prefix)
 	}
 	return src.scan(lower, upper, reverse, func(key, value []byte) (index.Entry, error) {
-		payload, err := payloadOf(value)
+		payload, err := src.payload(value)
 		return index.Entry{Key: key[len(prefix):], Value: payload}, err
 	})
 }
@@ -203,12 +204,12 @@ func (src *docSource) Doc(key []byte) ([]byte, error) {
 		}
 		return nil, err
 	}
-	return payloadOf(b.old)
+	return src.payload(b.old)
 }
 
-// payloadOf returns the value's part of what is stored of a document, which is found to be sound.
-func payloadOf(p []byte) ([]byte, error) {
-	var f found
+// payload returns the value's part of what is stored of a document, which is found to be sound.
+func (src *docSource) payload(p []byte) ([]byte, error) {
+	f := &src.b.found
 	if err := f.open(p); err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ type docWrite struct {
 
 // write carries out a write, all over again while others write the same document, and reports
 // whether there was one before.
-func (c *collection) write(ctx context.Context, w *docWrite) (existed bool, err error) {
+func (c *collection) write(ctx context.Context, w docWrite) (existed bool, err error) {
 	w.logical = c.logical(w.key)
 	if err := c.usable(ctx, w.key, w.logical); err != nil {
 		return false, err
@@ -42,9 +42,8 @@ func (c *collection) write(ctx context.Context, w *docWrite) (existed bool, err 
 		if err != nil {
 			return false, err
 		}
-		var f found
-		old := &f
-		switch err := c.find(b, w.key, &f); {
+		old := &b.found
+		switch err := c.find(b, w.key, old); {
 		case err == ErrNotFound: // returned bare
 			old = nil
 		case err != nil:
@@ -72,7 +71,7 @@ func (c *collection) write(ctx context.Context, w *docWrite) (existed bool, err 
 
 // assemble makes, in b, the operations that write a document, or delete it, with its entries, on
 // the condition that neither the document nor the catalog is written in between.
-func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, w *docWrite, old *found, doc any, there bool) (unsynced bool, err error) {
+func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, w docWrite, old *found, doc any, there bool) (unsynced bool, err error) {
 	s := c.scope
 	dw := write{space: s.space, key: b.key, conditional: true}
 	var before, after []byte
@@ -83,24 +82,26 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 			return false, fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 	}
+	b.o = w.o
 	if there {
-		p := pending{key: w.logical, value: doc}
+		b.pending = pending{key: w.logical, value: doc}
+		p := &b.pending
 		if w.keep {
 			p.before = old
 		}
-		if err := s.prepare(ctx, &p, &w.o, s.store.engine.now()); err != nil {
+		if err := s.prepare(ctx, p, &b.o, s.store.engine.now()); err != nil {
 			return false, err
 		}
 		if old != nil && old.header.Created != 0 {
 			p.header.Updated = max(p.header.Created, p.header.Updated)
 			p.header.Created = old.header.Created
 		}
-		if after, err = c.encode(b, &p); err != nil {
+		if after, err = c.encode(b, p); err != nil {
 			return false, err
 		}
 		dw.value, dw.expires, unsynced = b.buf, p.expires, p.unsynced
 	} else {
-		unsynced = s.unsynced(old.header.Class, &w.o)
+		unsynced = s.unsynced(old.header.Class, &b.o)
 	}
 	if err := c.set.Change(&b.change, w.key, before, after, there && old != nil && expires != dw.expires); err != nil {
 		return false, err
@@ -185,11 +186,10 @@ func (c *collection) conflict(b *docScratch, cat *catalog, key string) error {
 	// The document has the entry that it was to get: somebody has written it meanwhile, or it has
 	// had it all the time, for no value of its own.
 	before := b.ws[len(b.ws)-1].version
-	var f found
-	switch err := c.find(b, key, &f); {
+	switch err := c.find(b, key, &b.found); {
 	case err != nil && err != ErrNotFound: // returned bare
 		return err
-	case f.version != before:
+	case b.found.version != before:
 		return nil
 	}
 	return &index.DisagreeError{Index: own, Key: key}
