@@ -59,7 +59,7 @@ func readCatalog(sp space, record []byte) (*catalog, error) {
 // condition returns the operation that makes a commit depend on the record, or, where there is
 // none, and so no document, makes it.
 func (cat *catalog) condition(c *collection) write {
-	w := write{space: c.scope.space, key: c.record, conditional: true, version: cat.version, only: cat.there}
+	w := write{space: c.scope.space, key: c.record, conditional: true, version: cat.version, requires: cat.there}
 	if !cat.there {
 		list, _ := c.set.Reconcile(nil, index.Ready)
 		w.value = index.AppendCatalog(nil, list)
@@ -284,7 +284,7 @@ func (c *collection) addDoc(st *stretch, set *index.Set, docKey, value []byte, i
 	}
 	ch.Put = puts
 	st.last = key
-	st.ws = append(st.ws, write{space: c.scope.space, key: docKey, conditional: true, version: i.version, only: true})
+	st.ws = append(st.ws, write{space: c.scope.space, key: docKey, conditional: true, version: i.version, requires: true})
 	st.ws = c.appendEntries(st.ws, &ch, i.expires)
 	return nil
 }

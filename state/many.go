@@ -142,12 +142,15 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
 	for {
-		ws, unsynced := make([]write, 0, len(keys)), true
+		ws, unsynced, n := make([]write, 0, len(keys)), true, 0
 		var inMemory []string
 		var f found
 		for _, key := range keys {
 			err := s.locate(ctx, key, b, &f)
 			if err == ErrNotFound { // returned bare
+				if s.mode == live { // and must still be so when the others go
+					ws = append(ws, write{space: s.space, key: []byte(key), conditional: true, requires: true})
+				}
 				continue
 			}
 			unreadable := errors.Is(err, ErrMerge) // it is there, in a version that nobody is told
@@ -164,12 +167,12 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 			}
 			ws = append(ws, write{space: s.space, key: []byte(key), conditional: s.mode == live && !unreadable, version: f.version})
 			unsynced = unsynced && s.unsynced(class, &o)
+			n++
 		}
 		err := s.commitAll(ctx, ws, unsynced)
 		if errors.Is(err, ErrConflict) {
 			continue
 		}
-		n := len(ws)
 		for _, key := range inMemory {
 			if err == nil && s.removeEphemeral(key) {
 				n++

@@ -208,11 +208,9 @@ type write struct {
 
 	operator string // value is an operand of it; "": it is the value
 
-	// conditional: the key must have this version.
-	conditional bool
-	version     Version
-	// only: the condition is all that there is to it.
-	only bool
+	// conditional: the key must have this version. With requires nothing else is asked of it.
+	conditional, requires bool
+	version               Version
 }
 
 // commit makes all of the writes or, with an error, none. ErrConflict: a condition does not hold.
@@ -251,7 +249,7 @@ func syncOf(unsynced bool) *lsm.WriteOptions {
 // enlist makes the write part of its space's transaction.
 func (w *write) enlist() error {
 	switch {
-	case w.only:
+	case w.requires:
 		return nil
 	case w.upper != nil:
 		return w.space.tx.DeleteRange(w.key, w.upper)
@@ -274,7 +272,7 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions) (Version, error) {
 			b.Require(w.key, lsm.Version(w.version))
 		}
 		switch {
-		case w.only:
+		case w.requires:
 		case w.upper != nil:
 			b.DeleteRange(w.key, w.upper)
 		case w.value == nil:
