@@ -55,7 +55,7 @@ type Doc[T any] struct {
 // declared. Neither scope nor collection need exist: they come into being with the first
 // document. If there are documents, indexes that are new are built, and those that are not
 // declared any more are deleted, before it returns; others may use the collection meanwhile. A build
-// that ends early goes on with the next OpenCollection.
+// that ends early begins anew with the next OpenCollection.
 //
 // On a scope of a snapshot, or of a store that is read only, indexes that are missing are not
 // used. Within a transaction it is ErrReopen if there are others than declared.
@@ -158,9 +158,9 @@ func (c *Collection[T]) Delete(ctx context.Context, key string, opts ...Option) 
 	return existed, nil
 }
 
-// Rebuild deletes the entries of the indexes of the given names, or of all if there are none, and
-// builds them anew. Others may use the collection meanwhile: queries then read without these
-// indexes.
+// Rebuild goes through the indexes of the given names, or all if there are none: entries that their
+// documents do not have are deleted, and those that are missing are made. Others may use the
+// collection meanwhile: queries then read without these indexes.
 func (c *Collection[T]) Rebuild(ctx context.Context, indexes ...string) error {
 	if err := c.c.rebuild(ctx, indexes); err != nil {
 		return c.c.scope.fail("rebuild", c.Name(), err)

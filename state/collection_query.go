@@ -207,9 +207,11 @@ func (src *docSource) Doc(key []byte) ([]byte, error) {
 	return src.payload(b.old)
 }
 
-// payload returns the value's part of what is stored of a document, which is found to be sound.
-func (src *docSource) payload(p []byte) ([]byte, error) {
-	f := &src.b.found
+// payload returns the value's part of what is stored of a document.
+func (src *docSource) payload(p []byte) ([]byte, error) { return soundPayload(&src.b.found, p) }
+
+// soundPayload returns the value's part of what is stored of a document, found to be sound. It uses f.
+func soundPayload(f *found, p []byte) ([]byte, error) {
 	if err := f.open(p); err != nil {
 		return nil, err
 	}

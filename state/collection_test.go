@@ -349,6 +349,15 @@ func TestRebuildMendsWhatDisagrees(t *testing.T) {
 		_, err = c.Query(ctx, index.Query{Where: []index.Cond{index.Eq("mail", "3")}})
 		require.ErrorIs(t, err, state.ErrDisagrees)
 		require.ErrorIs(t, c.Set(ctx, "3", person{Mail: "3"}), state.ErrDisagrees)
+		for key, value := range kept(t, sc) { // one is missing, one is of another document, one is none
+			switch {
+			case strings.HasPrefix(key, "\x00i") && value == "5":
+				require.NoError(t, state.Forge(sc, key, nil))
+				require.NoError(t, state.Forge(sc, key[:10]+"\x99", []byte("5")))
+			case strings.HasPrefix(key, "\x00i") && value == "6":
+				require.NoError(t, state.Forge(sc, key, []byte("7")))
+			}
+		}
 		require.ErrorIs(t, f.Transact(ctx, func(tx *state.Txn) error {
 			return c.In(tx.Scope(agent)).Set(ctx, "3", person{Mail: "3"})
 		}), state.ErrDisagrees)
@@ -359,6 +368,13 @@ func TestRebuildMendsWhatDisagrees(t *testing.T) {
 		require.NoError(t, state.Forge(sc, "\x00cpeople", []byte{1}))
 		require.ErrorIs(t, people2(sc), state.ErrMalformed)
 	})
+}
+
+func kept(t *testing.T, s *state.Scope) map[string]string {
+	t.Helper()
+	all, err := state.Kept(s)
+	require.NoError(t, err)
+	return all
 }
 
 func people2(sc *state.Scope) error {

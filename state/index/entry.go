@@ -79,3 +79,22 @@ func (ix *Index) Holder(e Entry) (string, error) {
 	_, key, err := ix.parse(e)
 	return string(key), err
 }
+
+// Has reports whether a document has an entry of the index: doc is the encoding of the one under
+// Holder's key, or nil if there is none. Errors match ErrMalformed and ErrValue.
+func (ix *Index) Has(e Entry, doc []byte) (bool, error) {
+	values, key, err := ix.parse(e)
+	if err != nil {
+		return false, err
+	}
+	var t tuples
+	if err := t.read(ix, doc); err != nil {
+		return false, inDoc(err, string(key))
+	}
+	for i := range t.spans {
+		if bytes.Equal(t.at(i), values) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
