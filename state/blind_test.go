@@ -114,6 +114,12 @@ func TestBlindChangesThatCannotBe(t *testing.T) {
 			func() error { existed, err := sc.Delete(ctx, "n"); require.True(t, existed); return err },
 			func() error { n, err := sc.DeleteMany(ctx, []string{"n"}); require.Equal(t, 1, n); return err },
 			func() error { return sc.Set(ctx, "n", int64(1)) },
+			func() error { // which deletes what is stored
+				if err := sc.Set(ctx, "n", int64(1), ephemeral); err != nil {
+					return err
+				}
+				return sc.Set(ctx, "n", int64(1))
+			},
 		} {
 			for _, v := range []any{"text", int64(math.MaxInt64)} {
 				require.NoError(t, sc.Set(ctx, "n", v))

@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"math/bits"
@@ -297,31 +298,36 @@ func (s *Scope) removeEphemeral(key string) bool {
 // errEphemeralPart is the error of what only stored values can be part of.
 var errEphemeralPart = fmt.Errorf("%w: values of class %v are no part of transactions, nor of writes that depend on what was there", ErrUnsupported, Ephemeral)
 
-// putEphemeral makes p, which is encoded in b, a value of class Ephemeral, and deletes what the
-// engine has of the key.
-func (s *Scope) putEphemeral(b *scratch, p *pending) error {
+// putEphemeral makes value, which is as it would be stored, one of class Ephemeral, and deletes what
+// the engine has of the key. The value may be in the scratch.
+func (s *Scope) putEphemeral(b *scratch, key string, value []byte, expires int64) error {
 	e := &s.store.ephemeral
-	if p.conditional || s.mode != live {
-		return errEphemeralPart
-	}
-	b.key = append(b.key[:0], p.key...)
+	b.key = append(b.key[:0], key...)
 	lock := &e.stripes[e.stripeOf(b.key)]
 	lock.Lock()
 	defer lock.Unlock()
-	replaced, err := e.put(s.name, p.key, b.buf, p.expires)
-	if err != nil || replaced {
+	replaced, err := e.put(s.name, key, value, expires)
+	if err != nil {
 		return err
 	}
-	b.buf, _, err = s.space.get(b.buf[:0], b.key)
-	if err == nil {
-		e.changes.Add(1)
-		b.one[0] = write{space: s.space, key: b.key}
-		_, err = s.store.engine.commit(b.one[:], s.unsynced(b.class(), &Option{}))
-	} else if err == ErrNotFound { // returned bare
+	b.counters.writes.Add(1)
+	if replaced {
 		return nil
 	}
+	if b.buf, _, err = s.space.get(b.buf[:0], b.key); err == ErrNotFound { // returned bare
+		return nil
+	}
+	if err == nil || errors.Is(err, ErrMerge) {
+		class := Class(0)
+		if err == nil {
+			class = b.class()
+		}
+		e.changes.Add(1)
+		b.one[0] = write{space: s.space, key: b.key}
+		_, err = s.store.engine.commit(b.one[:], s.unsynced(class, &Option{}))
+	}
 	if err != nil {
-		e.remove(s.name, p.key, s.store.engine.now)
+		e.remove(s.name, key, s.store.engine.now)
 	}
 	return err
 }

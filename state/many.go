@@ -74,54 +74,47 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 	slices.Sort(keys) // so that equal calls do equal things
 	now, unsynced := s.store.engine.now(), true
 	ws := make([]write, 0, len(keys))
-	var inMemory []pending
+	var inMemory []write
 	for _, key := range keys {
 		p := pending{key: key, value: values[key]}
-		err := s.prepare(ctx, &p, &o, now)
-		var encoded []byte
-		if err == nil {
-			encoded, err = s.encode(nil, &p)
-		}
+		encoded, err := s.ready(ctx, nil, &p, &o, now)
 		if err != nil {
 			return s.fail("set", key, err)
 		}
+		w := write{space: s.space, key: []byte(key), value: encoded, expires: p.expires}
 		if p.header.Class == Ephemeral {
-			inMemory = append(inMemory, p)
+			inMemory = append(inMemory, w)
 			continue
 		}
-		ws = append(ws, write{space: s.space, key: []byte(key), value: encoded, expires: p.expires})
+		ws = append(ws, w)
 		unsynced = unsynced && p.unsynced
 	}
 	if len(inMemory) > 0 && s.mode != live {
 		return errEphemeralPart
 	}
-	if err := s.commitAll(ctx, ws, unsynced); err != nil {
-		return err
-	}
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
+	if err := s.commitAll(ctx, b, ws, unsynced); err != nil {
+		return err
+	}
 	for i := range inMemory {
-		p := &inMemory[i]
-		var err error
-		if b.buf, err = s.encode(b.buf[:0], p); err == nil {
-			err = s.putEphemeral(b, p)
-		}
-		if err != nil {
-			return s.fail("set", p.key, err)
+		w := &inMemory[i]
+		if err := s.putEphemeral(b, string(w.key), w.value, w.expires); err != nil {
+			return s.fail("set", string(w.key), err)
 		}
 	}
 	return nil
 }
 
 // commitAll commits any number of writes.
-func (s *Scope) commitAll(ctx context.Context, ws []write, unsynced bool) error {
+func (s *Scope) commitAll(ctx context.Context, b *scratch, ws []write, unsynced bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if len(ws) == 0 {
 		return nil
 	}
-	_, err := s.commit(ws, unsynced)
+	_, err := s.commit(b, ws, unsynced)
 	return err
 }
 
@@ -169,8 +162,9 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 			unsynced = unsynced && s.unsynced(class, &o)
 			n++
 		}
-		err := s.commitAll(ctx, ws, unsynced)
+		err := s.commitAll(ctx, b, ws, unsynced)
 		if errors.Is(err, ErrConflict) {
+			b.counters.conflicts.Add(1)
 			continue
 		}
 		for _, key := range inMemory {

@@ -203,12 +203,14 @@ func TestADirectoryHasOneStore(t *testing.T) {
 	require.NoError(t, f.Close())
 	store, err := state.Open(f.dir, &state.Options{Engine: &lsm.Options{ReadOnly: true}})
 	require.NoError(t, err)
-	require.ErrorIs(t, store.Set(ctx, agent, "k", 1), state.ErrReadOnly)
+	for _, opts := range [][]state.Option{nil, {ephemeral}} {
+		require.ErrorIs(t, store.Set(ctx, agent, "k", 1, opts...), state.ErrReadOnly)
+	}
 	require.ErrorIs(t, store.Transact(ctx, func(*state.Txn) error { return nil }), state.ErrReadOnly)
 	require.NoError(t, store.Close())
 }
 
-// B70: what the engine measures is to be had.
+// B70: what is read and written, and what the engine measures.
 func TestMetricsTellWhatTheStoreHolds(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {
 		require.NoError(t, f.Set(ctx, agent, "k", strings.Repeat("x", 1000)))
@@ -217,6 +219,22 @@ func TestMetricsTellWhatTheStoreHolds(t *testing.T) {
 		require.Greater(t, m.Engine.MemtableBytes, int64(1000))
 		require.Equal(t, int64(1), m.Ephemeral)
 		require.Positive(t, m.EphemeralBytes)
+		require.Equal(t, int64(2), m.Writes)
+		for range 3 {
+			_, err := f.Get(ctx, agent, "k")
+			require.NoError(t, err)
+		}
+		_, err := f.Update(ctx, agent, "k", func(old any, _ bool) (any, error) {
+			if len(old.(string)) == 1000 {
+				require.NoError(t, f.Set(ctx, agent, "k", "short"))
+			}
+			return "done", nil
+		})
+		require.NoError(t, err)
+		m = f.Metrics()
+		require.Equal(t, int64(5), m.Reads)
+		require.Equal(t, int64(4), m.Writes)
+		require.Equal(t, int64(1), m.Conflicts)
 	})
 }
 

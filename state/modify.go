@@ -44,6 +44,7 @@ func (s *Scope) modify(ctx context.Context, key string, o Option, change change)
 		if !errors.Is(err, ErrConflict) {
 			return nil, err
 		}
+		b.counters.conflicts.Add(1)
 	}
 }
 

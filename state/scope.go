@@ -167,6 +167,7 @@ func (s *Scope) locate(ctx context.Context, key string, b *scratch, f *found) er
 	if err := s.usable(ctx, key); err != nil {
 		return err
 	}
+	b.counters.reads.Add(1)
 	b.key = append(b.key[:0], key...)
 	e := &s.store.ephemeral
 	for {

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state/codec"
@@ -17,6 +18,7 @@ type Store struct {
 	// Constant.
 	engine       *engine
 	memory       bool // there is no device to wait for
+	readOnly     bool
 	noSync       bool
 	inferClass   bool
 	class        Class
@@ -26,7 +28,18 @@ type Store struct {
 
 	ephemeral ephemerals
 	scratch   sync.Pool // of *scratch
+
+	counters [counterShards]counters
+	borrowed atomic.Uint32 // how often memory was made for a scratch
 }
+
+// counters count what calls do. There are several, so that processors do not wait for each other.
+type counters struct {
+	reads, writes, conflicts atomic.Int64
+	_                        [40]byte // a cache line of its own
+}
+
+const counterShards = 16
 
 type scopeClass struct {
 	pattern scope.Pattern
@@ -68,7 +81,7 @@ func open(dir string, o *Options, memory bool) (*Store, error) {
 	}
 	settings.InMemory = memory
 	limits := o.limits()
-	s := &Store{memory: memory, noSync: o.NoSync, inferClass: o.InferClass, class: o.Class, limits: limits.WithDefaults()}
+	s := &Store{memory: memory, readOnly: settings.ReadOnly, noSync: o.NoSync, inferClass: o.InferClass, class: o.Class, limits: limits.WithDefaults()}
 	if s.class == 0 {
 		s.class = Standard
 	}
@@ -81,7 +94,7 @@ func open(dir string, o *Options, memory bool) (*Store, error) {
 		}
 		s.scopeClasses = append(s.scopeClasses, scopeClass{p, c.Class})
 	}
-	s.scratch.New = func() any { return new(scratch) }
+	s.scratch.New = func() any { return &scratch{counters: &s.counters[s.borrowed.Add(1)%counterShards]} }
 	s.ephemeral.init(cmp.Or(o.EphemeralBytes, defaultEphemeralBytes))
 	var err error
 	if s.engine, err = openEngine(dir, &settings); err != nil {
@@ -166,12 +179,22 @@ func listScopes(e *engine, kind scope.Kind, prefix string) iter.Seq2[scope.Scope
 // Metrics returns the figures of the store.
 func (s *Store) Metrics() Metrics {
 	m := Metrics{Engine: s.engine.metrics()}
+	for i := range s.counters {
+		c := &s.counters[i]
+		m.Reads += c.reads.Load()
+		m.Writes += c.writes.Load()
+		m.Conflicts += c.conflicts.Load()
+	}
 	m.Ephemeral, m.EphemeralBytes, m.Evicted = s.ephemeral.figures()
 	return m
 }
 
-// Metrics are figures of a store.
+// Metrics are figures of a store. Sums are since Open: rates are the difference of two.
 type Metrics struct {
+	// Reads counts keys that were looked up, those that a write depends on included; Writes keys
+	// that were written or deleted, by whichever operation; Conflicts how often a change, a delete
+	// or a transaction had to begin anew because somebody else was faster.
+	Reads, Writes, Conflicts int64
 	// Ephemeral counts the values of that class, those that have expired included until they make
 	// room; EphemeralBytes is what they take, Evicted how many had to make room since Open.
 	Ephemeral, EphemeralBytes, Evicted int64
@@ -185,6 +208,8 @@ type scratch struct {
 	key []byte   // of one operation
 	buf []byte   // what was read, or is to be written
 	one [1]write // the commit of a single write
+
+	counters *counters // those that the call counts in
 }
 
 // maxPooledBytes keeps one giant value from staying in a pool for ever.

@@ -60,9 +60,7 @@ func (s *Store) Transact(ctx context.Context, fn func(tx *Txn) error) error {
 			return !tx.waits, own
 		})
 		if err == nil {
-			for _, w := range tx.wrote {
-				s.ephemeral.supersede(w.name, w.keys)
-			}
+			tx.committed()
 		}
 		s.ephemeral.unshare(&h)
 		switch {
@@ -73,6 +71,7 @@ func (s *Store) Transact(ctx context.Context, fn func(tx *Txn) error) error {
 		case !errors.Is(err, ErrConflict):
 			return &Error{Op: "transact", Err: err}
 		}
+		s.counters[0].conflicts.Add(1)
 	}
 }
 
@@ -109,5 +108,13 @@ func (tx *Txn) stripes(h *held) {
 		for i := range w.keys {
 			h.add(&tx.store.ephemeral, w.keys[i].key)
 		}
+	}
+}
+
+// committed does what is to be done when the transaction has been committed.
+func (tx *Txn) committed() {
+	for _, w := range tx.wrote {
+		tx.store.counters[0].writes.Add(int64(len(w.keys)))
+		tx.store.ephemeral.supersede(w.name, w.keys)
 	}
 }

@@ -14,11 +14,11 @@ import (
 // The way of a value into the store. Whatever writes values, single or several, plain or
 // depending on what was read, takes these steps in this order, each in one place:
 //
-//	prepare   the key, the class, the options: header, expiry, whether to wait for the device
-//	encode    header and value become bytes; limits are checked
+//	ready     prepare: the key, the class, the options: header, expiry, whether to wait for the device
+//	          encode: header and value become bytes; limits are checked
 //	commit    one conditional commit of all of them, or a part of a transaction
 //
-// What looks at values before they are stored belongs between prepare and encode; what is told of
+// What looks at values before they are stored belongs into ready, between the two; what is told of
 // changes, behind commit.
 
 // pending is a value on its way.
@@ -42,7 +42,7 @@ func (s *Scope) prepare(ctx context.Context, p *pending, o *Option, now int64) e
 	if err := s.usable(ctx, p.key); err != nil {
 		return err
 	}
-	if s.mode == atSnapshot {
+	if s.mode == atSnapshot || s.store.readOnly {
 		return ErrReadOnly
 	}
 	h := &p.header
@@ -98,6 +98,15 @@ func (s *Scope) encode(dst []byte, p *pending) ([]byte, error) {
 	return out, nil
 }
 
+// ready takes p's value through everything but the commit, at the time now, and appends what is to
+// be stored to dst.
+func (s *Scope) ready(ctx context.Context, dst []byte, p *pending, o *Option, now int64) ([]byte, error) {
+	if err := s.prepare(ctx, p, o, now); err != nil {
+		return dst, err
+	}
+	return s.encode(dst, p)
+}
+
 // put writes one value.
 func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error) {
 	b := s.store.borrow()
@@ -105,26 +114,26 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 	if s.err != nil {
 		return 0, s.err
 	}
-	if err := s.prepare(ctx, p, o, s.store.engine.now()); err != nil {
-		return 0, err
-	}
 	var err error
-	if b.buf, err = s.encode(b.buf[:0], p); err != nil {
+	if b.buf, err = s.ready(ctx, b.buf[:0], p, o, s.store.engine.now()); err != nil {
 		return 0, err
 	}
 	if p.header.Class == Ephemeral {
-		return 0, s.putEphemeral(b, p)
+		if p.conditional || s.mode != live {
+			return 0, errEphemeralPart
+		}
+		return 0, s.putEphemeral(b, p.key, b.buf, p.expires)
 	}
 	b.key = append(b.key[:0], p.key...)
 	b.one[0] = write{
 		space: s.space, key: b.key, value: b.buf, operator: p.operator, expires: p.expires,
 		conditional: p.conditional, version: p.version,
 	}
-	return s.commit(b.one[:], p.unsynced)
+	return s.commit(b, b.one[:], p.unsynced)
 }
 
 // commit makes all of the writes or, with an error, none, or makes them part of the transaction.
-func (s *Scope) commit(ws []write, unsynced bool) (Version, error) {
+func (s *Scope) commit(b *scratch, ws []write, unsynced bool) (Version, error) {
 	if s.tx != nil {
 		s.tx.note(s, ws, unsynced)
 		return s.store.engine.commit(ws, unsynced)
@@ -143,6 +152,7 @@ func (s *Scope) commit(ws []write, unsynced bool) (Version, error) {
 	}
 	v, err := s.store.engine.commit(ws, unsynced)
 	if err == nil {
+		b.counters.writes.Add(int64(len(ws)))
 		e.supersede(s.name, ws)
 	}
 	return v, err
@@ -246,9 +256,10 @@ func (s *Scope) remove(ctx context.Context, key string, o Option) (bool, error) 
 			continue // it has gone, or is stored meanwhile
 		}
 		b.one[0] = write{space: s.space, key: b.key, conditional: s.mode == live && !unreadable, version: f.version}
-		_, err = s.commit(b.one[:], s.unsynced(class, &o))
+		_, err = s.commit(b, b.one[:], s.unsynced(class, &o))
 		if !errors.Is(err, ErrConflict) {
 			return err == nil, err
 		}
+		b.counters.conflicts.Add(1)
 	}
 }
