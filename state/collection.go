@@ -111,8 +111,9 @@ func (c *Collection[T]) Set(ctx context.Context, key string, doc T, opts ...Opti
 
 // Get returns the document under key, or ErrNotFound.
 func (c *Collection[T]) Get(ctx context.Context, key string) (T, error) {
-	b := borrowDocs()
-	defer giveBackDocs(b)
+	store := c.c.scope.store
+	b := store.borrowDocs()
+	defer store.giveBackDocs(b)
 	err := c.c.usable(ctx, key, c.c.logical(key))
 	if err == nil {
 		err = c.c.find(b, key, &b.found)
@@ -226,6 +227,7 @@ func (c *collection) fail(op, key string, err error) error {
 
 // find looks a document up. ErrNotFound is returned bare.
 func (c *collection) find(b *docScratch, key string, f *found) error {
+	b.counters.reads.Add(1)
 	b.key = append(append(b.key[:0], c.prefix...), key...)
 	var err error
 	if b.old, f.info, err = c.scope.space.get(b.old[:0], b.key); err != nil {
@@ -236,22 +238,28 @@ func (c *collection) find(b *docScratch, key string, f *found) error {
 
 // docScratch is the memory that one call works with.
 type docScratch struct {
-	key, old, buf []byte
-	change        index.Change
-	ws            []write
-	found         found
-	pending       pending
-	o             Option
+	*scratch
+	old     []byte // what was read
+	change  index.Change
+	ws      []write
+	found   found
+	pending pending
+	o       Option
 }
 
 var docScratches = sync.Pool{New: func() any { return new(docScratch) }}
 
-func borrowDocs() *docScratch { return docScratches.Get().(*docScratch) }
+func (s *Store) borrowDocs() *docScratch {
+	b := docScratches.Get().(*docScratch)
+	b.scratch = s.borrow()
+	return b
+}
 
-func giveBackDocs(b *docScratch) {
+func (s *Store) giveBackDocs(b *docScratch) {
+	s.giveBack(b.scratch)
 	clear(b.ws)
-	b.found, b.pending = found{}, pending{}
-	if cap(b.old)+cap(b.buf) <= maxPooledBytes && cap(b.ws) <= 64 {
+	b.scratch, b.found, b.pending = nil, found{}, pending{}
+	if cap(b.old) <= maxPooledBytes && cap(b.ws) <= 64 {
 		docScratches.Put(b)
 	}
 }

@@ -116,8 +116,8 @@ func (c *collection) view(fn func(src *docSource) error) error {
 	if s.err != nil {
 		return s.err
 	}
-	b := borrowDocs()
-	defer giveBackDocs(b)
+	b := s.store.borrowDocs()
+	defer s.store.giveBackDocs(b)
 	src := &docSource{c: c, space: s.space, b: b}
 	if s.mode == live {
 		snap, err := s.store.engine.snapshot()
@@ -196,6 +196,7 @@ func (src *docSource) scan(lower, upper []byte, reverse bool, of func(key, value
 // Doc implements index.Source.
 func (src *docSource) Doc(key []byte) ([]byte, error) {
 	b := src.b
+	b.counters.reads.Add(1)
 	b.key = append(append(b.key[:0], src.c.prefix...), key...)
 	var err error
 	if b.old, _, err = src.space.get(b.old[:0], b.key); err != nil {

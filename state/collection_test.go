@@ -133,6 +133,48 @@ func TestDocumentsAreFoundByTheirIndexes(t *testing.T) {
 	})
 }
 
+// Operations on documents count as those on keys do.
+func TestDocumentsCountInMetrics(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		c := people(t, f.Scope(agent), byTeam)
+		require.NoError(t, c.Set(ctx, "ada", person{Team: "red"}))
+		require.NoError(t, f.Transact(ctx, func(tx *state.Txn) error { return c.In(tx.Scope(agent)).Set(ctx, "bob", person{Team: "red"}) }))
+		require.Equal(t, int64(2), f.Metrics().Writes)
+		reads := f.Metrics().Reads
+		require.Len(t, docsOf(t, c, index.Query{Where: []index.Cond{index.Eq("team", "red")}}), 2)
+		_, err := c.Get(ctx, "ada")
+		require.NoError(t, err)
+		require.Equal(t, reads+3, f.Metrics().Reads)
+	})
+}
+
+// A Set keeps when the document was made, and nothing else; an Update keeps class and expiry too.
+func TestWhatDocumentsKeep(t *testing.T) {
+	clock := &manual{}
+	everywhere(t, &state.Options{Engine: &lsm.Options{Clock: clock}}, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		c := people(t, sc, byTeam)
+		header := func() envelope.Header {
+			h, _, err := envelope.Decode([]byte(kept(t, sc)["\x00dpeople\x00ada"]))
+			require.NoError(t, err)
+			return h
+		}
+		require.NoError(t, c.Set(ctx, "ada", person{}, state.WithClass(state.Trusted), state.WithTTL(time.Hour)))
+		made := header().Created
+		clock.advance(time.Minute)
+		_, err := c.Update(ctx, "ada", func(p person, _ bool) (person, error) { p.Age++; return p, nil })
+		require.NoError(t, err)
+		h := header()
+		require.Equal(t, []any{state.Trusted, made, made + 60_000}, []any{h.Class, h.Created, h.Updated})
+		require.NoError(t, c.Set(ctx, "ada", person{}))
+		h = header()
+		require.Equal(t, []any{state.Standard, made}, []any{h.Class, h.Created})
+		clock.advance(2 * time.Hour)
+		_, err = c.Get(ctx, "ada")
+		require.NoError(t, err)
+	})
+}
+
 func TestPagesOfACollection(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {
 		sc := f.Scope(agent)

@@ -29,11 +29,12 @@ func (c *collection) write(ctx context.Context, w docWrite) (existed bool, err e
 	if err := c.usable(ctx, w.key, w.logical); err != nil {
 		return false, err
 	}
-	if c.scope.mode == atSnapshot {
+	s := c.scope
+	if s.mode == atSnapshot || s.store.readOnly {
 		return false, ErrReadOnly
 	}
-	b := borrowDocs()
-	defer giveBackDocs(b)
+	b := s.store.borrowDocs()
+	defer s.store.giveBackDocs(b)
 	for {
 		cat, err := c.catalog()
 		if err == nil && cat.there && !cat.list.Agrees(c.set) {
@@ -60,6 +61,7 @@ func (c *collection) write(ctx context.Context, w docWrite) (existed bool, err e
 		if err == nil || !errors.Is(err, ErrConflict) {
 			return old != nil, err
 		}
+		b.counters.conflicts.Add(1)
 		if err := c.conflict(b, cat, w.key); err != nil {
 			return false, err
 		}
@@ -86,17 +88,13 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 	if there {
 		b.pending = pending{key: w.logical, value: doc}
 		p := &b.pending
-		if w.keep {
+		switch {
+		case w.keep:
 			p.before = old
+		case old != nil: // of which only this is kept
+			p.before = &found{header: envelope.Header{Created: old.header.Created}}
 		}
-		if err := s.prepare(ctx, p, &b.o, s.store.engine.now()); err != nil {
-			return false, err
-		}
-		if old != nil && old.header.Created != 0 {
-			p.header.Updated = max(p.header.Created, p.header.Updated)
-			p.header.Created = old.header.Created
-		}
-		if after, err = c.encode(b, p); err != nil {
+		if after, err = c.ready(ctx, b, p); err != nil {
 			return false, err
 		}
 		dw.value, dw.expires, unsynced = b.buf, p.expires, p.unsynced
@@ -111,16 +109,16 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 	return unsynced, nil
 }
 
-// encode makes what is stored of a document in b, and returns its value's part.
-func (c *collection) encode(b *docScratch, p *pending) (payload []byte, err error) {
+// ready makes what is stored of a document in b, and returns its value's part.
+func (c *collection) ready(ctx context.Context, b *docScratch, p *pending) (payload []byte, err error) {
+	if b.buf, err = c.scope.ready(ctx, b.buf[:0], p, &b.o, c.scope.store.engine.now()); err != nil {
+		return nil, err
+	}
 	switch class := p.header.Class; {
 	case class == Ephemeral:
 		return nil, fmt.Errorf("%w: documents of class %v", ErrUnsupported, class)
 	case class == Sensitive && len(c.set.Indexes()) > 0:
 		return nil, fmt.Errorf("%w: the document's class", ErrSensitive)
-	}
-	if b.buf, err = c.scope.encode(b.buf[:0], p); err != nil {
-		return nil, err
 	}
 	_, payload, err = envelope.Decode(b.buf)
 	return payload, err
@@ -154,7 +152,7 @@ func (c *collection) commit(b *docScratch, cat *catalog, key string, unsynced bo
 		} else if own != "" {
 			return &index.DisagreeError{Index: own, Key: key}
 		}
-		s.tx.note(s, b.ws, unsynced)
+		s.tx.note(s, b.ws[len(b.ws)-1:], unsynced)
 		_, err := s.store.engine.commit(b.ws, unsynced)
 		return err
 	}
@@ -166,8 +164,11 @@ func (c *collection) commit(b *docScratch, cat *catalog, key string, unsynced bo
 		b.ws = b.ws[last:]
 	}
 	_, err := s.store.engine.commit(b.ws, unsynced)
-	if err == nil && !cat.there {
-		c.known.Store(nil) // it is there now
+	if err == nil {
+		b.counters.writes.Add(1)
+		if !cat.there {
+			c.known.Store(nil) // it is there now
+		}
 	}
 	return err
 }
