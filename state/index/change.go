@@ -42,6 +42,9 @@ type Entry struct {
 // Errors are *ValueError; c then says nothing.
 func (s *Set) Change(c *Change, key string, old, doc []byte, renew bool) error {
 	c.Put, c.Delete, c.keys = c.Put[:0], c.Delete[:0], c.keys[:0]
+	if old != nil && !renew && bytes.Equal(old, doc) {
+		return nil // X2
+	}
 	for _, ix := range s.indexes {
 		if err := c.old.read(ix, old); err != nil {
 			return inDoc(err, key)
