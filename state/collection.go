@@ -149,9 +149,11 @@ func (c *Collection[T]) Update(ctx context.Context, key string, fn func(old T, f
 	return result, nil
 }
 
-// Delete removes the document under key and reports whether there was one.
+// Delete removes the document under key and reports whether there was one. One that cannot be read, or
+// not be indexed any more, is removed too, but within a transaction: then all indexes are gone through as
+// by Rebuild, and while other documents are in the way of that none is used.
 func (c *Collection[T]) Delete(ctx context.Context, key string, opts ...Option) (bool, error) {
-	w := docWrite{key: key, o: join(opts), change: func(*found) (any, bool, error) { return nil, false, nil }}
+	w := docWrite{key: key, o: join(opts), purge: true, change: func(*found) (any, bool, error) { return nil, false, nil }}
 	existed, err := c.c.write(ctx, w)
 	if err != nil {
 		return false, c.c.fail("delete", key, err)

@@ -412,6 +412,55 @@ func TestRebuildMendsWhatDisagrees(t *testing.T) {
 	})
 }
 
+// A document that cannot be read, or indexed, can be deleted, and leaves no entries behind.
+func TestDocumentsThatCannotBeReadCanBeDeleted(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		broken := false
+		fn := index.Def{Name: "f", Fields: []string{"f"}, Func: func([]byte) ([][]any, error) {
+			if broken {
+				return nil, errors.New("broken")
+			}
+			return [][]any{{1}}, nil
+		}}
+		c := people(t, sc, byMail, byTeam, fn)
+		for i := range 5 {
+			require.NoError(t, c.Set(ctx, fmt.Sprint(i), person{Team: "red", Mail: fmt.Sprint(i)}))
+		}
+		require.NoError(t, state.Forge(sc, "\x00dpeople\x001", []byte{0}))
+		envelopeOnly, err := envelope.Append(nil, &envelope.Header{Class: state.Standard, Codec: envelope.MessagePack})
+		require.NoError(t, err)
+		require.NoError(t, state.Forge(sc, "\x00dpeople\x002", append(envelopeOnly, 0xc1)))
+		for _, key := range []string{"1", "2"} {
+			_, err := c.Get(ctx, key)
+			require.ErrorIs(t, err, state.ErrMalformed)
+			require.ErrorIs(t, c.Set(ctx, key, person{}), state.ErrMalformed)
+			require.ErrorIs(t, f.Transact(ctx, func(tx *state.Txn) error {
+				_, err := c.In(tx.Scope(agent)).Delete(ctx, key)
+				return err
+			}), state.ErrMalformed)
+		}
+		require.ErrorIs(t, c.Rebuild(ctx), state.ErrMalformed)
+		for i, read := range []string{"", "team_age"} { // the second is in the way when the first is gone
+			existed, err := c.Delete(ctx, fmt.Sprint(i+1))
+			require.NoError(t, err)
+			require.True(t, existed)
+			e, err := c.Explain(ctx, index.Query{Where: []index.Cond{index.Eq("team", "red")}})
+			require.NoError(t, err)
+			require.Equal(t, read, e.Index)
+		}
+		require.Len(t, requireAgreement(t, sc, c), 3)
+
+		broken = true
+		require.ErrorIs(t, c.Set(ctx, "3", person{}), index.ErrValue)
+		_, err = c.Delete(ctx, "3")
+		require.NoError(t, err)
+		broken = false
+		require.NoError(t, c.Rebuild(ctx))
+		require.Len(t, requireAgreement(t, sc, c), 2)
+	})
+}
+
 func kept(t *testing.T, s *state.Scope) map[string]string {
 	t.Helper()
 	all, err := state.Kept(s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/state/codec"
@@ -17,6 +18,7 @@ type docWrite struct {
 	logical string // what the rest of the store calls it
 	o       Option
 	keep    bool // class and expiry of the document before, unless an option says otherwise
+	purge   bool // delete what is there, even if it cannot be read
 	// change makes of the document that is there, nil for none, the new one, and reports whether
 	// there is to be one. It may be called several times.
 	change func(old *found) (doc any, there bool, err error)
@@ -43,32 +45,68 @@ func (c *collection) write(ctx context.Context, w docWrite) (existed bool, err e
 		if err != nil {
 			return false, err
 		}
-		old := &b.found
-		switch err := c.find(b, w.key, old); {
-		case err == ErrNotFound: // returned bare
-			old = nil
-		case err != nil:
-			return false, err
-		}
-		doc, there, err := w.change(old)
-		if err != nil || !there && old == nil {
-			return false, err
-		}
-		unsynced, err := c.assemble(ctx, b, cat, w, old, doc, there)
-		if err == nil {
-			err = c.commit(b, cat, w.key, unsynced)
+		existed, err := c.attempt(ctx, b, cat, w)
+		if w.purge && s.mode == live && (errors.Is(err, ErrMalformed) || errors.Is(err, index.ErrValue)) {
+			existed, err = true, c.purge(ctx, b, cat)
 		}
 		if err == nil || !errors.Is(err, ErrConflict) {
-			return old != nil, err
+			return existed, err
 		}
 		b.counters.conflicts.Add(1)
-		if err := c.conflict(b, cat, w.key); err != nil {
-			return false, err
-		}
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
 	}
+}
+
+// attempt carries out a write once. ErrConflict: another attempt may succeed.
+func (c *collection) attempt(ctx context.Context, b *docScratch, cat *catalog, w docWrite) (existed bool, err error) {
+	old := &b.found
+	switch err := c.find(b, w.key, old); {
+	case err == ErrNotFound: // returned bare
+		old = nil
+	case err != nil:
+		return false, err
+	}
+	doc, there, err := w.change(old)
+	if err != nil || !there && old == nil {
+		return false, err
+	}
+	unsynced, err := c.assemble(ctx, b, cat, w, old, doc, there)
+	if err == nil {
+		err = c.commit(b, cat, w.key, unsynced)
+	}
+	if errors.Is(err, ErrConflict) {
+		if found := c.conflict(b, cat, w.key); found != nil {
+			err = found
+		}
+	}
+	return old != nil, err
+}
+
+// purge deletes the document that was found, although it cannot be told which entries it has: all
+// indexes are built in the same commit's wake, which deletes those.
+func (c *collection) purge(ctx context.Context, b *docScratch, cat *catalog) error {
+	list := slices.Clone(cat.list)
+	for i := range list {
+		list[i].State = index.Building
+	}
+	sp := c.scope.space
+	_, err := c.scope.store.engine.commit([]write{
+		{space: sp, key: c.record, value: index.AppendCatalog(nil, list), conditional: true, version: cat.version},
+		{space: sp, key: b.key, conditional: true, version: b.found.version},
+	}, c.scope.unsynced(Standard, &b.o))
+	if errors.Is(err, ErrConflict) {
+		if _, failed := c.reload(); failed != nil {
+			return failed
+		}
+	}
+	if err == nil {
+		// The document is deleted, whatever comes of the indexes: none of them is used until one
+		// of its builds ends well.
+		_ = c.open(ctx)
+	}
+	return err
 }
 
 // assemble makes, in b, the operations that write a document, or delete it, with its entries, on
