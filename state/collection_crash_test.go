@@ -70,7 +70,7 @@ func (l *ledger) write(t *testing.T, m *vfs.Mem, c *state.Collection[person], i 
 func TestIndexesAgreeWithDocumentsAfterAPowerCut(t *testing.T) {
 	modes, steps, every := []lsm.LogMode{lsm.LogMapped, lsm.LogWritten}, 60, 1
 	if testing.Short() {
-		modes, steps, every = modes[1:], 24, 5
+		modes, steps, every = modes[1:], 20, 9
 	}
 	for _, mode := range modes {
 		t.Run(fmt.Sprint("mode ", mode), func(t *testing.T) {

@@ -48,7 +48,8 @@ func (m *memory) put(key string, doc []byte, renew bool) error {
 		}
 	}
 	for _, k := range m.change.Delete {
-		require.Contains(m.t, m.entries, string(k))
+		_, there := m.entries[string(k)]
+		require.True(m.t, there)
 		delete(m.entries, string(k))
 	}
 	for _, p := range m.change.Put {
@@ -99,7 +100,7 @@ func (m *memory) page(q *index.Query) (keys []string, next index.Token, err erro
 		return nil, "", err
 	}
 	next, err = p.Run(m, func(key, doc []byte) error {
-		require.Equal(m.t, m.docs[string(key)], doc)
+		require.True(m.t, bytes.Equal(m.docs[string(key)], doc))
 		keys = append(keys, string(key))
 		return nil
 	})
@@ -311,8 +312,9 @@ func directed(o index.Order, a, b any) int {
 	return c
 }
 
-// answer checks what a query gave: the right documents, each once, in the right order.
-func (m *memory) answer(q *index.Query, got []string) {
+// answer checks what a query gave: the right documents, each once, in the right order. where says
+// which query it was.
+func (m *memory) answer(q *index.Query, got []string, where func() string) {
 	m.t.Helper()
 	places := map[string][]any{}
 	for key := range m.docs {
@@ -320,11 +322,15 @@ func (m *memory) answer(q *index.Query, got []string) {
 			places[key] = place
 		}
 	}
-	require.ElementsMatch(m.t, slices.Collect(maps.Keys(places)), got)
+	if want := slices.Sorted(maps.Keys(places)); !slices.Equal(want, slices.Sorted(slices.Values(got))) {
+		require.Equal(m.t, want, slices.Sorted(slices.Values(got)), where())
+	}
 	for i := 1; i < len(got); i++ {
 		for j, o := range q.Order {
 			c := directed(o, places[got[i-1]][j], places[got[i]][j])
-			require.LessOrEqual(m.t, c, 0, "%s before %s", got[i-1], got[i])
+			if c > 0 {
+				require.Fail(m.t, "wrong order", "%s before %s, %s", got[i-1], got[i], where())
+			}
 			if c < 0 {
 				break
 			}
