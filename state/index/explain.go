@@ -2,7 +2,6 @@ package index
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -34,14 +33,6 @@ type Explain struct {
 type Unused struct {
 	// Index is its name, Reason says why in words.
 	Index, Reason string
-}
-
-// Explain returns what the plan does, as a copy.
-func (p *Plan) Explain() Explain {
-	e := p.explain
-	e.Equal, e.Filter = slices.Clone(e.Equal), slices.Clone(e.Filter)
-	e.Sort, e.Unused = slices.Clone(e.Sort), slices.Clone(e.Unused)
-	return e
 }
 
 // String returns it in a few lines.
@@ -76,8 +67,8 @@ func (e Explain) String() string {
 	return b.String()
 }
 
-// describe makes the explanation of a plan that was chosen among uses.
-func (p *Plan) describe(uses []use) Explain {
+// Explain returns what the plan does. The caller owns it.
+func (p *Plan) Explain() Explain {
 	e := Explain{Collection: p.set.collection, Reverse: p.reverse, Limit: p.req.limit}
 	place := func(i int, bound bool) { // one field, which bounds what is read or not
 		f := p.req.at(i)
@@ -109,7 +100,7 @@ func (p *Plan) describe(uses []use) Explain {
 			e.Sort = append(e.Sort, Order{p.req.fields[b.field].name, b.desc})
 		}
 	}
-	for _, u := range uses {
+	for _, u := range p.uses {
 		switch {
 		case u.index == nil || u.index == p.index:
 		case u.reason == "":

@@ -19,7 +19,7 @@ type Plan struct {
 	none    bool   // no document can meet the conditions
 	checked []int  // fields of the request that are looked up in each document
 	own     []int  // for each field of the index, its place among those of the request, or -1
-	explain Explain
+	uses    []use  // that there were
 }
 
 // use is how well an index, or the documents if it is nil, serves a request.
@@ -42,7 +42,7 @@ func (s *Set) Plan(q *Query, ready func(ID) bool) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	uses := []use{r.use(nil)}
+	uses := append(make([]use, 0, 1+len(s.indexes)), r.use(nil))
 	for _, ix := range s.indexes {
 		u := use{index: ix, reason: "it is being built"}
 		if ready == nil || ready(ix.id) {
@@ -73,7 +73,7 @@ func (s *Set) Plan(q *Query, ready func(ID) bool) (*Plan, error) {
 	if pos != nil {
 		p.after = pos.position
 	}
-	p.explain = p.describe(uses)
+	p.uses = uses
 	return p, nil
 }
 
@@ -208,18 +208,12 @@ func (u *use) width() int {
 // build makes the plan of a use.
 func (s *Set) build(r *request, u use) *Plan {
 	p := &Plan{set: s, req: r, index: u.index, reverse: u.reverse && u.ordered, sorted: !u.ordered, own: r.own(u.index)}
-	mine := map[int]bool{}
-	for _, place := range p.own {
-		mine[place] = true
-	}
 	key := r.keyField()
-	if p.index == nil {
-		mine[key] = true
-	}
 	for i := range r.fields {
 		f := &r.fields[i]
 		p.none = p.none || f.empty()
-		if !mine[i] && (f.asked || f.fn != nil) {
+		told := slices.Contains(p.own, i) || p.index == nil && f.key
+		if !told && (f.asked || f.fn != nil) {
 			p.checked = append(p.checked, i)
 		}
 	}
