@@ -134,7 +134,8 @@ func (pk *picker) bestTable(why Reason, level, below manifest.Level, r *manifest
 }
 
 // easier turns a job with a single input table into a move to the deepest level that it
-// can reach without passing another table, unless a rewrite there leaves something out.
+// can reach without passing another table, unless a rewrite there leaves something out, or
+// brings the table under another data key.
 func (pk *picker) easier(j *Job) *Job {
 	if j == nil || len(j.Inputs) != 1 || len(j.Inputs[0].Tables) != 1 {
 		return j
@@ -148,6 +149,6 @@ func (pk *picker) easier(j *Job) *Job {
 	if moved == nil {
 		return j
 	}
-	moved.Move = !pk.reclaims(t, to)
+	moved.Move = !pk.reclaims(t, to) && !pk.retires(t)
 	return moved
 }
