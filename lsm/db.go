@@ -34,6 +34,7 @@ type DB struct {
 	found     Recovery
 	lock      io.Closer
 	cache     *cache.Cache
+	keyring   *keyring // nil in a store in clear
 	wal       *wal.Log // nil when read-only
 	clock     clock
 	operators operators
@@ -283,6 +284,11 @@ func (d *DB) closeFiles() (errs []error) {
 		errs = append(errs, fmt.Errorf("lsm: close: %w", err))
 	}
 	d.deleter.drain(d)
+	if d.keyring != nil && err == nil {
+		if err := d.keyring.ring.Save(); err != nil { // nothing is lost but what was counted
+			d.event("keyring not saved", "cause", err)
+		}
+	}
 	return errs
 }
 
@@ -310,6 +316,7 @@ func (d *DB) free() {
 	}
 	d.state.Load().unref()
 	d.arenas.close()
+	d.keyring.close()
 	_ = d.cache.Close() // memory only
 }
 

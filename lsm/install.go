@@ -43,6 +43,7 @@ func (d *DB) installThen(build func(v *manifest.Version) (*manifest.Edit, error)
 		}
 		return d.fail(fmt.Errorf("manifest: %w", err))
 	}
+	d.keyring.count(e)
 	d.reserved.Store(uint64(d.manifestLog.State().ReservedSeqNum))
 	d.history.floor.Store(uint64(d.manifestLog.State().HistoryFloor)) // before readers see the version (H2)
 	if len(e.Added)+len(e.Deleted) > 0 || flushed != nil {

@@ -25,8 +25,8 @@ import (
 // the defaults. A directory is not made in one that may be written and not read: its entry
 // could not be made durable.
 //
-// Errors: ErrLocked, ErrCorrupt, ErrTooNew, ErrNotExist, ErrInvalidOptions, and those of
-// the file system. An Open that fails has changed nothing that a later one needs.
+// Errors: ErrLocked, ErrCorrupt, ErrTooNew, ErrNotExist, ErrInvalidOptions, those of Encryption, and
+// those of the file system. An Open that fails has changed nothing that a later one needs.
 func Open(dir string, o *Options) (*DB, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -201,6 +201,7 @@ func (d *DB) abandon() {
 		d.freeReplayed()
 	}
 	d.arenas.close()
+	d.keyring.close()
 	if d.cache != nil {
 		_ = d.cache.Close()
 	}

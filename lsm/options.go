@@ -109,6 +109,11 @@ type Options struct {
 	// operands of others opens; *UnknownOperatorError says what it cannot do then.
 	Operators []Operator
 
+	// Encryption is that of an encrypted store, nil for one in clear. A store that is encrypted
+	// and options without it are ErrEncrypted, a store in clear and options with it are
+	// ErrNotEncrypted.
+	Encryption *Encryption
+
 	// Logger receives what happens in the background: opening, flushes, compactions,
 	// stalls, errors. Keys and values are never logged. nil means nothing is logged. Its
 	// handler must not call the store, whose locks may be held meanwhile.
@@ -212,6 +217,11 @@ func (o *Options) Validate() error {
 	}
 	if _, err := o.foldOperators(); err != nil {
 		bad("Operators: %w", err)
+	}
+	if o.Encryption != nil {
+		if err := o.Encryption.validate(); err != nil {
+			problems = append(problems, err)
+		}
 	}
 	if len(problems) == 0 {
 		return nil

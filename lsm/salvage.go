@@ -30,12 +30,15 @@ import (
 // whether deleted ones may have come back. newDir holds no store that opens until Salvage
 // has returned without error.
 //
-// Of the options it uses those of new tables, MemoryBudget and Logger. It writes as much as
+// That of an encrypted store is encrypted, with data keys of its own, under the key that
+// Encryption gives for both. Nothing is read without the keyring.
+//
+// Of the options it uses those of new tables, Encryption, MemoryBudget and Logger. It writes as much as
 // it reads, and takes memory for a few blocks of each table that overlaps at a key, and for
 // a quarter of the budget of the log.
 //
-// Errors: ErrNotExist, ErrLocked, ErrTooNew, ErrInvalidOptions, those of writing, and ctx's.
-// Damage is none.
+// Errors: ErrNotExist, ErrLocked, ErrTooNew, ErrInvalidOptions, those of Encryption, those of
+// writing, and ctx's. Damage is none, but for that of the keyring: ErrCorrupt.
 func Salvage(ctx context.Context, dir, newDir string, o *Options) (*SalvageReport, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -59,6 +62,7 @@ type salvage struct {
 	dir    string
 	target *DB // not open: what writes tables asks it for options, numbers and paths
 
+	keyring  *keyring // of the damaged store
 	remains  *manifest.Remains
 	levels   bool // the levels of tables are known and hold
 	tables   []*salvageTable
@@ -76,7 +80,11 @@ func (s *salvage) run() (_ *SalvageReport, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	if s.remains, err = readRemains(s.fs, s.dir); err != nil {
+	if s.keyring, err = openKeyring(s.fs, s.dir, &s.target.opts); err != nil {
+		return nil, err
+	}
+	defer s.keyring.close()
+	if s.remains, err = readRemains(s.fs, s.dir, s.keyring, &s.target.opts); err != nil {
 		return nil, err
 	}
 	for _, damage := range s.remains.Damage {
@@ -89,6 +97,7 @@ func (s *salvage) run() (_ *SalvageReport, err error) {
 		if err != nil {
 			s.out.abort()
 		}
+		s.target.keyring.close()
 		err = errors.Join(err, s.target.lock.Close())
 	}()
 	s.out = salvageWriter{d: s.target, env: s.target.tableEnv(nil)}
@@ -114,15 +123,25 @@ func (s *salvage) run() (_ *SalvageReport, err error) {
 }
 
 // readRemains is manifest.ReadRemains in this package's errors.
-func readRemains(fs vfs.FS, dir string) (*manifest.Remains, error) {
-	r, err := manifest.ReadRemains(fs, dir, nil)
+func readRemains(fs vfs.FS, dir string, k *keyring, o *Options) (*manifest.Remains, error) {
+	r, err := manifest.ReadRemains(fs, dir, k.openCipher())
 	switch {
 	case errors.Is(err, manifest.ErrNoStore):
 		return nil, ErrNotExist
-	case errors.Is(err, manifest.ErrTooNew), errors.Is(err, manifest.ErrSealed):
+	case errors.Is(err, manifest.ErrTooNew):
 		return nil, errors.Join(ErrTooNew, err)
+	case errors.Is(err, manifest.ErrSealed):
+		return nil, errNoKeyring(err)
+	case err != nil:
+		return nil, err
+	case k == nil && o.Encryption != nil:
+		return nil, ErrNotEncrypted
+	case r.State.Store != fileid.UID{}:
+		if err := k.checkState(r.State); err != nil {
+			r.Damage = append(r.Damage, err)
+		}
 	}
-	return r, err
+	return r, nil
 }
 
 // prepareTarget makes the new directory and locks it.
@@ -141,7 +160,14 @@ func (s *salvage) prepareTarget() error {
 	if err := d.takeLock(); err != nil {
 		return err
 	}
-	if err := syncParents(d.opts.seams.FS, d.dir, d.madeDirs); err != nil {
+	err = syncParents(d.opts.seams.FS, d.dir, d.madeDirs)
+	if err == nil {
+		d.store, err = fileid.NewUID(d.opts.seams.Random)
+	}
+	if err == nil && d.opts.Encryption != nil {
+		d.keyring, err = createKeyring(d.store, d.opts.seams.FS, d.dir, &d.opts)
+	}
+	if err != nil {
 		return errors.Join(err, d.lock.Close())
 	}
 	return nil
@@ -260,10 +286,6 @@ func (s *salvage) hides(t *salvageTable, l lostKeys) bool {
 // out, and knows no difference from any position of the old one.
 func (s *salvage) createStore() error {
 	d := s.target
-	uid, err := fileid.NewUID(d.opts.seams.Random)
-	if err != nil {
-		return err
-	}
 	old := s.remains.State
 	last := max(old.ReservedSeqNum, old.FlushedSeqNum, s.out.lastSeqNum, s.log.lastSeqNum)
 	if n := len(old.Lineage); n > 0 {
@@ -271,12 +293,15 @@ func (s *salvage) createStore() error {
 	}
 	last = min(last, keys.MaxSeqNum-1)
 	state := &manifest.State{
-		Store: uid, FormatVersion: manifest.FormatVersion,
+		Store: d.store, FormatVersion: manifest.FormatVersion,
 		NextFileNum: fileid.Num(d.nextFile.Load()), NextRunID: 2,
 		ReservedSeqNum: last, FlushedSeqNum: last, HistoryFloor: last,
 		ReservedScopeID: max(old.ReservedScopeID, s.out.lastScope),
 		LastTime:        max(old.LastTime, s.log.lastTime),
 		Operators:       old.Operators, Extra: old.Extra,
+	}
+	if a := d.keyring.anchor(); a != nil {
+		state.Keyring = *a
 	}
 	version := &manifest.Version{}
 	if tables := s.out.tables; len(tables) > 0 {

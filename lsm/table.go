@@ -54,6 +54,9 @@ func (t *table) open() (*sstable.Reader, error) {
 		Cache:  t.db.cache,
 		Blob:   t.blob,
 
+		OpenCipher: t.db.keyring.openCipher(),
+		KeyID:      t.meta.Key,
+
 		BlobData: t.blobData(),
 		Name:     name,
 		Mapped:   t.db.mapTables,

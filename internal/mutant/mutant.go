@@ -101,6 +101,7 @@ const (
 	ReuseNonce          Name = "reuse-nonce"            // seal two blocks of a file under one nonce
 	DropAssociatedData  Name = "drop-associated-data"   // seal and open blocks without their place
 	SkipTag             Name = "skip-tag"               // hand out blocks that are not authentic
+	AcceptPlainBlock    Name = "accept-plain-block"     // take blocks with a checksum in encrypted files
 	SkipKeyCheck        Name = "skip-key-check"         // do not compare the check value of a file of keys
 	ReplaceInPlace      Name = "replace-in-place"       // write a file of keys over the one that it replaces
 	SkipKeyringSync     Name = "skip-keyring-sync"      // replace a file of keys by one that was never synced
@@ -109,12 +110,6 @@ const (
 	KeepRetiredKey      Name = "keep-retired-key"       // leave a retired key in the keyring
 	KeepScopeKey        Name = "keep-scope-key"         // leave a destroyed scope key in the vault
 	IgnoreAnchor        Name = "ignore-anchor"          // open a keyring that is older than its anchor
-	ReuseLogKey         Name = "reuse-log-key"          // seal all segments of a log under one key
-	UnboundHeader       Name = "unbound-header"         // seal records of the log without their headers
-	AcceptPlainRecord   Name = "accept-plain-record"    // take a record in clear for what was sealed in an encrypted segment
-	IgnoreListedKey     Name = "ignore-listed-key"      // read a segment in clear where the list has an encrypted one
-	AcceptPlainManifest Name = "accept-plain-manifest"  // read a manifest in clear where an encrypted one is expected
-	ForgetManifest      Name = "forget-manifest"        // take a manifest that was put back for the newest one
 	IgnoreCheckDigit    Name = "ignore-check-digit"     // take numbers of cards with a wrong check digit for right ones
 	ProtectTwice        Name = "protect-twice"          // look into what is protected already
 	ShieldFindings      Name = "shield-findings"        // leave what is only detected as it is, with all that lies in it
@@ -126,4 +121,10 @@ const (
 	GlobalCoversAll     Name = "global-covers-all"      // take rules about Global for rules about every scope
 	IgnoreRuleExpiry    Name = "ignore-rule-expiry"     // apply rules that have expired
 	TrustChain          Name = "trust-chain"            // do not compare records of the audit with their chain
+	ReuseLogKey         Name = "reuse-log-key"          // seal all segments of a log under one key
+	UnboundHeader       Name = "unbound-header"         // seal records of the log without their headers
+	AcceptPlainRecord   Name = "accept-plain-record"    // take a record in clear for what was sealed in an encrypted segment
+	IgnoreListedKey     Name = "ignore-listed-key"      // read a segment in clear where the list has an encrypted one
+	AcceptPlainManifest Name = "accept-plain-manifest"  // read a manifest in clear where an encrypted one is expected
+	ForgetManifest      Name = "forget-manifest"        // take a manifest that was put back for the newest one
 )

@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"internal/mutant":     {},
 	"internal/offheap":    {"internal/invariants"},
 	"internal/seal":       {"internal/fileid", "internal/mutant"},
-	"internal/seams":      {"internal/vfs"},
+	"internal/seams":      {"internal/seal", "internal/vfs"},
 	"internal/tidy":       {},
 	"internal/tuple":      {},
 	"internal/vfs":        {"internal/invariants", "internal/mutant"},
@@ -38,11 +38,12 @@ var allowed = map[string][]string{
 	"state/envelope":      {},
 	"state/typedjson":     {"state/codec"},
 
+	"access":        {"internal/codec", "internal/glob", "internal/mutant", "scope"},
+	"access/audit":  {"access", "internal/codec", "internal/mutant", "scope"},
+	"hook":          {"internal/glob", "internal/mutant", "scope"},
+	"hook/timeline": {"hook", "internal/codec", "scope"},
+
 	"internal/seal/sealtest": {"internal/fileid", "internal/seal"},
-	"access":                 {"internal/codec", "internal/glob", "internal/mutant", "scope"},
-	"access/audit":           {"access", "internal/codec", "internal/mutant", "scope"},
-	"hook":                   {"internal/glob", "internal/mutant", "scope"},
-	"hook/timeline":          {"hook", "internal/codec", "scope"},
 
 	"crypto":            {"internal/codec", "internal/fileid", "internal/mutant", "internal/seal", "internal/vfs"},
 	"internal/cache":    core,
@@ -57,7 +58,7 @@ var allowed = map[string][]string{
 	"sstable":           with(core, "internal/cache", "sstable/blob", "sstable/block", "sstable/filter"),
 	"compaction": with(core, "internal/expiry", "internal/fold", "internal/manifest", "internal/rangedel", "sstable",
 		"sstable/blob", "sstable/block"),
-	"lsm": with(core, "compaction", "internal/cache", "internal/expiry", "internal/fold", "internal/manifest", "internal/rangedel",
+	"lsm": with(core, "compaction", "crypto", "internal/cache", "internal/expiry", "internal/fold", "internal/manifest", "internal/rangedel",
 		"internal/seams",
 		"internal/tuple", "memtable", "scope", "sstable", "sstable/blob", "sstable/block", "sstable/filter", "wal"),
 }
