@@ -121,6 +121,10 @@ const (
 	GlobalCoversAll     Name = "global-covers-all"      // take rules about Global for rules about every scope
 	IgnoreRuleExpiry    Name = "ignore-rule-expiry"     // apply rules that have expired
 	TrustChain          Name = "trust-chain"            // do not compare records of the audit with their chain
+	RetireHeldKey       Name = "retire-held-key"        // retire a data key that files which are written or read have
+	RetireLogKey        Name = "retire-log-key"         // retire a data key that the log or the manifest has
+	KeepRetiringTable   Name = "keep-retiring-table"    // move a table as it is, whose data key is to leave
+	LeaveOneSegment     Name = "leave-one-segment"      // leave the log's current segment and go on in a spare under the old key
 	ReuseLogKey         Name = "reuse-log-key"          // seal all segments of a log under one key
 	UnboundHeader       Name = "unbound-header"         // seal records of the log without their headers
 	AcceptPlainRecord   Name = "accept-plain-record"    // take a record in clear for what was sealed in an encrypted segment
