@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"math/rand/v2"
@@ -8,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
@@ -19,7 +21,8 @@ const Dir = "db"
 // Setup is how a store is opened: with sizes so small that a few hundred batches reach
 // rotation of the log, flushes, compactions and rolls of the manifest.
 type Setup struct {
-	// Seed decides identities and the options that vary.
+	// Seed decides identities and the options that vary. Stores of every third seed are
+	// encrypted.
 	Seed uint64
 	// Mode is how unsynced commits reach the log.
 	Mode lsm.LogMode
@@ -50,6 +53,12 @@ func (s Setup) Options(fs vfs.FS) *lsm.Options {
 	if o.BlobThreshold = -1; s.Blobs {
 		o.BlobThreshold, o.BlobSpacePercent = 16, 120
 	}
+	if s.Encrypted() {
+		o.Encryption = &lsm.Encryption{
+			Key:    crypto.KeyBytes(bytes.Repeat([]byte{7}, crypto.KeyLen)),
+			Policy: crypto.Policy{MaxBytes: 64 << 10}, // so that keys change under way
+		}
+	}
 	var ticks atomic.Int64
 	seams.Inject(o, seams.Seams{
 		FS:     fs,
@@ -65,6 +74,9 @@ func (s Setup) Options(fs vfs.FS) *lsm.Options {
 	})
 	return o
 }
+
+// Encrypted reports whether the stores are.
+func (s Setup) Encrypted() bool { return s.Seed%3 == 0 }
 
 // random is a source of identities from a seed, for any number of goroutines.
 type random struct {

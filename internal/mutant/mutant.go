@@ -110,6 +110,16 @@ const (
 	KeepRetiredKey      Name = "keep-retired-key"       // leave a retired key in the keyring
 	KeepScopeKey        Name = "keep-scope-key"         // leave a destroyed scope key in the vault
 	IgnoreAnchor        Name = "ignore-anchor"          // open a keyring that is older than its anchor
+	ReuseLogKey         Name = "reuse-log-key"          // seal all segments of a log under one key
+	UnboundHeader       Name = "unbound-header"         // seal records of the log without their headers
+	AcceptPlainRecord   Name = "accept-plain-record"    // take a record in clear for what was sealed in an encrypted segment
+	IgnoreListedKey     Name = "ignore-listed-key"      // read a segment in clear where the list has an encrypted one
+	AcceptPlainManifest Name = "accept-plain-manifest"  // read a manifest in clear where an encrypted one is expected
+	ForgetManifest      Name = "forget-manifest"        // take a manifest that was put back for the newest one
+	RetireHeldKey       Name = "retire-held-key"        // retire a data key that files which are written or read have
+	RetireLogKey        Name = "retire-log-key"         // retire a data key that the log or the manifest has
+	KeepRetiringTable   Name = "keep-retiring-table"    // move a table as it is, whose data key is to leave
+	LeaveOneSegment     Name = "leave-one-segment"      // leave the log's current segment and go on in a spare under the old key
 	IgnoreCheckDigit    Name = "ignore-check-digit"     // take numbers of cards with a wrong check digit for right ones
 	ProtectTwice        Name = "protect-twice"          // look into what is protected already
 	ShieldFindings      Name = "shield-findings"        // leave what is only detected as it is, with all that lies in it
@@ -121,14 +131,4 @@ const (
 	GlobalCoversAll     Name = "global-covers-all"      // take rules about Global for rules about every scope
 	IgnoreRuleExpiry    Name = "ignore-rule-expiry"     // apply rules that have expired
 	TrustChain          Name = "trust-chain"            // do not compare records of the audit with their chain
-	RetireHeldKey       Name = "retire-held-key"        // retire a data key that files which are written or read have
-	RetireLogKey        Name = "retire-log-key"         // retire a data key that the log or the manifest has
-	KeepRetiringTable   Name = "keep-retiring-table"    // move a table as it is, whose data key is to leave
-	LeaveOneSegment     Name = "leave-one-segment"      // leave the log's current segment and go on in a spare under the old key
-	ReuseLogKey         Name = "reuse-log-key"          // seal all segments of a log under one key
-	UnboundHeader       Name = "unbound-header"         // seal records of the log without their headers
-	AcceptPlainRecord   Name = "accept-plain-record"    // take a record in clear for what was sealed in an encrypted segment
-	IgnoreListedKey     Name = "ignore-listed-key"      // read a segment in clear where the list has an encrypted one
-	AcceptPlainManifest Name = "accept-plain-manifest"  // read a manifest in clear where an encrypted one is expected
-	ForgetManifest      Name = "forget-manifest"        // take a manifest that was put back for the newest one
 )

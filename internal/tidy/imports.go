@@ -38,12 +38,11 @@ var allowed = map[string][]string{
 	"state/envelope":      {},
 	"state/typedjson":     {"state/codec"},
 
-	"access":        {"internal/codec", "internal/glob", "internal/mutant", "scope"},
-	"access/audit":  {"access", "internal/codec", "internal/mutant", "scope"},
-	"hook":          {"internal/glob", "internal/mutant", "scope"},
-	"hook/timeline": {"hook", "internal/codec", "scope"},
-
 	"internal/seal/sealtest": {"internal/fileid", "internal/seal"},
+	"access":                 {"internal/codec", "internal/glob", "internal/mutant", "scope"},
+	"access/audit":           {"access", "internal/codec", "internal/mutant", "scope"},
+	"hook":                   {"internal/glob", "internal/mutant", "scope"},
+	"hook/timeline":          {"hook", "internal/codec", "scope"},
 
 	"crypto":            {"internal/codec", "internal/fileid", "internal/mutant", "internal/seal", "internal/vfs"},
 	"internal/cache":    core,

@@ -191,7 +191,7 @@ func TestOpenAndSealOfEncryptedBlocksDoNotAllocate(t *testing.T) {
 			off := int64(0)
 			require.Zero(t, testing.AllocsPerRun(100, func() {
 				off++
-				raw, err := must(block.Seal(dst, c, w, off, payload))
+				raw, err := block.Seal(dst, c, w, off, payload)
 				if err != nil {
 					panic(err)
 				}
