@@ -30,7 +30,8 @@ const (
 	anchorLen     = 93
 )
 
-// MarshalText implements encoding.TextMarshaler: 186 hexadecimal digits, none for the zero value.
+// MarshalText implements encoding.TextMarshaler: 186 hexadecimal digits, nothing for the zero
+// value.
 func (a Anchor) MarshalText() ([]byte, error) {
 	if a == (Anchor{}) {
 		return []byte{}, nil
@@ -63,10 +64,14 @@ func (a *Anchor) UnmarshalText(text []byte) error {
 		return ErrInvalidAnchor
 	}
 	le := binary.LittleEndian
-	*a = Anchor{
+	read := Anchor{
 		keyring:  crypto.Anchor{UID: fileid.UID(p[1:17]), Epoch: le.Uint64(p[17:]), Digest: [32]byte(p[25:57])},
 		manifest: manifest.Anchor{File: le.Uint64(p[57:]), UID: fileid.UID(p[65:81]), Record: le.Uint64(p[81:])},
 	}
+	if read.String() != string(text) { // zeros, or digits in upper case
+		return ErrInvalidAnchor
+	}
+	*a = read
 	return nil
 }
 
