@@ -105,6 +105,13 @@
 // decides which are given up). docs/blobs.md describes them. verify_blobs.go and
 // salvage_blobs.go look after them.
 //
+// # Encryption
+//
+// An encrypted store (encryption.go) reads its keyring first (keyring.go), which gives every file
+// its cipher. Data keys leave (rotate.go, rotator.go) and are retired when nobody holds them any
+// more (key_holders.go); key_status.go tells how far that is. docs/security.md says what it is all
+// worth.
+//
 // # Reading order
 //
 // options.go, errors.go, batch.go, batch_repr.go; db.go, open.go, recovery.go; then the

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -79,6 +81,11 @@ func (r *rotation) open(k int, fs vfs.FS, mode LogMode) (*DB, error) {
 	case k <= r.from:
 		masters = masters[:1]
 	}
+	return openAny(fs, mode, masters)
+}
+
+// openAny opens a store with that of the master keys which fits.
+func openAny(fs vfs.FS, mode LogMode, masters []byte) (*DB, error) {
 	var db *DB
 	var err error
 	for _, m := range masters {
@@ -146,4 +153,66 @@ func (r *rotation) finish(t *testing.T, db *DB, k int) {
 		require.Less(t, k, r.retired)
 		retire(t, db, 1)
 	}
+}
+
+// B61, R37: each call that writes fails once, at any moment of the same. Whatever stopped writing,
+// or was only reported, what was acknowledged is there after a reopening, and after a power cut as
+// well; and the keys can be rotated to the end.
+func TestAFaultWhileKeysAreRotated(t *testing.T) {
+	every := 7
+	if !testing.Short() {
+		every = 1
+	}
+	for n := 0; ; n += every {
+		mem := vfs.NewCrashMem()
+		faults := vfs.NewFaults(mem)
+		r := &rotation{fs: mem}
+		db := mustOpen(t, rotatedOptions(faults, LogWritten, 1))
+		r.write(t, db, 15)
+		faults.Add(vfs.Rule{Kinds: vfs.OpWrites, Skip: n, Effect: []vfs.Effect{vfs.Fail, vfs.FailAfter}[n%2], Err: syscall.EIO})
+		_ = rotateAll(t, db) // whatever it says
+		fired := faults.Fired()
+		faults.Clear()
+		_ = db.Close() // a poisoned one reports it
+		for _, fs := range []*vfs.Mem{mem.CrashCopy(), mem} {
+			db, err := openAny(fs, LogWritten, []byte{1, 2})
+			require.NoError(t, err, "%d: %v", n, fired)
+			for i := range r.acks {
+				key, want := rotatedEntry(i)
+				got, err := db.Get(key)
+				require.NoError(t, err, "%d: %v", n, fired)
+				require.Equal(t, string(want), string(got))
+			}
+			require.NoError(t, rotateAll(t, db), "%d: %v", n, fired)
+			require.NoError(t, db.Close())
+		}
+		if len(fired) == 0 {
+			require.Greater(t, n, 50)
+			return
+		}
+	}
+}
+
+// rotateAll rotates the data keys until none but the active one is left, and the master key to the
+// second, unless a call fails or the store stops writing.
+func rotateAll(t *testing.T, db *DB) error {
+	t.Helper()
+	if err := db.RotateDataKeys(); err != nil {
+		return err
+	}
+	st, err := db.KeyStatus()
+	require.NoError(t, err)
+	for _, k := range st.Keys[:st.Active-1] {
+		if k.State == crypto.Retired {
+			continue
+		}
+		require.Eventually(t, func() bool {
+			err = db.RetireDataKey(k.ID, nil)
+			return !errors.Is(err, crypto.ErrInUse)
+		}, 30*time.Second, time.Millisecond)
+		if err != nil {
+			return err
+		}
+	}
+	return db.RotateMasterKey(t.Context(), masterKey(2))
 }
