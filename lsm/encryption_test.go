@@ -3,7 +3,6 @@ package lsm
 import (
 	"bytes"
 	"context"
-	"crypto/cipher"
 	"errors"
 	"fmt"
 	"io"
@@ -17,9 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loamdb/loam/crypto"
-	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/seal"
-	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -243,141 +240,6 @@ func TestAnEncryptedStoreInMemory(t *testing.T) {
 	}
 }
 
-// A store, or a part of it, that was put back to what it was is older than an anchor taken since.
-func TestWhatWasPutBackIsOlderThanTheAnchor(t *testing.T) {
-	fs := vfs.NewMem()
-	o := encrypted(fs, 1)
-	db := mustOpen(t, o)
-	fillCanaries(t, db, 0, 120)
-	first, err := db.Anchor()
-	require.NoError(t, err)
-	older := filesIn(t, fs.Copy(), "db")
-	fillCanaries(t, db, 120, 240)
-	second, err := db.Anchor()
-	require.NoError(t, err)
-	require.NotEqual(t, first, second)
-	require.NoError(t, db.Close())
-	newer := filesIn(t, fs, "db")
-
-	opens := func(files map[string][]byte, a Anchor) error {
-		fs := vfs.NewMem()
-		require.NoError(t, fs.MkdirAll("db"))
-		for name, content := range files {
-			putFile(t, fs, "db/"+name, content)
-		}
-		o := encrypted(fs, 1)
-		o.Encryption.MinAnchor = a
-		for _, readOnly := range []bool{true, false} {
-			o.ReadOnly = readOnly && files != nil
-			db, err := Open("db", o)
-			if err != nil {
-				return err
-			}
-			_ = db.Close()
-		}
-		return nil
-	}
-	require.NoError(t, opens(newer, second))
-	require.NoError(t, opens(newer, first))
-	require.NoError(t, opens(older, first))
-	require.NoError(t, opens(older, Anchor{}), "without an anchor it is what the store wrote")
-	err = opens(older, second)
-	require.ErrorIs(t, err, ErrRollback)
-	require.ErrorIs(t, err, ErrCorrupt)
-	require.ErrorIs(t, opens(nil, first), ErrRollback, "gone, and not made anew")
-
-	// Another store of the same key is not this one.
-	other := vfs.NewMem()
-	db = mustOpen(t, encrypted(other, 1))
-	require.NoError(t, db.Close())
-	require.ErrorIs(t, opens(filesIn(t, other, "db"), first), ErrAuth)
-	// One with another's keyring neither.
-	mixed := filesIn(t, other, "db")
-	mixed[crypto.KeyringName] = newer[crypto.KeyringName]
-	require.ErrorIs(t, opens(mixed, Anchor{}), ErrAuth)
-}
-
-// A keyring that was put back is refused however often the store is opened: its epoch does not
-// grow until it is as new as it should be.
-func TestAKeyringThatWasPutBackStaysRefused(t *testing.T) {
-	fs := vfs.NewMem()
-	o := encrypted(fs, 1)
-	db := mustOpen(t, o)
-	fillCanaries(t, db, 0, 20)
-	require.NoError(t, db.RotateDataKeys())
-	older := filesIn(t, fs, "db")[crypto.KeyringName]
-	require.NoError(t, db.RotateDataKeys())
-	require.NoError(t, db.RotateMasterKey(context.Background(), masterKey(2)))
-	require.NoError(t, db.Close())
-	putFile(t, fs, "db/"+crypto.KeyringName, older)
-	for range 6 {
-		_, err := Open("db", o)
-		require.ErrorIs(t, err, ErrCorrupt)
-	}
-	require.Equal(t, older, filesIn(t, fs, "db")[crypto.KeyringName])
-	r, err := Verify(context.Background(), "db", o)
-	require.NoError(t, err)
-	require.Error(t, r.Err())
-}
-
-// Files of the store that change their places, those of other stores, and plain ones are not
-// authentic; one that is missing is damage.
-func TestForeignFilesAreNotAuthentic(t *testing.T) {
-	ctx := context.Background()
-	build := func(o *Options) map[string][]byte {
-		db := mustOpen(t, o)
-		fillCanaries(t, db, 0, 250)
-		require.NoError(t, db.Close())
-		return filesIn(t, o.seams.FS, "db")
-	}
-	good := build(encrypted(vfs.NewMem(), 1))
-	other := build(encrypted(vfs.NewMem(), 1))
-	in := encrypted(vfs.NewMem(), 1)
-	in.Encryption = nil
-	plain := build(in)
-	read := func(files map[string][]byte) error {
-		fs := vfs.NewMem()
-		require.NoError(t, fs.MkdirAll("db"))
-		for name, content := range files {
-			putFile(t, fs, "db/"+name, content)
-		}
-		o := encrypted(fs, 1)
-		db, err := Open("db", o)
-		if err != nil {
-			return err
-		}
-		defer db.Close()
-		if err := db.Verify(ctx); err != nil {
-			return err
-		}
-		checkCanaries(t, db, 250)
-		return nil
-	}
-	require.NoError(t, read(good))
-	tried := 0
-	for name := range good {
-		if name == "LOCK" || name == "CURRENT" || name == crypto.KeyringName {
-			continue // nothing, no secret, and its own tests
-		}
-		for what, from := range map[string]map[string][]byte{"another store's": other, "in clear": plain} {
-			if content, ok := from[name]; ok {
-				changed := map[string][]byte{}
-				for n, c := range good {
-					changed[n] = c
-				}
-				changed[name] = content
-				err := read(changed)
-				require.ErrorIs(t, err, ErrCorrupt, "%s: %s", name, what)
-				tried++
-			}
-		}
-	}
-	require.GreaterOrEqual(t, tried, 3)
-	delete(good, crypto.KeyringName)
-	require.ErrorIs(t, read(good), ErrCorrupt)
-	require.NotErrorIs(t, read(good), ErrNotEncrypted)
-}
-
 // The master key changes with one small file; a copy keeps the key that it was made under.
 func TestTheMasterKeyIsChanged(t *testing.T) {
 	ctx := context.Background()
@@ -527,74 +389,6 @@ func inClear(o *Options) *Options {
 	c := *o
 	c.Encryption = nil
 	return &c
-}
-
-// nonces notes under which key and nonce blocks are sealed.
-type nonces struct {
-	mu    sync.Mutex
-	seen  map[string]bool
-	twice []string
-}
-
-// watched is a cipher of a file.
-type watched struct {
-	cipher.AEAD
-	n    *nonces
-	file string
-}
-
-func (w *watched) Seal(dst, nonce, plaintext, data []byte) []byte {
-	id := fmt.Sprintf("%s nonce %x", w.file, nonce)
-	w.n.mu.Lock()
-	if w.n.seen[id] {
-		w.n.twice = append(w.n.twice, id)
-	}
-	w.n.seen[id] = true
-	w.n.mu.Unlock()
-	return w.AEAD.Seal(dst, nonce, plaintext, data)
-}
-
-func (n *nonces) wrap(inner seal.NewCipher) seal.NewCipher {
-	return func(kind fileid.Kind, uid fileid.UID, salt seal.Salt) (cipher.AEAD, seal.KeyID, error) {
-		c, id, err := inner(kind, uid, salt)
-		return &watched{c, n, fmt.Sprintf("kind %d key %d uid %s salt %x", kind, id, uid, salt)}, id, err
-	}
-}
-
-var _ seams.WrapCipher = (*nonces)(nil).wrap
-
-// R35: no nonce is used twice under a key, over openings, kills, segments that are used again,
-// checkpoints and salvage.
-func TestNoNonceIsUsedTwice(t *testing.T) {
-	ctx := context.Background()
-	n := &nonces{seen: map[string]bool{}}
-	fs := vfs.NewMem()
-	options := func(fs vfs.FS) *Options {
-		o := encrypted(fs, 1)
-		o.seams.WrapCipher = n.wrap
-		o.seams.Sizing.MinSegmentBytes, o.seams.Sizing.MaxSegmentBytes = 8<<10, 16<<10
-		o.seams.Sizing.ManifestBytes = 1 << 10
-		return o
-	}
-	for i := range 4 {
-		db := mustOpen(t, options(fs))
-		fillCanaries(t, db, 150*i, 150*(i+1))
-		require.NoError(t, db.RotateDataKeys())
-		require.NoError(t, db.Checkpoint(ctx, fmt.Sprintf("copy-%d", i)))
-		killed := fs.Copy()
-		require.NoError(t, db.Close())
-		if i%2 == 0 {
-			fs = killed // goes on from what a killed process left
-		}
-	}
-	db := mustOpen(t, options(fs))
-	checkCanaries(t, db, 600)
-	require.NoError(t, db.Compact(ctx, nil, nil))
-	require.NoError(t, db.Close())
-	_, err := Salvage(ctx, "db", "new", options(fs))
-	require.NoError(t, err)
-	require.Empty(t, n.twice)
-	require.Greater(t, len(n.seen), 500)
 }
 
 func TestAPlainStoreHasNoKeys(t *testing.T) {

@@ -37,6 +37,9 @@ var (
 	// ErrAuth: stored bytes were changed, moved or come from elsewhere. It comes as a
 	// *CorruptionError, and matches ErrCorrupt.
 	ErrAuth = errors.New("lsm: not authentic")
+	// ErrNotPrivate: others than their owner may write to the directory of an encrypted store,
+	// or reach the file with its key.
+	ErrNotPrivate = vfs.ErrNotPrivate
 	// ErrRollback: the store, or its keyring, is older than an anchor of it. It comes as a
 	// *CorruptionError, and matches ErrCorrupt.
 	ErrRollback = errors.New("lsm: older than its anchor")

@@ -87,6 +87,9 @@ func (d *DB) open() error {
 		return err
 	}
 	d.mapTables = traits.MappedLoads
+	if traits.Shared && d.opts.Encryption != nil {
+		return fmt.Errorf("%w: others may write to the directory", ErrNotPrivate)
+	}
 	loaded, err := d.loadManifest()
 	if err != nil {
 		return err

@@ -242,6 +242,10 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		c = *o
 	}
+	if c.Encryption != nil {
+		e := *c.Encryption // the caller's may change
+		c.Encryption = &e
+	}
 	c.MemoryBudget = c.budget()
 	c.MemtableBytes = orDefault(c.MemtableBytes, min(c.MemoryBudget/6, maxMemtable))
 	c.Compression = orDefault(c.Compression, S2)

@@ -136,9 +136,17 @@ func readRemains(fs vfs.FS, dir string, k *keyring, o *Options) (*manifest.Remai
 		return nil, err
 	case k == nil && o.Encryption != nil:
 		return nil, ErrNotEncrypted
-	case r.State.Store != fileid.UID{}:
+	case k == nil:
+		return r, nil
+	}
+	if (r.State.Store != fileid.UID{}) {
 		if err := k.checkState(r.State); err != nil {
 			r.Damage = append(r.Damage, err)
+		}
+	}
+	if (r.Anchor != manifest.Anchor{}) {
+		if err := o.Encryption.MinAnchor.manifest.Check(r.Anchor); err != nil {
+			r.Damage = append(r.Damage, &CorruptionError{File: r.Name, Offset: -1, Err: err})
 		}
 	}
 	return r, nil

@@ -22,6 +22,8 @@ type Remains struct {
 	Version *Version
 	// Name is the file that State and Version come from, "" where there are several or none.
 	Name string
+	// Anchor is that of the manifest, zero where it is damaged.
+	Anchor Anchor
 	// Deleted are tables that a record which is left deletes, and none adds again.
 	Deleted map[fileid.Num]bool
 	// Damage is what is wrong, in the order in which it was met: a *CorruptionError, or an
@@ -40,7 +42,7 @@ func ReadRemains(fs vfs.FS, dir string, open seal.OpenCipher) (*Remains, error) 
 	loaded, err := Load(fs, dir, open)
 	switch {
 	case err == nil:
-		return &Remains{State: loaded.State, Version: loaded.Version, Name: loaded.Name}, nil
+		return &Remains{State: loaded.State, Version: loaded.Version, Name: loaded.Name, Anchor: loaded.Anchor()}, nil
 	case errors.Is(err, ErrNoStore), errors.Is(err, ErrTooNew), errors.Is(err, ErrSealed):
 		return nil, err
 	}

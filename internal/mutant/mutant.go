@@ -120,6 +120,9 @@ const (
 	RetireLogKey        Name = "retire-log-key"         // retire a data key that the log or the manifest has
 	KeepRetiringTable   Name = "keep-retiring-table"    // move a table as it is, whose data key is to leave
 	LeaveOneSegment     Name = "leave-one-segment"      // leave the log's current segment and go on in a spare under the old key
+	RenewFirst          Name = "renew-first"            // write the keyring before it was compared with the manifest
+	ForgetKeyring       Name = "forget-keyring"         // change the keyring without a note in the manifest
+	AdmitPlain          Name = "admit-plain"            // take over files in clear that lie in an encrypted store
 	IgnoreCheckDigit    Name = "ignore-check-digit"     // take numbers of cards with a wrong check digit for right ones
 	ProtectTwice        Name = "protect-twice"          // look into what is protected already
 	ShieldFindings      Name = "shield-findings"        // leave what is only detected as it is, with all that lies in it
