@@ -177,7 +177,7 @@ func (c *compactor) stuck() error {
 func (c *compactor) run(ctx context.Context, job *compaction.Job, version *version) error {
 	d := c.db
 	var out compaction.Result
-	begun := d.opts.seams.Now()
+	done := d.rotator.timed(job)
 	if !job.Move && !job.Drop {
 		var err error
 		dead := d.reaper.ripe.Load()
@@ -226,7 +226,7 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		d.metrics.compactedBytes.Add(out.Stats.BytesWritten)
 		d.metrics.blobBytesWritten.Add(out.Stats.BlobBytes)
 		d.metrics.expired.Add(int64(out.Stats.Expired))
-		d.rotator.wrote(job, &out.Stats, d.opts.seams.Now().Sub(begun))
+		done(&out.Stats)
 	}
 	d.event("compacted", "reason", job.Reason, "to level", job.Output, "moved", job.Move,
 		"bytes read", out.Stats.BytesRead, "bytes written", out.Stats.BytesWritten, "blob bytes", out.Stats.BlobBytes,

@@ -40,7 +40,7 @@ func (r *rotator) loop() {
 		switch {
 		case err == nil:
 			retry = 0
-		case ctx.Err() != nil, d.poison.err() != nil:
+		case ctx.Err() != nil, d.closed.Load(), d.poison.err() != nil:
 			return
 		default:
 			d.event("log and manifest keep a data key", "cause", err)
@@ -80,6 +80,9 @@ func (d *DB) leaveLog(ctx context.Context) error {
 		}
 		if err := d.room.wait(ctx, d, flushing, func() bool { return d.oldestSegment() > last }); err != nil {
 			return err
+		}
+		if left := wal.SegmentNum(d.lastRetiring()); left == 0 || left > last {
+			continue // a flush has dropped them
 		}
 		if err := d.dropLog(d.oldestSegment()); err != nil {
 			return err
@@ -139,11 +142,16 @@ func (d *DB) dropLog(first wal.SegmentNum) error {
 	return nil
 }
 
-// wrote notes a compaction that was run for keys.
-func (r *rotator) wrote(job *compaction.Job, s *compaction.Stats, took time.Duration) {
-	if job.Reason == compaction.ReasonKey {
+// timed begins a compaction. What it returns notes how much was done, if it is one for keys.
+func (r *rotator) timed(job *compaction.Job) (done func(*compaction.Stats)) {
+	if job.Reason != compaction.ReasonKey {
+		return func(*compaction.Stats) {}
+	}
+	now := r.db.opts.seams.Now
+	begun := now()
+	return func(s *compaction.Stats) {
 		r.bytes.Add(s.BytesRead + s.BlobBytes)
-		r.nanos.Add(int64(took))
+		r.nanos.Add(int64(now().Sub(begun)))
 	}
 }
 
