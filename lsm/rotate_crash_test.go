@@ -160,7 +160,7 @@ func (r *rotation) finish(t *testing.T, db *DB, k int) {
 // well; and the keys can be rotated to the end.
 func TestAFaultWhileKeysAreRotated(t *testing.T) {
 	every := 7
-	if !testing.Short() {
+	if !testing.Short() || os.Getenv("LOAM_LONG") != "" {
 		every = 1
 	}
 	for n := 0; ; n += every {
