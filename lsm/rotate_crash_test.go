@@ -159,7 +159,7 @@ func (r *rotation) finish(t *testing.T, db *DB, k int) {
 // or was only reported, what was acknowledged is there after a reopening, and after a power cut as
 // well; and the keys can be rotated to the end.
 func TestAFaultWhileKeysAreRotated(t *testing.T) {
-	every := 7
+	every := 2
 	if !testing.Short() || os.Getenv("LOAM_LONG") != "" {
 		every = 1
 	}
