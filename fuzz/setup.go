@@ -56,7 +56,7 @@ func (s Setup) Options(fs vfs.FS) *lsm.Options {
 	if s.Encrypted() {
 		o.Encryption = &lsm.Encryption{
 			Key:    crypto.KeyBytes(bytes.Repeat([]byte{7}, crypto.KeyLen)),
-			Policy: crypto.Policy{MaxBytes: 64 << 10, MaxAge: 2 * time.Second}, // so that keys change, and leave, under way
+			Policy: crypto.Policy{MaxBytes: 64 << 10}, // so that keys change under way
 		}
 	}
 	var ticks atomic.Int64
