@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/loamdb/loam/crypto"
+	"github.com/loamdb/loam/internal/seal/sealtest"
 	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
@@ -28,6 +29,8 @@ type Setup struct {
 	Mode lsm.LogMode
 	// Follow lets a Player watch the store, and compare what it hears with the ledger.
 	Follow bool
+	// Nonces, when set, notes what encrypted stores seal.
+	Nonces *sealtest.Nonces
 	// Blobs puts most values into blob files, which are kept to little garbage.
 	Blobs bool
 }
@@ -60,8 +63,12 @@ func (s Setup) Options(fs vfs.FS) *lsm.Options {
 		}
 	}
 	var ticks atomic.Int64
+	var wrap seams.WrapCipher
+	if s.Nonces != nil {
+		wrap = s.Nonces.Wrap
+	}
 	seams.Inject(o, seams.Seams{
-		FS:     fs,
+		FS: fs, WrapCipher: wrap,
 		Random: newRandom(s.Seed, lives.Add(1)),
 		Now:    func() time.Time { return time.UnixMilli(1e12 + ticks.Add(1)) },
 		Sizing: seams.Sizing{

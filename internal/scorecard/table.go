@@ -52,5 +52,10 @@ var table = []measure{
 	{"R24", fuzzTargets},
 	{"R27", plantedBugs},
 	{"R29", foreignSuites},
+	{"R34", forgedFiles},
+	{"R35", usedNonces},
+	{"R36", shownCanaries},
+	{"R37", changedKeys},
 	{"R38", accessMatrix},
+	{"R40", ownFiles},
 }
