@@ -24,10 +24,10 @@ func TestPowerCutWhileKeysChange(t *testing.T) {
 	}
 	set(0)
 	from := mem.Ops()
-	require.NoError(t, db.RotateDataKey())
+	require.NoError(t, db.RotateDataKeys())
 	set(1)
 	require.NoError(t, db.Flush(ctx))
-	require.NoError(t, db.ChangeMasterKey(ctx, masterKey(2)))
+	require.NoError(t, db.RotateMasterKey(ctx, masterKey(2)))
 	changed := mem.Ops()
 	set(2)
 	require.NoError(t, db.Flush(ctx))

@@ -84,10 +84,11 @@ func shownCanaries(config) ([]figure, error) {
 // everywhere.
 func changedKeys(config) ([]figure, error) {
 	stores, err := namedTests("./lsm", "TestOptionsThatDoNotFitTheStore", "TestPowerCutWhileKeysChange",
-		"TestAKeyringThatWasPutBackStaysRefused", "TestWhatWasPutBackIsOlderThanTheAnchor")
+		"TestAKeyringThatWasPutBackStaysRefused", "TestWhatWasPutBackIsOlderThanTheAnchor",
+		"TestAPowerCutWhileKeysAreRotated", "TestAFaultWhileKeysAreRotated", "TestDataKeysLeaveTheStore", "TestAKeyThatIsHeldIsNotRetired")
 	rings, err2 := namedTests("./crypto", "TestAWrongKeyIsTold", "TestDamageAtEveryBitIsTold", "TestPowerCutAtEveryOperation",
 		"TestFaultAtEveryOperation")
-	return []figure{{"key-tests", stores + rings, "tests", exactly(8)}}, errors.Join(err, err2)
+	return []figure{{"key-tests", stores + rings, "tests", exactly(12)}}, errors.Join(err, err2)
 }
 
 // ownFiles looks at modes, owners and links of a store's files.
