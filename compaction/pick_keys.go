@@ -51,11 +51,13 @@ func (pk *picker) rekeyTable(level manifest.Level, r *manifest.Run, t *manifest.
 	switch {
 	case level == 0:
 		return pk.intoBase(ReasonKey, &s)
-	case len(pk.v.Levels[level]) > 1 && level < manifest.LastLevel:
+	case len(pk.v.Levels[level]) == 1:
+		in := Input{Level: level, Run: r.ID, Tables: []*manifest.Table{t}}
+		return pk.finish(&Job{Reason: ReasonKey, Output: level, Inputs: []Input{in}, MoveBlobs: pk.upTo(t, blobs)})
+	case level < manifest.LastLevel:
 		return pk.down(level, ReasonKey, &s)
 	}
-	in := Input{Level: level, Run: r.ID, Tables: []*manifest.Table{t}}
-	return pk.finish(&Job{Reason: ReasonKey, Output: level, Inputs: []Input{in}, MoveBlobs: pk.upTo(t, blobs)})
+	return nil // the result would join the newest run; no store has several there
 }
 
 // retiringBlobs returns the blob files under such keys that t refers to, but for damaged ones.
