@@ -89,7 +89,13 @@ func (d *DB) changeKeyring(what string, e *manifest.Edit, change func(*crypto.Ri
 	}
 	defer d.release()
 	err := change(d.keyring.ring)
-	if err == nil && !d.closed.Load() {
+	switch {
+	case err != nil:
+	case d.closed.Load():
+		if e.MinKey > 0 {
+			err = ErrClosed // the key is there, and nothing is to leave for it
+		}
+	default:
 		err = d.install(func(*manifest.Version) (*manifest.Edit, error) {
 			if !(mutant.Enabled && mutant.Is(mutant.ForgetKeyring)) {
 				e.Keyring = d.keyring.anchor()
