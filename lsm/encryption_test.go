@@ -287,8 +287,7 @@ func TestTheMasterKeyIsChanged(t *testing.T) {
 	require.NoError(t, copied.Close())
 }
 
-// B61: data keys change by age at an opening and at a flush, by bytes at a flush, and on demand;
-// what is there keeps its key.
+// B61: data keys change by age at an opening and at a flush, by bytes at a flush, and on demand.
 func TestDataKeysAreRotated(t *testing.T) {
 	var mu sync.Mutex
 	now := time.UnixMilli(1e12)
