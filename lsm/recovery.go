@@ -239,7 +239,7 @@ func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) erro
 		return &CorruptionError{File: wal.SlotName(r.Slot), Offset: r.Offset, Err: err}
 	}
 	small := d.mutable.empty() && d.mutable.capacity < rec.memtableBytes
-	if small || !d.mutable.fits(stats.ops, stats.bytes) {
+	if small || !d.mutable.fits(stats.ops, stats.ranges, stats.bytes) {
 		n := max(d.nextMutableBytes(stats.ops, stats.bytes), rec.memtableBytes)
 		fresh, err := d.newMutable(n, r.Segment)
 		if err != nil {
@@ -257,7 +257,7 @@ func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) erro
 	for seq := r.FirstSeqNum; ops.next(); seq++ {
 		if ops.kind == keys.KindRangeDelete {
 			// Nobody reads yet, and nobody ever will at a number before the log's end.
-			d.mutable.insertRange(ops.key, ops.value, seq, rangedel.Readers{Batch: 1})
+			d.mutable.insertRange(ops.key, ops.value, seq, rangedel.Readers{Unread: 1})
 			continue
 		}
 		if ops.kind == keys.KindMerge {
