@@ -35,7 +35,7 @@ func TestPowerCutWhileKeysChange(t *testing.T) {
 	states := map[byte]int{}
 	every := 1
 	if testing.Short() {
-		every = 16
+		every = 40
 	}
 	for e, k := mem.Explore(), from; k <= mem.Ops(); k += every {
 		e.AdvanceTo(k)
