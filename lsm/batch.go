@@ -34,7 +34,6 @@ type Batch struct {
 
 	ttls    []batchTTL // ttl.go
 	scratch []byte
-	named   []batchScope // the scope that a copy is made of, under an id without a name
 }
 
 // NewBatch returns an empty batch.

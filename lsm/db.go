@@ -206,7 +206,7 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	}
 	r := d.queue.newRequest(w)
 	own := r.payload
-	r.payload, r.ops, r.bytes, r.named = b.payload, b.ops, b.bytes, b.named
+	r.payload, r.ops, r.bytes = b.payload, b.ops, b.bytes
 	r.ranges, r.merges = b.ranges, b.merges.operands > 0
 	err := d.commit(r)
 	r.payload = own

@@ -178,7 +178,7 @@ func (d *DB) walOptions() wal.Options {
 		Mode:            map[LogMode]wal.Mode{LogAuto: wal.Auto, LogMapped: wal.Mapped, LogWritten: wal.Written}[d.opts.LogMode],
 		MinSegmentBytes: z.MinSegmentBytes, MaxSegmentBytes: z.MaxSegmentBytes,
 		NewCipher: d.keyring.segmentCipher(), OpenCipher: d.keyring.openCipher(),
-		Register: d.registerSegment, Logger: d.logger,
+		Register: d.registerSegment, Now: d.opts.seams.Now, Logger: d.logger,
 	}
 }
 

@@ -95,6 +95,7 @@ func Open(o Options, first *Prepared, prev Link, live []Segment) (*Log, error) {
 	if o.NewCipher != nil {
 		l.overhead, l.most = seal.Overhead, maxSealed
 	}
+	l.gather.now = o.Now
 	l.changed, l.wake = sync.NewCond(&l.mu), sync.NewCond(&l.mu)
 	l.mu.slots, l.mu.next = slots, first.seg.Num+1
 	l.mu.retired = append(l.mu.retired, live...)
