@@ -3,6 +3,7 @@ package lsm
 import (
 	"context"
 	"errors"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -33,9 +34,12 @@ func TestPowerCutWhileKeysChange(t *testing.T) {
 	require.NoError(t, db.Flush(ctx))
 	require.NoError(t, db.Close())
 	states := map[byte]int{}
-	every := 1
-	if testing.Short() {
+	every := 5 // operations; seconds for each hundred
+	switch {
+	case testing.Short():
 		every = 40
+	case os.Getenv("LOAM_LONG") != "":
+		every = 1
 	}
 	for e, k := mem.Explore(), from; k <= mem.Ops(); k++ {
 		if e.AdvanceTo(k); k%every > 0 && k != changed && k != mem.Ops() {
