@@ -140,11 +140,16 @@ func (l *Ledger) Acknowledge(batch, at int, synced bool) {
 }
 
 // Settle tells that the store was opened again and holds n batches: the last one, of
-// which nobody knew what had become, is there or never will be.
+// which nobody knew what had become, is there or never will be. It may have been acknowledged
+// and lost, where a failed sync drops what the system has cached.
 func (l *Ledger) Settle(n int) {
-	if n < l.Issued() {
-		l.Withdraw()
+	if n == l.Issued() {
+		return
 	}
+	l.Withdraw()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.acks = slices.DeleteFunc(l.acks, func(a ack) bool { return a.batch > n }) // the number is given again
 }
 
 // Acknowledged returns the greatest batch acknowledged in any way.
