@@ -140,6 +140,7 @@ func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int
 		v.in = &ephemeralScope{name: name, values: map[string]*ephemeral{}}
 		e.scopes[name] = v.in
 	}
+	e.count.Add(1) // before the old one goes: who sees 0 looks for nothing here
 	old := v.in.values[key]
 	if old != nil {
 		e.unlink(old)
@@ -152,7 +153,6 @@ func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int
 	}
 	e.newest = v
 	e.bytes += v.size()
-	e.count.Add(1)
 	for e.bytes > e.limit {
 		e.evicted++
 		e.drop(e.oldest)

@@ -174,6 +174,29 @@ func TestEphemeralValuesExpire(t *testing.T) {
 	})
 }
 
+// The only ephemeral value is there while it is replaced: once their number was 0 for a moment.
+func TestTheOnlyEphemeralValueIsThereWhileItIsReplaced(t *testing.T) {
+	store, err := state.OpenMemory(nil)
+	require.NoError(t, err)
+	sc := store.Scope(agent)
+	require.NoError(t, sc.Set(ctx, "k", 0, ephemeral))
+	var done atomic.Bool
+	go func() {
+		defer done.Store(true)
+		for n := range 20_000 {
+			if err := sc.Set(ctx, "k", n, ephemeral); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for !done.Load() {
+		if _, err := sc.Get(ctx, "k"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	require.NoError(t, store.Close())
+}
+
 // A key that changes sides all the time is never absent to anybody, nor there twice.
 func TestKeysThatChangeSidesAreAlwaysThere(t *testing.T) {
 	everywhere(t, &state.Options{NoSync: true}, func(t *testing.T, f *fixture) {
