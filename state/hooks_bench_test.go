@@ -1,0 +1,37 @@
+package state_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/loamdb/loam/hook"
+	"github.com/loamdb/loam/state"
+	"github.com/stretchr/testify/require"
+)
+
+// What hooks cost an unsynced Set, and what recording its event does.
+func BenchmarkSetWithHooks(b *testing.B) {
+	before := hook.Hook{Name: "before", Points: []hook.Point{hook.BeforeSet}, Before: func(context.Context, *hook.Change) error { return nil }}
+	after := hook.Hook{Name: "after", Points: []hook.Point{hook.AfterSet}, After: func(context.Context, hook.Event) error { return nil }}
+	values := after
+	values.Values = true
+	for _, c := range []struct {
+		name  string
+		hooks []hook.Hook
+		o     *state.Options
+	}{
+		{"none", nil, nil}, {"before", []hook.Hook{before}, nil}, {"after", []hook.Hook{after}, nil}, {"pair", []hook.Hook{before, after}, nil},
+		{"values", []hook.Hook{values}, nil}, {"recorded", nil, &state.Options{Timeline: &state.TimelineOptions{}}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			sc := benchStore(b, c.o)
+			register(b, state.StoreOf(sc), c.hooks...)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := sc.Set(ctx, "conversation/turn-17", document, state.NoSync); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
