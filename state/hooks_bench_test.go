@@ -6,7 +6,6 @@ import (
 
 	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/state"
-	"github.com/stretchr/testify/require"
 )
 
 // What hooks cost an unsynced Set, and what recording its event does.

@@ -19,7 +19,8 @@ import (
 //	engine  now space scopes snapshot position transact commit metrics
 //	space   get scan stats rename copy diff watch
 //
-// besides openEngine and close, and what watch returns. Keys and values are bytes here; errors are
+// besides openEngine, close and expiries, which begin and end a store and its sweep, and what watch
+// returns. Keys and values are bytes here; errors are
 // those of this package.
 
 // EngineOptions are the settings of the storage engine: how much memory it takes, how it
@@ -126,7 +127,7 @@ func openEngine(dir string, o *EngineOptions) (*engine, error) {
 type expiry = lsm.ExpiryEvent
 
 // expiries has what expires told to fn, some at a time, until ctx ends or the store is closed. What fn
-// commits is one with the end of the telling. It is a part of openEngine, but for its time.
+// commits is one with the end of the telling.
 func (e *engine) expiries(ctx context.Context, fn func(gone []expiry, commit func([]write) error) error) {
 	const together, rest = 256, time.Second
 	for {
