@@ -59,7 +59,8 @@ func asked(c Class) bool { return c != Trusted && c != Ephemeral }
 // ask has the before-hooks look at the value of p, and puts in its place what they want instead.
 func (s *Scope) ask(ctx context.Context, p *pending) error {
 	h := s.store.hooks
-	if !asked(p.header.Class) || !h.Interest(hook.OpSet, s.name, scope.Scope{}, p.key).Before {
+	p.interest = h.Interest(hook.OpSet, s.name, scope.Scope{}, p.key)
+	if !p.interest.Before || !asked(p.header.Class) {
 		return nil
 	}
 	c := hook.Change{Op: hook.OpSet, Scope: s.name, Key: p.key}
@@ -69,15 +70,17 @@ func (s *Scope) ask(ctx context.Context, p *pending) error {
 		c.Give(v)
 	default:
 		src = s.store.sources.Get().(*source)
-		src.begin(v, &s.store.limits)
+		src.value, src.limits = v, &s.store.limits
 		c.Source = src
 	}
 	err := h.Before(ctx, &c)
-	if src != nil {
+	switch {
+	case src == nil:
+	case c.Lingers():
 		src.end()
-		if !c.Lingers() {
-			s.store.sources.Put(src)
-		}
+	default: // nobody has it any more
+		src.value = nil
+		s.store.sources.Put(src)
 	}
 	if err != nil {
 		return s.refuse("set", p.key, err)
@@ -133,13 +136,7 @@ type source struct {
 	mu     sync.Mutex
 	value  any
 	limits *codec.Limits
-	over   bool
-}
-
-func (v *source) begin(value any, l *codec.Limits) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.value, v.limits, v.over = value, l, false
+	over   bool // the call has returned without its hook
 }
 
 // Value returns a copy of the value, unless the call is over, which a hook that was late may find.

@@ -2,7 +2,9 @@ package state_test
 
 import (
 	"context"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/state"
@@ -33,4 +35,38 @@ func BenchmarkSetWithHooks(b *testing.B) {
 			}
 		})
 	}
+}
+
+// The difference that a hook before it and one on the queue after it make to an unsynced Set: rounds of
+// Sets without and with them take turns, so that what else the machine does meets both. The least and
+// the median round count.
+func BenchmarkHookOverhead(b *testing.B) {
+	const round = 200
+	plain, hooked := benchStore(b, nil), benchStore(b, nil)
+	register(b, state.StoreOf(hooked),
+		hook.Hook{Name: "before", Points: []hook.Point{hook.BeforeSet}, Before: func(context.Context, *hook.Change) error { return nil }},
+		hook.Hook{Name: "after", Points: []hook.Point{hook.AfterSet}, After: func(context.Context, hook.Event) error { return nil }})
+	times := [2][]float64{}
+	for b.Loop() {
+		for i, sc := range []*state.Scope{plain, hooked} {
+			begun := time.Now()
+			for range round {
+				if err := sc.Set(ctx, "conversation/turn-17", document, state.NoSync); err != nil {
+					b.Fatal(err)
+				}
+			}
+			times[i] = append(times[i], float64(time.Since(begun))/round)
+			if err := state.StoreOf(hooked).Hooks().Drain(ctx); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	for i := range times {
+		slices.Sort(times[i])
+	}
+	n := len(times[0])
+	b.ReportMetric(times[0][0], "ns/plain")
+	b.ReportMetric(times[1][0]-times[0][0], "ns/hooks-least")
+	b.ReportMetric(times[1][n/2]-times[0][n/2], "ns/hooks-median")
+	b.ReportMetric(0, "ns/op")
 }

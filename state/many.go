@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/state/codec"
 )
 
@@ -84,7 +83,7 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 		}
 		w := write{
 			space: s.space, key: []byte(key), value: encoded, expires: p.expires,
-			tell: s.notice(nil, hook.OpSet, key, p.header.Class, &o),
+			tell: s.noticeOfSet(nil, &p, &o),
 		}
 		if p.header.Class == Ephemeral {
 			inMemory = append(inMemory, w)
@@ -167,7 +166,7 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 			}
 			ws = append(ws, write{
 				space: s.space, key: []byte(key), conditional: s.mode == live && !unreadable, version: f.version,
-				tell: s.notice(nil, hook.OpDelete, key, class, &o),
+				tell: s.noticeOfDelete(nil, key, class, &o),
 			})
 			unsynced = unsynced && s.unsynced(class, &o)
 			n++

@@ -18,20 +18,27 @@ type notice struct {
 	pinned bool // the write depends on the version that was read only for the old value
 }
 
-// notice makes n, or a new one if n is nil, that of a write, and returns it; nil if nobody wants it.
-func (s *Scope) notice(n *notice, op hook.Op, key string, class Class, o *Option) *notice {
-	if class == Ephemeral {
-		return nil
-	}
-	in := s.store.hooks.Interest(op, s.name, scope.Scope{}, key)
-	if !in.After && !s.store.recording {
+// noticeOfSet makes n, or a new one if n is nil, that of a value that is written, and returns it; nil
+// if nobody wants it.
+func (s *Scope) noticeOfSet(n *notice, p *pending, o *Option) *notice {
+	return s.notice(n, hook.OpSet, p.key, p.header.Class, p.interest, p.now, o)
+}
+
+// noticeOfDelete does the same for the delete of a key, whose value is of a class.
+func (s *Scope) noticeOfDelete(n *notice, key string, class Class, o *Option) *notice {
+	in := s.store.hooks.Interest(hook.OpDelete, s.name, scope.Scope{}, key)
+	return s.notice(n, hook.OpDelete, key, class, in, s.store.engine.now(), o)
+}
+
+func (s *Scope) notice(n *notice, op hook.Op, key string, class Class, in hook.Interest, now int64, o *Option) *notice {
+	if class == Ephemeral || !in.After && !s.store.recording {
 		return nil
 	}
 	if n == nil {
 		n = &notice{}
 	}
 	*n = notice{
-		event: hook.Event{Op: op, Scope: s.name, Key: key, Correlation: o.correlation},
+		event: hook.Event{Op: op, Scope: s.name, Key: key, Time: time.UnixMilli(now).UTC(), Correlation: o.correlation},
 		// Those of class Sensitive are not for events.
 		values: (in.Values || s.store.recordValues) && class != Sensitive,
 	}
@@ -147,9 +154,6 @@ func (s *Scope) describe(ctx context.Context, w *write) {
 	n := w.tell
 	if n == nil {
 		return
-	}
-	if n.event.Time.IsZero() {
-		n.event.Time = s.store.time()
 	}
 	s.store.hooks.Stamp(ctx, &n.event)
 	if v := n.event.Values; v != nil && w.value != nil {

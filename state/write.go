@@ -27,6 +27,8 @@ type pending struct {
 	value    any
 	operator string // value is an operand of it; "": it is the value
 	header   envelope.Header
+	now      int64         // when it is written
+	interest hook.Interest // of hooks
 
 	expires  int64 // milliseconds since 1970; 0: never
 	unsynced bool
@@ -72,7 +74,7 @@ func (s *Scope) prepare(ctx context.Context, p *pending, o *Option, now int64) e
 	if correlation != "" {
 		h.Correlation = []byte(correlation)
 	}
-	p.unsynced = s.unsynced(h.Class, o)
+	p.unsynced, p.now = s.unsynced(h.Class, o), now
 	p.expires, err = o.expiry(now, expires)
 	return err
 }
@@ -137,7 +139,7 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 	b.one[0] = write{
 		space: s.space, key: b.key, value: b.buf, operator: p.operator, expires: p.expires,
 		conditional: p.conditional, version: p.version,
-		tell: s.notice(&b.notice, hook.OpSet, p.key, p.header.Class, o),
+		tell: s.noticeOfSet(&b.notice, p, o),
 	}
 	return s.commit(ctx, b, b.one[:], p.unsynced)
 }
@@ -294,7 +296,7 @@ func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error)
 		}
 		b.one[0] = write{
 			space: s.space, key: b.key, conditional: s.mode == live && !unreadable, version: f.version,
-			tell: s.notice(&b.notice, hook.OpDelete, key, class, o),
+			tell: s.noticeOfDelete(&b.notice, key, class, o),
 		}
 		_, err = s.commit(ctx, b, b.one[:], s.unsynced(class, o))
 		if !errors.Is(err, ErrConflict) {
