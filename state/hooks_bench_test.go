@@ -37,15 +37,24 @@ func BenchmarkSetWithHooks(b *testing.B) {
 	}
 }
 
-// The difference that a hook before it and one on the queue after it make to an unsynced Set: rounds of
-// Sets without and with them take turns, so that what else the machine does meets both. The least and
-// the median round count.
+// The difference that a hook before it, one on the queue after it, and both make to an unsynced Set:
+// rounds of Sets without and with them take turns, so that what else the machine does meets both. The
+// least and the median round count.
 func BenchmarkHookOverhead(b *testing.B) {
+	before := hook.Hook{Name: "before", Points: []hook.Point{hook.BeforeSet}, Before: func(context.Context, *hook.Change) error { return nil }}
+	after := hook.Hook{Name: "after", Points: []hook.Point{hook.AfterSet}, After: func(context.Context, hook.Event) error { return nil }}
+	for _, c := range []struct {
+		name  string
+		hooks []hook.Hook
+	}{{"before", []hook.Hook{before}}, {"after", []hook.Hook{after}}, {"pair", []hook.Hook{before, after}}} {
+		b.Run(c.name, func(b *testing.B) { overhead(b, c.hooks) })
+	}
+}
+
+func overhead(b *testing.B, hooks []hook.Hook) {
 	const round = 200
 	plain, hooked := benchStore(b, nil), benchStore(b, nil)
-	register(b, state.StoreOf(hooked),
-		hook.Hook{Name: "before", Points: []hook.Point{hook.BeforeSet}, Before: func(context.Context, *hook.Change) error { return nil }},
-		hook.Hook{Name: "after", Points: []hook.Point{hook.AfterSet}, After: func(context.Context, hook.Event) error { return nil }})
+	register(b, state.StoreOf(hooked), hooks...)
 	times := [2][]float64{}
 	for b.Loop() {
 		for i, sc := range []*state.Scope{plain, hooked} {
