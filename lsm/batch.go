@@ -21,6 +21,7 @@ type Batch struct {
 	scoped  []byte // memory of that, for scopes other than the root
 	payload []byte
 	ops     int
+	ranges  int // of them, those that delete a range
 	bytes   int64
 	err     error // first limit exceeded; Apply returns it
 
@@ -63,6 +64,7 @@ func (b *Batch) DeleteRange(lower, upper []byte) {
 	var end []byte
 	if end, b.err = rangeEnd(b.prefix, lower, upper); b.err == nil && end != nil {
 		b.addInternal(keys.KindRangeDelete, lower, end)
+		b.ranges++
 	}
 }
 
@@ -74,7 +76,7 @@ func (b *Batch) Bytes() int64 { return int64(len(b.payload)) }
 
 // Reset empties the batch, its requirements too, and keeps its memory.
 func (b *Batch) Reset() {
-	b.payload, b.ops, b.bytes, b.err = b.payload[:0], 0, 0, nil
+	b.payload, b.ops, b.ranges, b.bytes, b.err = b.payload[:0], 0, 0, 0, nil
 	clear(b.requires)
 	b.requires = b.requires[:0]
 	b.ttls = b.ttls[:0]

@@ -1,8 +1,8 @@
 package lsm
 
 import (
-	"bytes"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -48,6 +48,7 @@ type mutableTable struct {
 	// loads them after its sequence number.
 	ranges     atomic.Pointer[rangedel.Set]
 	tombstones int64 // range tombstones written, by the leader
+	rangeBytes int64 // of their ends
 
 	refs atomic.Int32 // read states that reach it
 }
@@ -55,13 +56,21 @@ type mutableTable struct {
 // empty reports whether nothing was written to it. Len counts points.
 func (m *mutableTable) empty() bool { return m.lastSeqNum == 0 }
 
-// maxRangePairs bounds the range tombstones of a memtable, whose memory is none of the
-// arena's: some megabytes.
-const maxRangePairs = 32 << 10
+// The range tombstones of a memtable are no memory of the arena's, and have bounds of their own:
+// some megabytes. There can be thrice as many pairs when a group lies over all that are there, and
+// more of both where a group has more by itself: a few for each of its tombstones.
+const (
+	maxRangePairs = 32 << 10 // numbers of spans
+	maxRangeBytes = 8 << 20  // of the ends of tombstones
+)
 
-// fits reports whether so many operations can be inserted.
-func (m *mutableTable) fits(ops int, bytes int64) bool {
-	return m.Fits(ops, int(bytes)) && (m.tombstones == 0 || m.ranges.Load().Pairs() < maxRangePairs)
+// fits reports whether so many operations can be inserted, of which so many delete a range.
+func (m *mutableTable) fits(ops, ranges int, bytes int64) bool {
+	if !m.Fits(ops, int(bytes)) {
+		return false
+	}
+	r := m.ranges.Load()
+	return r == nil || r.Pairs()+r.Growth(ranges) < maxRangePairs && (ranges == 0 || m.rangeBytes+bytes <= maxRangeBytes)
 }
 
 // insertRange adds a range tombstone over [lower, upper), with a number above those of
@@ -72,7 +81,10 @@ func (m *mutableTable) insertRange(lower, upper []byte, seq keys.SeqNum, readers
 	}
 	m.lastSeqNum = seq
 	m.tombstones++
-	m.ranges.Store(m.ranges.Load().With(bytes.Clone(lower), bytes.Clone(upper), seq, readers))
+	bounds := slices.Concat(lower, upper)
+	n := len(lower)
+	m.rangeBytes += int64(len(bounds))
+	m.ranges.Store(m.ranges.Load().With(bounds[:n:n], bounds[n:], seq, readers))
 }
 
 // insert adds an entry, whose number must be above those of all before it.

@@ -22,7 +22,8 @@ import (
 // of each table, each value of the blob files and each record of the log by itself, goes on behind damage, and takes over
 // exactly what a checksum covers. Where the manifest is lost it takes over every table and
 // log segment that it finds, and sequence numbers decide. Entries keep their sequence
-// numbers; tombstones, older versions and range tombstones come along. The new store has an
+// numbers; tombstones, older versions and range tombstones come along, but for what of a range
+// tombstone in the log lies under a newer one there, as after Open. The new store has an
 // identity of its own, so that no position in the old one's history is taken for one in its.
 //
 // The original is read and never changed. It must not be open for writing. The report says,

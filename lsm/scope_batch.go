@@ -182,7 +182,8 @@ func (d *DB) holds(b *Batch, c *conditions) error {
 func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 	r.reset(len(b.scopes))
 	payload := r.payload[:0]
-	r.ops, r.bytes, r.merges = 0, 0, b.merges.operands > 0
+	r.ops, r.bytes = 0, 0
+	r.ranges, r.merges = b.ranges, b.merges.operands > 0
 	for i := range b.scopes {
 		s := &b.scopes[i]
 		cl, err := d.planScope(s)

@@ -130,6 +130,7 @@ func (d *DB) publishStaged(dst *Scope, id scope.ID, w *WriteOptions) error {
 			b.add(keys.KindDelete, idKey(recordStaged, id), nil)
 		}
 		if _, err = d.commitDirectory(&b, w); err != errRedirected { // returned bare
+			d.expirer.unstaged()
 			return err
 		}
 	}

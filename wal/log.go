@@ -41,6 +41,7 @@ type Log struct {
 	trigger atomic.Int64
 
 	syncedWrites atomic.Uint64 // counted by Append's caller
+	gather       gather
 
 	// changed is signalled when durable, the spares, busy or the failure change; wake when
 	// the preparer may have work. Both use mu.
@@ -84,6 +85,7 @@ func Open(o Options, first *Prepared, prev Link, live []Segment) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{o: o, mapped: first.mapped, cur: first.seg, lastSeq: prev.LastSeqNum, preparerDone: make(chan struct{})}
+	l.gather.now = o.Now
 	l.changed, l.wake = sync.NewCond(&l.mu), sync.NewCond(&l.mu)
 	l.mu.slots, l.mu.next = slots, first.seg.Num+1
 	l.mu.retired = append(l.mu.retired, live...)

@@ -21,7 +21,7 @@ const usageText = `lsmbench measures Loam beside other engines, and puts real da
   lsmbench compare OLD NEW    compare two files of results
   lsmbench dump [flags] DIR   print the manifest, log and tables of a store
   lsmbench help               this text
-  lsmbench COMMAND -help      the flags of a command
+  lsmbench [COMMAND] -help    the flags of a command as well
 
 What people do:
 
@@ -56,6 +56,10 @@ settled, left at rest where data has died, and closed; space is tables over live
 values; write is bytes written to the device over keys and values given. Where an engine
 has no operation for what a workload is about, a line below the table says what was done
 in its place. Each run has a process of its own.
+
+Exit status: 1 if runs failed or compare found regressions, 2 if the command line is wrong
+or a file of results cannot be read, 130 after an interrupt. What was measured until then
+is shown, and kept with -out.
 `
 
 func usage(w io.Writer) {

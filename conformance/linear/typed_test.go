@@ -268,7 +268,7 @@ func playTyped(seed uint64, sides bool) (*History, error) {
 func TestHistoriesOfTheStateLayerAreLinearizable(t *testing.T) {
 	for _, sides := range []bool{false, true} {
 		t.Run(fmt.Sprint("sides ", sides), func(t *testing.T) {
-			for n := range uint64(lane()) {
+			for n := range uint64(lane() / 2) {
 				h, err := playTyped(*seed*1_000_000+n, sides)
 				require.NoError(t, err)
 				require.GreaterOrEqual(t, h.Operations(), operations)
