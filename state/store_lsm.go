@@ -266,6 +266,9 @@ func (e *engine) commit(ws []write, unsynced bool) (Version, error) {
 			}
 		}
 		return 0, nil
+	case len(ws) == 1 && w.tell != nil && w.value != nil && !w.conditional && w.operator == "" && w.expires == 0:
+		v, err := w.space.sc.SetVersion(w.key, w.value, o)
+		return Version(v), translate(err)
 	case len(ws) > 1 || w.conditional || w.tell != nil:
 		return e.apply(ws, o)
 	case w.value == nil:
