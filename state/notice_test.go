@@ -138,6 +138,14 @@ func TestValuesOfEvents(t *testing.T) {
 		require.NoError(t, sc.IncrementBlind(ctx, "blind", 1))
 		require.Nil(t, h.take()[0].Values, "nobody has read it")
 
+		// A value in memory is replaced, and is no old value.
+		require.NoError(t, sc.Set(ctx, "e", 1, ephemeral))
+		require.NoError(t, sc.Set(ctx, "e", 2))
+		require.Equal(t, hook.Values{New: int64(2), HasNew: true}, *h.take()[0].Values)
+		v, err := sc.Get(ctx, "e")
+		require.NoError(t, err)
+		require.EqualValues(t, 2, v)
+
 		// What cannot be read can be written.
 		require.NoError(t, sc.PutRaw("raw", []byte{0xff}))
 		require.NoError(t, sc.Set(ctx, "raw", 1))

@@ -13,7 +13,8 @@ import (
 // differ. An Options is read by Open and not kept.
 type Options struct {
 	// Engine are the settings of the storage engine, nil for its defaults. ReadOnly, MustExist,
-	// the memory budget, the clock and the logger are among them. InMemory is up to OpenMemory.
+	// the memory budget, the clock and the logger are among them. InMemory is up to OpenMemory;
+	// ExpiryEvents is always set, since hooks are told of what expires.
 	Engine *EngineOptions
 
 	// Class is the class of values for which nothing else says one: Standard unless set.

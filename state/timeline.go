@@ -69,7 +69,7 @@ func (s *Store) openTimeline(o *TimelineOptions) error {
 func (s *Store) appendRecord(ws []write, in space, ev *hook.Event) ([]write, error) {
 	entries, err := s.timeline.AppendEntries(nil, ev)
 	if err != nil {
-		return ws, err
+		return ws, fmt.Errorf("%w: %w", ErrOption, err) // of the correlation id: all else is known to be right
 	}
 	for _, e := range entries {
 		ws = append(ws, recordOf(in, &e))

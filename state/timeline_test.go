@@ -89,6 +89,15 @@ func TestTheTimelineIsTheStoresOwn(t *testing.T) {
 	})
 }
 
+// A correlation id by which nothing could be found is refused where events are recorded.
+func TestACorrelationThatCannotBeRecorded(t *testing.T) {
+	everywhere(t, &state.Options{Timeline: &state.TimelineOptions{}}, func(t *testing.T, f *fixture) {
+		err := f.Set(ctx, agent, "k", 1, state.WithCorrelation("a\x00b"))
+		require.ErrorIs(t, err, state.ErrOption)
+		require.Empty(t, recorded(t, f.Store))
+	})
+}
+
 // Without the option nothing is recorded, and what was is found still.
 func TestATimelineThatHasEnded(t *testing.T) {
 	everywhere(t, &state.Options{Timeline: &state.TimelineOptions{}}, func(t *testing.T, f *fixture) {

@@ -173,7 +173,9 @@ func (s *Scope) commitWrites(b *scratch, ws, all []write, unsynced bool) (Versio
 	e.share(&h)
 	defer e.unshare(&h)
 	for i := range ws {
-		if w := &ws[i]; (w.conditional && w.value != nil || w.operator != "") && e.count.Load() > 0 && e.has(s.name, w.key) {
+		w := &ws[i]
+		depends := w.conditional && !(w.tell != nil && w.tell.pinned)
+		if (depends && w.value != nil || w.operator != "") && e.count.Load() > 0 && e.has(s.name, w.key) {
 			return 0, errEphemeralPart
 		}
 	}
