@@ -17,27 +17,21 @@
 //
 //   - S1. What was read is the caller's own, and what was written is not kept: values share
 //     nothing with the store.
-//
 //   - S2. Whatever writes a value takes the way of write.go: nothing reaches the engine past it.
-//
 //   - S3. An operation that fails has changed nothing; one on several keys happens as one commit.
-//
 //   - S4. What depends on what was read is written on the condition that it was not written in
 //     between, which the engine judges within its commit.
-//
 //   - S5. What is stored says how it is encoded and which class it has: no reader has to know how
 //     it was written.
-//
 //   - S6. The store's own records in a scope have keys that begin with a zero byte, which no
 //     user's key has: no operation on keys shows or touches them, and whatever is done to a whole
 //     scope is done to them.
-//
 //   - S7. Every error of an operation is a *Error.
-//
 //   - S8. What is told of a change is what was committed, once: hooks.go has the invariants of hooks.
 //
 // Reading order: store_lsm.go, what the engine does; options.go, option.go, class.go, errors.go;
 // store.go, scope.go, list.go; write.go, the way of a value into the store, then modify.go,
-// blind.go and many.go; hooks.go, notice.go and timeline.go, what looks at it and is told; ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, watch.go; typed.go
-// and explicit.go, other forms of the same.
+// blind.go and many.go; hooks.go, notice.go and timeline.go, what looks at it and is told;
+// ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, watch.go; typed.go and
+// explicit.go, other forms of the same.
 package state
