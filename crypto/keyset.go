@@ -34,6 +34,9 @@ func (s KeyState) String() string {
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
 
+// KeyID numbers the data keys of a keyring, from 1. In headers of files, 0 means in clear.
+type KeyID = seal.KeyID
+
 // KeyInfo is what may be known of a data key.
 type KeyInfo struct {
 	ID     seal.KeyID
@@ -74,6 +77,26 @@ func (s *keyset) clone() *keyset {
 	c := *s
 	c.keys = append([]dataKey(nil), s.keys...)
 	return &c
+}
+
+// copy returns a copy that shares no memory.
+func (s *keyset) copy() *keyset {
+	c := s.clone()
+	c.vault = s.vault.clone()
+	for i := range c.keys {
+		k := &c.keys[i]
+		k.key, k.sealed = k.key.clone(), &atomic.Uint64{}
+		k.sealed.Store(s.keys[i].sealed.Load())
+	}
+	return c
+}
+
+// wipe clears the keys.
+func (s *keyset) wipe() {
+	s.vault.Wipe()
+	for _, k := range s.keys {
+		k.key.Wipe()
+	}
 }
 
 // The body of a keyring; docs/formats/keyring.md is canonical.

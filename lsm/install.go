@@ -43,6 +43,7 @@ func (d *DB) installThen(build func(v *manifest.Version) (*manifest.Edit, error)
 		}
 		return d.fail(fmt.Errorf("manifest: %w", err))
 	}
+	d.keyring.count(e)
 	d.reserved.Store(uint64(d.manifestLog.State().ReservedSeqNum))
 	d.history.floor.Store(uint64(d.manifestLog.State().HistoryFloor)) // before readers see the version (H2)
 	if len(e.Added)+len(e.Deleted) > 0 || flushed != nil {
@@ -115,15 +116,19 @@ func (d *DB) reserveSeqNums(need keys.SeqNum) error {
 // registerSegment lists a prepared log segment, before any commit may use it. The log's
 // preparer calls it.
 func (d *DB) registerSegment(s wal.Segment) error {
-	return d.install(func(*manifest.Version) (*manifest.Edit, error) {
+	err := d.install(func(*manifest.Version) (*manifest.Edit, error) {
 		return &manifest.Edit{AddedSegments: []manifest.Segment{toManifestSegment(s)}}, nil
 	}, nil)
+	if err == nil {
+		d.keyring.listed()
+	}
+	return err
 }
 
 func toManifestSegment(s wal.Segment) manifest.Segment {
-	return manifest.Segment{Num: uint64(s.Num), Slot: uint32(s.Slot), UID: s.UID, Bytes: s.Bytes}
+	return manifest.Segment{Num: uint64(s.Num), Slot: uint32(s.Slot), UID: s.UID, Bytes: s.Bytes, Key: s.Key}
 }
 
 func fromManifestSegment(s manifest.Segment) wal.Segment {
-	return wal.Segment{Num: wal.SegmentNum(s.Num), Slot: wal.Slot(s.Slot), UID: s.UID, Bytes: s.Bytes}
+	return wal.Segment{Num: wal.SegmentNum(s.Num), Slot: wal.Slot(s.Slot), UID: s.UID, Bytes: s.Bytes, Key: s.Key}
 }

@@ -297,19 +297,23 @@ func (s *Scope) write(kind keys.Kind, key, value []byte, w *WriteOptions) (Versi
 		if err := s.writable(); err != nil {
 			return 0, err
 		}
-		r, err := s.current()
-		if err != nil {
-			return 0, err
+		r, at := s.known(), keys.SeqNum(0)
+		if r == nil {
+			var err error
+			if r, at, err = s.look(); err != nil {
+				return 0, err
+			}
 		}
 		if r == nil && kind == keys.KindDelete {
 			return 0, nil
 		}
 		if r == nil {
 			b := s.NewBatch()
+			b.scopes[0].absent, b.scopes[0].absentAt = true, at
 			if b.add(kind, key, value); kind == keys.KindMerge {
 				b.merges.operands++
 			}
-			err = d.Apply(b, w)
+			err := d.Apply(b, w)
 			return b.LastVersion(), err
 		}
 		q := d.queue.newRequest(w)

@@ -33,5 +33,5 @@
 // store.go, scope.go, list.go; write.go, the way of a value into the store, then modify.go,
 // blind.go and many.go; hooks.go, notice.go and timeline.go, what looks at it and is told;
 // ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, watch.go; typed.go and
-// explicit.go, other forms of the same.
+// explicit.go, other forms of the same; collection.go and the files named after it.
 package state
