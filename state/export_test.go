@@ -40,3 +40,6 @@ func FoldOperands(increment bool, dst, value []byte, operands [][]byte) ([]byte,
 
 // CheckStored reports whether bytes are what is stored of a value.
 func CheckStored(p []byte) error { return checkOperand(p) }
+
+// StoreOf returns the store of a handle.
+func StoreOf(s *Scope) *Store { return s.store }

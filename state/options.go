@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state/codec"
 )
@@ -12,7 +13,8 @@ import (
 // differ. An Options is read by Open and not kept.
 type Options struct {
 	// Engine are the settings of the storage engine, nil for its defaults. ReadOnly, MustExist,
-	// the memory budget, the clock and the logger are among them. InMemory is up to OpenMemory.
+	// the memory budget, the clock and the logger are among them. InMemory is up to OpenMemory;
+	// ExpiryEvents is always set, since hooks are told of what expires.
 	Engine *EngineOptions
 
 	// Class is the class of values for which nothing else says one: Standard unless set.
@@ -33,6 +35,12 @@ type Options struct {
 	// ones that were written longest ago make room for others. 16 MiB unless set; negative means that
 	// there are no such values, and the class is ErrUnsupported.
 	EphemeralBytes int64
+
+	// Hooks say how hooks run: by how many workers, and what becomes of events for which there is no
+	// room. Store.Hooks is where they are registered.
+	Hooks hook.Options
+	// Timeline has events recorded in the store; nil: they are not. Store.Timeline finds them.
+	Timeline *TimelineOptions
 
 	// MaxValueBytes is the longest encoding of a value: 16 MiB unless set, at most 1 GiB. Values
 	// of class External may have a sixteenth of it.
@@ -71,6 +79,11 @@ func (o *Options) Validate() error {
 	}
 	limits := o.limits()
 	check(limits.Validate())
+	hooks := hookOptions(o.Hooks)
+	check(hooks.Validate())
+	if o.Timeline != nil {
+		check(o.Timeline.validate())
+	}
 	if o.Engine != nil {
 		check(o.Engine.Validate())
 	}

@@ -139,6 +139,8 @@ const (
 	TrustChain          Name = "trust-chain"            // do not compare records of the audit with their chain
 	TrustRead           Name = "trust-read"             // write what was made of a value though the key was written since
 	KeepBothSides       Name = "keep-both-sides"        // leave an ephemeral value in front of the one that was stored over it
+	SwallowRefusal      Name = "swallow-refusal"        // commit a transaction of which a hook has forbidden a write
+	RecordApart         Name = "record-apart"           // record events in a commit of their own, before that of the change
 	ShowOwnRecords      Name = "show-own-records"       // list what the store keeps in a scope for itself
 	KeepOldEntries      Name = "keep-old-entries"       // leave entries of an index behind that a document has no more
 	SplitIndexCommit    Name = "split-index-commit"     // commit a document's index entries before the document
