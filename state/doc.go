@@ -27,9 +27,12 @@
 //     user's key has: no operation on keys shows or touches them, and whatever is done to a whole
 //     scope is done to them.
 //   - S7. Every error of an operation is a *Error.
+//   - S8. A handle of a view does nothing itself: it asks, and passes the operation on to the handle
+//     behind its guard. An operation that does not ask fails.
 //
 // Reading order: store_lsm.go, what the engine does; options.go, option.go, class.go, errors.go;
 // store.go, scope.go, list.go; write.go, the way of a value into the store, then modify.go,
-// blind.go and many.go; ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, watch.go; typed.go
+// blind.go and many.go; ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, watch.go; control.go, view.go, gate.go and own.go,
+// what principals may do; typed.go
 // and explicit.go, other forms of the same.
 package state

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/edit"
@@ -21,6 +22,10 @@ type change func(f *found) (any, error)
 
 // modify carries out a change and returns the new value.
 func (s *Scope) modify(ctx context.Context, key string, o Option, change change) (any, error) {
+	s, err := s.pass(ctx, access.OpUpdate, key)
+	if err != nil {
+		return nil, err
+	}
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
 	var f found

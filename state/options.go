@@ -29,6 +29,9 @@ type Options struct {
 	// for Sync: they then survive the process but not a power cut.
 	NoSync bool
 
+	// Access turns access control on: then everybody has to be somebody, see Store.As.
+	Access *AccessOptions
+
 	// EphemeralBytes is how much memory values of class Ephemeral may take, about, keys included: the
 	// ones that were written longest ago make room for others. 16 MiB unless set; negative means that
 	// there are no such values, and the class is ErrUnsupported.
@@ -68,6 +71,9 @@ func (o *Options) Validate() error {
 		_, err := scope.ParsePattern(o.ScopeClasses[i].Scopes)
 		check(err)
 		check(acceptable(o.ScopeClasses[i].Class))
+	}
+	if o.Access != nil {
+		check(o.Access.validate())
 	}
 	limits := o.limits()
 	check(limits.Validate())

@@ -25,6 +25,7 @@ type Store struct {
 	scopeClasses []scopeClass
 	limits       codec.Limits // of values that are written
 	strict       codec.Limits // of those of class External
+	control      *control     // nil: no access control
 
 	ephemeral ephemerals
 	scratch   sync.Pool // of *scratch
@@ -100,6 +101,10 @@ func open(dir string, o *Options, memory bool) (*Store, error) {
 	if s.engine, err = openEngine(dir, &settings); err != nil {
 		return nil, err
 	}
+	if s.control, err = s.openControl(o.Access); err != nil {
+		_ = s.engine.close() // the error is that it cannot be opened
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -107,6 +112,7 @@ func open(dir string, o *Options, memory bool) (*Store, error) {
 // the background ends. Snapshots and watchers that are open make it return ErrInUse; the store is
 // closed all the same. A second Close returns nil. Every use after it is ErrClosed.
 func (s *Store) Close() error {
+	s.control.close()
 	s.ephemeral.close()
 	return s.engine.close()
 }
@@ -114,7 +120,9 @@ func (s *Store) Close() error {
 // Scope returns a handle to a scope, which need not exist: it comes into being with the first
 // write to it. Nothing is read or written. A scope that cannot be, or is reserved, makes
 // every operation on the handle fail with ErrScope.
-func (s *Store) Scope(name scope.Scope) *Scope { return s.scopeIn(s.engine, name) }
+//
+// In a store with access control it is nobody's, and every operation on it is denied: use As.
+func (s *Store) Scope(name scope.Scope) *Scope { return s.guarded("", s.scopeIn(s.engine, name)) }
 
 func (s *Store) scopeIn(e *engine, name scope.Scope) *Scope {
 	sc := &Scope{store: s, name: name}
@@ -159,7 +167,7 @@ func reservedScope(name scope.Scope) bool {
 // An error is yielded once, with a
 // zero Scope, and ends the loop.
 func (s *Store) ListScopes(kind scope.Kind, prefix string) iter.Seq2[scope.Scope, error] {
-	return listScopes(s.engine, kind, prefix)
+	return s.visible("", listScopes(s.engine, kind, prefix))
 }
 
 func listScopes(e *engine, kind scope.Kind, prefix string) iter.Seq2[scope.Scope, error] {
@@ -186,6 +194,10 @@ func (s *Store) Metrics() Metrics {
 		m.Conflicts += c.conflicts.Load()
 	}
 	m.Ephemeral, m.EphemeralBytes, m.Evicted = s.ephemeral.figures()
+	if c := s.control; c != nil {
+		a := c.log.Metrics()
+		m.Denied, m.Audited, m.AuditDropped = c.denied.Load(), int64(a.Written), int64(a.Dropped)
+	}
 	return m
 }
 
@@ -198,6 +210,9 @@ type Metrics struct {
 	// Ephemeral counts the values of that class, those that have expired included until they make
 	// room; EphemeralBytes is what they take, Evicted how many had to make room since Open.
 	Ephemeral, EphemeralBytes, Evicted int64
+	// Denied counts requests that access control has denied, Audited the records that were written of
+	// these and others, AuditDropped those that could not be: all since Open.
+	Denied, Audited, AuditDropped int64
 	// Engine has those of the storage engine.
 	Engine EngineMetrics
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/envelope"
@@ -109,12 +110,15 @@ func (s *Scope) ready(ctx context.Context, dst []byte, p *pending, o *Option, no
 
 // put writes one value.
 func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error) {
+	s, err := s.pass(ctx, access.OpSet, p.key)
+	if err != nil {
+		return 0, err
+	}
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
 	if s.err != nil {
 		return 0, s.err
 	}
-	var err error
 	if b.buf, err = s.ready(ctx, b.buf[:0], p, o, s.store.engine.now()); err != nil {
 		return 0, err
 	}
@@ -203,6 +207,10 @@ func (s *Scope) SetIfAbsent(ctx context.Context, key string, value any, opts ...
 }
 
 func (s *Scope) putIf(ctx context.Context, key string, version Version, value any, o Option) (Version, error) {
+	s, err := s.pass(ctx, access.OpUpdate, key)
+	if err != nil {
+		return 0, err
+	}
 	p := pending{key: key, value: value, conditional: true, version: version}
 	if s.mode == inTransaction {
 		p.conditional = false // but read now, on which the whole transaction depends
@@ -231,6 +239,10 @@ func (s *Scope) Delete(ctx context.Context, key string, opts ...Option) (bool, e
 }
 
 func (s *Scope) remove(ctx context.Context, key string, o Option) (bool, error) {
+	s, err := s.pass(ctx, access.OpDelete, key)
+	if err != nil {
+		return false, err
+	}
 	if s.mode == atSnapshot && s.err == nil {
 		return false, ErrReadOnly
 	}
