@@ -70,8 +70,10 @@ func (s *Store) openControl(o *AccessOptions) (*control, error) {
 	if space, err = s.own(auditScope); err != nil {
 		return nil, err
 	}
-	c.log, err = audit.Open(ctx, auditStore{space}, audit.Options{Now: s.clock, Key: o.AuditKey, Required: o.AuditRequired})
-	return c, err
+	if c.log, err = audit.Open(ctx, auditStore{space}, audit.Options{Now: s.clock, Key: o.AuditKey, Required: o.AuditRequired}); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // close writes what is still to be recorded.

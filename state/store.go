@@ -26,6 +26,7 @@ type Store struct {
 	limits       codec.Limits // of values that are written
 	strict       codec.Limits // of those of class External
 	control      *control     // nil: no access control
+	protection   protection
 
 	ephemeral ephemerals
 	scratch   sync.Pool // of *scratch
@@ -101,7 +102,11 @@ func open(dir string, o *Options, memory bool) (*Store, error) {
 	if s.engine, err = openEngine(dir, &settings); err != nil {
 		return nil, err
 	}
-	if s.control, err = s.openControl(o.Access); err != nil {
+	if s.control, err = s.openControl(o.Access); err == nil {
+		err = s.openProtection(o.Privacy)
+	}
+	if err != nil {
+		s.control.close()
 		_ = s.engine.close() // the error is that it cannot be opened
 		return nil, err
 	}
@@ -194,6 +199,7 @@ func (s *Store) Metrics() Metrics {
 		m.Conflicts += c.conflicts.Load()
 	}
 	m.Ephemeral, m.EphemeralBytes, m.Evicted = s.ephemeral.figures()
+	m.Findings, m.Blocked = s.protection.findings.Load(), s.protection.blocked.Load()
 	if c := s.control; c != nil {
 		a := c.log.Metrics()
 		m.Denied, m.Audited, m.AuditDropped = c.denied.Load(), int64(a.Written), int64(a.Dropped)
@@ -210,6 +216,9 @@ type Metrics struct {
 	// Ephemeral counts the values of that class, those that have expired included until they make
 	// room; EphemeralBytes is what they take, Evicted how many had to make room since Open.
 	Ephemeral, EphemeralBytes, Evicted int64
+	// Findings counts what was found of personal data and credentials in values to be written, Blocked the
+	// values that were refused for it: all since Open.
+	Findings, Blocked int64
 	// Denied counts requests that access control has denied, Audited the records that were written of
 	// these and others, AuditDropped those that could not be: all since Open.
 	Denied, Audited, AuditDropped int64

@@ -89,6 +89,9 @@ func (s *Scope) encode(dst []byte, p *pending) ([]byte, error) {
 	if p.header.Class == External {
 		limits = &s.store.strict
 	}
+	if err := s.protect(p, limits); err != nil {
+		return dst, err
+	}
 	out, err := envelope.Append(dst, &p.header)
 	if err != nil {
 		return dst, fmt.Errorf("%w: %w", ErrOption, err) // of the correlation id: all else is known to be right
