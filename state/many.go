@@ -172,6 +172,11 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 				inMemory = append(inMemory, key)
 				continue
 			}
+			if class == Sensitive {
+				if err := s.seen(ctx, access.OpDelete, key, 1); err != nil {
+					return 0, s.fail("delete", key, err)
+				}
+			}
 			ws = append(ws, write{space: s.space, key: []byte(key), conditional: s.mode == live && !unreadable, version: f.version})
 			unsynced = unsynced && s.unsynced(class, &o)
 			n++

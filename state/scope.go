@@ -128,7 +128,11 @@ func (s *Scope) Has(ctx context.Context, key string) (bool, error) {
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
 	var f found
-	switch err := s.locate(ctx, key, b, &f); err {
+	err = s.locate(ctx, key, b, &f)
+	if err == nil && b.class() == Sensitive {
+		err = s.seen(ctx, access.OpHas, key, 1)
+	}
+	switch err {
 	case nil:
 		return true, nil
 	case ErrNotFound: // returned bare
@@ -144,8 +148,11 @@ func (s *Scope) Has(ctx context.Context, key string) (bool, error) {
 func (s *Scope) GetInherited(ctx context.Context, key string) (any, scope.Scope, error) {
 	for at := s; ; {
 		v, err := at.Get(ctx, key)
-		if err == nil || !errors.Is(err, ErrNotFound) {
-			return v, at.name, err
+		if err == nil {
+			return v, at.name, nil
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return nil, scope.Scope{}, err
 		}
 		parent, ok := at.name.Parent()
 		if !ok {

@@ -487,11 +487,64 @@ func TestReadsOfSensitiveValuesAreRecorded(t *testing.T) {
 		require.NoError(t, err)
 		_, err = root.List(ctx, state.ListOptions{})
 		require.NoError(t, err)
+		_, err = root.Has(ctx, "s1")
+		require.NoError(t, err)
+		_, err = root.Delete(ctx, "s1")
+		require.NoError(t, err)
+		_, err = root.DeleteMany(ctx, []string{"plain", "s2"})
+		require.NoError(t, err)
 		var seen []audit.Record
 		for _, r := range records(t, f.Store, audit.Query{}) {
 			require.True(t, r.Sensitive && r.Allowed)
 			seen = append(seen, audit.Record{Op: r.Op, Key: r.Key, Keys: r.Keys})
 		}
-		require.Equal(t, []audit.Record{{Op: access.OpGet, Key: "s1"}, {Op: access.OpGet, Key: "s2"}, {Op: access.OpScan, Keys: 2}}, seen)
+		require.Equal(t, []audit.Record{
+			{Op: access.OpGet, Key: "s1"}, {Op: access.OpGet, Key: "s2"}, {Op: access.OpScan, Keys: 2},
+			{Op: access.OpHas, Key: "s1"}, {Op: access.OpDelete, Key: "s1"}, {Op: access.OpDelete, Key: "s2"},
+		}, seen)
 	})
+}
+
+// With AuditRequired a record is written before the answer comes, and what cannot be recorded is not shown.
+func TestRequiredRecords(t *testing.T) {
+	o := controlled()
+	o.Access.AuditRequired = true
+	everywhere(t, o, func(t *testing.T, f *fixture) {
+		_, err := f.As("alice").Scope(agent).Get(ctx, "k")
+		requireDenied(t, err)
+		require.Equal(t, int64(1), f.Metrics().Audited)
+		p, err := envelope.Append(nil, &envelope.Header{Class: state.Sensitive, Codec: envelope.MessagePack})
+		require.NoError(t, err)
+		require.NoError(t, f.As("root").Scope(agent).Behind().PutRaw("s", append(p, 1)))
+		if f.dir == "" {
+			return
+		}
+		for _, required := range []bool{true, false} {
+			f.opts = &state.Options{Engine: &state.EngineOptions{ReadOnly: true}, Access: &state.AccessOptions{Admin: "root", AuditRequired: required}}
+			f.reopen()
+			_, err = f.As("root").Scope(agent).Get(ctx, "s")
+			require.Equal(t, required, errors.Is(err, state.ErrReadOnly), err)
+			require.Equal(t, required, err != nil)
+			_, err = f.As("alice").Scope(agent).Get(ctx, "s")
+			requireDenied(t, err)
+			require.Equal(t, required, errors.Is(err, state.ErrReadOnly), err)
+		}
+	})
+}
+
+// A store is opened with the key of its audit, or not at all.
+func TestTheKeyOfTheAudit(t *testing.T) {
+	o := controlled()
+	o.Access.AuditKey = []byte("kept elsewhere")
+	f := &fixture{t: t, opts: o, dir: t.TempDir()}
+	f.open()
+	_, err := f.As("alice").Scope(agent).Get(ctx, "k")
+	requireDenied(t, err)
+	require.NoError(t, f.Close())
+	_, err = state.Open(f.dir, nil)
+	require.ErrorIs(t, err, audit.ErrBroken)
+	f.open()
+	_, err = f.As("root").VerifyAudit(ctx)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
 }

@@ -270,6 +270,11 @@ func (s *Scope) remove(ctx context.Context, key string, o Option) (bool, error) 
 			}
 			continue // it has gone, or is stored meanwhile
 		}
+		if class == Sensitive {
+			if err := s.seen(ctx, access.OpDelete, key, 1); err != nil {
+				return false, err
+			}
+		}
 		b.one[0] = write{space: s.space, key: b.key, conditional: s.mode == live && !unreadable, version: f.version}
 		_, err = s.commit(b, b.one[:], s.unsynced(class, &o))
 		if !errors.Is(err, ErrConflict) {
