@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"strings"
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/access/audit"
@@ -86,7 +87,8 @@ func ExamplePrivacy() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(stored[:13], stored[len(stored)-28:])
+	mark, rest, _ := strings.Cut(stored, "] ")
+	fmt.Println(mark[:len("[token:email:")], rest)
 	fmt.Println(user.Reveal(ctx, "note"))
 	err = user.Set(ctx, "payment", map[string]any{"card": "4111 1111 1111 1111"})
 	fmt.Println(errors.Is(err, privacy.ErrBlocked), err)
