@@ -169,10 +169,14 @@ func (g *guard) request(op access.Op, key string) access.Request {
 // pass returns the handle on which an operation acts: s, or the one behind its guard if the
 // principal may do that to key, or to the whole scope. With an error it is s.
 func (s *Scope) pass(ctx context.Context, op access.Op, key string) (*Scope, error) {
-	g := s.guard
-	if g == nil {
+	if s.guard == nil {
 		return s, nil
 	}
+	return s.ask(ctx, op, key)
+}
+
+func (s *Scope) ask(ctx context.Context, op access.Op, key string) (*Scope, error) {
+	g := s.guard
 	if mutant.Enabled && mutant.Is(mutant.PassUnasked) {
 		return g.inner, nil
 	}

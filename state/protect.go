@@ -100,8 +100,8 @@ func (s *Store) openProtection(policies []Privacy) error {
 var privacyKey = []byte("key")
 
 // privacyKeys returns the keys of the store's hashes, tokens and ciphertexts. Where there are none they
-// are made if make is set, and are nil otherwise.
-func (s *Store) privacyKeys(make bool) (privacy.Keys, error) {
+// are made if create is set, and are nil otherwise.
+func (s *Store) privacyKeys(create bool) (privacy.Keys, error) {
 	space, err := s.own(privacyScope)
 	if err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ func (s *Store) privacyKeys(make bool) (privacy.Keys, error) {
 			return keySet(key)
 		case !errors.Is(err, ErrNotFound):
 			return nil, err
-		case !make:
+		case !create:
 			return nil, nil
 		}
 		var fresh [privacy.KeySize]byte
@@ -222,24 +222,24 @@ func (s *Scope) reveal(ctx context.Context, key string) (any, error) {
 	return p.Reveal(v)
 }
 
-// Find yields what a policy finds in the values that the scope holds, of every class, by key: what is not
+// ScanPrivacy yields what a policy finds in the values that the scope holds, of every class, by key: what is not
 // protected. A nil policy means every detector. Nothing is changed, and no report holds what was found.
 // A value that cannot be read ends the loop with an error, which is yielded with a zero Report; one that
 // lies too deep to be looked at is yielded with its key and error.
-func (s *Scope) Find(ctx context.Context, policy *privacy.Policy) iter.Seq2[privacy.Report, error] {
+func (s *Scope) ScanPrivacy(ctx context.Context, policy *privacy.Policy) iter.Seq2[privacy.Report, error] {
 	if policy == nil {
 		policy = &privacy.Policy{Default: privacy.Detect}
 	}
 	return func(yield func(privacy.Report, error) bool) {
 		p, err := privacy.New(policy, new(privacy.KeySet)) // finding asks no keys
 		if err != nil {
-			yield(privacy.Report{}, s.fail("find", "", fmt.Errorf("%w: %w", ErrOption, err)))
+			yield(privacy.Report{}, s.fail("scan privacy", "", fmt.Errorf("%w: %w", ErrOption, err)))
 			return
 		}
 		entries := func(yield func(privacy.Entry, error) bool) {
 			for e, err := range s.All(ctx, "") {
 				if err != nil {
-					err = s.fail("find", "", err)
+					err = s.fail("scan privacy", "", err)
 				}
 				if !yield(privacy.Entry{Name: e.Key, Value: e.Value}, err) {
 					return
@@ -248,7 +248,7 @@ func (s *Scope) Find(ctx context.Context, policy *privacy.Policy) iter.Seq2[priv
 		}
 		for r, err := range p.Scan(entries) {
 			if err != nil && r.Name != "" {
-				err = s.fail("find", r.Name, err)
+				err = s.fail("scan privacy", r.Name, err)
 			}
 			if !yield(r, err) {
 				return

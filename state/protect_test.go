@@ -141,17 +141,17 @@ func TestWhatIsStoredIsLookedThrough(t *testing.T) {
 		sc := f.Scope(agent)
 		require.NoError(t, sc.SetMany(ctx, map[string]any{"a": mail, "b": "nothing", "c": map[string]any{"card": card}}))
 		var keys []string
-		for r, err := range sc.Find(ctx, nil) {
+		for r, err := range sc.ScanPrivacy(ctx, nil) {
 			require.NoError(t, err)
 			require.NotContains(t, fmt.Sprint(r), "4111")
 			keys = append(keys, r.Name)
 		}
 		require.Equal(t, []string{"a", "c"}, keys)
-		for r, err := range sc.Find(ctx, &privacy.Policy{Modes: map[privacy.Detector]privacy.Mode{privacy.Card: privacy.Hash}}) {
+		for r, err := range sc.ScanPrivacy(ctx, &privacy.Policy{Modes: map[privacy.Detector]privacy.Mode{privacy.Card: privacy.Hash}}) {
 			require.NoError(t, err)
 			require.Equal(t, "c", r.Name)
 		}
-		for _, err := range sc.Find(ctx, &privacy.Policy{Default: 99}) {
+		for _, err := range sc.ScanPrivacy(ctx, &privacy.Policy{Default: 99}) {
 			require.ErrorIs(t, err, state.ErrOption)
 		}
 	})
