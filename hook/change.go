@@ -27,11 +27,12 @@ type Change struct {
 	value    any
 	known    bool // value is set
 	replaced bool // by a hook
+	lingers  bool // a hook that was late may still have a copy
 }
 
 // Source yields a value that is dear to make. It is called at most once per change, unless
-// a hook fails, by the goroutine of a hook. After a Before that ended with ErrTimeout a hook
-// may call it still; otherwise not after Before has returned.
+// a hook fails, by the goroutine of a hook. Where Change.Lingers a hook may call it still after
+// Before has returned; otherwise not.
 type Source interface {
 	// Value returns the value. Nobody may change what it refers to.
 	Value() (any, error)
@@ -65,6 +66,10 @@ func (c *Change) Replaced() (any, bool) {
 	}
 	return c.value, true
 }
+
+// Lingers reports, once Before has returned, whether a hook whose time was up may still run, and
+// ask Source: it is not to be used for anything else then.
+func (c *Change) Lingers() bool { return c.lingers }
 
 // take makes the value of from, which a hook has had, that of c.
 func (c *Change) take(from *Change) {

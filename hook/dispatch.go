@@ -37,6 +37,12 @@ type Options struct {
 	OnFailure func(*CallError)
 }
 
+// Validate returns what is wrong with the options, as an error that matches ErrInvalid, or nil.
+func (o Options) Validate() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 func (o Options) withDefaults() (Options, error) {
 	if now := o.Now; o.Since == nil && now != nil {
 		o.Since = func(t time.Time) time.Duration { return now().Sub(t) }
@@ -189,7 +195,9 @@ func (d *Dispatcher) Before(ctx context.Context, ch *Change) error {
 	if !ch.Time.IsZero() {
 		c.clock = ch.Time.Sub(d.base)
 	}
+	begun := c
 	c = d.drive(c)
+	ch.lingers = c != begun
 	err := c.err
 	if err == nil {
 		ch.take(&c.good)

@@ -76,11 +76,12 @@ type Hook struct {
 // registration is a registered hook with what belongs to it.
 type registration struct {
 	Hook
-	scopes  scope.Pattern
-	keys    glob.Glob
-	allKeys bool
-	order   uint64
-	removed atomic.Bool
+	scopes scope.Pattern
+	keys   glob.Glob
+	order  uint64
+	// The pattern matches all, and need not be asked.
+	allScopes, allKeys bool
+	removed            atomic.Bool
 	// isolated is Isolated, or that a call was late.
 	isolated atomic.Bool
 	breaker  breaker
@@ -93,7 +94,7 @@ const maxStuck = 16
 
 // matches reports whether the hook is meant by an operation.
 func (r *registration) matches(s, to scope.Scope, key string) bool {
-	if s.Kind() != scope.AnyKind && !r.scopes.Match(s) && (to.Kind() == scope.AnyKind || !r.scopes.Match(to)) {
+	if !r.allScopes && s.Kind() != scope.AnyKind && !r.scopes.Match(s) && (to.Kind() == scope.AnyKind || !r.scopes.Match(to)) {
 		return false
 	}
 	return r.allKeys || key == "" || r.keys.Match(key)
@@ -207,7 +208,7 @@ func newRegistration(h Hook) (*registration, error) {
 	if r.keys, err = glob.Parse(h.Keys); err != nil {
 		return nil, fmt.Errorf("%w: keys: %w", ErrInvalid, err)
 	}
-	r.allKeys = r.keys.Any()
+	r.allScopes, r.allKeys = h.Scopes == "**", r.keys.Any()
 	r.isolated.Store(h.Isolated)
 	r.breaker.config, err = h.Breaker.withDefaults()
 	return r, err

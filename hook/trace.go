@@ -29,6 +29,9 @@ type Trace struct {
 	simulated bool // nothing may be written
 }
 
+// Simulated reports whether nothing may be written with the context.
+func (t *Trace) Simulated() bool { return t.simulated }
+
 type traceKey struct{}
 
 // TraceOf returns what the context says, the zero Trace if nothing.

@@ -18,6 +18,7 @@ const maxBatchBytes = maxMutableBytes
 // reused after Reset. The zero Batch is empty and ready. It can span scopes: see In.
 type Batch struct {
 	prefix  []byte // scope id of the next key
+	scoped  []byte // memory of that, for scopes other than the root
 	payload []byte
 	ops     int
 	ranges  int // of them, those that delete a range

@@ -51,6 +51,11 @@ func (it *TxnIterator) Version() Version {
 // batch and it has operations in scopes; else zero.
 func (b *Batch) LastVersion() Version { return b.last }
 
+// LastVersion returns the version of the last operation of the transaction's commit, once Update has
+// committed it and it has written in scopes; else zero. The others have versions below it, above
+// that of every commit before.
+func (tx *Txn) LastVersion() Version { return tx.last }
+
 // endsExpiring reports whether the last operation writes an entry that expires.
 func (b *Batch) endsExpiring() bool {
 	var last keys.Kind

@@ -94,8 +94,11 @@ func (d *DB) indexExpiries(r *request) error {
 	var out []byte
 	from := 0 // of what is not in out yet
 	for ops := r.operations(); ops.next(); {
+		if ops.kind != keys.KindSetWithExpiry {
+			continue
+		}
 		id, n, err := scope.DecodeID(ops.key)
-		if ops.kind != keys.KindSetWithExpiry || err != nil || id == scope.System {
+		if err != nil || id == scope.System {
 			continue
 		}
 		if len(ops.key) > maxEventKey {

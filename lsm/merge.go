@@ -48,7 +48,8 @@ func (s *Scope) Merge(op string, key, operand []byte, w *WriteOptions) error {
 	if err != nil {
 		return err
 	}
-	return s.write(keys.KindMerge, key, value, w)
+	_, err = s.write(keys.KindMerge, key, value, w)
+	return err
 }
 
 // mergeValue appends the value of a merge entry, whose time the leader sets.

@@ -42,7 +42,8 @@ func (b *Batch) In(sc *Scope) *Batch {
 	if b.at == 0 {
 		b.at = b.addScope(sc)
 	}
-	b.prefix = scope.AppendID(nil, b.scopes[b.at-1].id)
+	b.scoped = scope.AppendID(b.scoped[:0], b.scopes[b.at-1].id)
+	b.prefix = b.scoped
 	return b
 }
 

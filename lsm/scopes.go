@@ -260,12 +260,19 @@ func (s *Scope) forget(r *resolved) {
 // Set writes value to key, and makes the scope with it if it is not there: both become
 // durable and visible together.
 func (s *Scope) Set(key, value []byte, w *WriteOptions) error {
+	_, err := s.write(keys.KindSet, key, value, w)
+	return err
+}
+
+// SetVersion is Set, and returns the version that the key has from then on.
+func (s *Scope) SetVersion(key, value []byte, w *WriteOptions) (Version, error) {
 	return s.write(keys.KindSet, key, value, w)
 }
 
 // Delete removes key, which need not exist. It makes no scope.
 func (s *Scope) Delete(key []byte, w *WriteOptions) error {
-	return s.write(keys.KindDelete, key, nil, w)
+	_, err := s.write(keys.KindDelete, key, nil, w)
+	return err
 }
 
 // DeleteRange removes every key of the scope within [lower, upper), as DB.DeleteRange does;
@@ -280,28 +287,30 @@ func (s *Scope) DeleteRange(lower, upper []byte, w *WriteOptions) error {
 	return s.db.Apply(b, w)
 }
 
-func (s *Scope) write(kind keys.Kind, key, value []byte, w *WriteOptions) error {
+// write commits one operation and returns its number.
+func (s *Scope) write(kind keys.Kind, key, value []byte, w *WriteOptions) (Version, error) {
 	d := s.db
 	if err := checkLimits(key, value); err != nil {
-		return err
+		return 0, err
 	}
 	for {
 		if err := s.writable(); err != nil {
-			return err
+			return 0, err
 		}
 		r, err := s.current()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if r == nil && kind == keys.KindDelete {
-			return nil
+			return 0, nil
 		}
 		if r == nil {
 			b := s.NewBatch()
 			if b.add(kind, key, value); kind == keys.KindMerge {
 				b.merges.operands++
 			}
-			return d.Apply(b, w)
+			err = d.Apply(b, w)
+			return b.LastVersion(), err
 		}
 		q := d.queue.newRequest(w)
 		q.payload = appendOp(q.payload[:0], kind, r.prefix, key, value)
@@ -309,9 +318,9 @@ func (s *Scope) write(kind keys.Kind, key, value []byte, w *WriteOptions) error 
 		q.bytes = int64(len(r.prefix) + len(key) + len(value))
 		q.reset(1)
 		q.claims.names = append(q.claims.names, d.claimOn(r))
-		_, err = d.commitScoped(q, nil)
+		seq, err := d.commitScoped(q, nil)
 		if err != errRedirected { // returned bare
-			return err
+			return Version(seq), err
 		}
 		s.forget(r)
 	}

@@ -48,6 +48,7 @@ type transaction struct {
 	done   bool
 	err    error // of the first write that failed; the commit returns it
 	writes writeSet
+	last   Version // of the operations of the commit
 	reads  readSet
 	chain  *fold.Chain    // to fold its operands; made when it is needed
 	iters  []*TxnIterator // open ones
@@ -272,7 +273,9 @@ func (tx *Txn) commit() error {
 	tx.noteEntries()
 	c := tx.reads.conditions(tx.seq, tx.at)
 	if b := tx.scopedBatch(); b != nil {
-		return d.applyScoped(b, tx.w, c)
+		err := d.applyScoped(b, tx.w, c)
+		tx.last = b.last
+		return err
 	}
 	r := d.queue.newRequest(tx.w)
 	r.payload = tx.writes.appendPayload(r.payload[:0])

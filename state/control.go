@@ -61,9 +61,9 @@ func (s *Store) openControl(o *AccessOptions) (*control, error) {
 	}
 	c := &control{required: o.AuditRequired}
 	if version == 0 {
-		c.keeper, err = access.Create(ctx, rules, o.Admin, s.clock)
+		c.keeper, err = access.Create(ctx, rules, o.Admin, s.time)
 	} else {
-		c.keeper, err = access.Open(ctx, rules, s.clock)
+		c.keeper, err = access.Open(ctx, rules, s.time)
 	}
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (s *Store) openControl(o *AccessOptions) (*control, error) {
 	if space, err = s.own(auditScope); err != nil {
 		return nil, err
 	}
-	if c.log, err = audit.Open(ctx, auditStore{space}, audit.Options{Now: s.clock, Key: o.AuditKey, Required: o.AuditRequired}); err != nil {
+	if c.log, err = audit.Open(ctx, auditStore{space}, audit.Options{Now: s.time, Key: o.AuditKey, Required: o.AuditRequired}); err != nil {
 		return nil, err
 	}
 	return c, nil

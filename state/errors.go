@@ -41,6 +41,9 @@ var (
 	ErrOption = errors.New("state: invalid option")
 )
 
+// The errors of hooks are those of package hook: *hook.VetoError and *hook.CallError, and
+// hook.ErrSimulated for what is written with a context of hook.Simulate.
+
 // Errors of keys and values. All are those of package codec, whose types have the details.
 var (
 	// ErrKey: a key breaks a rule, which the text names; the type is *codec.KeyError.

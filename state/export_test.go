@@ -62,3 +62,6 @@ func (s *Store) FlipAudit() error {
 	_, err = own.engine.commit([]write{{space: own.space, key: key, value: value}}, true)
 	return err
 }
+
+// StoreOf returns the store of a handle.
+func StoreOf(s *Scope) *Store { return s.store }

@@ -91,7 +91,10 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 		if err != nil {
 			return s.fail("set", key, err)
 		}
-		w := write{space: s.space, key: []byte(key), value: encoded, expires: p.expires}
+		w := write{
+			space: s.space, key: []byte(key), value: encoded, expires: p.expires,
+			tell: s.noticeOfSet(nil, &p, &o),
+		}
 		if p.header.Class == Ephemeral {
 			inMemory = append(inMemory, w)
 			continue
@@ -124,7 +127,7 @@ func (s *Scope) commitAll(ctx context.Context, b *scratch, ws []write, unsynced 
 	if len(ws) == 0 {
 		return nil
 	}
-	_, err := s.commit(b, ws, unsynced)
+	_, err := s.commit(ctx, b, ws, unsynced)
 	return err
 }
 
@@ -139,11 +142,11 @@ func (s *Scope) DeleteMany(ctx context.Context, keys []string, opts ...Option) (
 
 func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, error) {
 	s, err := s.passAll(ctx, "delete", access.OpDelete, keys)
+	if err == nil {
+		err = s.removable(ctx)
+	}
 	if err != nil {
 		return 0, err
-	}
-	if s.mode == atSnapshot && s.err == nil {
-		return 0, ErrReadOnly
 	}
 	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
 	b := s.store.borrow()
@@ -177,7 +180,13 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 					return 0, s.fail("delete", key, err)
 				}
 			}
-			ws = append(ws, write{space: s.space, key: []byte(key), conditional: s.mode == live && !unreadable, version: f.version})
+			if err := s.askToDelete(ctx, key, class); err != nil {
+				return 0, s.fail("delete", key, err)
+			}
+			ws = append(ws, write{
+				space: s.space, key: []byte(key), conditional: s.mode == live && !unreadable, version: f.version,
+				tell: s.noticeOfDelete(nil, key, class, &o),
+			})
 			unsynced = unsynced && s.unsynced(class, &o)
 			n++
 		}

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/internal/mutant"
@@ -20,8 +21,9 @@ import (
 // be called several times.
 type change func(f *found) (any, error)
 
-// modify carries out a change and returns the new value.
-func (s *Scope) modify(ctx context.Context, key string, o Option, change change) (any, error) {
+// modify carries out a change and returns the new value, as hooks have left it. accept, if not nil, is
+// told what a hook has put in the value's place.
+func (s *Scope) modify(ctx context.Context, key string, o Option, change change, accept func(any) error) (any, error) {
 	s, err := s.pass(ctx, access.OpUpdate, key)
 	if err != nil {
 		return nil, err
@@ -30,7 +32,7 @@ func (s *Scope) modify(ctx context.Context, key string, o Option, change change)
 	defer s.store.giveBack(b)
 	var f found
 	for {
-		p := pending{key: key, conditional: s.mode == live && !(mutant.Enabled && mutant.Is(mutant.TrustRead))}
+		p := pending{key: key, accept: accept, conditional: s.mode == live && !(mutant.Enabled && mutant.Is(mutant.TrustRead))}
 		err := s.find(ctx, key, b, &f)
 		switch {
 		case err == nil && f.header.Class == Ephemeral:
@@ -72,7 +74,7 @@ func (s *Scope) Update(ctx context.Context, key string, fn func(old any, found b
 			return nil, err
 		}
 		return fn(old, f != nil)
-	})
+	}, nil)
 	if err != nil {
 		return nil, s.fail("update", key, err)
 	}
@@ -89,7 +91,7 @@ func (s *Scope) Increment(ctx context.Context, key string, delta any, opts ...Op
 			return nil, err
 		}
 		return edit.Increment(old, delta)
-	})
+	}, nil)
 	if err != nil {
 		return nil, s.fail("increment", key, err)
 	}
@@ -106,11 +108,19 @@ func (s *Scope) Append(ctx context.Context, key string, element any, opts ...Opt
 			return nil, err
 		}
 		return edit.Append(old, &s.store.limits, element)
-	})
+	}, mustBeList)
 	if err != nil {
 		return nil, s.fail("append", key, err)
 	}
 	return v.([]any), nil
+}
+
+// mustBeList refuses what a hook has put in a list's place, unless it is one.
+func mustBeList(v any) error {
+	if _, ok := v.([]any); !ok {
+		return fmt.Errorf("%w: a hook has put a %T in the place of a list", ErrType, v)
+	}
+	return nil
 }
 
 // Patch merges a patch into the value that key has, as RFC 7386 says: in maps nil removes a key,
@@ -122,7 +132,7 @@ func (s *Scope) Patch(ctx context.Context, key string, patch any, opts ...Option
 			return nil, err
 		}
 		return edit.MergePatch(old, patch, &s.store.limits)
-	})
+	}, nil)
 	if err != nil {
 		return nil, s.fail("patch", key, err)
 	}

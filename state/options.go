@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state/codec"
 )
@@ -41,6 +42,12 @@ type Options struct {
 	// ones that were written longest ago make room for others. 16 MiB unless set; negative means that
 	// there are no such values, and the class is ErrUnsupported.
 	EphemeralBytes int64
+
+	// Hooks say how hooks run: by how many workers, and what becomes of events for which there is no
+	// room. Store.Hooks is where they are registered.
+	Hooks hook.Options
+	// Timeline has events recorded in the store; nil: they are not. Store.Timeline finds them.
+	Timeline *TimelineOptions
 
 	// MaxValueBytes is the longest encoding of a value: 16 MiB unless set, at most 1 GiB. Values
 	// of class External may have a sixteenth of it.
@@ -85,6 +92,11 @@ func (o *Options) Validate() error {
 	}
 	limits := o.limits()
 	check(limits.Validate())
+	hooks := hookOptions(o.Hooks)
+	check(hooks.Validate())
+	if o.Timeline != nil {
+		check(o.Timeline.validate())
+	}
 	if o.Engine != nil {
 		check(o.Engine.Validate())
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"time"
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/access/audit"
@@ -49,9 +48,6 @@ func (o *own) replace(key []byte, version Version, value []byte) (bool, error) {
 	}
 	return err == nil, err
 }
-
-// clock returns the store's time.
-func (s *Store) clock() time.Time { return time.UnixMilli(s.engine.now()) }
 
 // ruleStore keeps the rules of package access under one key.
 type ruleStore struct{ *own }

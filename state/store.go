@@ -2,12 +2,15 @@ package state
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"iter"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/loamdb/loam/hook"
+	"github.com/loamdb/loam/hook/timeline"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state/codec"
 )
@@ -28,8 +31,21 @@ type Store struct {
 	control      *control     // nil: no access control
 	protection   protection
 
+	hooks        *hook.Dispatcher
+	timeline     *timeline.Timeline
+	records      *records   // of the timeline
+	recording    bool       // of events
+	recordValues bool       // of these
+	retain       *retention // nil: nothing is recorded
+
 	ephemeral ephemerals
 	scratch   sync.Pool // of *scratch
+	sources   sync.Pool // of *source
+
+	ended      context.Context // ends with the store
+	end        context.CancelFunc
+	background sync.WaitGroup
+	unrecorded atomic.Int64
 
 	counters [counterShards]counters
 	borrowed atomic.Uint32 // how often memory was made for a scratch
@@ -98,25 +114,51 @@ func open(dir string, o *Options, memory bool) (*Store, error) {
 	}
 	s.scratch.New = func() any { return &scratch{counters: &s.counters[s.borrowed.Add(1)%counterShards]} }
 	s.ephemeral.init(cmp.Or(o.EphemeralBytes, defaultEphemeralBytes))
-	var err error
-	if s.engine, err = openEngine(dir, &settings); err != nil {
-		return nil, err
-	}
-	if s.control, err = s.openControl(o.Access); err == nil {
-		err = s.openProtection(o.Privacy)
-	}
-	if err != nil {
-		s.control.close()
-		_ = s.engine.close() // the error is that it cannot be opened
+	s.sources.New = func() any { return &source{} }
+	if err := s.start(dir, o, &settings); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// Close ends the store: what was acknowledged is made durable, and everything that the store does in
-// the background ends. Snapshots and watchers that are open make it return ErrInUse; the store is
+// start opens the engine and begins what the store does in the background.
+func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
+	var err error
+	if s.engine, err = openEngine(dir, settings); err != nil {
+		return err
+	}
+	s.ended, s.end = context.WithCancel(context.Background())
+	if s.control, err = s.openControl(o.Access); err == nil {
+		err = s.openProtection(o.Privacy)
+	}
+	if err == nil {
+		s.hooks, err = hook.New(hookOptions(o.Hooks))
+	}
+	if err == nil {
+		if err = s.openTimeline(o.Timeline); err != nil {
+			_ = s.hooks.Close(s.ended) // the first error says what is wrong
+		}
+	}
+	if err != nil {
+		s.end()
+		s.control.close()
+		_ = s.engine.close() // likewise
+		return err
+	}
+	if !s.readOnly {
+		s.background.Go(func() { s.engine.expiries(s.ended, s.expired) })
+	}
+	return nil
+}
+
+// Close ends the store: after-hooks are told of what is in their queue, what was acknowledged is made
+// durable, and everything that the store does in the background ends. It must not be called by a
+// hook. Snapshots and watchers that are open make it return ErrInUse; the store is
 // closed all the same. A second Close returns nil. Every use after it is ErrClosed.
 func (s *Store) Close() error {
+	s.end()
+	s.background.Wait()
+	_ = s.hooks.Close(context.Background()) // there is no error but the context's
 	s.control.close()
 	s.ephemeral.close()
 	return s.engine.close()
@@ -198,6 +240,7 @@ func (s *Store) Metrics() Metrics {
 		m.Writes += c.writes.Load()
 		m.Conflicts += c.conflicts.Load()
 	}
+	m.Unrecorded = s.unrecorded.Load()
 	m.Ephemeral, m.EphemeralBytes, m.Evicted = s.ephemeral.figures()
 	m.Findings, m.Blocked = s.protection.findings.Load(), s.protection.blocked.Load()
 	if c := s.control; c != nil {
@@ -222,6 +265,9 @@ type Metrics struct {
 	// Denied counts requests that access control has denied, Audited the records that were written of
 	// these and others, AuditDropped those that could not be: all since Open.
 	Denied, Audited, AuditDropped int64
+	// Unrecorded counts operations on whole scopes that were made, and whose event could then not be
+	// recorded.
+	Unrecorded int64
 	// Engine has those of the storage engine.
 	Engine EngineMetrics
 }
@@ -229,9 +275,10 @@ type Metrics struct {
 // scratch is the memory that one call works with: what is in it is the caller's until it is given
 // back.
 type scratch struct {
-	key []byte   // of one operation
-	buf []byte   // what was read, or is to be written
-	one [1]write // the commit of a single write
+	key    []byte   // of one operation
+	buf    []byte   // what was read, or is to be written
+	one    [1]write // the commit of a single write
+	notice notice   // of that
 
 	counters *counters // those that the call counts in
 }
@@ -242,6 +289,9 @@ const maxPooledBytes = 64 << 10
 func (s *Store) borrow() *scratch { return s.scratch.Get().(*scratch) }
 
 func (s *Store) giveBack(b *scratch) {
+	if b.notice.event.Op != 0 {
+		b.notice = notice{}
+	}
 	if b.one[0] = (write{}); cap(b.buf) > maxPooledBytes {
 		b.buf = nil
 	}

@@ -19,7 +19,8 @@ import (
 //	engine  now space scopes snapshot position transact commit metrics
 //	space   get scan stats rename copy diff watch
 //
-// besides openEngine and close, and what watch returns. Keys and values are bytes here; errors are
+// besides openEngine, close and expiries, which begin and end a store and its sweep, and what watch
+// returns. Keys and values are bytes here; errors are
 // those of this package.
 
 // EngineOptions are the settings of the storage engine: how much memory it takes, how it
@@ -113,12 +114,44 @@ type engine struct {
 
 func openEngine(dir string, o *EngineOptions) (*engine, error) {
 	settings := *o
+	settings.ExpiryEvents = !o.ReadOnly
 	settings.Operators = slices.Concat(o.Operators, operators)
 	db, err := lsm.Open(dir, &settings)
 	if err != nil {
 		return nil, translate(err)
 	}
 	return &engine{db: db, batches: &sync.Pool{New: func() any { return db.NewBatch() }}}, nil
+}
+
+// expiry is that of an entry, which the engine tells of until the telling is taken away.
+type expiry = lsm.ExpiryEvent
+
+// expiries has what expires told to fn, some at a time, until ctx ends or the store is closed. What fn
+// commits is one with the end of the telling.
+func (e *engine) expiries(ctx context.Context, fn func(gone []expiry, commit func([]write) error) error) {
+	const together, rest = 256, time.Second
+	for {
+		gone, err := e.db.AwaitExpiryEvents(ctx, together)
+		if err == nil {
+			err = fn(gone, func(ws []write) error {
+				_, err := e.apply(ws, lsm.NoSync, gone...)
+				return err
+			})
+		}
+		if ctx.Err() != nil || errors.Is(err, lsm.ErrClosed) || errors.Is(err, ErrClosed) || errors.Is(err, lsm.ErrPoisoned) {
+			return
+		}
+		if err == nil {
+			continue
+		}
+		pause := time.NewTimer(rest) // what failed is told of again
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		}
+	}
 }
 
 // close ends the store, or the snapshot.
@@ -178,10 +211,13 @@ func (e *engine) position() (Position, error) {
 
 // transact runs fn in a transaction and commits what was committed in the spaces that it opens.
 // Unless fn returns an error, which comes back as it is, ErrConflict means that nothing was
-// written and another attempt may succeed. What fn returns says whether to wait for the device.
-func (e *engine) transact(fn func(open func(scope.Scope) (space, error)) (unsynced bool, err error)) error {
+// written and another attempt may succeed. What fn returns says whether to wait for the device. It
+// returns the version of the last of the writes.
+func (e *engine) transact(fn func(open func(scope.Scope) (space, error)) (unsynced bool, err error)) (Version, error) {
 	var own error
+	var in *lsm.Txn
 	err := e.db.Update(func(tx *lsm.Txn) error {
+		in = tx
 		unsynced, err := fn(func(name scope.Scope) (space, error) {
 			in, err := tx.Scope(name)
 			return space{tx: in}, translate(err)
@@ -192,10 +228,13 @@ func (e *engine) transact(fn func(open func(scope.Scope) (space, error)) (unsync
 		own = err
 		return err
 	})
-	if own != nil {
-		return own
+	switch {
+	case own != nil:
+		return 0, own
+	case err != nil:
+		return 0, translate(err)
 	}
-	return translate(err)
+	return Version(in.LastVersion()), nil
 }
 
 // write is one operation of a commit.
@@ -210,11 +249,13 @@ type write struct {
 	// conditional: the key must have this version. With requires nothing else is asked of it.
 	conditional, requires bool
 	version               Version
+
+	tell *notice // who is told of it; nil: nobody
 }
 
 // commit makes all of the writes or, with an error, none. ErrConflict: a condition does not hold.
 // It returns the version of the last one where it knows it: of several, and of one that is
-// conditional. Within a transaction it only adds them to that, and there are no conditions.
+// conditional or of which somebody is told. Within a transaction it only adds them to that, and there are no conditions.
 func (e *engine) commit(ws []write, unsynced bool) (Version, error) {
 	o := syncOf(unsynced)
 	switch w := &ws[0]; {
@@ -225,7 +266,10 @@ func (e *engine) commit(ws []write, unsynced bool) (Version, error) {
 			}
 		}
 		return 0, nil
-	case len(ws) > 1 || w.conditional:
+	case len(ws) == 1 && w.tell != nil && w.value != nil && !w.conditional && w.operator == "" && w.expires == 0:
+		v, err := w.space.sc.SetVersion(w.key, w.value, o)
+		return Version(v), translate(err)
+	case len(ws) > 1 || w.conditional || w.tell != nil:
 		return e.apply(ws, o)
 	case w.value == nil:
 		return 0, translate(w.space.sc.Delete(w.key, o))
@@ -258,7 +302,8 @@ func (w *write) enlist() error {
 	return w.space.tx.Set(w.key, w.value)
 }
 
-func (e *engine) apply(ws []write, o *lsm.WriteOptions) (Version, error) {
+// apply commits the writes as one batch, in which events of expiries are taken away.
+func (e *engine) apply(ws []write, o *lsm.WriteOptions, gone ...expiry) (Version, error) {
 	b := e.batches.Get().(*lsm.Batch)
 	for i := range ws {
 		w := &ws[i]
@@ -277,6 +322,9 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions) (Version, error) {
 		default:
 			b.Set(w.key, w.value)
 		}
+	}
+	if len(gone) > 0 {
+		b.AckExpiryEvents(gone...)
 	}
 	err := e.db.Apply(b, o)
 	version := Version(b.LastVersion())

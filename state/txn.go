@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/loamdb/loam/access"
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/scope"
 )
 
@@ -19,6 +20,10 @@ type Txn struct {
 	scopes map[scope.Scope]*Scope
 	waits  bool // something was written that is to be on the device
 	wrote  []written
+
+	refused error           // of the first hook that forbade a write
+	events  []hook.Event    // of what was written
+	heard   map[eventOf]int // where they are
 }
 
 // written is what a transaction has written in a scope.
@@ -29,7 +34,8 @@ type written struct {
 
 // Transact runs fn in a transaction and commits what it has written: all of it, on the device
 // unless every write is of class Trusted or has NoSync, or none of it, if fn or Transact returns
-// an error. What fn returns comes back as it is.
+// an error. What fn returns comes back as it is. If a hook forbids one write nothing is written,
+// whatever fn returns.
 //
 // Transactions are serialisable: what fn has read, keys, absences and lists, is as it was
 // when the transaction commits. If somebody else has written any of it fn is run again, from the
@@ -57,13 +63,17 @@ func (s *Store) transact(ctx context.Context, who access.Principal, fn func(tx *
 		tx := &Txn{store: s, who: who, scopes: map[scope.Scope]*Scope{}}
 		var own error
 		var h held
-		err := s.engine.transact(func(open func(scope.Scope) (space, error)) (bool, error) {
+		last, err := s.engine.transact(func(open func(scope.Scope) (space, error)) (bool, error) {
 			tx.open = open
 			if own = fn(tx); own == nil {
-				tx.stripes(&h)
-				s.ephemeral.share(&h)
+				own = tx.refused
 			}
-			return !tx.waits, own
+			if own != nil {
+				return false, own
+			}
+			tx.stripes(&h)
+			s.ephemeral.share(&h)
+			return !tx.waits, tx.record()
 		})
 		if err == nil {
 			tx.committed()
@@ -73,6 +83,7 @@ func (s *Store) transact(ctx context.Context, who access.Principal, fn func(tx *
 		case own != nil:
 			return own
 		case err == nil:
+			tx.tell(ctx, last)
 			return nil
 		case !errors.Is(err, ErrConflict):
 			return &Error{Op: "transact", Err: err}

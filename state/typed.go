@@ -48,12 +48,25 @@ func Update[T any](ctx context.Context, s *Scope, key string, fn func(old T, fou
 			return nil, err
 		}
 		return result, nil
+	}, func(v any) (err error) {
+		result, err = as[T](v, &s.store.limits)
+		return err
 	})
 	if err != nil {
 		var zero T
 		return zero, s.fail("update", key, err)
 	}
 	return result, nil
+}
+
+// as returns a value, which a hook has put in the place of another, as a T.
+func as[T any](v any, l *codec.Limits) (T, error) {
+	p, err := codec.Append(nil, v, l)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return codec.Unmarshal[T](p, l)
 }
 
 // Key is a key whose values are of one Go type. It is a small value; a program declares its keys
@@ -117,6 +130,9 @@ func Increment[T int | int64 | uint64 | float64](ctx context.Context, s *Scope, 
 			return nil, fmt.Errorf("%w: the sum is no %T", ErrOverflow, result)
 		}
 		return sum, nil
+	}, func(v any) (err error) {
+		result, err = as[T](v, &s.store.limits)
+		return err
 	})
 	if err != nil {
 		return 0, s.fail("increment", key, err)

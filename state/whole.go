@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/loamdb/loam/access"
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/scope"
 )
 
@@ -50,10 +51,15 @@ func (s *Scope) Drop(ctx context.Context, opts ...Option) error {
 		err = s.wholeToWrite(ctx)
 	}
 	if err == nil {
-		err = s.space.rename(scope.Scope{}, s.unsyncedWhole(opts))
+		err = s.askWhole(ctx, hook.OpClear, scope.Scope{})
+	}
+	unsynced := s.unsyncedWhole(opts)
+	if err == nil {
+		err = s.space.rename(scope.Scope{}, unsynced)
 	}
 	if err == nil {
 		s.store.ephemeral.clear(s.name)
+		s.tellWhole(ctx, hook.OpClear, scope.Scope{}, unsynced)
 	}
 	if err != nil {
 		return s.fail("drop", "", err)
@@ -74,11 +80,16 @@ func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error 
 		err = checkScope(to)
 	}
 	if err == nil {
-		err = s.space.rename(to, s.unsyncedWhole(opts))
+		err = s.askWhole(ctx, hook.OpMove, to)
+	}
+	unsynced := s.unsyncedWhole(opts)
+	if err == nil {
+		err = s.space.rename(to, unsynced)
 	}
 	if err == nil {
 		s.store.ephemeral.clear(s.name)
 		s.store.ephemeral.clear(to)
+		s.tellWhole(ctx, hook.OpMove, to, unsynced)
 	}
 	if err != nil {
 		return s.fail("move", "", err)
@@ -97,12 +108,17 @@ func (s *Scope) Copy(ctx context.Context, to scope.Scope, opts ...Option) (int64
 	if err == nil {
 		err = checkScope(to)
 	}
-	var n int64
 	if err == nil {
-		n, err = s.space.copy(ctx, to, s.unsyncedWhole(opts))
+		err = s.askWhole(ctx, hook.OpCopy, to)
+	}
+	var n int64
+	unsynced := s.unsyncedWhole(opts)
+	if err == nil {
+		n, err = s.space.copy(ctx, to, unsynced)
 	}
 	if err == nil {
 		s.store.ephemeral.clear(to)
+		s.tellWhole(ctx, hook.OpCopy, to, unsynced)
 	}
 	if err != nil {
 		return 0, s.fail("copy", "", err)

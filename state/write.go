@@ -8,6 +8,7 @@ import (
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/hook"
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/envelope"
 )
@@ -16,11 +17,10 @@ import (
 // depending on what was read, takes these steps in this order, each in one place:
 //
 //	ready     prepare: the key, the class, the options: header, expiry, whether to wait for the device
+//	          ask: the before-hooks (hooks.go)
 //	          encode: header and value become bytes; limits are checked
-//	commit    one conditional commit of all of them, or a part of a transaction
-//
-// What looks at values before they are stored belongs into ready, between the two; what is told of
-// changes, behind commit.
+//	commit    one conditional commit of all of them, or a part of a transaction; with the events of
+//	          it, which after-hooks are then told of (notice.go)
 
 // pending is a value on its way.
 type pending struct {
@@ -28,6 +28,8 @@ type pending struct {
 	value    any
 	operator string // value is an operand of it; "": it is the value
 	header   envelope.Header
+	now      int64         // when it is written
+	interest hook.Interest // of hooks
 
 	expires  int64 // milliseconds since 1970; 0: never
 	unsynced bool
@@ -36,6 +38,8 @@ type pending struct {
 	conditional bool
 	before      *found // nil: the key must be absent, or is not asked about
 	version     Version
+
+	accept func(any) error // is told what a hook has put in the value's place, if not nil
 }
 
 // prepare finds out how p's value is to be written, at the time now.
@@ -45,6 +49,10 @@ func (s *Scope) prepare(ctx context.Context, p *pending, o *Option, now int64) e
 	}
 	if s.mode == atSnapshot || s.store.readOnly {
 		return ErrReadOnly
+	}
+	trace := hook.TraceOf(ctx)
+	if trace.Simulated() {
+		return hook.ErrSimulated
 	}
 	h := &p.header
 	var before envelope.Header
@@ -62,12 +70,12 @@ func (s *Scope) prepare(ctx context.Context, p *pending, o *Option, now int64) e
 	}
 	correlation := o.correlation
 	if correlation == "" {
-		correlation = hook.TraceOf(ctx).Correlation
+		correlation = trace.Correlation
 	}
 	if correlation != "" {
 		h.Correlation = []byte(correlation)
 	}
-	p.unsynced = s.unsynced(h.Class, o)
+	p.unsynced, p.now = s.unsynced(h.Class, o), now
 	p.expires, err = o.expiry(now, expires)
 	return err
 }
@@ -108,6 +116,9 @@ func (s *Scope) ready(ctx context.Context, dst []byte, p *pending, o *Option, no
 	if err := s.prepare(ctx, p, o, now); err != nil {
 		return dst, err
 	}
+	if err := s.ask(ctx, p); err != nil {
+		return dst, err
+	}
 	return s.encode(dst, p)
 }
 
@@ -135,16 +146,32 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 	b.one[0] = write{
 		space: s.space, key: b.key, value: b.buf, operator: p.operator, expires: p.expires,
 		conditional: p.conditional, version: p.version,
+		tell: s.noticeOfSet(&b.notice, p, o),
 	}
-	return s.commit(b, b.one[:], p.unsynced)
+	return s.commit(ctx, b, b.one[:], p.unsynced)
 }
 
-// commit makes all of the writes or, with an error, none, or makes them part of the transaction.
-func (s *Scope) commit(b *scratch, ws []write, unsynced bool) (Version, error) {
+// commit makes all of the writes or, with an error, none, or makes them part of the transaction, and
+// tells of them.
+func (s *Scope) commit(ctx context.Context, b *scratch, ws []write, unsynced bool) (Version, error) {
 	if s.tx != nil {
+		if err := s.tx.hear(ctx, s, ws); err != nil {
+			return 0, err
+		}
 		s.tx.note(s, ws, unsynced)
 		return s.store.engine.commit(ws, unsynced)
 	}
+	for i := range ws {
+		if ws[i].tell != nil {
+			return s.commitTold(ctx, b, ws, unsynced)
+		}
+	}
+	return s.commitWrites(b, ws, ws, unsynced)
+}
+
+// commitWrites makes all of the writes or, with an error, none. all are the writes with what the
+// store keeps of them in scopes of its own.
+func (s *Scope) commitWrites(b *scratch, ws, all []write, unsynced bool) (Version, error) {
 	e := &s.store.ephemeral
 	var h held
 	for i := range ws {
@@ -157,7 +184,15 @@ func (s *Scope) commit(b *scratch, ws []write, unsynced bool) (Version, error) {
 			return 0, errEphemeralPart
 		}
 	}
-	v, err := s.store.engine.commit(ws, unsynced)
+	if mutant.Enabled && len(all) > len(ws) && mutant.Is(mutant.RecordApart) {
+		for i := range all[:len(all)-1] {
+			if _, err := s.store.engine.commit(all[i:i+1], unsynced); err != nil {
+				return 0, err
+			}
+		}
+		all = all[len(all)-1:]
+	}
+	v, err := s.store.engine.commit(all, unsynced)
 	if err == nil {
 		b.counters.writes.Add(int64(len(ws)))
 		e.supersede(s.name, ws)
@@ -234,20 +269,21 @@ func (s *Scope) putIf(ctx context.Context, key string, version Version, value an
 // Delete removes key and reports whether it had a value, which need not be readable. It waits for
 // the device as the write of that value would have.
 func (s *Scope) Delete(ctx context.Context, key string, opts ...Option) (bool, error) {
-	existed, err := s.remove(ctx, key, join(opts))
+	o := join(opts)
+	existed, err := s.remove(ctx, key, &o)
 	if err != nil {
 		return false, s.fail("delete", key, err)
 	}
 	return existed, nil
 }
 
-func (s *Scope) remove(ctx context.Context, key string, o Option) (bool, error) {
+func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error) {
 	s, err := s.pass(ctx, access.OpDelete, key)
+	if err == nil {
+		err = s.removable(ctx)
+	}
 	if err != nil {
 		return false, err
-	}
-	if s.mode == atSnapshot && s.err == nil {
-		return false, ErrReadOnly
 	}
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
@@ -275,11 +311,30 @@ func (s *Scope) remove(ctx context.Context, key string, o Option) (bool, error) 
 				return false, err
 			}
 		}
-		b.one[0] = write{space: s.space, key: b.key, conditional: s.mode == live && !unreadable, version: f.version}
-		_, err = s.commit(b, b.one[:], s.unsynced(class, &o))
+		if err = s.askToDelete(ctx, key, class); err != nil {
+			return false, err
+		}
+		b.one[0] = write{
+			space: s.space, key: b.key, conditional: s.mode == live && !unreadable, version: f.version,
+			tell: s.noticeOfDelete(&b.notice, key, class, o),
+		}
+		_, err = s.commit(ctx, b, b.one[:], s.unsynced(class, o))
 		if !errors.Is(err, ErrConflict) {
 			return err == nil, err
 		}
 		b.counters.conflicts.Add(1)
 	}
+}
+
+// removable returns the error of a delete that has no chance.
+func (s *Scope) removable(ctx context.Context) error {
+	switch {
+	case s.err != nil:
+		return s.err
+	case s.mode == atSnapshot:
+		return ErrReadOnly
+	case hook.Simulated(ctx):
+		return hook.ErrSimulated
+	}
+	return nil
 }

@@ -41,14 +41,14 @@ func (m *Memory) Apply(ctx context.Context, writes []Entry, deletes [][]byte) er
 	return nil
 }
 
-// Get returns the value of a key, which must not be changed.
-func (m *Memory) Get(ctx context.Context, key []byte) ([]byte, bool, error) {
+// Get returns the entry of a key, which must not be changed.
+func (m *Memory) Get(ctx context.Context, key []byte) (Entry, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if i, found := m.findLocked(key); found {
-		return m.entries[i].Value, true, ctx.Err()
+		return m.entries[i], true, ctx.Err()
 	}
-	return nil, false, ctx.Err()
+	return Entry{}, false, ctx.Err()
 }
 
 // Scan yields the entries that are there when it begins.

@@ -126,7 +126,7 @@ func (t *Timeline) query(ctx context.Context, prefix []byte, r Range) iter.Seq2[
 			}
 			var ev hook.Event
 			if err == nil {
-				ev, err = Decode(e.Value, t.options.Codec)
+				ev, err = t.decode(&e)
 			}
 			if !yield(ev, err) || err != nil {
 				return
@@ -141,12 +141,12 @@ func (t *Timeline) follow(ctx context.Context, index []byte) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	p, ok, err := t.store.Get(ctx, key)
+	e, ok, err := t.store.Get(ctx, key)
 	if err != nil {
 		return Entry{}, fmt.Errorf("timeline: get: %w", err)
 	}
 	if !ok {
 		return Entry{}, nil
 	}
-	return Entry{Key: key, Value: p}, nil
+	return e, nil
 }

@@ -74,7 +74,7 @@ func (t *Timeline) Replay(ctx context.Context, d *hook.Dispatcher, r Replay) (Re
 		if e.Key == nil {
 			continue // removed meanwhile
 		}
-		ev, err := Decode(e.Value, t.options.Codec)
+		ev, err := t.decode(&e)
 		if err != nil {
 			return report, err
 		}

@@ -26,6 +26,9 @@ var (
 type Entry struct {
 	// Key and Value are bytes; nobody changes them.
 	Key, Value []byte
+	// Number is, of an entry that was read, the number of its own within the commit that wrote
+	// it; 0 where the store has none.
+	Number uint64
 }
 
 // Store keeps entries in the order of their keys as bytes. The timeline has it for itself.
@@ -33,8 +36,8 @@ type Entry struct {
 type Store interface {
 	// Apply writes entries, over those that are there, and deletes keys: all or nothing.
 	Apply(ctx context.Context, writes []Entry, deletes [][]byte) error
-	// Get returns the value of a key, and whether there is one.
-	Get(ctx context.Context, key []byte) (value []byte, ok bool, err error)
+	// Get returns the entry of a key, and whether there is one.
+	Get(ctx context.Context, key []byte) (e Entry, ok bool, err error)
 	// Scan yields the entries from lower up to upper, which is not one of them, in order. It
 	// ends at its first error. What is written meanwhile it may or may not yield.
 	Scan(ctx context.Context, lower, upper []byte) iter.Seq2[Entry, error]
@@ -87,9 +90,11 @@ func (t *Timeline) Record(ctx context.Context, events ...hook.Event) error {
 	return nil
 }
 
-// AppendEntries appends what Record writes for an event to dst, for whoever writes it
-// together with the change itself. The number of that commit, which is not known before, is
-// then not among what is recorded: SeqNum is as the event has it. Errors are as of Record.
+// AppendEntries appends what Record writes for an event to dst, the event itself last, for whoever
+// writes it together with the change. The number of that commit is not known then: where SeqNum is 0
+// it is taken from the Number of the entry when the event is read. Version says in that case how
+// many numbers behind the event's entry the change has its own in the same commit, 0 where that is
+// not known. Errors are as of Record.
 func (t *Timeline) AppendEntries(dst []Entry, ev *hook.Event) ([]Entry, error) {
 	e := *ev
 	if !t.options.RecordValues {
@@ -99,9 +104,22 @@ func (t *Timeline) AppendEntries(dst []Entry, ev *hook.Event) ([]Entry, error) {
 	if err != nil {
 		return dst, err
 	}
-	dst = append(dst, Entry{Key: eventKey(ev), Value: p})
 	for _, key := range indexKeys(ev) {
 		dst = append(dst, Entry{Key: key})
 	}
-	return dst, nil
+	return append(dst, Entry{Key: eventKey(ev), Value: p}), nil
+}
+
+// decode returns the event of an entry.
+func (t *Timeline) decode(e *Entry) (hook.Event, error) {
+	ev, err := Decode(e.Value, t.options.Codec)
+	if err == nil && ev.SeqNum == 0 && e.Number != 0 { // recorded in the commit of the change
+		ev.SeqNum = e.Number + ev.Version
+		if ev.Op != hook.OpSet {
+			ev.Version = 0
+		} else if ev.Version != 0 {
+			ev.Version = ev.SeqNum
+		}
+	}
+	return ev, err
 }

@@ -344,9 +344,9 @@ func (f *failing) Apply(ctx context.Context, w []timeline.Entry, d [][]byte) err
 	return f.Memory.Apply(ctx, w, d)
 }
 
-func (f *failing) Get(ctx context.Context, key []byte) ([]byte, bool, error) {
+func (f *failing) Get(ctx context.Context, key []byte) (timeline.Entry, bool, error) {
 	if err := f.call(); err != nil {
-		return nil, false, err
+		return timeline.Entry{}, false, err
 	}
 	return f.Memory.Get(ctx, key)
 }

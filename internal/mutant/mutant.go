@@ -124,5 +124,7 @@ const (
 	PassUnasked         Name = "pass-unasked"           // let the operations of views pass without asking
 	StoreUnprotected    Name = "store-unprotected"      // store values as they are, whatever the policy says
 	KeepBothSides       Name = "keep-both-sides"        // leave an ephemeral value in front of the one that was stored over it
+	SwallowRefusal      Name = "swallow-refusal"        // commit a transaction of which a hook has forbidden a write
+	RecordApart         Name = "record-apart"           // record events in a commit of their own, before that of the change
 	ShowOwnRecords      Name = "show-own-records"       // list what the store keeps in a scope for itself
 )

@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 	"hook":          {"internal/glob", "internal/mutant", "scope"},
 	"hook/timeline": {"hook", "internal/codec", "scope"},
 
-	"state": {"access", "access/audit", "hook", "internal/mutant", "lsm", "privacy", "scope", "state/codec", "state/edit", "state/envelope"},
+	"state": {"access", "access/audit", "hook", "hook/timeline", "internal/mutant", "lsm", "privacy", "scope", "state/codec", "state/edit", "state/envelope"},
 
 	"crypto":            {"internal/codec", "internal/fileid", "internal/mutant", "internal/seal", "internal/vfs"},
 	"internal/cache":    core,

@@ -23,6 +23,9 @@ const mappingPackage, mappingImport = "internal/offheap", "golang.org/x/sys/unix
 // sleeps wait for the machine's clock.
 var sleeps = []string{"After", "AfterFunc", "NewTicker", "NewTimer", "Sleep", "Tick"}
 
+// optionPackages have options whose default is the machine's clock.
+var optionPackages = []string{"lsm", "state"}
+
 // clockReads ask the machine for the time.
 var clockReads = []string{"Now", "Since", "Until"}
 
@@ -33,7 +36,7 @@ var randomConstructors = []string{"New", "NewChaCha8", "NewPCG", "NewSource", "N
 // System reports code of the engine that takes files, time or randomness from the
 // machine instead of from a parameter: such code cannot be tested under power cuts, or
 // replayed from a seed. A bare reference to time.Now, as the default of an option, is
-// allowed in package lsm, which is where options are. It also reports tests that
+// allowed where options are. It also reports tests that
 // sleep or set timers, except under testing/synctest, whose clock is not the machine's.
 func System(t *Tree) []Problem {
 	var out []Problem
@@ -56,7 +59,7 @@ func System(t *Tree) []Problem {
 			}
 		}
 		out = append(out, t.uses(f, names["time"], "time comes through a parameter: %s.%s", func(name string, call bool) bool {
-			return name == "Sleep" || slices.Contains(clockReads, name) && (call || f.Dir() != "lsm")
+			return name == "Sleep" || slices.Contains(clockReads, name) && (call || !slices.Contains(optionPackages, f.Dir()))
 		})...)
 		for _, path := range []string{"math/rand", "math/rand/v2"} {
 			out = append(out, t.uses(f, names[path], "randomness comes through a parameter: %s.%s", func(name string, call bool) bool {

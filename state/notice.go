@@ -1,0 +1,295 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/loamdb/loam/hook"
+	"github.com/loamdb/loam/scope"
+	"github.com/loamdb/loam/state/codec"
+)
+
+// notice is what is told of one write when it is committed. A write that nobody wants to be told of
+// has none.
+type notice struct {
+	event  hook.Event
+	values bool // are asked for
+	pinned bool // the write depends on the version that was read only for the old value
+}
+
+// noticeOfSet makes n, or a new one if n is nil, that of a value that is written, and returns it; nil
+// if nobody wants it.
+func (s *Scope) noticeOfSet(n *notice, p *pending, o *Option) *notice {
+	return s.notice(n, hook.OpSet, p.key, p.header.Class, p.interest, p.now, o)
+}
+
+// noticeOfDelete does the same for the delete of a key, whose value is of a class.
+func (s *Scope) noticeOfDelete(n *notice, key string, class Class, o *Option) *notice {
+	in := s.store.hooks.Interest(hook.OpDelete, s.name, scope.Scope{}, key)
+	return s.notice(n, hook.OpDelete, key, class, in, s.store.engine.now(), o)
+}
+
+func (s *Scope) notice(n *notice, op hook.Op, key string, class Class, in hook.Interest, now int64, o *Option) *notice {
+	if class == Ephemeral || !in.After && !s.store.recording {
+		return nil
+	}
+	if n == nil {
+		n = &notice{}
+	}
+	*n = notice{
+		event: hook.Event{Op: op, Scope: s.name, Key: key, Time: time.UnixMilli(now).UTC(), Correlation: o.correlation},
+		// Those of class Sensitive are not for events.
+		values: (in.Values || s.store.recordValues) && class != Sensitive,
+	}
+	return n
+}
+
+// commitTold commits writes of which somebody is told.
+func (s *Scope) commitTold(ctx context.Context, b *scratch, ws []write, unsynced bool) (Version, error) {
+	conditional := false
+	for i := range ws {
+		conditional = conditional || ws[i].conditional
+	}
+	for conflict := error(nil); ; {
+		pinned, changed, err := s.readOld(ws)
+		switch {
+		case err != nil:
+			return 0, err
+		case conflict != nil && conditional && !changed:
+			return 0, conflict // it is not the old values that were written meanwhile
+		}
+		all, err := s.describeAll(ctx, ws)
+		if err != nil {
+			return 0, err
+		}
+		v, err := s.commitWrites(b, ws, all, unsynced)
+		if pinned && errors.Is(err, ErrConflict) {
+			if conflict, err = err, ctx.Err(); err != nil {
+				return 0, err
+			}
+			b.counters.conflicts.Add(1)
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		number(all, v)
+		for i := range ws {
+			if n := ws[i].tell; n != nil {
+				s.store.hooks.After(ctx, n.event)
+			}
+		}
+		return v, nil
+	}
+}
+
+// readOld reads the values that writes will find, where they are asked for, and has the writes depend
+// on their being there still (N6). It reports whether a write does only for that reason, and whether
+// any of these is another version than the last time.
+func (s *Scope) readOld(ws []write) (pinned, changed bool, err error) {
+	for i := range ws {
+		w := &ws[i]
+		n := w.tell
+		if n == nil || !n.values || w.operator != "" {
+			continue
+		}
+		var f found
+		var p []byte
+		n.event.Values = &hook.Values{}
+		p, f.info, err = s.space.get(nil, w.key)
+		switch {
+		case errors.Is(err, ErrMerge): // there is a value that nobody can read, in no version
+			continue
+		case err != nil && err != ErrNotFound: // returned bare
+			return false, false, err
+		case err == nil:
+			n.event.Values.Old, n.event.Values.HasOld = valueIn(p)
+		}
+		if s.tx == nil && (!w.conditional || n.pinned) {
+			changed = changed || !n.pinned || w.version != f.version
+			pinned, n.pinned, w.conditional, w.version = true, true, true, f.version
+		}
+	}
+	return pinned, changed, nil
+}
+
+// valueIn returns the value of what is stored, and whether it can be read.
+func valueIn(p []byte) (any, bool) {
+	var f found
+	if f.open(p) != nil {
+		return nil, false
+	}
+	v, err := codec.Decode(f.payload, &stored)
+	return v, err == nil
+}
+
+// describeAll completes the events of writes, and returns the writes with what records the events: each
+// right before the write that it tells of, so that the one's number follows the other's.
+func (s *Scope) describeAll(ctx context.Context, ws []write) ([]write, error) {
+	if !s.store.recording {
+		for i := range ws {
+			s.describe(ctx, &ws[i])
+		}
+		return ws, nil
+	}
+	var all []write
+	for i := range ws {
+		s.describe(ctx, &ws[i])
+		if n := ws[i].tell; n != nil {
+			ev := n.event
+			ev.Version = 1
+			var err error
+			if all, err = s.store.appendRecord(all, s.store.records.space, &ev); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, ws[i])
+	}
+	return all, nil
+}
+
+// describe completes the event of a write, but for its number.
+func (s *Scope) describe(ctx context.Context, w *write) {
+	n := w.tell
+	if n == nil {
+		return
+	}
+	s.store.hooks.Stamp(ctx, &n.event)
+	if v := n.event.Values; v != nil && w.value != nil {
+		v.New, v.HasNew = valueIn(w.value)
+	}
+}
+
+// time returns the store's time as that of an event.
+func (s *Store) time() time.Time { return time.UnixMilli(s.engine.now()).UTC() }
+
+// number gives the events of a commit their numbers, of which the last write has the given one.
+func number(ws []write, last Version) {
+	n := last
+	for i := len(ws) - 1; i >= 0; i-- {
+		w := &ws[i]
+		if w.requires {
+			continue // has none
+		}
+		if w.expires != 0 && i != len(ws)-1 {
+			n-- // the engine's note of its expiry
+		}
+		if w.tell != nil {
+			if w.tell.event.SeqNum = uint64(n); w.value != nil {
+				w.tell.event.Version = uint64(n)
+			}
+		}
+		n--
+	}
+}
+
+// tellWhole records that an operation on the whole scope was made, and tells of it.
+func (s *Scope) tellWhole(ctx context.Context, op hook.Op, to scope.Scope, unsynced bool) {
+	if !s.store.recording && !s.store.hooks.Interest(op, s.name, to, "").After {
+		return
+	}
+	ev := hook.Event{Op: op, Scope: s.name, To: to, Time: s.store.time()}
+	s.store.hooks.Stamp(ctx, &ev)
+	if s.store.recording {
+		ws, err := s.store.appendRecord(nil, s.store.records.space, &ev)
+		if err == nil {
+			_, err = s.store.engine.commit(ws, unsynced)
+		}
+		if err != nil {
+			s.store.unrecorded.Add(1) // what it tells of has happened all the same
+		}
+	}
+	s.store.hooks.After(ctx, ev)
+}
+
+// eventOf names the key of an event of a transaction.
+type eventOf struct {
+	scope scope.Scope
+	key   string
+}
+
+// hear keeps the events of writes of the transaction, as they are before the writes are part of it. A
+// key that is written again has one event, of what it was before the first and is after the last.
+func (tx *Txn) hear(ctx context.Context, s *Scope, ws []write) error {
+	if _, _, err := s.readOld(ws); err != nil {
+		return err
+	}
+	for i := range ws {
+		n := ws[i].tell
+		if n == nil {
+			continue
+		}
+		s.describe(ctx, &ws[i])
+		key := eventOf{s.name, n.event.Key}
+		at, again := tx.heard[key]
+		if !again {
+			if tx.heard == nil {
+				tx.heard = map[eventOf]int{}
+			}
+			tx.heard[key] = len(tx.events)
+			tx.events = append(tx.events, n.event)
+			continue
+		}
+		if old, v := tx.events[at].Values, n.event.Values; old != nil && v != nil {
+			v.Old, v.HasOld = old.Old, old.HasOld
+		}
+		tx.events[at] = n.event
+	}
+	return nil
+}
+
+// record makes the records of the transaction's events part of it.
+func (tx *Txn) record() error {
+	if !tx.store.recording || len(tx.events) == 0 {
+		return nil
+	}
+	space, err := tx.open(timelineScope)
+	if err != nil {
+		return err
+	}
+	var ws []write
+	for i := range tx.events {
+		if ws, err = tx.store.appendRecord(ws, space, &tx.events[i]); err != nil {
+			return err
+		}
+	}
+	_, err = tx.store.engine.commit(ws, true)
+	return err
+}
+
+// tell tells of the events of the transaction, which was committed up to a number.
+func (tx *Txn) tell(ctx context.Context, last Version) {
+	for i := range tx.events {
+		tx.events[i].SeqNum = uint64(last)
+		tx.store.hooks.After(ctx, tx.events[i])
+	}
+}
+
+// expired records that values have expired, and tells of it. The commit takes the engine's own events
+// away together with what it is given.
+func (s *Store) expired(gone []expiry, commit func([]write) error) error {
+	var events []hook.Event
+	var ws []write
+	for _, e := range gone {
+		if string(e.Key) < firstKey || reservedScope(e.Scope) {
+			continue // the store's own
+		}
+		ev := hook.Event{Op: hook.OpExpire, Scope: e.Scope, Key: string(e.Key), Time: e.Expiry.UTC()}
+		s.hooks.Stamp(context.Background(), &ev)
+		if s.recording {
+			var err error
+			if ws, err = s.appendRecord(ws, s.records.space, &ev); err != nil {
+				return err
+			}
+		}
+		events = append(events, ev)
+	}
+	if err := commit(ws); err != nil {
+		return err
+	}
+	for i := range events {
+		s.hooks.After(context.Background(), events[i])
+	}
+	return nil
+}
