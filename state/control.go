@@ -172,10 +172,10 @@ func (s *Scope) pass(ctx context.Context, op access.Op, key string) (*Scope, err
 	if s.guard == nil {
 		return s, nil
 	}
-	return s.ask(ctx, op, key)
+	return s.passGuard(ctx, op, key)
 }
 
-func (s *Scope) ask(ctx context.Context, op access.Op, key string) (*Scope, error) {
+func (s *Scope) passGuard(ctx context.Context, op access.Op, key string) (*Scope, error) {
 	g := s.guard
 	if mutant.Enabled && mutant.Is(mutant.PassUnasked) {
 		return g.inner, nil
