@@ -251,12 +251,12 @@ func TestEveryDoorIsChecked(t *testing.T) {
 		check(mallory, "Scope", "Principal", "Snapshot", "Transact", "ListScopes", "Timeline")
 		require.Greater(t, doors, 100)
 		for _, tl := range []*timeline.Timeline{mallory.Timeline(), f.Timeline()} {
-			for _, err := range tl.Query(ctx, timeline.Query{}) {
+			for _, err := range tl.ByTime(ctx, timeline.Range{}) {
 				var denied *access.AccessError
 				require.ErrorAs(t, err, &denied)
 			}
 		}
-		for _, err := range f.As("root").Timeline().Query(ctx, timeline.Query{}) {
+		for _, err := range f.As("root").Timeline().ByTime(ctx, timeline.Range{}) {
 			require.NoError(t, err)
 		}
 		for name := range mallory.ListScopes(scope.AnyKind, "") {
