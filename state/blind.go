@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/edit"
 	"github.com/loamdb/loam/state/envelope"
@@ -47,13 +48,17 @@ func (s *Scope) PatchBlind(ctx context.Context, key string, patch any, opts ...O
 }
 
 func (s *Scope) blind(ctx context.Context, operator, key string, operand any, opts []Option) error {
+	s, err := s.pass(ctx, access.OpUpdate, key) // that there is an Ephemeral value is told
+	if err != nil {
+		return err
+	}
 	o := join(opts)
 	if o.class != 0 && o.class != Trusted || o.life != lifeAsIs {
 		return fmt.Errorf("%w: what is changed without a read is of class %v, and keeps its expiry", ErrOption, Trusted)
 	}
 	o.class = Trusted
 	p := pending{key: key, value: operand, operator: operator}
-	_, err := s.put(ctx, &p, &o)
+	_, err = s.put(ctx, &p, &o)
 	return err
 }
 

@@ -41,5 +41,27 @@ func FoldOperands(increment bool, dst, value []byte, operands [][]byte) ([]byte,
 // CheckStored reports whether bytes are what is stored of a value.
 func CheckStored(p []byte) error { return checkOperand(p) }
 
+// Behind returns the handle behind the guard of one of a view.
+func (s *Scope) Behind() *Scope { return s.guard.inner }
+
+// FlipAudit changes a byte of a record of the audit.
+func (s *Store) FlipAudit() error {
+	own, err := s.own(auditScope)
+	if err != nil {
+		return err
+	}
+	var key, value []byte
+	err = own.space.scan([]byte{3}, []byte{4}, false, func(k, v []byte, _ info) bool {
+		key, value = append(key, k...), append(value, v...)
+		return false
+	})
+	if err != nil {
+		return err
+	}
+	value[3] ^= 1 // of the time
+	_, err = own.engine.commit([]write{{space: own.space, key: key, value: value}}, true)
+	return err
+}
+
 // StoreOf returns the store of a handle.
 func StoreOf(s *Scope) *Store { return s.store }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/state/codec"
 )
@@ -18,7 +19,7 @@ type ListOptions struct {
 	After string
 	// Limit is how many entries a page has at most: 100 unless set, up to 10,000.
 	Limit int
-	// KeysOnly leaves values out: entries have keys and Meta.
+	// KeysOnly leaves values out: entries have keys and Meta, those of a view keys alone.
 	KeysOnly bool
 }
 
@@ -99,8 +100,16 @@ func (s *Scope) Keys(ctx context.Context, prefix string) iter.Seq2[string, error
 
 // scan calls yield with the entries that o means, but for its limit, until it returns false.
 func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool) error {
-	if s.err != nil {
-		return s.err
+	op := access.OpScan
+	if o.KeysOnly {
+		op = access.OpList
+	}
+	s, filter, err := s.passSome(ctx, op, o.Prefix)
+	if err == nil {
+		err = s.err
+	}
+	if err != nil {
+		return err
 	}
 	lower, upper := bounds(o.Prefix, o.After)
 	if upper != nil && bytes.Compare(lower, upper) >= 0 {
@@ -108,15 +117,25 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool)
 	}
 	var f found
 	var failed error
+	var sensitive uint64
 	entry := func(key string, value []byte, i info) bool {
 		if failed = ctx.Err(); failed != nil {
 			return false
 		}
+		if filter != nil && !filter.Allows(key) {
+			return true
+		}
 		if failed = f.open(value); failed == nil {
 			f.info = i
 			e := Entry{Key: key, Meta: f.meta()}
-			if !o.KeysOnly {
+			switch {
+			case !o.KeysOnly:
 				e.Value, failed = codec.Decode(f.payload, &stored)
+				if e.Class == Sensitive {
+					sensitive++
+				}
+			case filter != nil:
+				e.Meta = Meta{} // keys are what was asked for
 			}
 			if failed == nil {
 				return yield(e)
@@ -125,7 +144,10 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool)
 		failed = s.fail("list", key, failed)
 		return false
 	}
-	err := s.merge(lower, upper, entry)
+	err = s.merge(lower, upper, entry)
+	if failed == nil {
+		failed = s.seen(ctx, op, o.Prefix, sensitive)
+	}
 	if failed != nil {
 		return failed
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/state/codec"
 )
 
@@ -20,6 +21,10 @@ func (s *Scope) GetMany(ctx context.Context, keys ...string) (map[string]any, er
 }
 
 func (s *Scope) getMany(ctx context.Context, keys []string) (map[string]any, error) {
+	s, err := s.passAll(ctx, "get", access.OpGet, keys)
+	if err != nil {
+		return nil, err
+	}
 	at := s
 	if s.mode == live && s.err == nil {
 		snap, err := s.store.engine.snapshot()
@@ -28,6 +33,7 @@ func (s *Scope) getMany(ctx context.Context, keys []string) (map[string]any, err
 		}
 		defer snap.close() // fails for a store that was closed, as the reads below then have
 		at = s.store.scopeIn(snap, s.name)
+		at.witness = s.witness
 	}
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
@@ -64,14 +70,18 @@ func (s *Scope) SetMany(ctx context.Context, values map[string]any, opts ...Opti
 }
 
 func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) error {
-	if s.err != nil {
-		return s.err
-	}
 	keys := make([]string, 0, len(values))
 	for key := range values {
 		keys = append(keys, key)
 	}
 	slices.Sort(keys) // so that equal calls do equal things
+	s, err := s.passAll(ctx, "set", access.OpSet, keys)
+	if err == nil {
+		err = s.err
+	}
+	if err != nil {
+		return err
+	}
 	now, unsynced := s.store.engine.now(), true
 	ws := make([]write, 0, len(keys))
 	var inMemory []write
@@ -131,7 +141,11 @@ func (s *Scope) DeleteMany(ctx context.Context, keys []string, opts ...Option) (
 }
 
 func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, error) {
-	if err := s.removable(ctx); err != nil {
+	s, err := s.passAll(ctx, "delete", access.OpDelete, keys)
+	if err == nil {
+		err = s.removable(ctx)
+	}
+	if err != nil {
 		return 0, err
 	}
 	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
@@ -160,6 +174,11 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 			if class == Ephemeral {
 				inMemory = append(inMemory, key)
 				continue
+			}
+			if class == Sensitive {
+				if err := s.seen(ctx, access.OpDelete, key, 1); err != nil {
+					return 0, s.fail("delete", key, err)
+				}
 			}
 			if err := s.askToDelete(ctx, key, class); err != nil {
 				return 0, s.fail("delete", key, err)

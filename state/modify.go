@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/edit"
@@ -23,6 +24,10 @@ type change func(f *found) (any, error)
 // modify carries out a change and returns the new value, as hooks have left it. accept, if not nil, is
 // told what a hook has put in the value's place.
 func (s *Scope) modify(ctx context.Context, key string, o Option, change change, accept func(any) error) (any, error) {
+	s, err := s.pass(ctx, access.OpUpdate, key)
+	if err != nil {
+		return nil, err
+	}
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
 	var f found

@@ -31,6 +31,14 @@ type Options struct {
 	// for Sync: they then survive the process but not a power cut.
 	NoSync bool
 
+	// Access turns access control on: then everybody has to be somebody, see Store.As.
+	Access *AccessOptions
+
+	// Privacy says what becomes of personal data and credentials in values that are written. The first
+	// rule counts whose pattern matches and that is about the value's class. Values of classes Sensitive
+	// and External that no rule is about are looked at too: what is found is counted, and stays.
+	Privacy []Privacy
+
 	// EphemeralBytes is how much memory values of class Ephemeral may take, about, keys included: the
 	// ones that were written longest ago make room for others. 16 MiB unless set; negative means that
 	// there are no such values, and the class is ErrUnsupported.
@@ -76,6 +84,12 @@ func (o *Options) Validate() error {
 		_, err := scope.ParsePattern(o.ScopeClasses[i].Scopes)
 		check(err)
 		check(acceptable(o.ScopeClasses[i].Class))
+	}
+	for i := range o.Privacy {
+		check(o.Privacy[i].validate())
+	}
+	if o.Access != nil {
+		check(o.Access.validate())
 	}
 	limits := o.limits()
 	check(limits.Validate())

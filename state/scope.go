@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/envelope"
@@ -35,6 +36,10 @@ type Scope struct {
 	mode  mode
 	snap  *Snapshot // that it reads, or nil
 	tx    *Txn      // that it is part of, or nil
+
+	// Of a handle of a view (view.go): guard is what it asks before it acts on another handle, which
+	// has the same as its witness, who is told of what was sensitive.
+	guard, witness *guard
 }
 
 // mode says what a handle acts on.
@@ -116,10 +121,18 @@ func (s *Scope) GetWithMeta(ctx context.Context, key string) (any, Meta, error) 
 
 // Has reports whether key has a value, which may be nil.
 func (s *Scope) Has(ctx context.Context, key string) (bool, error) {
+	s, err := s.pass(ctx, access.OpHas, key)
+	if err != nil {
+		return false, s.fail("has", key, err)
+	}
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
 	var f found
-	switch err := s.locate(ctx, key, b, &f); err {
+	err = s.locate(ctx, key, b, &f)
+	if err == nil && b.class() == Sensitive {
+		err = s.seen(ctx, access.OpHas, key, 1)
+	}
+	switch err {
 	case nil:
 		return true, nil
 	case ErrNotFound: // returned bare
@@ -135,8 +148,11 @@ func (s *Scope) Has(ctx context.Context, key string) (bool, error) {
 func (s *Scope) GetInherited(ctx context.Context, key string) (any, scope.Scope, error) {
 	for at := s; ; {
 		v, err := at.Get(ctx, key)
-		if err == nil || !errors.Is(err, ErrNotFound) {
-			return v, at.name, err
+		if err == nil {
+			return v, at.name, nil
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return nil, scope.Scope{}, err
 		}
 		parent, ok := at.name.Parent()
 		if !ok {
@@ -155,10 +171,17 @@ type found struct {
 
 // find looks key up and reads its envelope. ErrNotFound is returned bare.
 func (s *Scope) find(ctx context.Context, key string, b *scratch, f *found) error {
+	s, err := s.pass(ctx, access.OpGet, key)
+	if err != nil {
+		return err
+	}
 	if err := s.locate(ctx, key, b, f); err != nil {
 		return err
 	}
-	return f.open(b.buf)
+	if err := f.open(b.buf); err != nil || f.header.Class != Sensitive {
+		return err
+	}
+	return s.seen(ctx, access.OpGet, key, 1)
 }
 
 // locate looks key up: what is stored is in b.buf then, and f has its info. ErrNotFound is returned
@@ -248,5 +271,8 @@ func (s *Scope) sibling(name scope.Scope) *Scope {
 	case inTransaction:
 		return s.tx.Scope(name)
 	}
-	return s.store.Scope(name)
+	if s.guard != nil {
+		return s.store.As(s.guard.who).Scope(name)
+	}
+	return s.store.scopeIn(s.store.engine, name)
 }

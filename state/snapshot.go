@@ -3,6 +3,7 @@ package state
 import (
 	"iter"
 
+	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/scope"
 )
 
@@ -12,6 +13,7 @@ import (
 type Snapshot struct {
 	store  *Store
 	engine *engine
+	who    access.Principal // whose it is, where there is access control
 }
 
 // Snapshot returns the store as of now.
@@ -20,7 +22,7 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 	if err != nil {
 		return nil, &Error{Op: "snapshot", Err: err}
 	}
-	return &Snapshot{s, e}, nil
+	return &Snapshot{store: s, engine: e}, nil
 }
 
 // Close ends the snapshot. It is idempotent.
@@ -31,12 +33,12 @@ func (s *Snapshot) Close() error { return s.engine.close() }
 func (s *Snapshot) Scope(name scope.Scope) *Scope {
 	sc := s.store.scopeIn(s.engine, name)
 	sc.mode, sc.snap = atSnapshot, s
-	return sc
+	return s.store.guarded(s.who, sc)
 }
 
 // ListScopes yields the scopes that there were, as Store.ListScopes does.
 func (s *Snapshot) ListScopes(kind scope.Kind, prefix string) iter.Seq2[scope.Scope, error] {
-	return listScopes(s.engine, kind, prefix)
+	return s.store.visible(s.who, listScopes(s.engine, kind, prefix))
 }
 
 // Position returns where in the store's history the snapshot is, for Scope.Diff and Scope.Watch, in

@@ -28,6 +28,8 @@ type Store struct {
 	scopeClasses []scopeClass
 	limits       codec.Limits // of values that are written
 	strict       codec.Limits // of those of class External
+	control      *control     // nil: no access control
+	protection   protection
 
 	hooks        *hook.Dispatcher
 	timeline     *timeline.Timeline
@@ -126,13 +128,20 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 		return err
 	}
 	s.ended, s.end = context.WithCancel(context.Background())
-	if s.hooks, err = hook.New(hookOptions(o.Hooks)); err == nil {
+	if s.control, err = s.openControl(o.Access); err == nil {
+		err = s.openProtection(o.Privacy)
+	}
+	if err == nil {
+		s.hooks, err = hook.New(hookOptions(o.Hooks))
+	}
+	if err == nil {
 		if err = s.openTimeline(o.Timeline); err != nil {
 			_ = s.hooks.Close(s.ended) // the first error says what is wrong
 		}
 	}
 	if err != nil {
 		s.end()
+		s.control.close()
 		_ = s.engine.close() // likewise
 		return err
 	}
@@ -150,6 +159,7 @@ func (s *Store) Close() error {
 	s.end()
 	s.background.Wait()
 	_ = s.hooks.Close(context.Background()) // there is no error but the context's
+	s.control.close()
 	s.ephemeral.close()
 	return s.engine.close()
 }
@@ -157,7 +167,9 @@ func (s *Store) Close() error {
 // Scope returns a handle to a scope, which need not exist: it comes into being with the first
 // write to it. Nothing is read or written. A scope that cannot be, or is reserved, makes
 // every operation on the handle fail with ErrScope.
-func (s *Store) Scope(name scope.Scope) *Scope { return s.scopeIn(s.engine, name) }
+//
+// In a store with access control it is nobody's, and every operation on it is denied: use As.
+func (s *Store) Scope(name scope.Scope) *Scope { return s.guarded("", s.scopeIn(s.engine, name)) }
 
 func (s *Store) scopeIn(e *engine, name scope.Scope) *Scope {
 	sc := &Scope{store: s, name: name}
@@ -202,7 +214,7 @@ func reservedScope(name scope.Scope) bool {
 // An error is yielded once, with a
 // zero Scope, and ends the loop.
 func (s *Store) ListScopes(kind scope.Kind, prefix string) iter.Seq2[scope.Scope, error] {
-	return listScopes(s.engine, kind, prefix)
+	return s.visible("", listScopes(s.engine, kind, prefix))
 }
 
 func listScopes(e *engine, kind scope.Kind, prefix string) iter.Seq2[scope.Scope, error] {
@@ -230,6 +242,11 @@ func (s *Store) Metrics() Metrics {
 	}
 	m.Unrecorded = s.unrecorded.Load()
 	m.Ephemeral, m.EphemeralBytes, m.Evicted = s.ephemeral.figures()
+	m.Findings, m.Blocked = s.protection.findings.Load(), s.protection.blocked.Load()
+	if c := s.control; c != nil {
+		a := c.log.Metrics()
+		m.Denied, m.Audited, m.AuditDropped = c.denied.Load(), int64(a.Written), int64(a.Dropped)
+	}
 	return m
 }
 
@@ -242,6 +259,12 @@ type Metrics struct {
 	// Ephemeral counts the values of that class, those that have expired included until they make
 	// room; EphemeralBytes is what they take, Evicted how many had to make room since Open.
 	Ephemeral, EphemeralBytes, Evicted int64
+	// Findings counts what was found of personal data and credentials in values to be written, Blocked the
+	// values that were refused for it: all since Open.
+	Findings, Blocked int64
+	// Denied counts requests that access control has denied, Audited the records that were written of
+	// these and others, AuditDropped those that could not be: all since Open.
+	Denied, Audited, AuditDropped int64
 	// Unrecorded counts operations on whole scopes that were made, and whose event could then not be
 	// recorded.
 	Unrecorded int64

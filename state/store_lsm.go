@@ -20,8 +20,7 @@ import (
 //	space   get scan stats rename copy diff watch
 //
 // besides openEngine, close and expiries, which begin and end a store and its sweep, and what watch
-// returns. Keys and values are bytes here; errors are
-// those of this package.
+// returns. Keys and values are bytes here; errors are those of this package.
 
 // EngineOptions are the settings of the storage engine: how much memory it takes, how it
 // compresses, where it takes its time from.
@@ -237,26 +236,10 @@ func (e *engine) transact(fn func(open func(scope.Scope) (space, error)) (unsync
 	return Version(in.LastVersion()), nil
 }
 
-// write is one operation of a commit.
-type write struct {
-	space   space
-	key     []byte
-	value   []byte // nil: the key is deleted
-	upper   []byte // not nil: every key of [key, upper) is deleted
-	expires int64  // milliseconds since 1970; 0: never
-
-	operator string // value is an operand of it; "": it is the value
-
-	// conditional: the key must have this version. With requires nothing else is asked of it.
-	conditional, requires bool
-	version               Version
-
-	tell *notice // who is told of it; nil: nobody
-}
-
 // commit makes all of the writes or, with an error, none. ErrConflict: a condition does not hold.
 // It returns the version of the last one where it knows it: of several, and of one that is
-// conditional or of which somebody is told. Within a transaction it only adds them to that, and there are no conditions.
+// conditional or of which somebody is told. Within a transaction it only adds them to that, and
+// there are no conditions.
 func (e *engine) commit(ws []write, unsynced bool) (Version, error) {
 	o := syncOf(unsynced)
 	switch w := &ws[0]; {
@@ -347,12 +330,6 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions, gone ...expiry) (Version
 type space struct {
 	sc *lsm.Scope
 	tx *lsm.Txn
-}
-
-// info is what is known of an entry besides key and value.
-type info struct {
-	version Version // 0: written by this very transaction
-	expires int64   // milliseconds since 1970; 0: never
 }
 
 // get appends the value of key to dst, or returns dst and ErrNotFound.

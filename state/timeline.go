@@ -41,21 +41,36 @@ var timelineScope = scope.Custom(reservedName + "timeline")
 
 // Timeline returns the events that were recorded, while Options.Timeline was set: by time, scope, key
 // and correlation, what has caused one and what it has caused, and Replay, which plays them to the
-// hooks of today. It is never nil.
-func (s *Store) Timeline() *timeline.Timeline { return s.timeline }
+// hooks of today. It is never nil. In a store with access control all of it is denied: View.Timeline is
+// for admins.
+func (s *Store) Timeline() *timeline.Timeline {
+	if s.control == nil {
+		return s.timeline
+	}
+	return s.As("").Timeline()
+}
+
+// Timeline returns the events that were recorded, as Store.Timeline does, for an admin of everything: to
+// others every step on it is denied.
+func (v *View) Timeline() *timeline.Timeline {
+	r := *v.store.records
+	r.asks = v
+	t, _ := timeline.New(&r, v.store.records.settings) // as before
+	return t
+}
 
 // openTimeline makes the timeline. The engine is open.
 func (s *Store) openTimeline(o *TimelineOptions) error {
 	var err error
-	s.records = &records{store: s}
+	s.records = &records{store: s, settings: timeline.Options{Codec: valueCodec{}}}
 	if s.records.space, err = s.engine.space(timelineScope); err != nil {
 		return err
 	}
-	settings := timeline.Options{Codec: valueCodec{}}
+	settings := &s.records.settings
 	if o != nil {
 		s.recording, s.recordValues, settings.RecordValues = true, o.RecordValues, o.RecordValues
 	}
-	if s.timeline, err = timeline.New(s.records, settings); err != nil {
+	if s.timeline, err = timeline.New(s.records, *settings); err != nil {
 		return err
 	}
 	if s.recording && !s.readOnly {
@@ -88,8 +103,18 @@ func recordOf(in space, e *timeline.Entry) write {
 
 // records is the store of the timeline: the engine's scope, as it is.
 type records struct {
-	store *Store
-	space space
+	store    *Store
+	space    space
+	settings timeline.Options
+	asks     *View // who must be an admin for every step; nil: the store itself
+}
+
+// may returns nil if whoever has the records may take a step.
+func (r *records) may(ctx context.Context) error {
+	if r.asks == nil {
+		return ctx.Err()
+	}
+	return r.asks.administer(ctx)
 }
 
 // Apply writes and deletes.
@@ -101,9 +126,10 @@ func (r *records) Apply(ctx context.Context, writes []timeline.Entry, deletes []
 	for _, key := range deletes {
 		ws = append(ws, write{space: r.space, key: key})
 	}
+	if err := r.may(ctx); err != nil {
+		return err
+	}
 	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
 	case r.store.readOnly:
 		return ErrReadOnly
 	case len(ws) == 0:
@@ -115,7 +141,7 @@ func (r *records) Apply(ctx context.Context, writes []timeline.Entry, deletes []
 
 // Get returns an entry.
 func (r *records) Get(ctx context.Context, key []byte) (timeline.Entry, bool, error) {
-	if err := ctx.Err(); err != nil {
+	if err := r.may(ctx); err != nil {
 		return timeline.Entry{}, false, err
 	}
 	value, i, err := r.space.get(nil, key)
@@ -132,6 +158,10 @@ func (r *records) Get(ctx context.Context, key []byte) (timeline.Entry, bool, er
 func (r *records) Scan(ctx context.Context, lower, upper []byte) iter.Seq2[timeline.Entry, error] {
 	return func(yield func(timeline.Entry, error) bool) {
 		left := false
+		if err := r.may(ctx); err != nil {
+			yield(timeline.Entry{}, err)
+			return
+		}
 		err := r.space.scan(lower, upper, false, func(key, value []byte, i info) bool {
 			if ctx.Err() == nil {
 				left = !yield(timeline.Entry{Key: bytes.Clone(key), Value: bytes.Clone(value), Number: uint64(i.version)}, nil)

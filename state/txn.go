@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/scope"
 )
@@ -14,6 +15,7 @@ import (
 // or never. It is for the goroutine that runs the function of Store.Transact, and ends with it.
 type Txn struct {
 	store  *Store
+	who    access.Principal // whose it is, where there is access control
 	open   func(scope.Scope) (space, error)
 	scopes map[scope.Scope]*Scope
 	waits  bool // something was written that is to be on the device
@@ -50,11 +52,15 @@ type written struct {
 //		return err
 //	})
 func (s *Store) Transact(ctx context.Context, fn func(tx *Txn) error) error {
+	return s.transact(ctx, "", fn)
+}
+
+func (s *Store) transact(ctx context.Context, who access.Principal, fn func(tx *Txn) error) error {
 	for {
 		if err := ctx.Err(); err != nil {
 			return &Error{Op: "transact", Err: err}
 		}
-		tx := &Txn{store: s, scopes: map[scope.Scope]*Scope{}}
+		tx := &Txn{store: s, who: who, scopes: map[scope.Scope]*Scope{}}
 		var own error
 		var h held
 		last, err := s.engine.transact(func(open func(scope.Scope) (space, error)) (bool, error) {
@@ -91,14 +97,14 @@ func (s *Store) Transact(ctx context.Context, fn func(tx *Txn) error) error {
 // are ErrUnsupported.
 func (tx *Txn) Scope(name scope.Scope) *Scope {
 	if sc := tx.scopes[name]; sc != nil {
-		return sc
+		return tx.store.guarded(tx.who, sc)
 	}
 	sc := &Scope{store: tx.store, name: name, class: tx.store.classIn(name), mode: inTransaction, tx: tx}
 	if sc.err = checkScope(name); sc.err == nil {
 		sc.space, sc.err = tx.open(name)
 	}
 	tx.scopes[name] = sc
-	return sc
+	return tx.store.guarded(tx.who, sc)
 }
 
 // note records what is written in a scope.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/state/codec"
 )
 
@@ -102,11 +103,16 @@ func (r *rawChange) own() bool {
 // what was deleted since then may be forgotten, ErrDiverged, ErrInvalidPosition, and others.
 func (s *Scope) Diff(ctx context.Context, from Position) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
-		err := s.whole(ctx)
+		s, filter, err := s.passSome(ctx, access.OpScan, "")
+		if err == nil {
+			err = s.whole(ctx)
+		}
 		if err != nil {
 			yield(Change{}, s.fail("diff", "", err))
 			return
 		}
+		sensitive := uint64(0)
+		defer func() { _ = s.seen(ctx, access.OpScan, "", sensitive) }() // what was shown was shown
 		for r, err := range s.space.diff(from) {
 			if err == nil {
 				err = ctx.Err()
@@ -116,7 +122,15 @@ func (s *Scope) Diff(ctx context.Context, from Position) iter.Seq2[Change, error
 				if r.own() {
 					continue
 				}
-				c, err = s.decode(&r)
+				var shown bool
+				if shown, err = r.shownBy(filter); err == nil && !shown {
+					continue
+				}
+			}
+			if err == nil {
+				if c, err = s.decode(&r); c.Class == Sensitive {
+					sensitive++
+				}
 			}
 			if err != nil {
 				yield(Change{}, s.fail("diff", "", err))
@@ -139,7 +153,9 @@ func (s *Scope) Diff(ctx context.Context, from Position) iter.Seq2[Change, error
 // commit.
 type Watcher struct {
 	scope *Scope
+	ctx   context.Context // of Watch
 	feed  feed
+	gate  *gate // of a view's, or nil
 }
 
 // Watch returns a watcher of the keys that begin with prefix, from now on, or from everything behind
@@ -148,26 +164,48 @@ type Watcher struct {
 //
 // Errors: ErrInvalidPosition, ErrDiverged, ErrReadOnly for a handle of a snapshot.
 func (s *Scope) Watch(ctx context.Context, prefix string, from *Position) (*Watcher, error) {
-	err := s.wholeToWrite(ctx)
+	inner, filter, err := s.passSome(ctx, access.OpWatch, prefix)
 	if err == nil {
-		lower, upper := bounds(prefix, "")
-		var f feed
-		if f, err = s.space.watch(ctx, lower, upper, from); err == nil {
-			return &Watcher{s, f}, nil
-		}
+		err = inner.wholeToWrite(ctx)
 	}
-	return nil, s.fail("watch", "", err)
+	if err != nil {
+		return nil, s.fail("watch", "", err)
+	}
+	lower, upper := bounds(prefix, "")
+	f, err := inner.space.watch(ctx, lower, upper, from)
+	if err != nil {
+		return nil, s.fail("watch", "", err)
+	}
+	w := &Watcher{scope: inner, ctx: ctx, feed: f}
+	if filter != nil {
+		w.gate = newGate(s.guard, s.guard.request(access.OpWatch, prefix), filter)
+	}
+	return w, nil
 }
 
 // Next returns the next change, and waits for it if there is none. Errors that end the watch: the
 // context's, ErrClosed, ErrScopeDropped behind a ChangeDropScope, ErrHistoryGone and ErrDiverged when
 // nobody can tell any more what has changed. After others it may be called again.
 func (w *Watcher) Next() (Change, error) {
+	if w.gate != nil {
+		return w.gate.next(w)
+	}
 	r, err := w.feed.next()
 	if err != nil {
 		return Change{}, w.scope.fail("watch", "", err)
 	}
-	return w.scope.decode(&r)
+	return w.decode(&r)
+}
+
+// decode returns a change as users know it, and records what is sensitive.
+func (w *Watcher) decode(r *rawChange) (Change, error) {
+	c, err := w.scope.decode(r)
+	if err == nil && c.Class == Sensitive {
+		if err = w.scope.seen(w.ctx, access.OpWatch, c.Key, 1); err != nil {
+			return Change{}, w.scope.fail("watch", c.Key, err)
+		}
+	}
+	return c, err
 }
 
 // Changes yields what Next returns, until the loop is left or an error ends it, which is yielded
@@ -186,7 +224,12 @@ func (w *Watcher) Changes() iter.Seq2[Change, error] {
 // Position returns a place behind the last commit that Next has shown to its end, for another Watch
 // or a Diff, in this process or in a later one. What it covers is on the device, for which it may
 // wait.
+//
+// A view's watcher has a place only between commits: behind a Last, and before the next change.
 func (w *Watcher) Position() (Position, error) {
+	if w.gate != nil && w.gate.between() {
+		return Position{}, w.scope.fail("position", "", fmt.Errorf("%w: a view's watcher has no place within a commit", ErrUnsupported))
+	}
 	p, err := w.feed.position()
 	if err != nil {
 		return Position{}, w.scope.fail("position", "", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/scope"
 )
@@ -25,7 +26,10 @@ type Stats struct {
 // Stats returns how much the scope holds, without reading it: all zero if it is not there.
 func (s *Scope) Stats(ctx context.Context) (Stats, error) {
 	var st Stats
-	err := s.whole(ctx)
+	s, err := s.pass(ctx, access.OpStats, "")
+	if err == nil {
+		err = s.whole(ctx)
+	}
 	if err == nil {
 		st.Entries, st.Bytes, st.Exact, err = s.space.stats()
 	}
@@ -42,7 +46,10 @@ func (s *Scope) Stats(ctx context.Context) (Stats, error) {
 // by itself. A scope that is not there is dropped already. Writing to it later makes a new one. Of
 // the options those on syncing count.
 func (s *Scope) Drop(ctx context.Context, opts ...Option) error {
-	err := s.wholeToWrite(ctx)
+	s, err := s.pass(ctx, access.OpDrop, "")
+	if err == nil {
+		err = s.wholeToWrite(ctx)
+	}
 	if err == nil {
 		err = s.askWhole(ctx, hook.OpClear, scope.Scope{})
 	}
@@ -65,7 +72,10 @@ func (s *Scope) Drop(ctx context.Context, opts ...Option) error {
 // ErrNotFound: it is not there; ErrScopeExists: there is one of the new name, which is not replaced.
 // Of the options those on syncing count.
 func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error {
-	err := s.wholeToWrite(ctx)
+	s, err := s.passTo(ctx, access.OpMove, access.OpMoveTo, to)
+	if err == nil {
+		err = s.wholeToWrite(ctx)
+	}
 	if err == nil {
 		err = checkScope(to)
 	}
@@ -91,7 +101,10 @@ func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error 
 // entries it has copied. The copy appears whole, at the end, and shares nothing with the
 // original; its values have versions of their own. ErrNotFound and ErrScopeExists are as with Move.
 func (s *Scope) Copy(ctx context.Context, to scope.Scope, opts ...Option) (int64, error) {
-	err := s.whole(ctx)
+	s, err := s.passTo(ctx, access.OpCopy, access.OpCopyTo, to)
+	if err == nil {
+		err = s.whole(ctx)
+	}
 	if err == nil {
 		err = checkScope(to)
 	}
@@ -118,7 +131,10 @@ func (s *Scope) Fork(ctx context.Context, to scope.Scope, opts ...Option) (*Scop
 	if _, err := s.Copy(ctx, to, opts...); err != nil {
 		return nil, err
 	}
-	return s.store.Scope(to), nil
+	if s.guard != nil {
+		return s.store.As(s.guard.who).Scope(to), nil
+	}
+	return s.store.scopeIn(s.store.engine, to), nil
 }
 
 // whole returns the error of an operation on the whole scope that has no chance.

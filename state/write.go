@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/state/codec"
@@ -96,6 +97,9 @@ func (s *Scope) encode(dst []byte, p *pending) ([]byte, error) {
 	if p.header.Class == External {
 		limits = &s.store.strict
 	}
+	if err := s.protect(p, limits); err != nil {
+		return dst, err
+	}
 	out, err := envelope.Append(dst, &p.header)
 	if err != nil {
 		return dst, fmt.Errorf("%w: %w", ErrOption, err) // of the correlation id: all else is known to be right
@@ -120,12 +124,15 @@ func (s *Scope) ready(ctx context.Context, dst []byte, p *pending, o *Option, no
 
 // put writes one value.
 func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error) {
+	s, err := s.pass(ctx, access.OpSet, p.key)
+	if err != nil {
+		return 0, err
+	}
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
 	if s.err != nil {
 		return 0, s.err
 	}
-	var err error
 	if b.buf, err = s.ready(ctx, b.buf[:0], p, o, s.store.engine.now()); err != nil {
 		return 0, err
 	}
@@ -240,6 +247,10 @@ func (s *Scope) SetIfAbsent(ctx context.Context, key string, value any, opts ...
 }
 
 func (s *Scope) putIf(ctx context.Context, key string, version Version, value any, o Option) (Version, error) {
+	s, err := s.pass(ctx, access.OpUpdate, key)
+	if err != nil {
+		return 0, err
+	}
 	p := pending{key: key, value: value, conditional: true, version: version}
 	if s.mode == inTransaction {
 		p.conditional = false // but read now, on which the whole transaction depends
@@ -269,7 +280,11 @@ func (s *Scope) Delete(ctx context.Context, key string, opts ...Option) (bool, e
 }
 
 func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error) {
-	if err := s.removable(ctx); err != nil {
+	s, err := s.pass(ctx, access.OpDelete, key)
+	if err == nil {
+		err = s.removable(ctx)
+	}
+	if err != nil {
 		return false, err
 	}
 	b := s.store.borrow()
@@ -292,6 +307,11 @@ func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error)
 				return true, nil
 			}
 			continue // it has gone, or is stored meanwhile
+		}
+		if class == Sensitive {
+			if err := s.seen(ctx, access.OpDelete, key, 1); err != nil {
+				return false, err
+			}
 		}
 		if err = s.askToDelete(ctx, key, class); err != nil {
 			return false, err
@@ -319,4 +339,27 @@ func (s *Scope) removable(ctx context.Context) error {
 		return hook.ErrSimulated
 	}
 	return nil
+}
+
+// write is one operation of a commit.
+type write struct {
+	space   space
+	key     []byte
+	value   []byte // nil: the key is deleted
+	upper   []byte // not nil: every key of [key, upper) is deleted
+	expires int64  // milliseconds since 1970; 0: never
+
+	operator string // value is an operand of it; "": it is the value
+
+	// conditional: the key must have this version. With requires nothing else is asked of it.
+	conditional, requires bool
+	version               Version
+
+	tell *notice // who is told of it; nil: nobody
+}
+
+// info is what is known of an entry besides key and value.
+type info struct {
+	version Version // 0: written by this very transaction
+	expires int64   // milliseconds since 1970; 0: never
 }

@@ -138,6 +138,8 @@ const (
 	IgnoreRuleExpiry    Name = "ignore-rule-expiry"     // apply rules that have expired
 	TrustChain          Name = "trust-chain"            // do not compare records of the audit with their chain
 	TrustRead           Name = "trust-read"             // write what was made of a value though the key was written since
+	PassUnasked         Name = "pass-unasked"           // let the operations of views pass without asking
+	StoreUnprotected    Name = "store-unprotected"      // store values as they are, whatever the policy says
 	KeepBothSides       Name = "keep-both-sides"        // leave an ephemeral value in front of the one that was stored over it
 	SwallowRefusal      Name = "swallow-refusal"        // commit a transaction of which a hook has forbidden a write
 	RecordApart         Name = "record-apart"           // record events in a commit of their own, before that of the change

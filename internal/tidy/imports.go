@@ -45,8 +45,8 @@ var allowed = map[string][]string{
 	"hook":                   {"internal/glob", "internal/mutant", "scope"},
 	"hook/timeline":          {"hook", "internal/codec", "scope"},
 
-	"state": {"hook", "hook/timeline", "internal/mutant", "lsm", "privacy", "scope", "state/codec", "state/edit", "state/envelope",
-		"state/index"},
+	"state": {"access", "access/audit", "hook", "hook/timeline", "internal/mutant", "lsm", "privacy", "scope", "state/codec", "state/edit",
+		"state/envelope", "state/index"},
 
 	"crypto":            {"internal/codec", "internal/fileid", "internal/mutant", "internal/seal", "internal/vfs"},
 	"internal/cache":    core,
