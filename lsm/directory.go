@@ -21,7 +21,7 @@ import (
 //	key: system scope id · 3 · scope id                 value: 1               staged id
 //
 // Two more kinds are records of expiry (expiry_index.go), one is that of horizons
-// (horizon_record.go).
+// (horizon_record.go), and three are of scope keys (shred.go).
 //
 // Invariants:
 //
@@ -43,6 +43,10 @@ const (
 	recordExpiry  recordKind = 4
 	recordEvent   recordKind = 5
 	recordHorizon recordKind = 6
+
+	recordScopeKey   recordKind = 8
+	recordShred      recordKind = 9
+	recordCheckpoint recordKind = 10
 )
 
 // recordVersion begins the values of the directory. A greater one is a newer format's.
@@ -366,7 +370,7 @@ func greatestID(key, value []byte) scope.ID {
 	switch recordKind(key[n]) {
 	case recordEntry:
 		named, _ = decodeEntry(value) // what is no entry names none
-	case recordDeath, recordStaged:
+	case recordDeath, recordStaged, recordScopeKey:
 		named, _ = decodeWholeID(key[n+1:])
 	case recordExpiry:
 		if _, entry, err := decodeExpiryKey(key[n:]); err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/scope"
 )
@@ -16,10 +17,13 @@ type batchScope struct {
 	sc     *Scope
 	id     scope.ID // that the keys are encoded with
 	writes bool     // there is more than deletes: the scope is made if it is not there
+	seals  bool     // there are values to be sealed
 
 	// Of the last attempt to apply the batch.
 	now   scope.ID // the id to write to, 0: the operations have nothing to delete
 	fresh scope.ID // taken for a scope to be made, 0: none yet
+
+	key, freshKey crypto.ScopeKeyID // under which its values are sealed; made for fresh, zero: none yet
 }
 
 // maxPlaceholders bounds the ids, just below scope.MaxID, that stand for scopes whose id
@@ -111,7 +115,7 @@ var errForeignScope = errors.New("lsm: the batch has a scope of another store")
 // writes the batch is, and nil otherwise.
 func (d *DB) applyScoped(b *Batch, w *WriteOptions, reads *conditions) error {
 	for i := range b.scopes {
-		b.scopes[i].fresh = 0
+		b.scopes[i].fresh, b.scopes[i].freshKey = 0, crypto.ScopeKeyID{}
 		if b.scopes[i].sc.db != d {
 			return errForeignScope
 		}
@@ -193,10 +197,18 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 			r.ops++
 			r.bytes += int64(len(systemKeys.prefix) + len(s.sc.entry) + len(value))
 		}
+		if s.seals {
+			if payload, err = d.planSeal(s, cl, r, payload); err != nil {
+				return nil, err
+			}
+		}
 	}
 	r.named = b.scopes
 	moved := b.moved()
-	payload = b.encode(payload, r, moved)
+	payload, err := b.encode(payload, r, moved, b.sealer(&d.vault))
+	if err != nil {
+		return nil, err
+	}
 	if size := memtableBytesFor(r.ops, r.bytes); size > maxBatchBytes {
 		return nil, &LimitError{What: "batch", Bytes: size, Limit: maxBatchBytes}
 	}
@@ -250,12 +262,13 @@ func (b *Batch) moved() map[scope.ID]scopeKeys {
 	return to
 }
 
-// encode appends the batch's operations to dst with the ids of the plan, and counts them.
-func (b *Batch) encode(dst []byte, r *request, moved map[scope.ID]scopeKeys) []byte {
-	if moved == nil {
+// encode appends the batch's operations to dst with the ids of the plan, and counts them. What is
+// to be sealed is given to seal, nil if nothing is.
+func (b *Batch) encode(dst []byte, r *request, moved map[scope.ID]scopeKeys, seal sealFunc) ([]byte, error) {
+	if moved == nil && seal == nil {
 		r.ops += b.ops
 		r.bytes += b.bytes
-		return append(dst, b.payload...)
+		return append(dst, b.payload...), nil
 	}
 	ops := opReader{rest: b.payload}
 	for ops.next() {
@@ -272,11 +285,16 @@ func (b *Batch) encode(dst []byte, r *request, moved map[scope.ID]scopeKeys) []b
 		default:
 			prefix = to.prefix
 		}
+		if ops.kind == keys.KindSetSealed {
+			if value, err = seal(id, ops.key[n:], value); err != nil {
+				return dst, err
+			}
+		}
 		dst = appendOp(dst, ops.kind, prefix, ops.key[n:], value)
 		r.ops++
 		r.bytes += int64(len(prefix) + len(ops.key) - n + len(value))
 	}
-	return dst
+	return dst, nil
 }
 
 // bound returns the upper bound of a range in the scope, given that of the same range in

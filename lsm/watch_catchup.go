@@ -186,7 +186,7 @@ func (w *Watcher) changes(v *diffView) iter.Seq2[WatchEvent, error] {
 
 // changeEvent is where a net change becomes an event.
 func (w *Watcher) changeEvent(c *delta) WatchEvent {
-	e := WatchEvent{Kind: WatchSet, Value: c.value, Expiry: expiryTime(c.expires)}
+	e := WatchEvent{Kind: WatchSet, Value: c.value, Expiry: expiryTime(c.expires), err: c.err}
 	switch c.kind {
 	case ChangeDeleteRange:
 		e = w.rangeEvent(c.key, c.upper)
@@ -243,6 +243,9 @@ func (w *Watcher) nextNet() (e WatchEvent, err error) {
 	}
 	if e.Last {
 		w.shown(c.to)
+	}
+	if err == nil {
+		err = e.err
 	}
 	return e, err
 }
