@@ -328,7 +328,7 @@ func TestDataKeysAreRotated(t *testing.T) {
 	require.NotZero(t, st.Keys[0].Sealed, "kept over openings")
 	require.NoError(t, db.Close())
 
-	o.Encryption.Policy = crypto.Policy{MaxBytes: 1 << 20}
+	o.Encryption.Policy = crypto.Policy{MaxBytes: 256 << 10}
 	db = mustOpen(t, o)
 	for i := 200; active(db) == 4; i++ {
 		require.Less(t, i, 20_000)

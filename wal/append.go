@@ -50,8 +50,8 @@ const (
 	NoSync Intent = iota
 	// WillSync: the caller goes on to Sync.
 	WillSync
-	// TrySync: as WillSync, and if everything before the group is durable, the write
-	// itself makes it durable and Sync then returns at once. Append takes as long as the
+	// TrySync: as WillSync, and if everything before the group is durable and nobody else is
+	// expected, the write itself makes it durable and Sync then returns at once. Append takes as long as the
 	// device does, so this suits a leader that has nobody else to serve.
 	TrySync
 )
@@ -99,13 +99,20 @@ func (l *Log) Append(batches []Batch, intent Intent) (Position, error) {
 			return Position{}, err
 		}
 	}
+	if intent == TrySync && !l.gather.alone() {
+		intent = WillSync
+	}
 	l.begin(intent)
 	for i := range batches {
 		if err := l.put(&batches[i]); err != nil {
 			return Position{}, err
 		}
 	}
-	return l.commit()
+	end, err := l.commit()
+	if err == nil && intent != NoSync && !l.synced {
+		l.gather.pending.Add(int64(len(batches)))
+	}
+	return end, err
 }
 
 // check validates a group and returns the bytes that its records take unsplit.

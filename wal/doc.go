@@ -43,7 +43,7 @@
 // Lock order: Log.mu is the only lock. No I/O and no callback of the owner runs under it.
 //
 // Reading order: segment.go, header.go, record.go, seal.go (the format); replay.go, scan.go,
-// verdict.go (recovery); log.go, append.go, sync.go (the write path); prepare.go,
+// verdict.go (recovery); log.go, append.go, sync.go, gather.go (the write path); prepare.go,
 // preparer.go, slots.go (segments); salvage.go (what is left of a damaged log); options.go,
 // errors.go.
 package wal

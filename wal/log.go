@@ -45,6 +45,7 @@ type Log struct {
 	trigger atomic.Int64
 
 	syncedWrites atomic.Uint64 // counted by Append's caller
+	gather       gather
 
 	// changed is signalled when durable, the spares, busy or the failure change; wake when
 	// the preparer may have work. Both use mu.

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"errors"
+	"time"
 
 	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/mutant"
@@ -41,8 +42,13 @@ func (l *Log) syncTo(upTo uint64, closing bool) error {
 		}
 		l.changed.Wait()
 	}
+	l.mu.syncing = true
+	l.mu.Unlock()
+	l.gather.wait()
+	l.mu.Lock()
 	// The target is sampled before the sync: what is appended from here on is not
 	// covered (W3). Earlier segments come first, so that durable covers a prefix.
+	carried, began := l.gather.begin(), time.Now()
 	target := l.end.Load()
 	segs := l.unsyncedLocked(target)
 	if upTo < target && len(segs) > 1 && segs[len(segs)-1].streamStart() >= upTo {
@@ -50,13 +56,13 @@ func (l *Log) syncTo(upTo uint64, closing bool) error {
 		target = segs[len(segs)-1].streamStart()
 		segs = segs[:len(segs)-1]
 	}
-	l.mu.syncing = true
 	l.mu.Unlock()
 	err := l.syncSegments(segs)
 	if err == nil && upTo > target {
 		err = errBeyondEnd
 	}
 	l.mu.Lock()
+	l.gather.end(carried, began)
 	l.mu.syncing = false
 	l.mu.syncs += uint64(len(segs))
 	if err == nil {

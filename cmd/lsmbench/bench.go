@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
 	"github.com/loamdb/loam/cmd/lsmbench/internal/realdata"
@@ -35,6 +36,7 @@ type bench struct {
 	profiles string
 	took     func(result.Run) error // is given each run as it ends
 	notes    []string               // what did not go as it should
+	failed   int                    // runs
 
 	bases  map[string]string // by engine: the directory of the store that holds every key
 	serial int               // of the next directory
@@ -100,16 +102,13 @@ func (b *bench) note(ctx context.Context, what string, err error) error {
 		return ctx.Err()
 	}
 	if !errors.Is(err, engine.ErrUnsupported) {
+		b.failed++
 		b.notes = append(b.notes, fmt.Sprintf("%s failed: %v", what, err))
 		return nil
 	}
-	note := what + ": " + err.Error()
-	for _, n := range b.notes {
-		if n == note {
-			return nil
-		}
+	if note := what + ": " + err.Error(); !slices.Contains(b.notes, note) {
+		b.notes = append(b.notes, note)
 	}
-	b.notes = append(b.notes, note)
 	return nil
 }
 

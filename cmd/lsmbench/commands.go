@@ -8,13 +8,11 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/loamdb/loam/cmd/lsmbench/internal/proc"
 	"github.com/loamdb/loam/cmd/lsmbench/internal/realdata"
-	"github.com/loamdb/loam/cmd/lsmbench/internal/report"
 	"github.com/loamdb/loam/cmd/lsmbench/internal/result"
 	"github.com/loamdb/loam/cmd/lsmbench/internal/workload"
 )
@@ -41,7 +39,7 @@ var (
 func defaultCommand(ctx context.Context, args []string, out io.Writer) error {
 	flags := newFlags("", defaultEngines, "none", usage)
 	flags.addWorkloadFlags(defaultParams, defaultWorkloads, 1)
-	opts, rest, err := flags.parse(args)
+	opts, rest, err := flags.parse(args, out)
 	if err != nil {
 		return err
 	}
@@ -61,7 +59,7 @@ func defaultCommand(ctx context.Context, args []string, out io.Writer) error {
 func benchCommand(ctx context.Context, args []string, out io.Writer) error {
 	flags := newFlags("bench", defaultEngines, "none", usage)
 	flags.addWorkloadFlags(benchParams, benchWorkloads, 1)
-	opts, rest, err := flags.parse(args)
+	opts, rest, err := flags.parse(args, out)
 	if err != nil {
 		return err
 	}
@@ -76,13 +74,16 @@ func benchCommand(ctx context.Context, args []string, out io.Writer) error {
 
 func none(args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("argument %q is not understood", args[0])
+		return usagef("argument %q is not understood", args[0])
 	}
 	return nil
 }
 
 // run runs the groups and shows the results.
 func (o *options) run(ctx context.Context, dir, commandLine string, groups []group, out io.Writer) (err error) {
+	if err := o.writable(); err != nil {
+		return err
+	}
 	if o.profiles != "" {
 		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
 			return err
@@ -107,28 +108,22 @@ func (o *options) run(ctx context.Context, dir, commandLine string, groups []gro
 	}
 	runErr := b.all(ctx, groups)
 	d.erase()
-	set.Environment.Notes = append(set.Environment.Notes, b.notes...)
+	if len(b.notes) > 0 {
+		set.Environment.Notes = append(set.Environment.Notes, b.notes...)
+		if lines != nil {
+			runErr = errors.Join(runErr, lines.end(&set.Environment))
+		}
+	}
 	if len(set.Runs) == 0 {
 		return errors.Join(runErr, errors.New(strings.Join(b.notes, "\n")))
 	}
-	if err := o.show(set, o.reference, out); err != nil {
+	if err := o.show([]*result.Set{set}, o.reference, out); err != nil {
 		return errors.Join(runErr, err)
 	}
-	return errors.Join(runErr, b.failure())
-}
-
-// failure is the error of the runs that failed, if any did.
-func (b *bench) failure() error {
-	failed := 0
-	for _, n := range b.notes {
-		if strings.Contains(n, " failed: ") {
-			failed++
-		}
+	if b.failed > 0 {
+		runErr = errors.Join(runErr, fmt.Errorf("%d runs failed; the notes say how", b.failed))
 	}
-	if failed > 0 {
-		return fmt.Errorf("%d runs failed; the notes say how", failed)
-	}
-	return nil
+	return runErr
 }
 
 // environment says on what and with what the runs are made.
@@ -137,12 +132,7 @@ func (o *options) environment(dir, commandLine string, groups []group) result.En
 		Schema: result.Schema, Time: time.Now().UTC().Truncate(time.Second),
 		CPU: proc.CPU(), Cores: runtime.NumCPU(), Memory: proc.Memory(), Kernel: proc.Kernel(),
 		FileSystem: proc.FileSystem(dir), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		Commit: proc.Commit(), Flags: commandLine, Settings: map[string]string{},
-	}
-	for _, e := range o.engines {
-		for _, name := range o.compressions {
-			env.Settings[o.label(e, name)] = e.Settings(o.withCompression(name))
-		}
+		Commit: proc.Commit(), Flags: commandLine, Settings: o.settings(groups),
 	}
 	for i := range groups {
 		for _, set := range groups[i].datasets {
@@ -154,127 +144,18 @@ func (o *options) environment(dir, commandLine string, groups []group) result.En
 	return env
 }
 
-// show prints the results and writes the files that were asked for.
-func (o *output) show(set *result.Set, reference string, out io.Writer) error {
-	if o.bench != "" {
-		err := writeFile(o.bench, func(w io.Writer) error { return report.GoBench(w, set) })
-		if err != nil {
-			return err
+// settings says how each engine is set up: under each compression, where groups differ in it.
+func (o *options) settings(groups []group) map[string]string {
+	differ := slices.ContainsFunc(groups, func(g group) bool { return g.config.Compression != groups[0].config.Compression })
+	settings := map[string]string{}
+	for i := range groups {
+		for _, e := range o.engines {
+			name := e.Name()
+			if differ {
+				name += " " + groups[i].config.Compression
+			}
+			settings[name] = e.Settings(groups[i].config)
 		}
 	}
-	if o.html != "" {
-		err := writeFile(o.html, func(w io.Writer) error { return report.HTML(w, []*result.Set{set}, reference) })
-		if err != nil {
-			return err
-		}
-	}
-	if o.json {
-		return set.Write(out)
-	}
-	if err := report.Header(out, &set.Environment); err != nil {
-		return err
-	}
-	return report.Table(out, result.Rows(set.Runs), reference, o.wide)
-}
-
-func writeFile(name string, write func(io.Writer) error) (err error) {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return write(f)
-}
-
-// lineWriter writes results run by run, so that what an interrupted run has measured is
-// not lost.
-type lineWriter struct{ f *os.File }
-
-func createLines(name string, env *result.Environment) (*lineWriter, error) {
-	f, err := os.Create(name)
-	if err != nil {
-		return nil, err
-	}
-	w := &lineWriter{f}
-	return w, result.WriteLine(f, result.Line{Environment: env})
-}
-
-func (w *lineWriter) add(r *result.Run) error { return result.WriteLine(w.f, result.Line{Run: r}) }
-func (w *lineWriter) close() error            { return w.f.Close() }
-
-// reportCommand shows files of results, as one if there are several.
-func reportCommand(args []string, out io.Writer) error {
-	f := newPlainFlags("report", "lsmbench report [flags] FILE… shows results that -out has written, those of several files as one.\n\n"+
-		"Examples:\n\n  lsmbench report results.jsonl\n  lsmbench report -html report.html -gobench bench.txt results.jsonl\n")
-	var o output
-	o.addFlags(f)
-	reference := f.String("reference", "pebble", "engine that ratios are to")
-	files, err := parseAnywhere(f, args)
-	if err != nil {
-		return err
-	}
-	if len(files) == 0 {
-		return errors.New("report takes files of results")
-	}
-	if o.lines != "" {
-		return errors.New("report reads results; -out is for the commands that make them")
-	}
-	merged, err := result.ReadFile(files[0])
-	if err != nil {
-		return err
-	}
-	for _, name := range files[1:] {
-		set, err := result.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		merged.Add(set)
-	}
-	return o.show(merged, *reference, out)
-}
-
-// compareCommand compares two files of results.
-func compareCommand(args []string, out io.Writer) error {
-	f := newPlainFlags("compare", "lsmbench compare [flags] OLD NEW compares two files of results, and fails if a rate fell by more than\n"+
-		"-fail-over, and by more than repeats of either differ.\n\nExample:\n\n  lsmbench compare old.jsonl new.jsonl --fail-over 10%\n")
-	over := f.String("fail-over", "", "fail if a rate fell by more than this `percentage`; without it nothing fails")
-	files, err := parseAnywhere(f, args)
-	if err != nil {
-		return err
-	}
-	if len(files) != 2 {
-		return errors.New("compare takes two files of results, the old and the new")
-	}
-	threshold, err := percentage(*over)
-	if err != nil {
-		return err
-	}
-	older, err := result.ReadFile(files[0])
-	if err != nil {
-		return err
-	}
-	newer, err := result.ReadFile(files[1])
-	if err != nil {
-		return err
-	}
-	c := result.Compare(older, newer, threshold)
-	if err := report.Comparison(out, c); err != nil {
-		return err
-	}
-	if n := len(c.Slower()); n > 0 && *over != "" {
-		return fmt.Errorf("%d rates fell by more than %s", n, *over)
-	}
-	return nil
-}
-
-// percentage reads 10% or 10 as 0.1; nothing is 10%.
-func percentage(text string) (float64, error) {
-	if text == "" {
-		return 0.1, nil
-	}
-	v, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
-	if err != nil || v < 0 || v > 100 {
-		return 0, fmt.Errorf("%q is no percentage", text)
-	}
-	return v / 100, nil
+	return settings
 }

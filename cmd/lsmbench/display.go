@@ -15,8 +15,9 @@ import (
 // display paints a live line of what is running: which of how many, what, how far, the
 // current rate, and when all will be done. On anything but a terminal it prints nothing.
 type display struct {
-	out io.Writer // nil: silent
-	now func() time.Time
+	out   io.Writer // nil: silent
+	now   func() time.Time
+	width func() int // of the terminal, in letters; 0 is not known
 
 	mu      sync.Mutex
 	begun   time.Time
@@ -33,8 +34,15 @@ type display struct {
 // newDisplay paints on f if it is a terminal.
 func newDisplay(f *os.File) *display {
 	d := &display{now: time.Now}
-	if term.IsTerminal(int(f.Fd())) {
+	if fd := int(f.Fd()); term.IsTerminal(fd) {
 		d.out = f
+		d.width = func() int {
+			width, _, err := term.GetSize(fd)
+			if err != nil {
+				return 0
+			}
+			return width
+		}
 	}
 	d.begun = d.now()
 	return d
@@ -99,7 +107,16 @@ func (d *display) paintLocked() {
 	if eta := d.etaLocked(); eta > 0 {
 		line += ", " + eta.Round(time.Second).String() + " to go"
 	}
-	fmt.Fprintf(d.out, "\r\x1b[K%s", line)
+	fmt.Fprintf(d.out, "\r\x1b[K%s", d.cut(line))
+}
+
+// cut leaves of a line what fits the terminal: what wraps could not be painted over.
+func (d *display) cut(line string) string {
+	letters := []rune(line)
+	if most := d.width() - 1; most > 0 && len(letters) > most {
+		return string(letters[:most])
+	}
+	return line
 }
 
 // etaLocked supposes that the runs to come take as long as those that are done.
@@ -110,12 +127,15 @@ func (d *display) etaLocked() time.Duration {
 	return d.now().Sub(d.begun) / time.Duration(d.done) * time.Duration(d.total-d.done)
 }
 
+// count writes a number in whole thousands, or millions.
 func count(n uint64) string {
 	switch {
 	case n < 10_000:
 		return fmt.Sprint(n)
-	case n < 10_000_000:
+	case n < 1_000_000:
 		return fmt.Sprintf("%d,000", n/1000)
+	case n < 10_000_000:
+		return fmt.Sprintf("%d,%03d,000", n/1_000_000, n/1000%1000)
 	}
 	return fmt.Sprintf("%d million", n/1_000_000)
 }

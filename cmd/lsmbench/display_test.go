@@ -29,7 +29,8 @@ func TestDisplayIsSilentOnAnythingButATerminal(t *testing.T) {
 func TestDisplayShowsProgressRateAndTimeToGo(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(1000, 0)
-	d := &display{out: &out, now: func() time.Time { return now }, begun: now}
+	wide := 0
+	d := &display{out: &out, now: func() time.Time { return now }, begun: now, width: func() int { return wide }}
 	d.expect(4)
 	d.start("fillseq loam")
 	require.Equal(t, "\r\x1b[K[1/4] fillseq loam, 0 s", out.String())
@@ -41,6 +42,19 @@ func TestDisplayShowsProgressRateAndTimeToGo(t *testing.T) {
 	out.Reset()
 	d.start("fillseq pebble")
 	require.Equal(t, "\r\x1b[K[2/4] fillseq pebble, 0 s, 6s to go", out.String())
+	wide = 20
+	out.Reset()
+	d.start("fillrandom of a long name")
+	require.Equal(t, "\r\x1b[K[2/4] fillrandom of", out.String(), "a line that wraps could not be painted over")
 	d.erase()
 	require.True(t, bytes.HasSuffix(out.Bytes(), []byte("\r\x1b[K")))
+}
+
+// Millions of operations were shown as 1234,000.
+func TestCountsAreWrittenInThousands(t *testing.T) {
+	for n, want := range map[uint64]string{
+		0: "0", 9999: "9999", 12_345: "12,000", 999_999: "999,000", 1_034_567: "1,034,000", 9_999_999: "9,999,000", 12_345_678: "12 million",
+	} {
+		require.Equal(t, want, count(n))
+	}
 }

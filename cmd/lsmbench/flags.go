@@ -72,9 +72,11 @@ func newFlags(command, engines, compression string, usage func(io.Writer)) *rawF
 	f.BoolVar(&o.config.Encrypted, "encrypt", false, "encrypt the stores, of those of the engines that can: loam, badger")
 	f.StringVar(&o.dir, "dir", "", "make the temporary directory in this one; it decides the file system")
 	o.addFlags(f)
-	f.StringVar(&o.reference, "reference", "", "engine that ratios are to; pebble if it runs, or else the last one")
+	f.StringVar(&o.reference, "reference", "", referenceUsage)
 	return r
 }
+
+const referenceUsage = "engine that ratios are to; pebble if it is there, or else the last one"
 
 func (o *output) addFlags(f *flag.FlagSet) {
 	f.BoolVar(&o.json, "json", false, "print JSON lines instead of a table")
@@ -94,7 +96,7 @@ func (r *rawFlags) addWorkloadFlags(d workload.Params, workloads string, repeats
 	f.StringVar(&r.compressible, "compressible", "0.5", "`share` to which a compressor can bring values; 1 is not at all")
 	f.StringVar(&p.Chooser, "dist", "", "which records random operations choose: uniform, zipfian, zipfian:0.8, latest, hotspot:0.2,0.8, sequential; the workload's own unless given")
 	f.IntVar(&p.Goroutines, "goroutines", 1, "goroutines that share each workload")
-	f.Float64Var(&p.Rate, "rate", 0, "issue so many operations per second, and count latency from when each was due; 0: the next when the last has ended")
+	f.Float64Var(&p.Rate, "rate", 0, "issue so many operations per second (of multireadrandom and fillbatch: calls), and count latency from when each was due; 0: the next when the last has ended")
 	f.Uint64Var(&p.Seed, "seed", 1, "seed of everything random")
 	f.IntVar(&r.opts.repeats, "repeats", repeats, "times to run each workload; the median is shown, and the spread")
 	f.Float64Var(&r.limit, "seconds", d.Limit.Seconds(), "length of reads, mixes and synced writes, `seconds`")
@@ -104,38 +106,85 @@ func (r *rawFlags) addWorkloadFlags(d workload.Params, workloads string, repeats
 	f.Float64Var(&r.rest, "rest", d.Rest.Seconds(), "idle time of a store that was filled, or in which data has died, for what engines put off until then, `seconds`")
 }
 
-// parse reads the arguments and checks what they mean. Flags may stand among and after
-// the other arguments, which it returns.
-func (r *rawFlags) parse(args []string) (*options, []string, error) {
-	rest, err := parseAnywhere(r.set, args)
+// parse reads the arguments and checks what they mean; help goes to out. Flags may stand
+// among and after the other arguments, which it returns. Its errors are usage errors.
+func (r *rawFlags) parse(args []string, out io.Writer) (*options, []string, error) {
+	rest, err := parseAnywhere(r.set, args, out)
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := r.check(); err != nil {
+		return nil, nil, usageError{err}
+	}
+	return &r.opts, rest, nil
+}
+
+// check makes options of the flags.
+func (r *rawFlags) check() (err error) {
 	o := &r.opts
 	if o.engines, err = engine.Choose(r.engines); err != nil {
-		return nil, nil, err
+		return err
 	}
 	if o.config.Encrypted {
 		if o.engines = slices.DeleteFunc(o.engines, func(e engine.Engine) bool { return !engine.Encrypts(e) }); len(o.engines) == 0 {
-			return nil, nil, errors.New("none of the engines can encrypt its stores")
+			return errors.New("none of the engines can encrypt its stores")
 		}
 	}
-	if err := o.chooseReference(); err != nil {
-		return nil, nil, err
+	names := make([]string, len(o.engines))
+	for i, e := range o.engines {
+		names[i] = e.Name()
 	}
-	if err := r.parseCompressions(); err != nil {
-		return nil, nil, err
+	if o.reference, err = chooseReference(o.reference, names); err != nil {
+		return err
 	}
-	if r.memtable <= 0 || r.budget <= 0 || o.config.FilterBits < 0 || r.block != 0 && r.block < 512 {
-		return nil, nil, errors.New("sizes must be positive, and blocks at least 512 bytes")
+	err = firstWrong(
+		number{"memtable", r.memtable, leastMebi, mostMebi}, number{"budget", r.budget, leastBudget, mostMebi},
+		number{"bits", float64(o.config.FilterBits), 0, mostBits}, number{"repeats", float64(o.repeats), 1, mostRepeats},
+	)
+	if err != nil {
+		return err
+	}
+	if r.block != 0 && (r.block < leastBlock || r.block > mostBlock) {
+		return fmt.Errorf("-block must be 0 or from %d to %d", leastBlock, mostBlock)
 	}
 	o.config.MemtableBytes = int64(r.memtable * mebi)
 	o.config.BudgetBytes = int64(r.budget * mebi)
 	o.config.Compactions = min(runtime.NumCPU(), 2)
-	if r.workloads == "" {
-		return o, rest, nil
+	if err := r.parseCompressions(); err != nil {
+		return err
 	}
-	return o, rest, r.parseWorkloads()
+	if r.set.Lookup("workloads") == nil {
+		return nil
+	}
+	return r.parseWorkloads()
+}
+
+// What flags may ask for at most, and at least: beyond, numbers overflow or engines fail in
+// ways that do not name the flag.
+const (
+	leastMebi, mostMebi   = 1.0 / 16, 1 << 20
+	leastBudget           = 4
+	mostBits              = 30
+	mostRepeats           = 1000
+	leastBlock, mostBlock = 512, 64 << 10
+	mostSeconds           = 1e6
+	mostRate              = 1e9
+)
+
+// number is the value of a flag and what it may be.
+type number struct {
+	flag               string
+	value, least, most float64
+}
+
+// firstWrong reports the first number that is out of its bounds, as what is no number is of all.
+func firstWrong(numbers ...number) error {
+	for _, n := range numbers {
+		if !(n.value >= n.least && n.value <= n.most) {
+			return fmt.Errorf("-%s must be from %v to %.0f", n.flag, n.least, n.most)
+		}
+	}
+	return nil
 }
 
 // parseCompressions resolves the list of compressions, of which only load takes several.
@@ -183,10 +232,19 @@ func (r *rawFlags) parseWorkloads() (err error) {
 	if o.choices, err = chooseWorkloads(r.workloads); err != nil {
 		return err
 	}
-	if o.repeats < 1 {
-		return errors.New("-repeats must be at least 1")
-	}
 	p := &o.params
+	for _, c := range o.choices {
+		if uint64(c.Goroutines) > p.Records {
+			return fmt.Errorf("workload %q: there are more goroutines than records", c.Name)
+		}
+	}
+	err = firstWrong(
+		number{"seconds", r.limit, 0, mostSeconds}, number{"write-seconds", r.writeLimit, 0, mostSeconds},
+		number{"warm", r.warm, 0, mostSeconds}, number{"rest", r.rest, 0, mostSeconds}, number{"rate", p.Rate, 0, mostRate},
+	)
+	if err != nil {
+		return err
+	}
 	if p.Compressible, err = dist.ParseFraction(r.compressible); err != nil {
 		return err
 	}
@@ -209,28 +267,36 @@ func chooseWorkloads(list string) ([]workload.Choice, error) {
 	return all, nil
 }
 
-func (o *options) chooseReference() error {
-	names := make([]string, len(o.engines))
-	for i, e := range o.engines {
-		names[i] = e.Name()
-	}
+// chooseReference returns the engine that ratios are to: the one that is asked for, or
+// Pebble, or the last.
+func chooseReference(asked string, engines []string) (string, error) {
 	switch {
-	case o.reference == "" && slices.Contains(names, "pebble"):
-		o.reference = "pebble"
-	case o.reference == "":
-		o.reference = names[len(names)-1]
-	case !slices.Contains(names, o.reference):
-		return fmt.Errorf("the reference %q is not among the engines", o.reference)
+	case asked != "" && !slices.Contains(engines, asked):
+		return "", fmt.Errorf("the reference %q is not among the engines", asked)
+	case asked != "":
+		return asked, nil
+	case slices.Contains(engines, "pebble") || len(engines) == 0:
+		return "pebble", nil
 	}
-	return nil
+	return engines[len(engines)-1], nil
 }
 
-// parseAnywhere parses flags wherever they stand and returns the other arguments.
-func parseAnywhere(set *flag.FlagSet, args []string) ([]string, error) {
+// parseAnywhere parses flags wherever they stand and returns the other arguments. Help goes
+// to out; of what is wrong one line is said, by who called.
+func parseAnywhere(set *flag.FlagSet, args []string, out io.Writer) ([]string, error) {
+	help := set.Usage
+	set.Usage = func() {}
+	set.SetOutput(io.Discard)
 	var others []string
 	for {
-		if err := set.Parse(args); err != nil {
+		err := set.Parse(args)
+		switch {
+		case errors.Is(err, flag.ErrHelp):
+			set.SetOutput(out)
+			help()
 			return nil, err
+		case err != nil:
+			return nil, usagef("%w; %s -help lists the flags", err, commandName(set.Name()))
 		}
 		args = set.Args()
 		if len(args) == 0 {
@@ -242,17 +308,33 @@ func parseAnywhere(set *flag.FlagSet, args []string) ([]string, error) {
 
 // commandLine is the command with every flag that differs from its default, and those
 // worth seeing even so, so that a run can be repeated.
-func (r *rawFlags) commandLine() string {
-	parts := []string{"lsmbench"}
-	if r.command != "" {
-		parts = append(parts, r.command)
-	}
+func (r *rawFlags) commandLine(files ...string) string {
+	parts := []string{commandName(r.command)}
 	r.set.VisitAll(func(f *flag.Flag) {
-		if v := f.Value.String(); !quiet[f.Name] && (v != f.DefValue || always[f.Name]) {
-			parts = append(parts, "-"+f.Name+" "+v)
+		v := f.Value.String()
+		if quiet[f.Name] || v == f.DefValue && !always[f.Name] {
+			return
+		}
+		parts = append(parts, "-"+f.Name)
+		if v != "true" || f.DefValue != "false" { // a switch takes no value
+			parts = append(parts, quoted(v))
 		}
 	})
+	for _, file := range files {
+		parts = append(parts, quoted(file))
+	}
 	return strings.Join(parts, " ")
+}
+
+// commandName is how a command is called; the default one has no name.
+func commandName(command string) string { return strings.TrimSpace("lsmbench " + command) }
+
+// quoted writes an argument as a shell takes it.
+func quoted(arg string) string {
+	if arg != "" && !strings.ContainsAny(arg, " \t\n\"'`$&|;<>()*?[]#~\\!") {
+		return arg
+	}
+	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 }
 
 var (

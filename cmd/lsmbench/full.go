@@ -48,7 +48,7 @@ func fullCommand(ctx context.Context, args []string, out io.Writer) error {
 	all := flags.set.Bool("all", false, "also values of 1 KiB and 4 KiB, and compression with s2")
 	anyway := flags.set.Bool("anyway", false, "run although this build lacks engines that the comparison should have")
 	only := flags.set.String("only", "", "only the tables whose name has this in it, as in -only YCSB")
-	opts, rest, err := flags.parse(args)
+	opts, rest, err := flags.parse(args, out)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func fullGroups(o *options, all bool) ([]group, error) {
 	groups := []group{base}
 	add := func(name, value, compression, workloads string, records uint64) error {
 		g := base
-		g.name, g.params.Value, g.config.Compression = name, value, compression
+		g.name, g.params.Value, g.config = name, value, o.withCompression(compression)
 		g.params.Records = min(o.params.Records, records)
 		var err error
 		g.choices, err = workload.ParseList(workloads)
@@ -138,7 +138,7 @@ func onlyGroups(groups []group, text string) ([]group, error) {
 		}
 	}
 	if len(chosen) == 0 {
-		return nil, fmt.Errorf("no table has %q in its name; there are: %s", text, strings.Join(names, "; "))
+		return nil, usagef("no table has %q in its name; there are: %s", text, strings.Join(names, "; "))
 	}
 	return chosen, nil
 }

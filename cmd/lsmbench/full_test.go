@@ -14,7 +14,7 @@ func groupsOf(t *testing.T, all bool, args ...string) []group {
 	t.Helper()
 	flags := newFlags("full", "all", "none", func(io.Writer) {})
 	flags.addWorkloadFlags(fullParams, fullWorkloads, 3)
-	opts, _, err := flags.parse(args)
+	opts, _, err := flags.parse(args, io.Discard)
 	require.NoError(t, err)
 	groups, err := fullGroups(opts, all)
 	require.NoError(t, err)
@@ -53,6 +53,29 @@ func TestOperationsAreAGroupOfTheirOwn(t *testing.T) {
 	require.EqualValues(t, 1000, ops.params.Records)
 	require.Equal(t, 100*time.Millisecond, ops.params.Limit)
 	require.Equal(t, 200*time.Millisecond, ops.params.WriteLimit)
+}
+
+// The tables with compression had blocks of the size that goes with none, and the header
+// said nothing of their settings.
+func TestTablesWithCompressionHaveItsBlocksAndSettings(t *testing.T) {
+	flags := newFlags("full", "all", "none", func(io.Writer) {})
+	flags.addWorkloadFlags(fullParams, fullWorkloads, 3)
+	opts, _, err := flags.parse(nil, io.Discard)
+	require.NoError(t, err)
+	groups, err := fullGroups(opts, true)
+	require.NoError(t, err)
+	for _, g := range groups {
+		want := 4 << 10
+		if g.config.Compression != "none" {
+			want = 16 << 10
+		}
+		require.Equal(t, want, g.config.BlockBytes, g.name)
+	}
+	settings := opts.settings(groups)
+	require.Contains(t, settings["loam none"], "block 4 KiB")
+	require.Contains(t, settings["loam s2"], "block 16 KiB")
+	require.Contains(t, settings["pebble s2"], "compression Snappy")
+	require.Contains(t, opts.settings(groups[:3]), "loam", "where there is one compression its name is left out")
 }
 
 func TestOnlySomeTablesOfTheFullComparison(t *testing.T) {

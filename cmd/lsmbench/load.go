@@ -26,19 +26,16 @@ func loadCommand(ctx context.Context, args []string, out io.Writer) error {
 	kill := f.Bool("kill", false, "load in a child process, kill it on the way, reopen, finish, verify")
 	killAfter := f.Uint64("kill-after", 0, "kill once this many records are acknowledged; 0 is half of them")
 	f.IntVar(&flags.opts.repeats, "repeats", 1, "times to load everything; the median is shown, and the spread")
-	opts, files, err := flags.parse(args)
+	opts, files, err := flags.parse(args, out)
 	if err != nil {
 		return err
 	}
-	if opts.repeats < 1 {
-		return errors.New("-repeats must be at least 1")
-	}
 	if *kill && (opts.json || opts.lines != "" || opts.bench != "" || opts.html != "") {
-		return errors.New("-kill says what it found in a sentence: -json, -out, -gobench and -html are for loads without it")
+		return usagef("-kill says what it found in a sentence: -json, -out, -gobench and -html are for loads without it")
 	}
 	compares := len(opts.compressions) > 1
 	if *kill && compares {
-		return errors.New("-kill takes one compression")
+		return usagef("-kill takes one compression")
 	}
 	if compares && !flags.given("engines") {
 		opts.engines = engine.All()[:1] // Loam
@@ -46,7 +43,7 @@ func loadCommand(ctx context.Context, args []string, out io.Writer) error {
 			opts.reference = opts.engines[0].Name()
 		}
 	}
-	line := strings.TrimSpace(flags.commandLine() + " " + strings.Join(files, " "))
+	line := flags.commandLine(files...)
 	if compares {
 		opts.reference += " " + opts.compressions[0]
 	}
@@ -73,7 +70,7 @@ func datasets(ctx context.Context, dir string, files []string, format, key strin
 	if len(files) > 0 {
 		src, err := realdata.Open(files, format, key)
 		if err != nil {
-			return nil, err
+			return nil, usageError{err}
 		}
 		return []realdata.Dataset{{Name: filepath.Base(src.Files[0].Path), Source: src}}, nil
 	}
@@ -89,14 +86,6 @@ func datasets(ctx context.Context, dir string, files []string, format, key strin
 		return nil, errors.New("no file to load, and none found")
 	}
 	return sets, nil
-}
-
-// label names an engine in tables: with its compression where several are compared.
-func (o *options) label(e engine.Engine, compression string) string {
-	if len(o.compressions) > 1 {
-		return e.Name() + " " + compression
-	}
-	return e.Name()
 }
 
 func killAll(ctx context.Context, engines []engine.Engine, sets []realdata.Dataset, spec realdata.Spec, after uint64, out io.Writer) error {

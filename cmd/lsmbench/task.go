@@ -20,8 +20,8 @@ import (
 	"github.com/loamdb/loam/cmd/lsmbench/internal/workload"
 )
 
-// taskCommand is the command of a child process: it does one task, and writes replies, one JSON object a line, to its standard output.
-// Each measurement has a process of its own, so that none inherits another's heap,
+// taskCommand is the command of a child process: it does one task, and writes replies, one
+// JSON object a line, to its standard output. Each measurement has a process of its own, so that none inherits another's heap,
 // caches or background work.
 const taskCommand = "task"
 
@@ -48,7 +48,7 @@ type reply struct {
 // it the other end of the standard input, it ends.
 func runTask(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	if len(args) != 1 {
-		return errors.New("task is for processes that lsmbench starts itself")
+		return usagef("task is for processes that lsmbench starts itself")
 	}
 	text, err := os.ReadFile(args[0])
 	if err != nil {
@@ -100,8 +100,8 @@ func (t *task) do(ctx context.Context, report func(uint64)) ([]result.Run, error
 	return nil, errors.New("an empty task")
 }
 
-// startProfile begins a CPU profile, which the function it returns ends; without a path it does
-// nothing.
+// startProfile begins a CPU profile, which the function it returns ends; without a path it
+// does nothing.
 func startProfile(path string) (stop func() error, err error) {
 	if path == "" {
 		return func() error { return nil }, nil
@@ -181,7 +181,7 @@ func (t *task) inChild(ctx context.Context, dir string, progress func(uint64)) (
 	case end.Done:
 		return end.Runs, nil
 	}
-	return nil, fmt.Errorf("the process ended without a result: %w\n%s", errors.Join(readErr, waitErr), tail(complaints.Bytes()))
+	return nil, fmt.Errorf("the process ended without a result: %w\n%s", errors.Join(readErr, waitErr), beginning(complaints.Bytes()))
 }
 
 func readReplies(out io.Reader, progress func(uint64)) (end reply, err error) {
@@ -198,8 +198,8 @@ func readReplies(out io.Reader, progress func(uint64)) (end reply, err error) {
 	}
 }
 
-// tail returns the end of what a process said, where a crash names its cause first.
-func tail(p []byte) []byte {
+// beginning returns the first of what a process said, where a crash names its cause.
+func beginning(p []byte) []byte {
 	const most = 4 << 10
 	return p[:min(len(p), most)]
 }
@@ -212,7 +212,7 @@ func (t *task) crashInChild(ctx context.Context, dir string) error {
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%w\n%s", err, tail(out))
+		return fmt.Errorf("%w\n%s", err, beginning(out))
 	}
 	end, _ := readReplies(bytes.NewReader(out), func(uint64) {})
 	if end.Error != "" {

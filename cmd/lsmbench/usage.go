@@ -21,7 +21,7 @@ const usageText = `lsmbench measures Loam beside other engines, and puts real da
   lsmbench compare OLD NEW    compare two files of results
   lsmbench dump [flags] DIR   print the manifest, log and tables of a store
   lsmbench help               this text
-  lsmbench COMMAND -help      the flags of a command
+  lsmbench [COMMAND] -help    the flags of a command as well
 
 What people do:
 
@@ -32,7 +32,7 @@ What people do:
   latency at a fixed rate       lsmbench bench -rate 50000 -workloads ycsb-b -seconds 30
   skew the access               lsmbench bench -dist hotspot:0.1,0.9 -workloads readrandom,overwrite
   with compression              lsmbench bench -compress zstd -compressible 0.3
-  with encryption               go run -tags peers ./cmd/lsmbench bench -encrypt -engines loam,badger
+  with encryption               lsmbench bench -encrypt -engines all
   on another disk               lsmbench bench -dir /mnt/disk
   all peers                     go run -tags peers ./cmd/lsmbench bench -engines all
   the whole table, kept         go run -tags peers ./cmd/lsmbench full -out full.jsonl -html full.html
@@ -57,6 +57,10 @@ settled, left at rest where data has died, and closed; space is tables over live
 values; write is bytes written to the device over keys and values given. Where an engine
 has no operation for what a workload is about, a line below the table says what was done
 in its place. Each run has a process of its own.
+
+Exit status: 1 if runs failed or compare found regressions, 2 if the command line is wrong
+or a file of results cannot be read, 130 after an interrupt. What was measured until then
+is shown, and kept with -out.
 `
 
 func usage(w io.Writer) {

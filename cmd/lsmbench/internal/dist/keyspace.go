@@ -16,6 +16,7 @@ import (
 type Keyspace struct {
 	size   Size
 	digits int
+	last   uint64
 }
 
 // NewKeyspace returns the keys of n records and more, as far as the digits go.
@@ -26,8 +27,15 @@ func NewKeyspace(n uint64, size Size) (*Keyspace, error) {
 	if need := len(strconv.FormatUint(2*n, 10)); size.Min() < need {
 		return nil, fmt.Errorf("keys of %d bytes cannot number %d records: at least %d are needed", size.Min(), n, need)
 	}
-	return &Keyspace{size: size, digits: size.Min()}, nil
+	last := uint64(math.MaxInt64 - 1)
+	if size.Min() < len(strconv.FormatUint(math.MaxUint64, 10)) {
+		last = min(last, uint64(math.Pow10(size.Min()))/2-1) // whose missing neighbour is all nines
+	}
+	return &Keyspace{size: size, digits: size.Min(), last: last}, nil
 }
+
+// Last returns the last record whose key, and the missing one that follows it, fit.
+func (s *Keyspace) Last() uint64 { return s.last }
 
 // Present writes key i over dst, and returns it. It allocates if dst has no room.
 func (s *Keyspace) Present(dst []byte, i uint64) []byte { return s.write(dst, 2*i, i) }

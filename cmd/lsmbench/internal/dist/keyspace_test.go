@@ -125,6 +125,11 @@ func TestKeyspaceRefusesKeysThatAreTooShort(t *testing.T) {
 		}
 	}
 	require.Panics(t, func() { newKeys(t, 4, "1").Present(nil, 5) }, "not over another record's key")
+	for size, nines := range map[string]int{"1": 1, "2": 2, "16": 16, "19": 19} {
+		s := newKeys(t, 1, size)
+		require.Equal(t, strings.Repeat("9", nines), string(s.Missing(nil, s.Last())), size)
+	}
+	require.EqualValues(t, math.MaxInt64-1, newKeys(t, 1, "20").Last())
 }
 
 // The numbers are FNV-1a's by hand: h = 0xcbf29ce484222325; for each of the eight bytes,

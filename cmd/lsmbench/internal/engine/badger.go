@@ -97,8 +97,8 @@ func (e badgerEngine) Settings(c Config) string {
 		compression += ", encrypted by AES-CTR without authentication, indexes cached in " + units.Bytes(o.IndexCacheSize)
 	}
 	return fmt.Sprintf("memtable %s ×%d, block cache %s, tables with indexes and filters mapped outside of the budget, "+
-		"bloom %d bits all levels, block %s, %d compactors, values from %s on in the value log, conflicts detected where transactions need it, no metrics, "+
-		"one transaction a write, a synced one followed by Sync, compression %s",
+		"bloom %d bits all levels, block %s, %d compactors, one version of a key, values from %s on in the value log, conflicts detected where transactions need it, no metrics, "+
+		"one transaction a write, a synced one followed by Sync, settled without the flush of the last memtable, compression %s",
 		units.Bytes(o.MemTableSize), o.NumMemtables+2, cache, c.FilterBits, units.Bytes(int64(o.BlockSize)), o.NumCompactors,
 		units.Bytes(o.ValueThreshold), compression)
 }

@@ -46,7 +46,7 @@ func (bboltEngine) Name() string { return "bbolt" }
 
 func (bboltEngine) Settings(Config) string {
 	return fmt.Sprintf("B+ tree in one mapped file, cached by the operating system alone, so neither bound to the budget nor given it; "+
-		"page %s, map %s, free list a hash map and not written, one transaction a write, but synced writes of several goroutines by Batch with a delay of %s; "+
+		"page %s, map %s, free list a hash map and not written, no statistics, one transaction a write, but synced writes of several goroutines by Batch with a delay of %s; "+
 		"scopes are buckets, ranges are deleted by a cursor, compression none; "+
 		"a write that is not synced leaves out both syncs of its commit: a power failure may then cost the whole store",
 		units.Bytes(int64(os.Getpagesize())), units.Bytes(bboltMapBytes()), units.Duration(bboltBatchDelay))

@@ -67,7 +67,7 @@ func (e goleveldbEngine) Settings(c Config) string {
 		}
 	}
 	return fmt.Sprintf("memtable %s ×%d, cache of blocks, indexes and filters %s, bloom %d bits all levels, block %s, tables %s, "+
-		"level 1 %s, 1 compaction at a time, compression %s",
+		"level 1 %s, every table open, large batches through the log, 1 compaction at a time, compression %s",
 		units.Bytes(int64(o.WriteBuffer)), goleveldbMemtables, units.Bytes(int64(o.BlockCacheCapacity)), c.FilterBits,
 		units.Bytes(int64(o.BlockSize)), units.Bytes(goleveldbTableBytes), units.Bytes(int64(o.CompactionTotalSize)*10), compression)
 }

@@ -190,7 +190,7 @@ func (lmdbEngine) Settings(Config) string {
 	var major, minor, patch C.int
 	C.mdb_version(&major, &minor, &patch)
 	return fmt.Sprintf("version %d.%d.%d by cgo, B+ tree in one mapped file, cached by the operating system alone, so neither bound to the "+
-		"budget nor given it; page %s, map %s, one transaction a write, keys up to 511 bytes, ranges deleted by a cursor, compression none; "+
+		"budget nor given it; page %s, not zeroed before it is written, map %s, no thread-local storage, one transaction a write, keys up to 511 bytes, ranges deleted by a cursor, compression none; "+
 		"a write that is not synced leaves out both syncs of its commit: a power failure may then cost the whole store",
 		major, minor, patch, units.Bytes(int64(os.Getpagesize())), units.Bytes(lmdbMapBytes))
 }

@@ -27,6 +27,7 @@ type pebbleEngine struct{}
 const (
 	pebbleIndexBlockBytes = 256 << 10
 	pebbleL0Trigger       = 2
+	pebbleL0Stop          = 20
 	pebbleMemtables       = 4
 )
 
@@ -34,9 +35,9 @@ func (pebbleEngine) Name() string { return "pebble" }
 
 func (pebbleEngine) Settings(c Config) string {
 	return fmt.Sprintf("memtable %s ×%d, cache with memtables %s, bloom %d bits all levels (on the last one Get does not ask it), block %s, index block %s, "+
-		"L0 trigger %d, compactions 1–%d, compression %s, format %s",
+		"L0 trigger %d and stop %d, level base %s, compactions 1–%d, compression %s, format %s",
 		units.Bytes(c.MemtableBytes), pebbleMemtables, units.Bytes(c.BudgetBytes), c.FilterBits, units.Bytes(int64(c.BlockBytes)),
-		units.Bytes(pebbleIndexBlockBytes), pebbleL0Trigger, c.Compactions, pebbleCompression(c.Compression), pebble.FormatNewest)
+		units.Bytes(pebbleIndexBlockBytes), pebbleL0Trigger, pebbleL0Stop, units.Bytes(c.MemtableBytes), c.Compactions, pebbleCompression(c.Compression), pebble.FormatNewest)
 }
 
 // pebbleProfile maps a compression's name, at the last level or above it; Snappy is the format
@@ -72,7 +73,7 @@ func (pebbleEngine) Open(dir string, c Config) (Store, error) {
 		MemTableSize:                uint64(c.MemtableBytes),
 		MemTableStopWritesThreshold: pebbleMemtables,
 		L0CompactionThreshold:       pebbleL0Trigger,
-		L0StopWritesThreshold:       20,
+		L0StopWritesThreshold:       pebbleL0Stop,
 		LBaseMaxBytes:               c.MemtableBytes,
 		FormatMajorVersion:          pebble.FormatNewest,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, c.Compactions },

@@ -97,9 +97,10 @@ func (rocksdbEngine) Settings(c Config) string {
 		build = "distribution's build with asserts on and no CRC32C instruction"
 	}
 	return fmt.Sprintf("version %s by cgo, %s; memtable %s ×%d, cache with memtables, indexes and filters %s, bloom %d bits all levels, "+
-		"block %s with hash index, L0 trigger %d, level 1 %s, jobs %d, compression %s",
+		"indexes and filters pinned, block %s with hash index, every table open, L0 trigger %d, level 1 %s, dynamic level sizes, tables %s, "+
+		"read ahead 2 MiB, synced every 1 MiB, jobs %d, no statistics, compression %s",
 		C.GoString(C.rocks_version()), build, units.Bytes(c.MemtableBytes), rocksdbMemtables, units.Bytes(c.BudgetBytes), c.FilterBits,
-		units.Bytes(int64(c.BlockBytes)), rocksdbL0Trigger, units.Bytes(c.MemtableBytes*rocksdbL0Trigger), c.Compactions+1, compression)
+		units.Bytes(int64(c.BlockBytes)), rocksdbL0Trigger, units.Bytes(c.MemtableBytes*rocksdbL0Trigger), units.Bytes(c.MemtableBytes), c.Compactions+1, compression)
 }
 
 // LogFile is true of the write-ahead log and of the text files that tell of the engine's

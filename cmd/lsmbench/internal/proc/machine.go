@@ -17,32 +17,37 @@ import (
 const unknown = "unknown"
 
 // CPU names the processor.
-func CPU() string { return procField("/proc/cpuinfo", "model name", runtime.GOARCH) }
+func CPU() string { return field(procText("/proc/cpuinfo"), "model name", runtime.GOARCH) }
 
 // Memory returns the bytes of memory of the machine.
-func Memory() int64 { return kibibytes("/proc/meminfo", "MemTotal") }
+func Memory() int64 { return kibibytes(procText("/proc/meminfo"), "MemTotal") }
 
-// kibibytes returns a field that is written as "123 kB", in bytes.
-func kibibytes(file, name string) int64 {
-	n, err := strconv.ParseInt(strings.TrimSuffix(procField(file, name, ""), " kB"), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n << 10
-}
-
-// procField returns the first value of a "name: value" line of a file, or otherwise.
-func procField(file, name, otherwise string) string {
+// procText returns what a file of the system says, nothing where there is none.
+func procText(file string) string {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return otherwise
+		return ""
 	}
-	for line := range strings.Lines(string(data)) {
+	return string(data)
+}
+
+// field returns the first value of a "name: value" line of a text, or otherwise.
+func field(text, name, otherwise string) string {
+	for line := range strings.Lines(text) {
 		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == name {
 			return strings.TrimSpace(v)
 		}
 	}
 	return otherwise
+}
+
+// kibibytes returns a field that is written as "123 kB", in bytes.
+func kibibytes(text, name string) int64 {
+	n, err := strconv.ParseInt(strings.TrimSuffix(field(text, name, ""), " kB"), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n << 10
 }
 
 // Kernel names the system and its release.

@@ -29,11 +29,12 @@ func Now() Usage {
 	metrics.Read(samples)
 	var gc debug.GCStats
 	debug.ReadGCStats(&gc)
+	io := procText("/proc/self/io")
 	return Usage{
 		CPU:           cpuTime(),
-		DeviceWritten: ioField("write_bytes"),
-		DeviceRead:    ioField("read_bytes"),
-		FileRead:      ioField("rchar"),
+		DeviceWritten: ioField(io, "write_bytes"),
+		DeviceRead:    ioField(io, "read_bytes"),
+		FileRead:      ioField(io, "rchar"),
 		Allocs:        samples[0].Value.Uint64(),
 		AllocBytes:    samples[1].Value.Uint64(),
 		GCs:           uint32(min(gc.NumGC, math.MaxUint32)),
@@ -65,8 +66,8 @@ func LongestPause(n uint32) time.Duration {
 	return longest
 }
 
-func ioField(name string) int64 {
-	n, err := strconv.ParseInt(procField("/proc/self/io", name, ""), 10, 64)
+func ioField(io, name string) int64 {
+	n, err := strconv.ParseInt(field(io, name, ""), 10, 64)
 	if err != nil {
 		return 0
 	}
@@ -79,10 +80,13 @@ type RSS struct {
 	Anon, File int64
 }
 
-// ReadRSS returns the resident memory at this moment.
-func ReadRSS() RSS {
+// ReadRSS returns the resident memory at this moment. It reads one file, once: what it reads
+// counts as FileRead.
+func ReadRSS() RSS { return rssOf(procText("/proc/self/status")) }
+
+func rssOf(status string) RSS {
 	return RSS{
-		Anon: kibibytes("/proc/self/status", "RssAnon"),
-		File: kibibytes("/proc/self/status", "RssFile") + kibibytes("/proc/self/status", "RssShmem"),
+		Anon: kibibytes(status, "RssAnon"),
+		File: kibibytes(status, "RssFile") + kibibytes(status, "RssShmem"),
 	}
 }

@@ -207,7 +207,7 @@ func (l *loader) comparePrefix(ctx context.Context, s engine.Session, n uint64) 
 	}
 	defer prefix.remove()
 	for _, reverse := range []bool{false, true} {
-		if _, err := verifyScan(ctx, s, prefix, reverse, new(atomic.Int64)); err != nil {
+		if _, err := verifyScan(ctx, s, prefix, reverse); err != nil {
 			return err
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
@@ -72,11 +71,10 @@ func Load(ctx context.Context, spec Spec, report Report) ([]result.Run, error) {
 	defer want.remove()
 	dir := filepath.Join(l.Dir, "load-"+l.Engine)
 	defer os.RemoveAll(dir)
-	runs, err := l.loadAndVerify(ctx, want, dir)
-	if err != nil {
-		return nil, fmt.Errorf("%s on %s: %w", l.Dataset.Name, l.Engine, err)
+	if err := os.RemoveAll(dir); err != nil { // a child that was killed has left it
+		return nil, err
 	}
-	return runs, nil
+	return l.loadAndVerify(ctx, want, dir)
 }
 
 func (l *loader) loadAndVerify(ctx context.Context, want *expected, dir string) ([]result.Run, error) {
@@ -128,13 +126,14 @@ func (t *timing) add(d time.Duration, bytes int) {
 	t.hist.Add(d)
 }
 
-// run makes a result of the timing of one step.
+// run makes a result of the timing of one step. What it read from files and devices is left
+// out: records and what is expected are read from files too.
 func (l *loader) run(step, kind string, t *timing, used proc.Usage) *result.Run {
 	r := &result.Run{
 		Group: "real data", Workload: l.Dataset.Name + " " + step, Engine: cmp.Or(l.Label, l.Engine), Repeat: l.Repeat,
 		Reads: step != "load", Ops: t.ops, Elapsed: t.elapsed, Counted: engine.UnknownStats,
 		CPU: used.CPU, Allocs: used.Allocs, AllocBytes: used.AllocBytes,
-		GCs: used.GCs, GCPause: used.GCPause, DeviceRead: used.DeviceRead, FileRead: used.FileRead,
+		GCs: used.GCs, GCPause: used.GCPause, GCMax: proc.LongestPause(used.GCs),
 	}
 	if t.hist.Count() > 0 {
 		r.Latencies = []result.Latency{result.NewLatency(kind, &t.hist)}
@@ -200,18 +199,16 @@ func (l *loader) write(ctx context.Context, s engine.Session, from uint64, acked
 // step is one pass of reading.
 type step struct {
 	name string
-	run  func(engine.Session, *atomic.Int64) (*timing, error)
+	run  func(engine.Session) (*timing, error)
 }
 
 // verify opens the store anew and compares it with its source: by a Get of each key in
 // the source's order, by a scan forward and by one in reverse.
 func (l *loader) verify(ctx context.Context, want *expected, dir string) (runs []result.Run, err error) {
 	steps := []step{
-		{"get", func(s engine.Session, n *atomic.Int64) (*timing, error) {
-			return verifyGets(ctx, s, l.Dataset.Source, want, n)
-		}},
-		{"scan", func(s engine.Session, n *atomic.Int64) (*timing, error) { return verifyScan(ctx, s, want, false, n) }},
-		{"reverse", func(s engine.Session, n *atomic.Int64) (*timing, error) { return verifyScan(ctx, s, want, true, n) }},
+		{"get", func(s engine.Session) (*timing, error) { return verifyGets(ctx, s, l.Dataset.Source, want) }},
+		{"scan", func(s engine.Session) (*timing, error) { return verifyScan(ctx, s, want, false) }},
+		{"reverse", func(s engine.Session) (*timing, error) { return verifyScan(ctx, s, want, true) }},
 	}
 	for _, st := range steps {
 		err := l.opened(dir, func(_ engine.Store, s engine.Session) error {
@@ -231,7 +228,7 @@ func (l *loader) verify(ctx context.Context, want *expected, dir string) (runs [
 // read does one pass and measures it.
 func (l *loader) read(st step, s engine.Session) (*result.Run, error) {
 	before := proc.Now()
-	t, err := st.run(s, new(atomic.Int64))
+	t, err := st.run(s)
 	if err != nil {
 		return nil, err
 	}
@@ -254,8 +251,8 @@ func (l *loader) readAgain(ctx context.Context, want *expected, dir string) (run
 	if err != nil {
 		return nil, err
 	}
-	get := func(s engine.Session, n *atomic.Int64) (*timing, error) { return keys.get(ctx, s, n) }
-	scan := func(s engine.Session, n *atomic.Int64) (*timing, error) { return verifyScan(ctx, s, want, false, n) }
+	get := func(s engine.Session) (*timing, error) { return keys.get(ctx, s) }
+	scan := func(s engine.Session) (*timing, error) { return verifyScan(ctx, s, want, false) }
 	take := func(s engine.Session, steps ...step) error {
 		for _, st := range steps {
 			r, err := l.read(st, s)

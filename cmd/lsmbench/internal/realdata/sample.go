@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
-	"sync/atomic"
 
 	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
 )
@@ -51,7 +50,7 @@ func takeSample(ctx context.Context, src *Source, e *expected, n int) (*sample, 
 }
 
 // get asks for each key, timing the Gets alone.
-func (s *sample) get(ctx context.Context, session engine.Session, done *atomic.Int64) (*timing, error) {
+func (s *sample) get(ctx context.Context, session engine.Session) (*timing, error) {
 	t := &timing{}
 	var dst []byte
 	for i, e := range s.entries {
@@ -62,7 +61,6 @@ func (s *sample) get(ctx context.Context, session engine.Session, done *atomic.I
 		v, found, err := session.Get(dst[:0], e.key)
 		t.add(clock()-start, len(e.key)+len(v))
 		dst = v
-		done.Add(1)
 		switch {
 		case err != nil:
 			return t, err

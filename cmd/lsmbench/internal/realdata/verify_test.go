@@ -3,7 +3,6 @@ package realdata
 import (
 	"context"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,7 +46,7 @@ func TestVerifierSeesEveryDifference(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachEngine(t, func(t *testing.T, e engine.Engine, s engine.Session) {
-				ctx, n := context.Background(), new(atomic.Int64)
+				ctx := context.Background()
 				l, err := newLoader(Spec{Dataset: Dataset{Source: src}, Engine: e.Name(), Dir: t.TempDir()}, nil)
 				require.NoError(t, err)
 				_, err = l.write(ctx, s, 0, nil)
@@ -55,9 +54,9 @@ func TestVerifierSeesEveryDifference(t *testing.T) {
 				want, err := l.expect(ctx, everything)
 				require.NoError(t, err)
 				require.NoError(t, spoil(s))
-				_, gets := verifyGets(ctx, s, src, want, n)
-				_, forward := verifyScan(ctx, s, want, false, n)
-				_, backward := verifyScan(ctx, s, want, true, n)
+				_, gets := verifyGets(ctx, s, src, want)
+				_, forward := verifyScan(ctx, s, want, false)
+				_, backward := verifyScan(ctx, s, want, true)
 				if name == "nothing" {
 					require.NoError(t, gets)
 					require.NoError(t, forward)

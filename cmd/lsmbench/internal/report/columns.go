@@ -100,6 +100,7 @@ var fileColumns = []column{
 	{"log", onDisk, false, "The store's log.", plainOf(func(r *result.Row) string { return units.Bytes(r.LogBytes) })},
 	{"space", onDisk, false, "Tables over the keys and values that live in them.", plainOf(func(r *result.Row) string { return units.Factor(r.SpaceAmp) })},
 	{"write", onDisk, false, "Bytes written to the device over keys and values given.", plainOf(func(r *result.Row) string { return units.Factor(r.WriteAmp) })},
+	{"own write", onDisk, true, "Bytes of tables that flushes and compactions wrote, as the engine counts them, over keys and values given.", plainOf(ownWriteText)},
 	{"read", onDisk, true, "Bytes asked for by read calls over keys and values received; reads through mappings are not among them.", plainOf(func(r *result.Row) string { return units.Factor(r.ReadAmp) })},
 }
 
@@ -139,6 +140,13 @@ func ratioText(v float64) string {
 		return fmt.Sprintf("%.0f×", v)
 	}
 	return units.Factor(v) + "×"
+}
+
+func ownWriteText(r *result.Row) string {
+	if r.UserWritten <= 0 {
+		return units.Absent
+	}
+	return units.Factor(float64(r.Counted.TableBytesWritten) / float64(r.UserWritten))
 }
 
 func cpuText(r *result.Row) string {

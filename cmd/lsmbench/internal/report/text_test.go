@@ -29,8 +29,8 @@ func tableRows() []result.Row {
 			Workload: "fillseq", Engine: "loam", Ops: 1000, Rate: 1_500_000, Settled: 400_000,
 			Latencies:  []result.Latency{{Kind: "set", P50: 600, P99: 12_345, P999: 3 * time.Millisecond, P9999: 40 * time.Millisecond, Max: 2 * time.Second}},
 			TableBytes: 3 << 20, LogBytes: 64 << 10, SpaceAmp: 1.5, WriteAmp: 2, ReadAmp: 0.25,
-			Counted: engine.Stats{Syncs: 12, Stalls: 3, StallTime: 45 * time.Millisecond},
-			CPU:     time.Millisecond, SettledCPU: 2 * time.Millisecond, Allocs: 1500, GCs: 4, GCPause: 90 * time.Microsecond,
+			UserWritten: 200, Counted: engine.Stats{TableBytesWritten: 900, Syncs: 12, Stalls: 3, StallTime: 45 * time.Millisecond},
+			CPU: time.Millisecond, SettledCPU: 2 * time.Millisecond, Allocs: 1500, GCs: 4, GCPause: 90 * time.Microsecond,
 			AnonRSS: 300 << 20, FileRSS: 1 << 30,
 		}, Repeats: 3, Slowest: 1_450_000, Fastest: 1_600_000},
 		{Run: result.Run{Workload: "fillseq", Engine: "pebble", Rate: 750_000, Settled: 500_000, TableBytes: 100, Counted: engine.UnknownStats}, Repeats: 1},
@@ -53,12 +53,12 @@ func TestWideTableAddsWhatOperationsCost(t *testing.T) {
 	rows := tableRows()
 	rows[2].Latencies = []result.Latency{{Kind: "get", P50: 700}, {Kind: "set", P50: 900, P99: 1900, Max: time.Millisecond}}
 	require.Equal(t, lines(`
-workload  engine   ops/s  spread  ratio  settled/s  ratio    p50     p99   p99.9  p99.99     max  tables     log  space  write  read  cpu/op  allocs/op  retries  syncs       stalls    gc pauses  anon rss  file rss
-fillseq   loam    *1.50M     10%  2.00×       400k  0.80×  600ns  12.3µs  3.00ms  40.0ms   2.00s   3 MiB  64 KiB   1.50   2.00  0.25  2.00µs       1.50        -     12  3 in 45.0ms  4 in 90.0µs   300 MiB     1 GiB
-          pebble    750k                     *500k             -       -       -       -       -   100 B     0 B      -      -     -       -          -        -      -            -            0         -         -
-readseq   loam      999k          0.50×          -         700ns       -       -       -       -     0 B     0 B      -      -     -   500ns       0.00        -      0            0            0         -         -
+workload  engine   ops/s  spread  ratio  settled/s  ratio    p50     p99   p99.9  p99.99     max  tables     log  space  write  own write  read  cpu/op  allocs/op  retries  syncs       stalls    gc pauses  anon rss  file rss
+fillseq   loam    *1.50M     10%  2.00×       400k  0.80×  600ns  12.3µs  3.00ms  40.0ms   2.00s   3 MiB  64 KiB   1.50   2.00       4.50  0.25  2.00µs       1.50        -     12  3 in 45.0ms  4 in 90.0µs   300 MiB     1 GiB
+          pebble    750k                     *500k             -       -       -       -       -   100 B     0 B      -      -          -     -       -          -        -      -            -            0         -         -
+readseq   loam      999k          0.50×          -         700ns       -       -       -       -     0 B     0 B      -      -          -     -   500ns       0.00        -      0            0            0         -         -
             set                                            900ns  1.90µs       -       -  1.00ms
-          pebble  *2.00M                         -             -       -       -       -       -     0 B     0 B      -      -     -       -       0.00        -      0            0            0         -         -
+          pebble  *2.00M                         -             -       -       -       -       -     0 B     0 B      -      -          -     -       -       0.00        -      0            0            0         -         -
 `), table(t, rows, "pebble", true))
 	require.NotContains(t, table(t, rows, "pebble", false), "\n            set")
 }

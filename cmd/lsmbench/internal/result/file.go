@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 )
 
 // Set is the content of a file of results.
@@ -30,8 +32,19 @@ func (s *Set) Write(w io.Writer) error {
 // WriteLine writes one line of a file of results; the environment comes first.
 func WriteLine(w io.Writer, l Line) error { return json.NewEncoder(w).Encode(l) }
 
-// Add adds the runs of another set, and what its environment says differently as notes.
-func (s *Set) Add(o *Set) {
+// Join makes one set of several: with the environment of the first, and what those of the
+// others say differently as notes. Their runs of the same row become repeats of each other.
+func Join(sets []*Set) *Set {
+	joined := &Set{Environment: sets[0].Environment, Runs: slices.Clone(sets[0].Runs)}
+	e := &joined.Environment
+	e.Notes, e.Settings = slices.Clone(e.Notes), maps.Clone(e.Settings)
+	for _, s := range sets[1:] {
+		joined.add(s)
+	}
+	return joined
+}
+
+func (s *Set) add(o *Set) {
 	s.Runs = append(s.Runs, o.Runs...)
 	s.Environment.Notes = append(s.Environment.Notes, o.Environment.Notes...)
 	if o.Environment.Commit != s.Environment.Commit || o.Environment.Flags != s.Environment.Flags {
@@ -51,7 +64,8 @@ func (s *Set) Add(o *Set) {
 // maxLine bounds a line: a run with its histograms has some hundred kilobytes at most.
 const maxLine = 16 << 20
 
-// Read reads what Write has written. Unknown fields are passed over.
+// Read reads what Write has written, or a run line by line: the environment may come again
+// at the end, with the notes that it has by then. Unknown fields are passed over.
 func Read(r io.Reader) (*Set, error) {
 	set := &Set{}
 	scanner := bufio.NewScanner(r)

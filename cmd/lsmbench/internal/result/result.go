@@ -15,7 +15,8 @@ import (
 // raises it.
 const Schema = 1
 
-// Line is one line of a file of results: the environment, first, or one run.
+// Line is one line of a file of results: the environment, first and maybe again at the end, or
+// one run.
 type Line struct {
 	Environment *Environment `json:"environment,omitempty"`
 	Run         *Run         `json:"run,omitempty"`

@@ -62,12 +62,19 @@ func (r *run) fillPermuted(pace pacing, sync bool) error {
 	}))
 }
 
-// batchLen is the number of pairs in a batch of fillbatch, preparedBatch that of what is written
-// unmeasured.
+// batchLen is the number of pairs in a batch of fillbatch, preparedBatch the most in one of
+// what is written unmeasured.
 const (
 	batchLen      = 100
 	preparedBatch = 1000
 )
+
+// preparedLen is the number of pairs in a batch that is written unmeasured: as many as a
+// tenth of a memtable holds. Badger has no transaction of more than 15% of one.
+func (r *run) preparedLen() uint64 {
+	size := r.data.keys.MeanLen() + r.data.value.Mean()
+	return min(max(uint64(float64(r.Config.MemtableBytes)/10/size), 1), preparedBatch)
+}
 
 // fillBatch counts keys; its latencies are of batches.
 func fillBatch(r *run) error {
@@ -100,7 +107,7 @@ func (r *run) fillBatches(length uint64, pace pacing) error {
 func prepareStore(r *run) error {
 	r.Goroutines, r.Rate = 1, 0
 	r.kinds = []string{"batch"}
-	if err := r.fillBatches(preparedBatch, pacing{sample: 1}); err != nil {
+	if err := r.fillBatches(r.preparedLen(), pacing{sample: 1}); err != nil {
 		return err
 	}
 	if _, err := r.store.Settle(r.ctx); err != nil {
@@ -114,8 +121,11 @@ func setWhileSyncing(r *run) error {
 	r.kinds = []string{"set"}
 	pace := r.once()
 	pace.limit = r.Limit
+	synced := int64(0) // bytes of the other goroutine
 	beside, err := r.beside(func(w *worker) error {
-		return w.set(r, w.rng.Uint64N(r.Records), true)
+		err := w.set(r, w.rng.Uint64N(r.Records), true)
+		synced = w.written
+		return err
 	})
 	if err != nil {
 		return err
@@ -124,5 +134,7 @@ func setWhileSyncing(r *run) error {
 	err = r.each(pace, func(w *worker) (operation, error) {
 		return func(uint64) (kind, error) { return 0, w.set(r, w.rng.Uint64N(r.Records), false) }, nil
 	})
-	return errors.Join(err, beside())
+	err = errors.Join(err, beside())
+	r.result.UserWritten += synced // the device was given these too
+	return err
 }

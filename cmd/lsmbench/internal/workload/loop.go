@@ -32,6 +32,8 @@ type worker struct {
 	dst    []byte
 
 	hists [maxKinds]*hdr.Histogram // nil where the worker never did one
+	// late: an open loop ended with operations that were due and never begun.
+	late bool
 	// ops is what the worker has done; others read it while it runs.
 	ops           atomic.Uint64
 	written, read int64 // bytes of keys and values
@@ -117,12 +119,18 @@ const spin = 150 * time.Microsecond
 
 // open issues operations at their intended starts, whether or not the earlier ones have
 // ended, and times each from there: what waits behind a stall counts as slow, as users
-// would see it.
+// would see it. If the limit has long passed and the loop is still behind, it gives up, and
+// the worker is late.
 func (l *loop) open(w *worker, lo, hi uint64, op operation) error {
 	for i := lo; i < hi; i++ {
 		intended := l.first + time.Duration(i-lo)*l.interval
 		if l.deadline != 0 && intended >= l.deadline {
 			return nil
+		}
+		if (i-lo)%checkEvery == checkEvery-1 { // one that is behind does not wait below
+			if err := l.ctx.Err(); err != nil {
+				return err
+			}
 		}
 		for now := clock(); now < intended; now = clock() {
 			if err := l.ctx.Err(); err != nil {
@@ -142,7 +150,8 @@ func (l *loop) open(w *worker, lo, hi uint64, op operation) error {
 		w.count(k, now-intended)
 		w.ops.Store(w.ops.Load() + l.pace.weight)
 		if l.deadline != 0 && now >= l.deadline+maxBehind {
-			return nil // so far behind that the rest would never be issued
+			w.late = i+1 < hi && intended+l.interval < l.deadline
+			return nil
 		}
 	}
 	return nil

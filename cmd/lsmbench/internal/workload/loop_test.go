@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
 )
 
 func TestSharesCoverEverythingOnce(t *testing.T) {
@@ -56,6 +58,41 @@ func TestOpenLoopEndsAtItsLimit(t *testing.T) {
 		require.NoError(t, l.open(w, 0, endless, func(uint64) (kind, error) { return 0, nil }))
 		require.EqualValues(t, 100, w.ops.Load())
 	})
+}
+
+// Operations that were due and never begun were left out of the latencies without a word.
+func TestAnOpenLoopThatGivesUpSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := clock()
+		l := loop{ctx: context.Background(), pace: pacing{weight: 1}, first: start, deadline: start + time.Second, interval: 10 * time.Millisecond}
+		slow := func(uint64) (kind, error) {
+			time.Sleep(100 * time.Millisecond)
+			return 0, nil
+		}
+		w := &worker{}
+		require.NoError(t, l.open(w, 0, endless, slow))
+		require.True(t, w.late)
+		require.EqualValues(t, 30, w.ops.Load(), "until two seconds after the limit")
+		w = &worker{}
+		l.first, l.deadline = clock(), clock()+time.Second
+		require.NoError(t, l.open(w, 0, 5, slow))
+		require.False(t, w.late, "it has done them all")
+
+		r := run{}
+		r.use("a stand-in")
+		r.remark(lateNote)
+		require.Equal(t, "a stand-in; "+lateNote, r.result.Note)
+	})
+}
+
+// An open loop that is behind never waits, and looked at its context only while it did.
+func TestAnOpenLoopThatIsBehindCanBeInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	l := loop{ctx: ctx, pace: pacing{weight: 1}, interval: time.Nanosecond}
+	require.ErrorIs(t, l.open(&worker{}, 0, endless, func(uint64) (kind, error) {
+		cancel()
+		return 0, nil
+	}), context.Canceled)
 }
 
 func TestClosedLoopTimesWhatItIsTold(t *testing.T) {
@@ -122,7 +159,7 @@ func TestWorkloadsAreChosenByName(t *testing.T) {
 	list, err = ParseList("read=95,update=5 ycsb-a")
 	require.NoError(t, err)
 	require.Len(t, list, 2)
-	for _, wrong := range []string{"", "fillsync@0", "fillsync@", "nothing"} {
+	for _, wrong := range []string{"", "fillsync@0", "fillsync@", "nothing", "fillseq,readseq,fillseq"} {
 		_, err := ParseList(wrong)
 		require.Error(t, err, wrong)
 	}
@@ -130,6 +167,30 @@ func TestWorkloadsAreChosenByName(t *testing.T) {
 		require.NotEqual(t, Prepare, w.Name)
 		require.NotEqual(t, Crash, w.Name)
 	}
+}
+
+// Inserts beyond what keys can number ended the process in a panic.
+func TestInsertsEndWhereKeysDo(t *testing.T) {
+	_, err := Do(t.Context(), tinySpec(t, "insert=100", time.Minute), nil)
+	require.ErrorContains(t, err, "number no more than 50 records")
+}
+
+// tinySpec runs a workload on 40 records of 12 bytes.
+func tinySpec(t *testing.T, workload string, limit time.Duration) Spec {
+	return Spec{
+		Workload: workload, Engine: "loam", Dir: t.TempDir(), Config: engine.Config{MemtableBytes: 1 << 20, BudgetBytes: 16 << 20, BlockBytes: 4096, Compactions: 1},
+		Params: Params{Records: 40, Key: "2", Value: "10", Compressible: 1, Goroutines: 1, Seed: 1, Limit: limit},
+	}
+}
+
+// What the goroutine beside wrote was in the bytes that the device got, and not in those
+// given.
+func TestBytesWrittenBesideAreGivenToo(t *testing.T) {
+	r, err := Do(t.Context(), tinySpec(t, "setwhilesyncing", 50*time.Millisecond), nil)
+	require.NoError(t, err)
+	measured := int64(r.Ops) * 12
+	require.Greater(t, r.UserWritten, measured)
+	require.Zero(t, (r.UserWritten-measured)%12)
 }
 
 // The mixes are those of YCSB.

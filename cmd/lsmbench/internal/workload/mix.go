@@ -89,8 +89,7 @@ func parseMix(text string) (*Workload, error) {
 // maxScan is the longest scan; lengths are uniform from 1.
 const maxScan = 100
 
-// run does the mix. A mix that writes ends after as many operations as there are
-// records, or at the limit; one that only reads ends at the limit.
+// run does the mix until the limit.
 func (m mix) run(r *run) error {
 	r.kinds = mixKinds
 	foreseen := r.Records
@@ -169,6 +168,9 @@ func (x *mixer) readOne(i uint64) error {
 
 func (x *mixer) insertOne() error {
 	i := x.inserts.take()
+	if i > x.data.keys.Last() {
+		return fmt.Errorf("keys of size %s number no more than %d records: no room for inserts", x.Key, x.data.keys.Last()+1)
+	}
 	err := x.set(x.run, i, false)
 	x.inserts.done(i)
 	return err

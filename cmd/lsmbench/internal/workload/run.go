@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -47,6 +46,9 @@ func Do(ctx context.Context, spec Spec, report func(ops uint64)) (*result.Run, e
 	if err != nil {
 		return nil, err
 	}
+	if err := spec.Check(); err != nil {
+		return nil, err
+	}
 	spec.Goroutines = cmp.Or(c.Goroutines, max(spec.Goroutines, c.Workload.goroutines))
 	spec.Config.Conflicts = c.Workload.Conflicts
 	e, err := engine.Find(spec.Engine)
@@ -54,14 +56,11 @@ func Do(ctx context.Context, spec Spec, report func(ops uint64)) (*result.Run, e
 		return nil, err
 	}
 	r := &run{Spec: spec, ctx: ctx, engine: e, report: report}
-	if err := spec.Check(); err != nil {
-		return nil, err
-	}
 	if r.data, err = newData(&spec.Params); err != nil {
 		return nil, err
 	}
 	if err := r.do(c.Workload); err != nil {
-		return nil, fmt.Errorf("%s on %s: %w", spec.Workload, spec.Engine, err)
+		return nil, err
 	}
 	return &r.result, nil
 }
@@ -107,10 +106,7 @@ func (r *run) settle(w *Workload) error {
 		if err != nil {
 			return err
 		}
-		owed := max(clock()-start-idle, 0)
-		if w.Start != Crashed {
-			r.result.Settle(owed)
-		}
+		r.result.Settle(clock() - start - idle)
 		r.result.SettledCPU = proc.Now().Since(r.before).CPU
 	}
 	r.result.Counted = r.store.Stats()
@@ -192,6 +188,17 @@ func (r *run) begin(workers []*worker) {
 	r.began = clock()
 }
 
+// lateNote says what is not in the latencies of an open loop that gave up.
+const lateNote = "it fell so far behind -rate that operations which were due were never begun; they are in no percentile"
+
+// remark adds to what the row's note says.
+func (r *run) remark(text string) {
+	if r.result.Note != "" {
+		text = r.result.Note + "; " + text
+	}
+	r.result.Note = text
+}
+
 // end stops measuring and sums up the workers.
 func (r *run) end(workers []*worker) {
 	r.ended = clock()
@@ -200,7 +207,9 @@ func (r *run) end(workers []*worker) {
 	out := &r.result
 	out.Elapsed = r.ended - r.began
 	var hists [maxKinds]*hdr.Histogram
+	late := false
 	for _, w := range workers {
+		late = late || w.late
 		out.Ops += w.ops.Load()
 		out.UserWritten += w.written
 		out.UserRead += w.read
@@ -213,6 +222,9 @@ func (r *run) end(workers []*worker) {
 				hists[k].Merge(h)
 			}
 		}
+	}
+	if late {
+		r.remark(lateNote)
 	}
 	for k, h := range hists {
 		if h != nil {

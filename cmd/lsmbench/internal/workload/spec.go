@@ -3,6 +3,7 @@ package workload
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,6 +98,9 @@ func ParseList(list string) ([]Choice, error) {
 		if err != nil {
 			return nil, err
 		}
+		if slices.ContainsFunc(chosen, func(o Choice) bool { return o.Name == c.Name }) {
+			return nil, fmt.Errorf("workload %q is named twice", name)
+		}
 		chosen = append(chosen, c)
 	}
 	if len(chosen) == 0 {
@@ -132,6 +136,8 @@ type keyspace interface {
 	// Present appends the key of record i, Missing one that follows it and is not there.
 	Present(dst []byte, i uint64) []byte
 	Missing(dst []byte, i uint64) []byte
+	// Last is the last record that a key can number.
+	Last() uint64
 	MaxLen() int
 	MeanLen() float64
 }
@@ -146,6 +152,8 @@ type hashedKeys struct{}
 func (hashedKeys) Present(dst []byte, i uint64) []byte { return dist.YCSBKey(dst, i) }
 
 func (hashedKeys) Missing(dst []byte, i uint64) []byte { return append(dist.YCSBKey(dst, i), '+') }
+
+func (hashedKeys) Last() uint64 { return math.MaxUint64 - 1 }
 
 // The prefix "user" and up to 19 digits, of which most keys have all.
 func (hashedKeys) MaxLen() int      { return 4 + 20 }

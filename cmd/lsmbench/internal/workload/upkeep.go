@@ -37,12 +37,12 @@ func compact(r *run) error {
 	}
 	// In batches: it is not what is measured, and engines of one transaction a write would
 	// take minutes.
-	pairs := make([]engine.Pair, preparedBatch)
-	for i := uint64(0); i < r.Records/2; i += preparedBatch {
+	pairs := make([]engine.Pair, r.preparedLen())
+	for i := uint64(0); i < r.Records/2; i += uint64(len(pairs)) {
 		if r.ctx.Err() != nil {
 			return r.ctx.Err()
 		}
-		batch := pairs[:min(preparedBatch, r.Records/2-i)]
+		batch := pairs[:min(uint64(len(pairs)), r.Records/2-i)]
 		for j := range batch {
 			p := &batch[j]
 			p.Key = r.data.keys.Present(p.Key[:0], w.rng.Uint64N(r.Records))
