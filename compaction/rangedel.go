@@ -75,11 +75,16 @@ func (u *inUse) split(lower, upper []byte, f func(lower, upper []byte, inUse boo
 	}
 }
 
+// rangeBytes is how much a span counts of what a table may have.
+func rangeBytes(s *rangedel.Span) int { return len(s.Seqs) * (len(s.Lower) + len(s.Upper)) }
+
 // takeBelow adds to w what of the spans lies below end, all when end is nil, and returns
-// the rest.
-func takeBelow(w *sstable.Writer, spans []rangedel.Span, end []byte) ([]rangedel.Span, error) {
+// the rest. It takes one, and others while they are not more than most bytes.
+func takeBelow(w *sstable.Writer, spans []rangedel.Span, end []byte, most int) ([]rangedel.Span, error) {
+	taken := 0
 	for i, s := range spans {
-		if end != nil && bytes.Compare(s.Lower, end) >= 0 {
+		taken += rangeBytes(&s)
+		if end != nil && bytes.Compare(s.Lower, end) >= 0 || i > 0 && taken > most {
 			return spans[i:], nil
 		}
 		upper := s.Upper

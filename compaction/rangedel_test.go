@@ -62,6 +62,7 @@ func TestRangeTombstonesDeleteWhatTheyCover(t *testing.T) {
 	for seed := range uint64(25) {
 		rnd := rand.New(rand.NewPCG(seed, 11))
 		s := newStore(t, vfs.NewMem())
+		s.rangeBytes = int(seed % 3 * 60) // 0: as many as there are
 		whole := &ranged{}
 		seq := keys.SeqNum(0)
 		key := func() string { return fmt.Sprintf("key%03d", rnd.IntN(300)) }
@@ -104,6 +105,42 @@ func TestRangeTombstonesDeleteWhatTheyCover(t *testing.T) {
 			_, ok := whole.at(p.key, keys.MaxSeqNum)
 			require.True(t, ok, "%s is deleted, and still there", p.key)
 		}
+	}
+}
+
+// A flush of more range tombstones than a table can hold failed, and so did every other one: they
+// are cut into tables of their own, wherever they lie among points.
+func TestTheRangeTombstonesOfATableAreBounded(t *testing.T) {
+	const most = 200
+	for seed := range uint64(30) {
+		rnd := rand.New(rand.NewPCG(seed, 3))
+		s := newStore(t, vfs.NewMem())
+		s.rangeBytes = most
+		whole := &ranged{}
+		for i := range 250 {
+			if rnd.IntN(10) > 0 {
+				lower := rnd.IntN(300)
+				whole.ranges = append(whole.ranges, rangedel.Tombstone{
+					Lower: fmt.Appendf(nil, "key%03d", lower), Upper: fmt.Appendf(nil, "key%03d", lower+1+rnd.IntN(2)), Seq: keys.SeqNum(i + 1),
+				})
+			}
+		}
+		for i := range rnd.IntN(12) {
+			whole.points = append(whole.points, entry{fmt.Sprintf("key%03d", rnd.IntN(300)), keys.MakeTrailer(keys.SeqNum(300+i), keys.KindSet), "v"})
+		}
+		require.NoError(t, s.writeWithRanges(whole.points, whole.ranges))
+		requireSame(t, whole, s.contents(), []keys.SeqNum{keys.MaxSeqNum})
+		require.Greater(t, s.v.NumTables(), 5)
+		s.v.All(func(_ manifest.Level, _ manifest.RunID, tab *manifest.Table) bool {
+			r, err := s.reader(tab)
+			require.NoError(t, err)
+			n := 0
+			for _, f := range r.RangeTombstones() {
+				n += len(f.Lower) + len(f.Upper)
+			}
+			require.LessOrEqual(t, n, most)
+			return true
+		})
 	}
 }
 

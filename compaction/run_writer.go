@@ -118,6 +118,8 @@ type RunWriter struct {
 	drop   *dropper
 	fold   *folder         // nil: without operators
 	ranges []rangedel.Span // those not yet written
+	passed int             // how many of them begin below the last key
+	heavy  int             // the bytes of these
 	blobs  blobPlacer
 
 	table *sstable.Writer // nil between tables
@@ -163,6 +165,9 @@ func (w *RunWriter) setRanges(all []rangedel.Tombstone, used *inUse) {
 
 func newRunWriter(env *Env, splits Splits, drop *dropper) *RunWriter {
 	drop.dead = env.Dead
+	if splits.RangeBytes == 0 {
+		splits.RangeBytes = defaultRangeBytes
+	}
 	return &RunWriter{env: env, split: splitter{Splits: splits}, drop: drop, fold: newFolder(env, drop), blobs: newBlobPlacer(env)}
 }
 
@@ -203,6 +208,11 @@ func (w *RunWriter) write(key []byte, t keys.Trailer, value []byte, held bool) e
 	if w.fresh {
 		w.fresh = false
 		if w.ends(key) {
+			if w.table == nil { // the range tombstones below key are many
+				if err := w.begin(); err != nil {
+					return err
+				}
+			}
 			if err := w.finishTable(w.drop.key); err != nil {
 				return err
 			}
@@ -241,11 +251,25 @@ const sizeParts = 64
 // greater than its last one.
 func (w *RunWriter) ends(key []byte) bool {
 	crossed := w.split.pass(key)
+	if w.passRanges(key) {
+		w.unsized = 0
+		return true
+	}
 	if w.table == nil || !crossed && w.unsized < w.split.Target/sizeParts {
 		return false
 	}
 	w.unsized = 0
 	return w.split.cuts(w.table.EstimatedBytes(), crossed)
+}
+
+// passRanges reports whether the range tombstones that begin below key are enough for a table.
+// The rest of what it can hold is for those up to the next key: what is left then begins above
+// all of its points.
+func (w *RunWriter) passRanges(key []byte) bool {
+	for ; w.passed < len(w.ranges) && bytes.Compare(w.ranges[w.passed].Lower, key) < 0; w.passed++ {
+		w.heavy += rangeBytes(&w.ranges[w.passed])
+	}
+	return w.heavy > w.split.RangeBytes/2
 }
 
 // begin creates the next table's file.
@@ -273,12 +297,26 @@ func (w *RunWriter) path(num fileid.Num) string {
 	return path.Join(w.env.Dir, manifest.TableName(num))
 }
 
-// finishTable ends the current table, synced; end is the first user key of the next one,
-// nil if there is none.
+// finishTable ends the current table; end is the first user key of the next one with points, nil
+// if there is none. What one table cannot hold of the range tombstones below it is in tables of
+// their own.
 func (w *RunWriter) finishTable(end []byte) error {
+	end = bytes.Clone(end) // the rest of a range tombstone keeps it
+	err := w.finishOne(end)
+	for err == nil && len(w.ranges) > 0 && (end == nil || bytes.Compare(w.ranges[0].Lower, end) < 0) {
+		if err = w.begin(); err == nil {
+			err = w.finishOne(end)
+		}
+	}
+	w.passed, w.heavy = 0, 0
+	return err
+}
+
+// finishOne ends the current table, synced.
+func (w *RunWriter) finishOne(end []byte) error {
 	if len(w.ranges) > 0 {
-		var err error // the rest keeps end
-		if w.ranges, err = takeBelow(w.table, w.ranges, bytes.Clone(end)); err != nil {
+		var err error
+		if w.ranges, err = takeBelow(w.table, w.ranges, end, w.split.RangeBytes); err != nil {
 			return w.fail(err)
 		}
 	}

@@ -16,7 +16,13 @@ type Splits struct {
 	// Boundaries are user keys, ascending, that begin tables of another level: a table
 	// that ends there overlaps one table less.
 	Boundaries [][]byte
+	// RangeBytes is how long the ends of the range tombstones of one table may be together,
+	// about. 0 means 128 MiB, half of what a table can hold.
+	RangeBytes int
 }
+
+// defaultRangeBytes leaves a run few tables that hold nothing but range tombstones.
+const defaultRangeBytes = 128 << 20
 
 // A flush may leave tables of a 16th of the target, so that most jobs that take them
 // down meet one or two tables; other outputs at least half of it.

@@ -43,6 +43,8 @@ type store struct {
 	run    manifest.RunID
 	open   map[fileid.Num]*sstable.Reader
 	stats  compaction.Stats
+	// rangeBytes of what writeWithRanges makes.
+	rangeBytes int
 }
 
 func newStore(t testing.TB, fs vfs.FS) *store {
@@ -96,7 +98,9 @@ func (s *store) write(entries []entry) error { return s.writeWithRanges(entries,
 // writeWithRanges also writes range tombstones.
 func (s *store) writeWithRanges(entries []entry, ranges []rangedel.Tombstone) error {
 	slices.SortFunc(entries, func(a, b entry) int { return keys.Compare([]byte(a.key), a.t, []byte(b.key), b.t) })
-	w := compaction.NewFlushWriter(s.env, compaction.FlushSplits(s.v, int64(len(entries)*30), s.params), ranges)
+	splits := compaction.FlushSplits(s.v, int64(len(entries)*30), s.params)
+	splits.RangeBytes = s.rangeBytes
+	w := compaction.NewFlushWriter(s.env, splits, ranges)
 	for _, e := range entries {
 		if err := w.Add([]byte(e.key), e.t, []byte(e.value)); err != nil {
 			w.Abort()

@@ -178,12 +178,17 @@ func reopen(setup Setup, fs vfs.FS, l *Ledger, atLeast int) (int, error) {
 	return n, err
 }
 
-// explore runs check on every state, on all processors, and counts.
+// workers is how many stores are tried at a time: two for each processor, since each now and
+// then waits for its work in the background, and after many faults for a tenth of a second
+// before that is tried again. More would cost more than they gain.
+func workers() int { return 2 * runtime.GOMAXPROCS(0) }
+
+// explore runs check on every state, many at a time, and counts.
 func (r *Recording) explore(x *Explored, states iter.Seq[demand], limit int, check func(demand) error) {
 	var mu sync.Mutex // guards x.Failed and x.Failures
 	work := make(chan demand, 64)
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range workers() {
 		wg.Go(func() {
 			for d := range work {
 				if err := check(d); err != nil {

@@ -263,7 +263,7 @@ func (d *Damaged) explore(harms iter.Seq[harm], suffer func(harm) (detected bool
 	var mu sync.Mutex // guards x
 	work := make(chan harm, 64)
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range workers() {
 		wg.Go(func() {
 			for h := range work {
 				detected, err := suffer(h)

@@ -145,12 +145,12 @@ func effectName(e vfs.Effect) string {
 	return [...]string{"fail", "fail after", "short", "flip", "drop", "gone"}[e]
 }
 
-// sweep runs the rules on all processors, and counts.
+// sweep runs the rules, many at a time, and counts.
 func sweep(x *Explored, rules iter.Seq[vfs.Rule], run func(vfs.Rule) (bool, error)) {
 	var mu sync.Mutex // guards x
 	work := make(chan vfs.Rule)
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range workers() {
 		wg.Go(func() {
 			for r := range work {
 				met, err := run(r)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"path"
-	"runtime"
 	"strings"
 	"sync"
 
@@ -59,7 +58,7 @@ func CutAfterReopening(setup Setup, shape Shape, end End, lives int, c Cuts) (Ex
 	var mu sync.Mutex // guards x
 	work := make(chan int)
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range workers() {
 		wg.Go(func() {
 			for i := range work {
 				l := life{setup: setup, steps: steps, end: end, index: i, at: i * calls / lives}

@@ -27,7 +27,7 @@ func (d *DB) admit(unsynced, synced *part) (refused part) {
 		for r := all.head; r != nil; {
 			next := r.next
 			r.next = nil
-			if r.err = d.refusal(r, last, judging); r.err != nil {
+			if r.err = d.refusal(r, judging); r.err != nil {
 				r.refused = true
 				refused.pushIf(r, true)
 				r = next
@@ -54,7 +54,7 @@ func (d *DB) admit(unsynced, synced *part) (refused part) {
 // refusal returns why a member of a group must not be committed, or nil. What it has
 // claimed comes first: conditions are on keys of the ids that it was planned with, and say
 // nothing when those are stale.
-func (d *DB) refusal(r *request, last keys.SeqNum, judging bool) error {
+func (d *DB) refusal(r *request, judging bool) error {
 	if r.scoped {
 		if r.claims.conflict = d.directory.conflict(r.claims.names, keys.MaxSeqNum); r.claims.conflict != 0 {
 			return errRedirected
@@ -64,7 +64,7 @@ func (d *DB) refusal(r *request, last keys.SeqNum, judging bool) error {
 		if r.depends != nil && r.depends.expiredBy(d.groupTime) {
 			return ErrConflict
 		}
-		return d.ring.judge(r.depends, last)
+		return d.ring.judge(r.depends)
 	}
 	return nil
 }

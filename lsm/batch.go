@@ -20,6 +20,7 @@ type Batch struct {
 	prefix  []byte // scope id of the next key
 	payload []byte
 	ops     int
+	ranges  int // of them, those that delete a range
 	bytes   int64
 	err     error // first limit exceeded; Apply returns it
 
@@ -33,7 +34,6 @@ type Batch struct {
 
 	ttls    []batchTTL // ttl.go
 	scratch []byte
-	named   []batchScope // the scope that a copy is made of, under an id without a name
 }
 
 // NewBatch returns an empty batch.
@@ -60,6 +60,7 @@ func (b *Batch) DeleteRange(lower, upper []byte) {
 	var end []byte
 	if end, b.err = rangeEnd(b.prefix, lower, upper); b.err == nil && end != nil {
 		b.addInternal(keys.KindRangeDelete, lower, end)
+		b.ranges++
 	}
 }
 
@@ -71,7 +72,7 @@ func (b *Batch) Bytes() int64 { return int64(len(b.payload)) }
 
 // Reset empties the batch, its requirements too, and keeps its memory.
 func (b *Batch) Reset() {
-	b.payload, b.ops, b.bytes, b.err = b.payload[:0], 0, 0, nil
+	b.payload, b.ops, b.ranges, b.bytes, b.err = b.payload[:0], 0, 0, 0, nil
 	clear(b.requires)
 	b.requires = b.requires[:0]
 	b.ttls = b.ttls[:0]

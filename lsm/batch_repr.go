@@ -84,8 +84,9 @@ func (r *opReader) next() bool {
 
 // payloadStats are what a commit needs to know of a payload.
 type payloadStats struct {
-	ops   int
-	bytes int64 // keys and values
+	ops    int
+	ranges int   // operations that delete a range
+	bytes  int64 // keys and values
 }
 
 // checkPayload walks a payload from disk and refuses whatever appendOp cannot have
@@ -117,6 +118,9 @@ func checkPayload(p []byte) (payloadStats, error) {
 			d.Fail(codec.ErrMalformed)
 		}
 		s.ops++
+		if kind == keys.KindRangeDelete {
+			s.ranges++
+		}
 		s.bytes += int64(len(key) + len(value))
 	}
 	return s, d.Err()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/rangedel"
 	"github.com/loamdb/loam/wal"
 )
 
@@ -39,6 +40,7 @@ type request struct {
 	tail    []byte // the end of the payload, if it is a long value of the caller's
 	crc     uint32
 	ops     int
+	ranges  int // of them, those that delete a range
 	bytes   int64
 	sync    bool
 	err     error
@@ -48,8 +50,7 @@ type request struct {
 	folds  attached    // what it brings along for them: merge_chain.go
 	wake   chan signal // capacity 1; made once, kept with the pooled request
 
-	indexed bool         // expiry_index.go
-	named   []batchScope // the scopes that it writes to, for whoever has to know their names
+	indexed bool // expiry_index.go
 
 	scoped  bool   // claims count
 	claims  claims // what it relies on of the directory: scope_commit.go
@@ -82,9 +83,8 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	}
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
-	r.tail = nil
-	r.indexed, r.named = false, nil
-	r.scoped, r.refused, r.merges, r.claims.conflict = false, false, false, 0
+	r.ranges, r.tail = 0, nil
+	r.indexed, r.scoped, r.refused, r.merges, r.claims.conflict = false, false, false, false, 0
 	return r
 }
 
@@ -271,6 +271,7 @@ func (q *commitQueue) unsyncedWaits() bool {
 type part struct {
 	head, tail *request
 	ops        int
+	ranges     int
 	bytes      int64 // of keys and values
 	payload    int64 // as the log holds it
 	members    int
@@ -290,6 +291,7 @@ func (p *part) pushIf(r *request, yes bool) {
 	}
 	p.tail = r
 	p.ops += r.ops
+	p.ranges += r.ranges
 	p.bytes += r.bytes
 	p.folds += len(r.folds.list)
 	p.foldBytes += r.folds.bytes
@@ -370,7 +372,7 @@ func (d *DB) leadGroup(r *request, limit int64) {
 	ops, bytes := unsynced.ops+synced.ops, unsynced.bytes+synced.bytes
 	err := d.makeRoomForFolds(ops, bytes, unsynced.folds+synced.folds, unsynced.foldBytes+synced.foldBytes)
 	if err == nil {
-		err = d.makeRoom(ops, bytes, unsynced.payload+synced.payload, unsynced.members+synced.members)
+		err = d.makeRoom(ops, unsynced.ranges+synced.ranges, bytes, unsynced.payload+synced.payload, unsynced.members+synced.members)
 	}
 	if err != nil {
 		d.queue.passLead()
@@ -465,6 +467,7 @@ func (d *DB) writePart(p *part, self *request, intent wal.Intent) fate {
 func (d *DB) apply(p *part, now int64) {
 	mem := d.mutable
 	seq := d.lastSeqNum
+	var readers rangedel.Readers // of the part's range tombstones, once there is one
 	for r := p.head; r != nil; r = r.next {
 		d.applyFolds(mem, &r.folds)
 		ops := r.operations()
@@ -477,8 +480,10 @@ func (d *DB) apply(p *part, now int64) {
 				}
 			}
 			if ops.kind == keys.KindRangeDelete {
-				first := seq - keys.SeqNum(i)
-				mem.insertRange(ops.key, ops.value, seq, d.rangeReaders(first))
+				if readers.Unread == 0 {
+					readers = d.rangeReaders(d.lastSeqNum + 1)
+				}
+				mem.insertRange(ops.key, ops.value, seq, readers)
 				continue
 			}
 			if ops.kind == keys.KindMerge {

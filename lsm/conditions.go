@@ -24,10 +24,14 @@ import (
 //     (upTo, n].
 //   - V2. A range is judged while a snapshot at since is open, so that compaction keeps
 //     every tombstone above it that hides something.
+//   - V3. The delete of a key that was absent at since is no write that concerns a range, nor
+//     is it one to a key that must be absent.
 type conditions struct {
 	points []point    // ascending by hash once sealed
+	byKey  []int32    // places of the points, ascending by key, once sealed; nil for few points
 	ranges []keyRange // ascending and disjoint once sealed
 	since  keys.SeqNum
+	at     int64 // the time of the snapshot at since
 	// snapshot says that the points, too, were read at since: nothing can have changed while
 	// nothing has become visible.
 	snapshot bool
@@ -66,6 +70,13 @@ func (c *conditions) empty() bool { return len(c.points) == 0 && len(c.ranges) =
 // seal puts the conditions in the order in which the leader searches them.
 func (c *conditions) seal() {
 	slices.SortFunc(c.points, func(a, b point) int { return cmp.Compare(a.hash, b.hash) })
+	if len(c.points) > fewPoints {
+		c.byKey = make([]int32, len(c.points))
+		for i := range c.byKey {
+			c.byKey[i] = int32(i)
+		}
+		slices.SortFunc(c.byKey, func(a, b int32) int { return bytes.Compare(c.points[a].key, c.points[b].key) })
+	}
 	c.ranges = mergeRanges(c.ranges)
 }
 
@@ -90,9 +101,7 @@ func mergeRanges(rs []keyRange) []keyRange {
 // change a condition. The conditions are sealed.
 func (c *conditions) concernedBy(key, upper []byte, hash uint64) bool {
 	if upper != nil {
-		return slices.ContainsFunc(c.points, func(p point) bool {
-			return bytes.Compare(key, p.key) <= 0 && bytes.Compare(p.key, upper) < 0
-		}) || c.overlaps(key, upper)
+		return c.hasPoint(key, upper) || c.overlaps(key, upper)
 	}
 	i, _ := slices.BinarySearchFunc(c.points, hash, func(p point, h uint64) int { return cmp.Compare(p.hash, h) })
 	for ; i < len(c.points) && c.points[i].hash == hash; i++ {
@@ -101,6 +110,17 @@ func (c *conditions) concernedBy(key, upper []byte, hash uint64) bool {
 		}
 	}
 	return len(c.ranges) > 0 && c.overlaps(key, nil)
+}
+
+// hasPoint reports whether the key of a point lies within [lower, upper).
+func (c *conditions) hasPoint(lower, upper []byte) bool {
+	if c.byKey == nil {
+		return slices.ContainsFunc(c.points, func(p point) bool {
+			return bytes.Compare(lower, p.key) <= 0 && bytes.Compare(p.key, upper) < 0
+		})
+	}
+	i, _ := slices.BinarySearchFunc(c.byKey, lower, func(p int32, k []byte) int { return bytes.Compare(c.points[p].key, k) })
+	return i < len(c.byKey) && bytes.Compare(c.points[c.byKey[i]].key, upper) < 0
 }
 
 // overlaps reports whether a range holds key, or with upper any key of [key, upper).
@@ -151,7 +171,7 @@ func (d *DB) judge(c *conditions, seq keys.SeqNum, at int64) error {
 		return nil
 	}
 	for i := range c.ranges {
-		written, err := d.writtenWithin(&c.ranges[i], c.since, c.upTo)
+		written, err := d.writtenWithin(&c.ranges[i], c)
 		if err != nil {
 			return err
 		}
@@ -162,10 +182,11 @@ func (d *DB) judge(c *conditions, seq keys.SeqNum, at int64) error {
 	return nil
 }
 
-// writtenWithin reports whether an entry of the range has a number within (after, upTo]. It
-// need not look at tables without newer numbers, nor at anything in order.
-func (d *DB) writtenWithin(r *keyRange, after, upTo keys.SeqNum) (bool, error) {
-	if after >= upTo {
+// writtenWithin reports whether something was written to the range that concerns it (V3), with
+// a number within (c.since, c.upTo]. It need not look at tables without newer numbers, nor at
+// anything in order.
+func (d *DB) writtenWithin(r *keyRange, c *conditions) (bool, error) {
+	if c.since >= c.upTo {
 		return false, nil
 	}
 	guard := d.readers.Enter()
@@ -173,32 +194,50 @@ func (d *DB) writtenWithin(r *keyRange, after, upTo keys.SeqNum) (bool, error) {
 	s.refs.Add(1)
 	guard.Leave()
 	defer s.unref()
-	within := func(t keys.Trailer) bool { return t.SeqNum() > after && t.SeqNum() <= upTo }
 	for i := range 1 + len(s.frozen) {
 		m := s.mutable
 		if i > 0 {
 			m = s.frozen[i-1]
 		}
-		if m.ranges.Load().Within(r.lower, r.upper, after, upTo) {
+		if m.ranges.Load().Within(r.lower, r.upper, c.since, c.upTo) {
 			return true, nil
 		}
 		it := m.Iter()
 		for ok := it.SeekGE(r.lower, keys.SeekTrailer(keys.MaxSeqNum)); ok && bytes.Compare(it.Key(), r.upper) < 0; ok = it.Next() {
-			if within(it.Trailer()) {
-				return true, nil
+			if concerns, err := d.concerns(it.Key(), it.Trailer(), c); concerns || err != nil {
+				return concerns, err
 			}
 		}
 	}
 	for i := range s.version.runs {
-		found, err := s.version.runs[i].deletedWithin(r, after, upTo)
+		found, err := s.version.runs[i].deletedWithin(r, c.since, c.upTo)
 		if !found && err == nil {
-			found, err = s.version.runs[i].writtenWithin(r, after, within)
+			found, err = s.version.runs[i].writtenWithin(d, r, c)
 		}
 		if found || err != nil {
 			return found, d.tableError(err)
 		}
 	}
 	return false, nil
+}
+
+// concerns reports whether an entry of a range that was read was written within (c.since,
+// c.upTo], and was no delete of what was absent already (V3): so the sweep deletes what had
+// expired (expiry_sweep.go). What expires meanwhile is the matter of c.expires.
+func (d *DB) concerns(key []byte, t keys.Trailer, c *conditions) (bool, error) {
+	if t.SeqNum() <= c.since || t.SeqNum() > c.upTo {
+		return false, nil
+	}
+	if t.Kind() != keys.KindDelete {
+		return true, nil
+	}
+	var discard [512]byte
+	n := scopePrefixLen(key)
+	_, _, err := d.pointRead(discard[:0], key[:n], key[n:], c.since, c.at, false)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // deletedWithin does it for the range tombstones of a run. What a memtable or a merge has
@@ -219,10 +258,11 @@ func (r *run) deletedWithin(k *keyRange, after, upTo keys.SeqNum) (bool, error) 
 	return false, nil
 }
 
-func (r *run) writtenWithin(k *keyRange, after keys.SeqNum, within func(keys.Trailer) bool) (found bool, err error) {
+// writtenWithin does it for the other entries.
+func (r *run) writtenWithin(d *DB, k *keyRange, c *conditions) (found bool, err error) {
 	var newer []sstable.RunTable
 	for i, t := range r.tables {
-		if t.meta.MaxSeqNum > after && !t.meta.EndsBefore(k.lower) && bytes.Compare(t.meta.Smallest, k.upper) < 0 {
+		if t.meta.MaxSeqNum > c.since && !t.meta.EndsBefore(k.lower) && bytes.Compare(t.meta.Smallest, k.upper) < 0 {
 			newer = append(newer, r.sources[i])
 		}
 	}
@@ -231,12 +271,11 @@ func (r *run) writtenWithin(k *keyRange, after keys.SeqNum, within func(keys.Tra
 	}
 	var it sstable.RunIter
 	it.Init(newer, sstable.IterOptions{Lower: k.lower, Upper: k.upper})
-	for ok := it.First(); ok && !found; ok = it.Next() {
-		found = within(it.Trailer())
+	for ok := it.First(); ok && !found && err == nil; ok = it.Next() {
+		found, err = d.concerns(it.Key(), it.Trailer(), c)
 	}
-	err = it.Close()
-	if found {
-		err = nil
+	if cerr := it.Close(); err == nil && !found {
+		err = cerr
 	}
 	return found, err
 }

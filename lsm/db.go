@@ -169,6 +169,9 @@ func (d *DB) writeOp(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 		r.payload = appendOp(r.payload[:0], kind, rootPrefix, key, value)
 	}
 	r.ops, r.merges = 1, kind == keys.KindMerge
+	if kind == keys.KindRangeDelete {
+		r.ranges = 1
+	}
 	r.bytes = int64(len(rootPrefix) + len(key) + len(value))
 	err := d.commit(r)
 	d.queue.recycle(r)
@@ -203,8 +206,8 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	}
 	r := d.queue.newRequest(w)
 	own := r.payload
-	r.payload, r.ops, r.bytes, r.named = b.payload, b.ops, b.bytes, b.named
-	r.merges = b.merges.operands > 0
+	r.payload, r.ops, r.bytes = b.payload, b.ops, b.bytes
+	r.ranges, r.merges = b.ranges, b.merges.operands > 0
 	err := d.commit(r)
 	r.payload = own
 	d.queue.recycle(r)

@@ -147,6 +147,94 @@ func TestExpiryEventsOfScopes(t *testing.T) {
 	})
 }
 
+// What expires of a copy while that is being made is an event when the copy is there, and none
+// when it never is: the sweep took those ids for dead, and forgot what it knew.
+func TestWhatExpiresWhileItIsStagedIsAnEvent(t *testing.T) {
+	for _, published := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			db := openSized(t, vfs.NewMem(), Options{ExpiryEvents: true}, small())
+			from, err := db.Scope(scope.Agent("from"))
+			require.NoError(t, err)
+			for i := range maxSwept + 10 {
+				require.NoError(t, from.SetWithTTL(numbered(i), nil, time.Second, NoSync))
+			}
+			to, err := db.Scope(scope.Agent("to"))
+			require.NoError(t, err)
+			id, err := db.newScopeID()
+			require.NoError(t, err)
+			var intent dirBatch
+			intent.add(keys.KindSet, idKey(recordStaged, id), flagValue)
+			_, err = db.commitDirectory(&intent, NoSync)
+			require.NoError(t, err)
+			n, err := from.stage(context.Background(), id)
+			require.NoError(t, err)
+			require.EqualValues(t, maxSwept+10, n)
+			require.NoError(t, from.Drop(nil))
+			require.NoError(t, db.SetWithTTL([]byte("root"), nil, 2*time.Second, nil))
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			require.Equal(t, []string{"root/root"}, eventKeys(t, db), "others do not wait")
+			require.NoError(t, db.Compact(context.Background(), nil, nil))
+			if published {
+				require.NoError(t, db.publishStaged(to, id, nil))
+			} else {
+				db.reaper.abandoned(id)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if got := eventKeys(t, db); published {
+				require.Len(t, got, maxSwept+11)
+				require.Contains(t, got, "agent:to/key000000")
+			} else {
+				require.Equal(t, []string{"root/root"}, got)
+			}
+			left, err := db.expirer.readIndex(db.clock.millis(), 1)
+			require.NoError(t, err)
+			require.Empty(t, left.due)
+			require.False(t, left.held)
+			require.NoError(t, db.Close())
+		})
+	}
+}
+
+// What the sweep deletes had been absent for a transaction that began after its expiry; one
+// that has seen it does not commit after that.
+func TestTheSweepDoesNotConflictWithWhoFoundNothing(t *testing.T) {
+	for _, seen := range []bool{false, true} {
+		t.Run(fmt.Sprintf("seen=%v", seen), func(t *testing.T) {
+			c := newHandClock()
+			db := openAt(t, vfs.NewMem(), c, Options{ExpiryEvents: true, SyncInterval: -1})
+			require.NoError(t, db.SetWithTTL([]byte("k"), nil, time.Second, NoSync))
+			if !seen {
+				require.NoError(t, db.queue.acquire(context.Background())) // the sweep has to wait
+				c.pass(2 * time.Second)
+			}
+			err := db.Update(func(tx *Txn) error {
+				n := 0
+				for _, err := range tx.Scan(nil, nil) {
+					require.NoError(t, err)
+					n++
+				}
+				if seen {
+					require.Equal(t, 1, n)
+					c.pass(2 * time.Second)
+				} else {
+					require.Zero(t, n)
+					db.queue.passLead()
+				}
+				require.Len(t, awaitEvents(t, db, 1), 1)
+				return tx.Set([]byte("mine"), nil)
+			})
+			if seen {
+				require.ErrorIs(t, err, ErrConflict)
+			} else {
+				require.NoError(t, err)
+			}
+			require.NoError(t, db.Close())
+		})
+	}
+}
+
 func TestAwaitExpiryEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openSized(t, vfs.NewMem(), Options{ExpiryEvents: true}, small())

@@ -20,6 +20,9 @@ import (
 //
 // Merges keep the markers of expired entries until the sweep has come by: without one nobody
 // could tell an entry that has expired from one that was deleted before.
+//
+// Records of a scope that is being copied together (scope_copy.go) are left alone until it is
+// there, or dead: what has expired of it meanwhile is an event then.
 type sweep struct {
 	active atomic.Bool // the index is written, or has records
 	looked bool        // of the loop: whether it has looked for records of earlier openings
@@ -74,7 +77,7 @@ func (x *expirer) sweepDue() (next int64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if len(first.due) > 0 {
+		if len(first.due) > 0 || first.held {
 			s.active.Store(true)
 		}
 		s.looked = true
@@ -94,7 +97,9 @@ func (x *expirer) sweepDue() (next int64, err error) {
 			return 0, err
 		}
 		if len(read.due) == 0 {
-			s.advance(now, read.at)
+			if !read.held {
+				s.advance(now, read.at)
+			}
 			return read.next, nil
 		}
 		if err := x.sweepBatch(read.due); err != nil && !errors.Is(err, ErrConflict) && err != errRedirected {
@@ -107,7 +112,6 @@ func (x *expirer) sweepDue() (next int64, err error) {
 // dueExpiry is a record of the index that is due.
 type dueExpiry struct {
 	record  []byte // its key, within the system scope
-	form    []byte // key form of the scope, as it was written
 	key     []byte // of the entry: the part of record
 	expires int64
 }
@@ -117,6 +121,7 @@ type indexRead struct {
 	due  []dueExpiry
 	next int64       // the first expiry that is not due, 0 if there is none or not all that is due was read
 	at   keys.SeqNum // the number at which it was read
+	held bool        // records of staged ids were due, which are not among these
 }
 
 // readIndex reads up to limit records that are due.
@@ -126,6 +131,7 @@ func (x *expirer) readIndex(now int64, limit int) (out indexRead, err error) {
 		return out, err
 	}
 	out.at = it.seq
+	staged := map[scope.ID]bool{}
 	for len(out.due) < limit && err == nil && it.Next() {
 		e := dueExpiry{record: bytes.Clone(it.Key())}
 		if e.expires, e.key, err = decodeExpiryKey(e.record); err != nil {
@@ -135,15 +141,51 @@ func (x *expirer) readIndex(now int64, limit int) (out indexRead, err error) {
 			out.next = e.expires
 			break
 		}
-		if e.form, err = checkRecord(it.Value()); err == nil {
-			e.form = bytes.Clone(e.form)
-			out.due = append(out.due, e)
+		if _, err = checkRecord(it.Value()); err != nil {
+			break
 		}
+		held, serr := x.isStaged(e.key, staged)
+		if held || serr != nil {
+			out.held, err = out.held || held, serr
+			continue
+		}
+		out.due = append(out.due, e)
 	}
 	if cerr := it.Close(); err == nil {
 		err = cerr
 	}
 	return out, err
+}
+
+// isStaged reports whether the id of a key's scope is staged; known is of those asked before.
+func (x *expirer) isStaged(key []byte, known map[scope.ID]bool) (bool, error) {
+	id, _, err := scope.DecodeID(key)
+	if err != nil {
+		return false, directoryError(err)
+	}
+	staged, ok := known[id]
+	if ok || id == scope.Root {
+		return staged, nil
+	}
+	has, err := x.db.hasRecord(idKey(recordStaged, id))
+	known[id] = has
+	return has, err
+}
+
+// hasRecord reports whether the system scope has a record.
+func (d *DB) hasRecord(key []byte) (bool, error) {
+	_, err := d.get(nil, systemKeys.prefix, key, keys.MaxSeqNum)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// unstaged tells that staged ids are so no more: their records are to be looked at.
+func (x *expirer) unstaged() {
+	if x.sweep.active.Load() {
+		x.alarm.wake()
+	}
 }
 
 // sweepBatch commits what becomes of records that are due. ErrConflict: one of the entries
@@ -160,7 +202,7 @@ func (x *expirer) sweepBatch(due []dueExpiry) error {
 		if err != nil {
 			return directoryError(err)
 		}
-		sc, err := scopes.find(id, e.form)
+		sc, err := scopes.find(id)
 		if err != nil {
 			return err
 		}
@@ -213,33 +255,24 @@ type sweptScopes struct {
 	claims []claim
 }
 
-// sweptScope is what the sweep knows of a scope: of one that was dropped, or is not there
-// yet, nothing expires.
+// sweptScope is what the sweep knows of a scope: of one that was dropped nothing expires.
 type sweptScope struct {
 	dead bool
 	form []byte
 }
 
-func (s *sweptScopes) find(id scope.ID, form []byte) (sweptScope, error) {
+func (s *sweptScopes) find(id scope.ID) (sweptScope, error) {
 	if sc, ok := s.known[id]; ok || id == scope.Root {
 		return sc, nil
 	}
-	var sc sweptScope
 	at := s.db.visible.load()
-	for _, kind := range []recordKind{recordDeath, recordStaged} {
-		_, err := s.db.get(nil, systemKeys.prefix, idKey(kind, id), keys.MaxSeqNum)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return sc, err
-		}
-		sc.dead = sc.dead || err == nil
+	name, err := s.db.nameOf(id, keys.MaxSeqNum)
+	if err != nil {
+		return sweptScope{}, err
 	}
+	sc := sweptScope{dead: name == scope.Scope{}}
 	if !sc.dead {
-		var err error
-		if sc.form, err = s.db.scopeOf(id, form); errors.Is(err, ErrNotFound) {
-			sc.dead = true // it was dropped, and nothing is left of it
-		} else if err != nil {
-			return sc, err
-		}
+		sc.form = scope.AppendKey(nil, name)
 		s.claims = append(s.claims, claim{at: at, id: id})
 	}
 	s.known[id] = sc

@@ -140,7 +140,7 @@ func (m *mutableTable) insertFold(f *madeFold) bool {
 // makeRoomForFolds freezes the memtable if folds that a group brings along do not fit beside its
 // operations. They are void then, and the flush folds what they were for. Called by the leader.
 func (d *DB) makeRoomForFolds(ops int, bytes int64, folds int, foldBytes int64) error {
-	if folds == 0 || foldBytes < d.mutable.capacity && d.mutable.fits(ops+folds, bytes+foldBytes) {
+	if folds == 0 || foldBytes < d.mutable.capacity && d.mutable.fits(ops+folds, 0, bytes+foldBytes) {
 		return nil
 	}
 	if err := d.poison.err(); err != nil {

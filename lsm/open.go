@@ -71,6 +71,11 @@ func (d *DB) open() error {
 	if err := d.takeLock(); err != nil {
 		return err
 	}
+	return d.openLocked()
+}
+
+// openLocked opens the store whose lock is held.
+func (d *DB) openLocked() error {
 	var seed [8]byte
 	if _, err := io.ReadFull(d.opts.seams.Random, seed[:]); err != nil {
 		return err

@@ -41,8 +41,8 @@ type Options struct {
 	// gone at Close. The directory is then a name only.
 	InMemory bool
 
-	// MemoryBudget bounds, in bytes, what memtables, block cache, indexes and filters
-	// take together. 0 means 256 MiB; at least 4 MiB. Open reads the log into memory: after
+	// MemoryBudget bounds, in bytes, what memtables, range tombstones, block cache, indexes
+	// and filters take together. 0 means 256 MiB; at least 4 MiB. Open reads the log into memory: after
 	// a crash under a larger budget that is more until it has been flushed. So is a batch
 	// larger than a memtable.
 	MemoryBudget int64

@@ -15,13 +15,13 @@ import (
 // and from filters: of a source that may hold a key, the newest tombstone over the key
 // deletes what is older there, and everything in older sources.
 
-// rangeReaders returns who may read now or later, for a tombstone of the batch with the
-// given first number. Called by the leader.
+// rangeReaders returns who may read now or later, for tombstones of a part with the given
+// first number. Called by the leader.
 //
 // The visible number is loaded before the snapshots: one that is taken in between reads at
 // this number or a later one.
 func (d *DB) rangeReaders(first keys.SeqNum) rangedel.Readers {
-	r := rangedel.Readers{Visible: d.visible.load(), Batch: first}
+	r := rangedel.Readers{Visible: d.visible.load(), Unread: first}
 	if !(mutant.Enabled && mutant.Is(mutant.ForgetRangeReaders)) {
 		r.Snapshots = d.snapshots.list()
 	}

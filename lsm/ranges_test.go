@@ -268,6 +268,28 @@ func TestReadersBesideRangeDeletes(t *testing.T) {
 	require.NoError(t, db.Close())
 }
 
+// BenchmarkDeleteRange deletes ranges that touch, in random order, until 5,000 are in the
+// memtable, which then begins anew.
+func BenchmarkDeleteRange(b *testing.B) {
+	const n = 5000
+	db, err := Open("", &Options{InMemory: true})
+	require.NoError(b, err)
+	order := rand.New(rand.NewPCG(1, 1)).Perm(n)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if i%n == 0 {
+			b.StopTimer()
+			require.NoError(b, db.Flush(context.Background()))
+			b.StartTimer()
+		}
+		k := order[i%n]
+		if err := db.DeleteRange(numbered(100*k), numbered(100*k+100), NoSync); err != nil {
+			b.Fatal(err)
+		}
+	}
+	require.NoError(b, db.Close())
+}
+
 // BenchmarkReadsUnderRangeTombstones compares reads of a store without range tombstones with
 // those of one that has 10,000 live ones, in tables and in the memtable.
 func BenchmarkReadsUnderRangeTombstones(b *testing.B) {

@@ -63,9 +63,10 @@ func (s *readSet) addRange(lower, upper []byte) {
 	}
 }
 
-// conditions returns what must hold for a commit that has read at since.
-func (s *readSet) conditions(since keys.SeqNum) *conditions {
-	c := &conditions{points: s.points, ranges: s.ranges, since: since, snapshot: true, expires: s.expires}
+// conditions returns what must hold for a commit that has read at the number since, with the
+// time at.
+func (s *readSet) conditions(since keys.SeqNum, at int64) *conditions {
+	c := &conditions{points: s.points, ranges: s.ranges, since: since, at: at, snapshot: true, expires: s.expires}
 	c.seal()
 	return c
 }

@@ -247,6 +247,7 @@ func (r *reaper) killOrphans() error {
 			r.addLocked(id, death{seq: seq})
 		}
 		r.mu.Unlock()
+		d.expirer.unstaged()
 	}
 }
 

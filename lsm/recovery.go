@@ -177,7 +177,7 @@ func (d *DB) walOptions() wal.Options {
 		Mode:            map[LogMode]wal.Mode{LogAuto: wal.Auto, LogMapped: wal.Mapped, LogWritten: wal.Written}[d.opts.LogMode],
 		MinSegmentBytes: z.MinSegmentBytes, MaxSegmentBytes: z.MaxSegmentBytes,
 		NewCipher: d.keyring.newCipher(), OpenCipher: d.keyring.openCipher(),
-		Register: d.registerSegment, Logger: d.logger,
+		Register: d.registerSegment, Now: d.opts.seams.Now, Logger: d.logger,
 	}
 }
 
@@ -238,7 +238,7 @@ func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) erro
 		return &CorruptionError{File: wal.SlotName(r.Slot), Offset: r.Offset, Err: err}
 	}
 	small := d.mutable.empty() && d.mutable.capacity < rec.memtableBytes
-	if small || !d.mutable.fits(stats.ops, stats.bytes) {
+	if small || !d.mutable.fits(stats.ops, stats.ranges, stats.bytes) {
 		n := max(d.nextMutableBytes(stats.ops, stats.bytes), rec.memtableBytes)
 		fresh, err := d.newMutable(n, r.Segment)
 		if err != nil {
@@ -256,7 +256,7 @@ func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) erro
 	for seq := r.FirstSeqNum; ops.next(); seq++ {
 		if ops.kind == keys.KindRangeDelete {
 			// Nobody reads yet, and nobody ever will at a number before the log's end.
-			d.mutable.insertRange(ops.key, ops.value, seq, rangedel.Readers{Batch: 1})
+			d.mutable.insertRange(ops.key, ops.value, seq, rangedel.Readers{Unread: 1})
 			continue
 		}
 		if ops.kind == keys.KindMerge {

@@ -22,8 +22,8 @@ import (
 //   - G2. A leader that numbers a group while a committer is in enters the group (C5). So a
 //     commit that was judged up to floor or later is judged completely by what the ring
 //     holds; one that was not has met an overrun and must look again.
-//   - G3. What floor is at an overrun has been numbered, so that it becomes visible, or the
-//     store fails.
+//   - G3. What floor is at an overrun is above 0, and has been numbered or will be with this
+//     group, so that it becomes visible, or the store fails.
 //
 // Whatever takes a number must be entered: an ingest as a range. The death of a scope is the
 // two records of its batch and no range: who relies on the scope has claimed its id, and is
@@ -96,14 +96,13 @@ func (g *generation) restart(first keys.SeqNum) {
 	g.first, g.writes, g.bytes = first, g.writes[:0], g.bytes[:0]
 }
 
-// judge says what becomes of a commit with these conditions. Everything up to last has
-// been numbered before this group.
-func (x *commitRing) judge(c *conditions, last keys.SeqNum) error {
+// judge says what becomes of a commit with these conditions.
+func (x *commitRing) judge(c *conditions) error {
 	if c == nil || mutant.Enabled && mutant.Is(mutant.SkipRingCheck) {
 		return nil
 	}
 	if c.upTo < x.floor && !(mutant.Enabled && mutant.Is(mutant.TrustYoungRing)) {
-		c.blocker = min(x.floor, last)
+		c.blocker = x.floor // maybe of this very group (G3)
 		return errOverrun
 	}
 	for _, g := range []*generation{&x.older, &x.younger} {

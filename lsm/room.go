@@ -127,7 +127,7 @@ func (d *DB) giveWay(ctx context.Context) {
 // makeRoom makes sure that a group can be numbered, logged and applied (C2): the
 // memtable has room, level 0 is not full, the numbers are reserved, and the log has
 // space. Called by the leader.
-func (d *DB) makeRoom(ops int, bytes, payload int64, batches int) error {
+func (d *DB) makeRoom(ops, ranges int, bytes, payload int64, batches int) error {
 	if d.closed.Load() {
 		return ErrClosed
 	}
@@ -139,7 +139,7 @@ func (d *DB) makeRoom(ops int, bytes, payload int64, batches int) error {
 			return err
 		}
 	}
-	if !d.mutable.fits(ops, bytes) {
+	if !d.mutable.fits(ops, ranges, bytes) {
 		if err := d.freeze(context.Background(), d.nextMutableBytes(ops, bytes)); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/wal"
 )
 
@@ -22,7 +24,8 @@ import (
 // of each table, each value of the blob files and each record of the log by itself, goes on behind damage, and takes over
 // exactly what a checksum covers. Where the manifest is lost it takes over every table and
 // log segment that it finds, and sequence numbers decide. Entries keep their sequence
-// numbers; tombstones, older versions and range tombstones come along. The new store has an
+// numbers; tombstones, older versions and range tombstones come along, but for what of a range
+// tombstone in the log lies under a newer one there, as after Open. The new store has an
 // identity of its own, so that no position in the old one's history is taken for one in its.
 //
 // The original is read and never changed. It must not be open for writing. The report says,
@@ -117,6 +120,9 @@ func (s *salvage) run() (_ *SalvageReport, err error) {
 		return nil, err
 	}
 	if err := s.createStore(); err != nil {
+		return nil, err
+	}
+	if err := s.mendDirectory(); err != nil {
 		return nil, err
 	}
 	r := &s.report
@@ -354,6 +360,31 @@ func (s *salvage) createStore() error {
 		return err
 	}
 	return manifest.CreateWith(state, version, d.manifestOptions())
+}
+
+// mendDirectory opens the new store, if anything is lost or in doubt, and makes its directory of
+// scopes whole: of an entry and the name of its id one may be lost and the other not.
+func (s *salvage) mendDirectory() (err error) {
+	if s.report.Complete() || s.out.lastScope <= uint64(scope.System) {
+		return nil
+	}
+	o := s.target.opts
+	o.MustExist, o.ExpiryEvents, o.Logger = true, false, nil
+	if last := max(s.remains.State.LastTime, s.log.lastTime); last > 0 {
+		o.Clock = standingClock(last) // how far the machine's is ahead is for whoever opens the store
+	}
+	d := newDB(s.target.dir, o)
+	d.lock = io.NopCloser(nil) // it is held
+	if err := d.openLocked(); err != nil {
+		d.abandon()
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	var differ *CorruptionError
+	if err := d.checkDirectory(s.ctx); err == nil || !errors.As(err, &differ) {
+		return err
+	}
+	return d.mendDirectory(s.ctx)
 }
 
 // segments returns the log segments that the manifest lists.

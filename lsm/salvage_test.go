@@ -276,6 +276,39 @@ func TestSalvageCarriesRangeTombstonesOver(t *testing.T) {
 	require.False(t, r.Doubtful[0].Contains([]byte("a")))
 }
 
+// Range tombstones of the log lie in each other as they were written: of many that do, each
+// would be cut at the bounds of all others. As after Open, the newest over a key is enough.
+func TestSalvageJoinsTheRangeTombstonesOfTheLog(t *testing.T) {
+	fs := vfs.NewMem()
+	s := &careStore{z: careSizes()}
+	s.z.MemtableBytes, s.z.MinMemtableBytes, s.z.BudgetBytes = 4<<20, 4<<20, 64<<20
+	o := s.options(fs)
+	o.SyncInterval = -1
+	db, err := Open("db", o)
+	require.NoError(t, err)
+	const n = 600
+	for i := range n {
+		require.NoError(t, db.DeleteRange(numbered(i), numbered(2*n-i), NoSync))
+		if i%3 == 0 {
+			require.NoError(t, db.Set(numbered(i), nil, NoSync)) // the next begins behind it
+		}
+		require.NoError(t, db.Set(numbered(i+1), nil, NoSync)) // the next deletes it
+	}
+	require.NoError(t, db.Close())
+	require.Empty(t, tableFiles(t, fs))
+	want, err := s.content(fs.Copy(), "db")
+	require.NoError(t, err)
+	require.Len(t, want, n/3+1)
+	r, err := Salvage(context.Background(), "db", "new", s.options(fs))
+	require.NoError(t, err)
+	require.True(t, r.Complete(), r)
+	require.NotZero(t, r.RangeTombstones)
+	require.LessOrEqual(t, r.RangeTombstones, int64(2*n+10))
+	got, err := s.content(fs, "new")
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
 // requireCovered checks which numbers delete which keys in the salvaged tables.
 func requireCovered(t *testing.T, fs vfs.FS, v *manifest.Version, fragments int64) {
 	t.Helper()

@@ -11,6 +11,7 @@ import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/rangedel"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
 )
@@ -56,10 +57,33 @@ func (w *salvageWriter) addRanges(found []sstable.Fragment, fromLog bool) {
 	}
 }
 
+// joinLogRanges makes of the log's range tombstones what Open would: each key is under the
+// newest of them alone. Nobody can read between them any more, and all others of many that
+// lie in each other would be a fragment for each pair.
+func (w *salvageWriter) joinLogRanges() {
+	slices.SortFunc(w.ranges, func(a, b salvageRange) int { return cmp.Compare(a.Trailer, b.Trailer) })
+	var log *rangedel.Set
+	rest := w.ranges[:0]
+	for _, r := range w.ranges {
+		if !r.fromLog {
+			rest = append(rest, r)
+		} else if bytes.Compare(r.Lower, r.Upper) < 0 {
+			log = log.With(r.Lower, r.Upper, r.Trailer.SeqNum(), rangedel.Latest(nil))
+		}
+	}
+	for _, t := range tombstonesOf(log) {
+		rest = append(rest, salvageRange{sstable.Fragment{
+			Lower: t.Lower, Upper: t.Upper, Trailer: keys.MakeTrailer(t.Seq, keys.KindRangeDelete),
+		}, true})
+	}
+	w.ranges = rest
+}
+
 // cutRanges cuts the collected range tombstones at each other's bounds, as tables want
 // them: any two cover the same range or disjoint ones. Tables hold them cut already, so
 // that few meet here.
 func (w *salvageWriter) cutRanges() {
+	w.joinLogRanges()
 	byLower := func(a, b salvageRange) int {
 		return cmp.Or(bytes.Compare(a.Lower, b.Lower), bytes.Compare(a.Upper, b.Upper), cmp.Compare(b.Trailer, a.Trailer))
 	}

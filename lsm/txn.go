@@ -276,13 +276,13 @@ func (tx *Txn) commit() error {
 		it.noteSpan()
 	}
 	tx.noteEntries()
-	c := tx.reads.conditions(tx.seq)
+	c := tx.reads.conditions(tx.seq, tx.at)
 	if b := tx.scopedBatch(); b != nil {
 		return d.applyScoped(b, tx.w, c)
 	}
 	r := d.queue.newRequest(tx.w)
 	r.payload = tx.writes.appendPayload(r.payload[:0])
-	r.ops, r.bytes = tx.writes.size()
+	r.ops, r.ranges, r.bytes = tx.writes.size()
 	r.merges = tx.writes.merges
 	var err error
 	if c.empty() {

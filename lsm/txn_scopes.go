@@ -113,7 +113,7 @@ func (t *transaction) scopedBatch() *Batch {
 		return nil
 	}
 	b := &Batch{scopes: written}
-	b.ops, b.bytes = t.writes.size()
+	b.ops, b.ranges, b.bytes = t.writes.size()
 	if t.writes.merges {
 		b.merges.operands = b.ops // at most
 	}

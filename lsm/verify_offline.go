@@ -117,7 +117,37 @@ func (v *verification) run() (err error) {
 	if err := v.tables(remains.Version); err != nil {
 		return err
 	}
-	return v.log(remains)
+	if err := v.log(remains); err != nil {
+		return err
+	}
+	if len(v.report.Findings) > 0 || remains.State.ReservedScopeID == 0 {
+		return nil // damage says enough, and what never had scopes has no directory
+	}
+	return v.directory()
+}
+
+// directory opens a store in which nothing is damaged, to read, and verifies its directory of
+// scopes.
+func (v *verification) directory() (err error) {
+	o := v.db.opts
+	o.ReadOnly, o.AcceptClock, o.Logger = true, true, nil
+	d := newDB(v.dir, o)
+	d.lock = io.NopCloser(nil) // it is held
+	if err := d.openLocked(); err != nil {
+		d.abandon()
+		var c *CorruptionError
+		if errors.As(err, &c) {
+			v.find(c.File, err)
+			return nil
+		}
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	findings, err := d.verifyDirectory(v.ctx)
+	for _, f := range findings {
+		v.find(f.File, f)
+	}
+	return err
 }
 
 // lockToRead takes the shared lock of a directory. Where the lock file is missing, which a

@@ -146,7 +146,7 @@ func (s *writeSet) deleteRange(lower, upper []byte) error {
 		return err
 	}
 	s.rangeOps, s.rangeBytes = ops, total
-	s.ranges = s.ranges.With(bytes.Clone(lower), bytes.Clone(upper), 1, rangedel.Readers{Batch: 1})
+	s.ranges = s.ranges.With(bytes.Clone(lower), bytes.Clone(upper), 1, rangedel.Readers{Unread: 1})
 	for w := s.seekGE(lower); w != nil && bytes.Compare(w.key, upper) < 0; w = w.next[0] {
 		s.dropMore(w)
 		s.bytes -= int64(len(w.value))
@@ -181,14 +181,15 @@ func (s *writeSet) deleted() iter.Seq[keyRange] {
 // empty reports whether nothing was written.
 func (s *writeSet) empty() bool { return s.ops == 0 && s.ranges == nil }
 
-// size returns the number of operations, and the bytes of their keys and values.
-func (s *writeSet) size() (ops int, bytes int64) {
-	ops, bytes = s.ops, s.bytes
+// size returns the number of operations, how many of them delete a range, and the bytes of
+// their keys and values.
+func (s *writeSet) size() (ops, ranges int, bytes int64) {
+	bytes = s.bytes
 	for r := range s.deleted() {
-		ops++
+		ranges++
 		bytes += int64(len(r.lower) + len(r.upper))
 	}
-	return ops, bytes
+	return s.ops + ranges, ranges, bytes
 }
 
 // insert adds a key behind prev.

@@ -36,7 +36,7 @@ func TestAWriteSetIsASortedMap(t *testing.T) {
 			want.bytes += int64(len(k) + len(v))
 		}
 		slices.Sort(sorted)
-		require.Equal(t, want, payloadStats{s.ops, s.bytes})
+		require.Equal(t, want, payloadStats{ops: s.ops, bytes: s.bytes})
 		i := 0
 		for ops := (opReader{rest: s.appendPayload(nil)}); ops.next(); i++ {
 			require.Equal(t, sorted[i], string(ops.key))
@@ -96,7 +96,7 @@ func TestAReadSetNotesEachKeyOnce(t *testing.T) {
 			}
 		}
 		require.Len(t, s.points, n)
-		c := s.conditions(7)
+		c := s.conditions(7, atRead)
 		require.Len(t, c.points, n)
 		require.False(t, c.empty())
 		for i := range n {

@@ -92,6 +92,7 @@ func Open(o Options, first *Prepared, prev Link, live []Segment) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{o: o, mapped: first.mapped, cur: first.seg, most: math.MaxInt64, lastSeq: prev.LastSeqNum, preparerDone: make(chan struct{})}
+	l.gather.now = o.Now
 	if o.NewCipher != nil {
 		l.overhead, l.most = seal.Overhead, maxSealed
 	}

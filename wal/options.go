@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/seal"
@@ -62,6 +63,9 @@ type Options struct {
 	// error that matches vfs.ErrNoSpace it is called again later with the same Segment,
 	// which may or may not be in the manifest by then; any other error fails the log.
 	Register func(Segment) error
+	// Now is the time, by which a sync waits a moment for the writers that the last one let
+	// go; nil: it waits for nobody.
+	Now func() time.Time
 	// Logger receives what happens in the background; nil is silence.
 	Logger *slog.Logger
 }

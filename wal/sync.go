@@ -2,7 +2,6 @@ package wal
 
 import (
 	"errors"
-	"time"
 
 	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/mutant"
@@ -48,7 +47,7 @@ func (l *Log) syncTo(upTo uint64, closing bool) error {
 	l.mu.Lock()
 	// The target is sampled before the sync: what is appended from here on is not
 	// covered (W3). Earlier segments come first, so that durable covers a prefix.
-	carried, began := l.gather.begin(), time.Now()
+	carried, began := l.gather.begin()
 	target := l.end.Load()
 	segs := l.unsyncedLocked(target)
 	if upTo < target && len(segs) > 1 && segs[len(segs)-1].streamStart() >= upTo {

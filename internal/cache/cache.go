@@ -116,7 +116,9 @@ func (c *Cache) Close() error {
 	for i := range c.made {
 		c.slabs[i].Store(nil)
 	}
-	c.classes = newClasses(c.slabBytes)
+	for k := range c.classes {
+		c.classes[k] = class{size: c.classes[k].size}
+	}
 	c.regions, c.region, c.idle, c.made, c.limit, c.empty = nil, nil, nil, 0, 0, 0
 	c.closed = true
 	return first

@@ -119,7 +119,7 @@ func (c *Cache) peek(cl *class) (age uint32) {
 // stealColdest gives class k a slab of the class whose next victim is oldest, if that
 // is older than minAge ticks. With minAge 0 any other class will do.
 func (c *Cache) stealColdest(k int, minAge uint32) bool {
-	tried := uint64(1) << k // there are fewer than 64 classes
+	tried := uint64(1) << k // of maxClasses at most
 	for {
 		best, bestAge := -1, minAge
 		for d := range c.classes {

@@ -76,11 +76,14 @@ type class struct {
 	evictions           int // since the last comparison with other classes
 }
 
+// maxClasses is more than there are: sets of classes are bits of a word.
+const maxClasses = 64
+
 // newClasses returns the classes for slabs of the given size, smallest first. Sizes
 // are a slab divided by 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20 and so on: above
 // a quarter slab a block may waste more than a fifth of its frame, below it never.
 func newClasses(slabBytes int) []class {
-	var out []class
+	out := make([]class, 0, maxClasses)
 	count, step := slabBytes/maxFrameBytes, 1
 	for ; slabBytes/count >= minFrameBytes; count += step {
 		for count >= 8*step {

@@ -52,6 +52,8 @@ const (
 	DeadUnderSnapshot   Name = "dead-under-snapshot"    // leave out what a dropped scope held while a snapshot sees it
 	TrustSoftDeath      Name = "trust-soft-death"       // leave it out while a power cut may still undo the drop
 	KeepStaged          Name = "keep-staged"            // publish a copy without taking back its record as staged
+	KeepName            Name = "keep-name"              // drop a scope and leave its id the name
+	ForgetName          Name = "forget-name"            // make a scope without the name of its id
 	KeepDeadRanges      Name = "keep-dead-ranges"       // keep range tombstones of dropped scopes
 	DropInCheckpoint    Name = "drop-in-checkpoint"     // leave out what a dropped scope held while a checkpoint may not have its drop
 	JudgeStaleScope     Name = "judge-stale-scope"      // believe a conflict that was found under an id which is not the scope's any more
@@ -93,6 +95,7 @@ const (
 	DiffRenewed         Name = "diff-renewed"           // take a scope that was made again for the one that it was
 	WatchUnpublished    Name = "watch-unpublished"      // show watchers commits before they are visible
 	ForgetLag           Name = "forget-lag"             // let a watcher that lags go on with what is still there
+	WatchWithoutHold    Name = "watch-without-hold"     // forget deletions that a watcher that lags is still to be shown
 	PieceIsCommit       Name = "piece-is-commit"        // take the end of a piece of a commit for the commit's to watchers
 	ForgetAbsentScope   Name = "forget-absent-scope"    // let a transaction that found a scope absent commit although it was made since
 	ForgetReadScope     Name = "forget-read-scope"      // let one that has read in a scope commit although that was dropped since

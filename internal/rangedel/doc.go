@@ -2,8 +2,8 @@
 // numbers of the tombstones that cover it.
 //
 // Tombstones overlap as they are written. A Set cuts them at each other's bounds, so that
-// every key lies in at most one span, and one binary search tells what covers it. A Set
-// is immutable: With returns another, which shares what did not change. So a writer adds
+// every key lies in at most one span, and one search tells what covers it. A Set is
+// immutable: With returns another, which shares what did not change. So a writer adds
 // to the set of a memtable while any number of readers search earlier ones.
 //
 // The package knows keys and sequence numbers, and neither tables nor snapshots as such.
@@ -16,5 +16,5 @@
 //   - R3. A tombstone is left out of a span only under a newer one of the same span, if no
 //     reader stands at a number from the one up to the other (Readers).
 //
-// Reading order: span.go, readers.go, set.go, with.go.
+// Reading order: span.go, readers.go, set.go, tree.go, with.go.
 package rangedel

@@ -3,6 +3,7 @@ package rangedel_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -46,7 +47,11 @@ func requireInvariants(t *testing.T, spans []rangedel.Span) {
 // Sets that grow tombstone by tombstone, while snapshots come and go, tell every reader
 // that there is the same as a list of all tombstones; so does Fragment over them at once.
 func TestSetsAnswerLikeAListOfTombstones(t *testing.T) {
-	for seed := range uint64(12) {
+	seeds := uint64(12)
+	if testing.Short() {
+		seeds = 4
+	}
+	for seed := range seeds {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		var all plain
 		var set *rangedel.Set
@@ -66,6 +71,7 @@ func TestSetsAnswerLikeAListOfTombstones(t *testing.T) {
 			set = set.With(ts.Lower, ts.Upper, seq, rangedel.Readers{Snapshots: snapshots, Visible: seq - 1})
 			readers := append(slices.Clone(snapshots), seq-1, seq, keys.MaxSeqNum)
 			require.LessOrEqual(t, set.ExactFrom(), seq-1)
+			require.True(t, seq%16 > 0 || set.InShape())
 			for range 20 {
 				k, at := key(rnd.IntN(820)), readers[rnd.IntN(len(readers))]
 				want := all.newest(k, at)
@@ -84,6 +90,7 @@ func TestSetsAnswerLikeAListOfTombstones(t *testing.T) {
 		fragments := rangedel.Fragment(all, rangedel.Latest(snapshots))
 		requireInvariants(t, fragments)
 		whole := rangedel.Of(fragments)
+		require.True(t, whole.InShape())
 		for range 200 {
 			k := key(rnd.IntN(820))
 			for _, at := range append(slices.Clone(snapshots), keys.MaxSeqNum) {
@@ -117,11 +124,54 @@ func TestTrimmingAgainAndAgainStaysSmall(t *testing.T) {
 	require.LessOrEqual(t, set.Pairs(), 4)
 }
 
+// One more tombstone copies a few spans however many there are: what it allocates grows with
+// the logarithm. A list that each copies anew, of whatever, would take four times as much here.
+func TestOneMoreTombstoneCopiesAFewSpans(t *testing.T) {
+	bytesEach := func(n int) uint64 {
+		var bounds [][]byte
+		for i := range 2 * n {
+			bounds = append(bounds, fmt.Appendf(nil, "k%08d", i))
+		}
+		order := rand.New(rand.NewPCG(1, 2)).Perm(n)
+		var before, after runtime.MemStats
+		var set *rangedel.Set
+		runtime.ReadMemStats(&before)
+		for i, k := range order {
+			set = set.With(bounds[2*k], bounds[2*k+1], keys.SeqNum(i+1), rangedel.Readers{Visible: keys.SeqNum(i)})
+		}
+		runtime.ReadMemStats(&after)
+		require.Equal(t, n, set.Pairs())
+		return (after.TotalAlloc - before.TotalAlloc) / uint64(n)
+	}
+	few, many := bytesEach(2<<10), bytesEach(32<<10)
+	t.Logf("%d and %d bytes", few, many)
+	require.Less(t, many, 2*few)
+}
+
+// Wide tombstones take what they cover out of the tree, which stays in shape, and small.
+func TestATombstoneOverManySpansLeavesOne(t *testing.T) {
+	var set *rangedel.Set
+	seq := keys.SeqNum(0)
+	add := func(lower, upper int) {
+		seq++
+		set = set.With(fmt.Appendf(nil, "%06d", lower), fmt.Appendf(nil, "%06d", upper), seq, rangedel.Latest(nil))
+	}
+	for round := range 3 {
+		for i := range 1000 {
+			add(10*i, 10*i+5)
+		}
+		add(10*round+7, 9_000)
+		require.True(t, set.InShape())
+		require.LessOrEqual(t, set.Pairs(), 102+3*round)
+		require.Equal(t, seq, set.Newest([]byte("002001"), keys.MaxSeqNum))
+	}
+}
+
 // Nobody reads inside a batch: of what it covers twice only the newer number stays.
 func TestABatchKeepsOneNumberPerSpan(t *testing.T) {
 	var set *rangedel.Set
 	for i := range 100 {
-		r := rangedel.Readers{Visible: 10, Batch: 11}
+		r := rangedel.Readers{Visible: 10, Unread: 11}
 		set = set.With([]byte(key(i)), []byte(key(300-i)), keys.SeqNum(11+i), r)
 	}
 	require.LessOrEqual(t, set.Pairs(), 200)

@@ -13,9 +13,9 @@ type Readers struct {
 	// Visible is the number from which on every number may be read at. The zero value
 	// leaves no number out.
 	Visible keys.SeqNum
-	// Batch, if not 0, is the first number of a batch that is not visible yet: nobody will
-	// ever read between it and the batch's end.
-	Batch keys.SeqNum
+	// Unread, if not 0, is the first number of what is to become visible at once, in the end:
+	// nobody will ever read between two numbers from it on.
+	Unread keys.SeqNum
 }
 
 // Latest are the readers of data that is all visible, when there are only these snapshots.
@@ -37,7 +37,7 @@ func (r *Readers) needed(seqs []keys.SeqNum) []keys.SeqNum {
 
 // between reports whether somebody may read at a number within [older, newer).
 func (r *Readers) between(older, newer keys.SeqNum) bool {
-	if r.Batch != 0 && older >= r.Batch {
+	if r.Unread != 0 && older >= r.Unread {
 		return false
 	}
 	if newer > r.Visible {

@@ -64,7 +64,7 @@ func failedReads(c config) ([]figure, error) {
 func fullDevice(c config) ([]figure, error) {
 	rounds := of(c.size, 10, 200, 1000) // in each mode
 	x := &explored{}
-	var g pair
+	var g few
 	for _, mode := range modes {
 		g.run(func() {
 			found, err := fuzz.FillAndFree(fuzz.Setup{Seed: c.seed, Mode: mode}, rounds)

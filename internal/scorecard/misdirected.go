@@ -96,7 +96,7 @@ func heldSnapshots(c config) ([]figure, error) {
 	var x explored
 	fewest := math.Inf(1)
 	n := of(c.size, 50, 500, 1000)
-	var g pair
+	var g few
 	for i, mode := range modes {
 		g.run(func() {
 			y, err := fuzz.HoldSnapshots(fuzz.Setup{Seed: c.seed*1000 + 900 + uint64(i), Mode: mode}, n, of(c.size, 10, 100, 100))

@@ -122,12 +122,12 @@ func hasRace() bool {
 	return cmd.Run() == nil
 }
 
-// buildTests builds the test program of every package that rows name, two at a time: the
+// buildTests builds the test program of every package that rows name, a few at a time: the
 // last part of a build, linking, keeps one processor busy.
 func buildTests(dir string, rows []planted) (map[string]string, error) {
 	programs := map[string]string{}
 	var errs []error
-	var g pair
+	var g few
 	for _, row := range rows {
 		if row.pkg == "" || programs[row.program()] != "" {
 			continue
@@ -146,7 +146,7 @@ func buildTests(dir string, rows []planted) (map[string]string, error) {
 }
 
 func buildTest(program string, row planted) error {
-	args := []string{"test", "-c", "-tags", "mutants", "-o", program, row.pkg}
+	args := []string{"test", "-c", "-tags", "mutants", "-o", program, "-ldflags=-s -w", row.pkg} // nobody debugs it
 	switch row.build {
 	case "race":
 		args = slices.Insert(args, 2, "-race")
@@ -164,7 +164,7 @@ func buildTest(program string, row planted) error {
 	return nil
 }
 
-// killAll runs the rows' tests, two at a time, and returns for each row nil where the
+// killAll runs the rows' tests, a few at a time, and returns for each row nil where the
 // test killed the bug. A test that is meant for several bugs passes without them once. Those
 // of whole histories, which take longest, come first.
 func killAll(programs map[string]string, rows []planted) []error {
@@ -185,7 +185,7 @@ func killAll(programs map[string]string, rows []planted) []error {
 			then = append(then, i)
 		}
 	}
-	var g pair
+	var g few
 	for _, i := range append(first, then...) {
 		row := rows[i]
 		g.run(func() {
@@ -224,16 +224,17 @@ func mustFail(program string, p planted) error {
 	return nil
 }
 
-// pair runs functions, two at a time, in the order in which they came.
-type pair struct {
+// few runs functions, three at a time, in the order in which they came: on two processors, as
+// some of what they start waits.
+type few struct {
 	slots chan struct{}
 	wg    sync.WaitGroup
 	mu    sync.Mutex // for what the functions share
 }
 
-func (g *pair) run(f func()) {
+func (g *few) run(f func()) {
 	if g.slots == nil {
-		g.slots = make(chan struct{}, 2)
+		g.slots = make(chan struct{}, 3)
 	}
 	g.slots <- struct{}{}
 	g.wg.Go(func() {
@@ -242,7 +243,7 @@ func (g *pair) run(f func()) {
 	})
 }
 
-func (g *pair) wait() { g.wg.Wait() }
+func (g *few) wait() { g.wg.Wait() }
 
 // runTest runs a test. The first of its parts that fails ends it.
 func runTest(program string, p planted, bug string) (string, error) {

@@ -15,7 +15,6 @@ import (
 func TestExpiry(t *testing.T) {
 	const ttl = time.Second
 	test := func(t *testing.T, e Engine, hide bool) {
-		t.Parallel() // it is waiting that takes the time
 		s := open(t, e, t.TempDir(), small("none"))
 		defer s.close()
 		var lock sync.RWMutex
@@ -59,7 +58,10 @@ func TestExpiry(t *testing.T) {
 		}
 	}
 	eachEngine(t, func(t *testing.T, e Engine) { test(t, e, false) })
-	t.Run("stand-in", func(t *testing.T) { test(t, loamEngine{}, true) })
+	t.Run("stand-in", func(t *testing.T) {
+		t.Parallel()
+		test(t, loamEngine{}, true)
+	})
 }
 
 func TestWhatHasNoExpiryHasExpired(t *testing.T) {

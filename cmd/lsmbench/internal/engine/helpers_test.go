@@ -23,10 +23,16 @@ func small(compression string) Config {
 	}
 }
 
-// eachEngine runs a test for each engine of the build.
+// eachEngine runs a test for each engine of the build, once the test that calls it has
+// returned, beside others: most of their time they wait, for the device or for an engine that
+// closes slowly.
 func eachEngine(t *testing.T, test func(t *testing.T, e Engine)) {
+	t.Parallel()
 	for _, e := range All() {
-		t.Run(e.Name(), func(t *testing.T) { test(t, e) })
+		t.Run(e.Name(), func(t *testing.T) {
+			t.Parallel()
+			test(t, e)
+		})
 	}
 }
 
