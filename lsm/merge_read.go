@@ -72,7 +72,7 @@ func (d *DB) foldChain(c *fold.Chain, dst []byte, at int64) ([]byte, entryState,
 // it is something of which the value is not known.
 func (d *DB) baseOf(key []byte, kind keys.Kind, value []byte) (fold.Base, error) {
 	if kind == keys.KindSetSealed {
-		v, err := d.vault.openInternal([]byte{}, key, value)
+		v, err := d.vault.openInternal(key, value)
 		return fold.Base{State: fold.Present, Value: v, Sealed: true}, err
 	}
 	b, ok := fold.BaseOf(kind, value)

@@ -1,8 +1,6 @@
 package lsm
 
 import (
-	"bytes"
-
 	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/scope"
@@ -123,9 +121,8 @@ func (b *Batch) sealer(v *vault) sealFunc {
 
 // openEntry opens what getEntry has read of a sealed value behind the first n bytes.
 func (d *DB) openEntry(out []byte, n int, key []byte, e entryState) ([]byte, entryState, error) {
-	sealed := bytes.Clone(out[n:])
-	out, err := d.vault.open(out[:n], key, sealed)
-	return out, e, err
+	value, err := d.vault.open(key, out[n:])
+	return append(out[:n], value...), e, err
 }
 
 // Shredded reports whether the current entry has a value that cannot be opened: its scope was
@@ -168,7 +165,7 @@ func (it *Iterator) bodyHere(stored []byte) ([]byte, error) {
 	if !it.in.sealed {
 		return stored, nil
 	}
-	out, err := it.db.vault.openInternal([]byte{}, it.key, stored)
+	out, err := it.db.vault.openInternal(it.key, stored)
 	if err != nil {
 		it.in.err = err
 		return stored, err

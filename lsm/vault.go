@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -249,30 +250,36 @@ func (v *vault) seal(dst []byte, key crypto.ScopeKeyID, userKey, value []byte) (
 	return out, valueError(err)
 }
 
-// open appends the value that was sealed to dst, which does not overlap it. Errors: ErrShredded,
-// ErrNoScopeKey, ErrCorrupt, ErrClosed.
-func (v *vault) open(dst, userKey, sealed []byte) ([]byte, error) {
+// open returns the value that was sealed. It gives copies to the cipher, of which the compiler must
+// think that it keeps what it is given: readers would pay for it that meet nothing sealed. Errors:
+// ErrShredded, ErrNoScopeKey, ErrCorrupt, ErrClosed.
+func (v *vault) open(userKey, sealed []byte) ([]byte, error) {
 	key, err := crypto.KeyOfValue(sealed)
 	if err != nil {
-		return dst, valueError(err)
+		return nil, valueError(err)
 	}
 	if v.isRefused(key) {
-		return dst, ErrShredded
+		return nil, ErrShredded
 	}
+	userKey, sealed = bytes.Clone(userKey), bytes.Clone(sealed)
 	for _, c := range []*crypto.Vault{v.is.Load(), v.of} {
 		if c == nil {
 			continue
 		}
-		if out, err := c.OpenValue(dst, userKey, sealed); !errors.Is(err, crypto.ErrNoKey) {
-			return out, valueError(err)
+		out, err := c.OpenValue([]byte{}, userKey, sealed)
+		switch {
+		case err == nil:
+			return out, nil
+		case !errors.Is(err, crypto.ErrNoKey):
+			return nil, valueError(err)
 		}
 	}
-	return dst, ErrNoScopeKey
+	return nil, ErrNoScopeKey
 }
 
 // openInternal is open for a key that begins with a scope's id.
-func (v *vault) openInternal(dst, key, sealed []byte) ([]byte, error) {
-	return v.open(dst, key[scopePrefixLen(key):], sealed)
+func (v *vault) openInternal(key, sealed []byte) ([]byte, error) {
+	return v.open(key[scopePrefixLen(key):], sealed)
 }
 
 // vaultError translates an error of the vault's file.

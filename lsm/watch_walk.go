@@ -169,7 +169,7 @@ func (w *Watcher) eventOf(op *opReader) (e WatchEvent, ok bool) {
 			return e, false
 		}
 		e = WatchEvent{Kind: WatchSet, Key: w.userKey(op.key)}
-		e.Value, e.err = w.db.vault.open(nil, e.Key, op.value)
+		e.Value, e.err = w.db.vault.open(e.Key, op.value)
 		return e, true
 	case keys.KindMerge:
 		if !k.keys.holds(op.key) {
