@@ -261,12 +261,12 @@ func (v *vault) open(userKey, sealed []byte) ([]byte, error) {
 	if v.isRefused(key) {
 		return nil, ErrShredded
 	}
-	userKey, sealed = bytes.Clone(userKey), bytes.Clone(sealed)
+	given, from := bytes.Clone(userKey), bytes.Clone(sealed)
 	for _, c := range []*crypto.Vault{v.is.Load(), v.of} {
 		if c == nil {
 			continue
 		}
-		out, err := c.OpenValue([]byte{}, userKey, sealed)
+		out, err := c.OpenValue([]byte{}, given, from)
 		switch {
 		case err == nil:
 			return out, nil
