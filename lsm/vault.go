@@ -279,7 +279,8 @@ func (v *vault) open(userKey, sealed []byte) ([]byte, error) {
 
 // openInternal is open for a key that begins with a scope's id.
 func (v *vault) openInternal(key, sealed []byte) ([]byte, error) {
-	return v.open(key[scopePrefixLen(key):], sealed)
+	given := bytes.Clone(key) // as open does
+	return v.open(given[scopePrefixLen(given):], sealed)
 }
 
 // vaultError translates an error of the vault's file.
