@@ -34,6 +34,7 @@ type Batch struct {
 
 	ttls    []batchTTL // ttl.go
 	scratch []byte
+	last    Version // of the last operation, once applied: entry_info.go
 }
 
 // NewBatch returns an empty batch.

@@ -117,7 +117,7 @@
 // # Reading order
 //
 // options.go, errors.go, batch.go, batch_repr.go; db.go, open.go, recovery.go; then the
-// files of the tours, snapshot.go and scan.go with the second; key_version.go,
+// files of the tours, snapshot.go and scan.go with the second; key_version.go, entry_info.go,
 // conditions.go, require.go, ring.go, writeset.go, readset.go, txn.go, txn_iter.go; at last
 // what serves all: poison.go, ioerrors.go, metrics.go. docs/concurrency.md has the lock table.
 package lsm

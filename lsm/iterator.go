@@ -37,7 +37,8 @@ type Iterator struct {
 
 	value   []byte // current value: a source's, or valBuf, or blobBuf
 	in      inBlob
-	expires int64 // of the current entry, 0: never
+	expires int64       // of the current entry, 0: never
+	version keys.SeqNum // of the current entry
 	valid   bool
 	place   place
 	forward bool // sources stand at entries at or after key; else at or before
@@ -344,7 +345,7 @@ func (it *Iterator) nextVisible(skip bool) bool {
 				continue
 			}
 		}
-		it.key = append(it.key[:0], s.key...)
+		it.key, it.version = append(it.key[:0], s.key...), s.trailer.SeqNum()
 		switch s.trailer.Kind() {
 		case keys.KindSet:
 			it.value, it.valid = s.value(), true
@@ -416,6 +417,7 @@ func (it *Iterator) prevVisible() bool {
 				it.key, started = append(it.key[:0], s.key...), true
 				it.below, it.expires, it.in = fold.Base{}, 0, inBlob{}
 			}
+			it.version = s.trailer.SeqNum() // the newest one comes last
 			switch s.trailer.Kind() {
 			case keys.KindSet, keys.KindSetSealed:
 				it.valBuf, live = append(it.valBuf[:0], s.value()...), true

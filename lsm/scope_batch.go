@@ -149,7 +149,10 @@ func (d *DB) tryScoped(b *Batch, w *WriteOptions, reads *conditions) error {
 		c = reads // a transaction requires nothing else
 	}
 	if err == nil && r.ops > 0 {
-		_, err = d.commitScoped(r, c)
+		last, err := d.commitScoped(r, c)
+		if b.last = Version(last); err == nil && d.opts.ExpiryEvents && b.endsExpiring() {
+			b.last-- // its index record is behind it
+		}
 		return err
 	}
 	r.payload = own

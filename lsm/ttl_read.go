@@ -61,8 +61,8 @@ func (s *Scope) GetWithExpiry(key []byte) ([]byte, time.Time, error) {
 // GetWithExpiry returns the value of key as Txn.Get does, and when it expires: the zero Time
 // means never.
 func (tx *Txn) GetWithExpiry(key []byte) ([]byte, time.Time, error) {
-	v, expires, err := tx.appendGet(nil, key)
-	return v, expiryTime(expires), err
+	v, e, err := tx.appendGet(nil, key)
+	return v, expiryTime(e.expires), err
 }
 
 // Expiry returns when the current entry expires; the zero Time means never. An iterator goes
@@ -150,33 +150,35 @@ func (tx *Txn) own(w *write) (value []byte, expires int64, ok bool) {
 	return w.value, 0, true
 }
 
-// appendGet is AppendGet, and tells when the entry expires, 0 for never.
-func (tx *Txn) appendGet(dst, key []byte) ([]byte, int64, error) {
+// appendGet is AppendGet, and tells what is known of the entry: of what the transaction has
+// written itself there is no version yet.
+func (tx *Txn) appendGet(dst, key []byte) ([]byte, entryState, error) {
 	switch {
 	case tx.done:
-		return dst, 0, ErrClosed
+		return dst, entryState{}, ErrClosed
 	case len(key) > keys.MaxUserKeyLen:
-		return dst, 0, ErrNotFound // no such key can have been written
+		return dst, entryState{}, ErrNotFound // no such key can have been written
 	}
 	tx.key = append(append(tx.key[:0], tx.prefix...), key...)
 	if w := tx.writes.find(tx.key); w != nil {
 		if w.kind == keys.KindMerge {
-			return tx.getOwn(dst, key, w)
+			out, expires, err := tx.getOwn(dst, key, w)
+			return out, entryState{expires: expires}, err
 		}
 		value, expires, ok := tx.own(w)
 		if !ok {
-			return dst, 0, ErrNotFound
+			return dst, entryState{}, ErrNotFound
 		}
-		return append(dst, value...), expires, nil
+		return append(dst, value...), entryState{expires: expires}, nil
 	}
 	if tx.writes.deletes(tx.key) {
-		return dst, 0, ErrNotFound
+		return dst, entryState{}, ErrNotFound
 	}
 	out, e, err := tx.db.getEntry(dst, tx.prefix, key, tx.seq, tx.at)
 	if !tx.readOnly && (err == nil || errors.Is(err, ErrNotFound) || unopened(err)) {
 		tx.notePoint(e)
 	}
-	return out, e.expires, err
+	return out, e, err
 }
 
 // notePoint records that the snapshot has e at the key in tx.key.

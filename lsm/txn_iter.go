@@ -28,11 +28,12 @@ type TxnIterator struct {
 	forward bool
 	changes uint64
 
-	key     []byte // current one, behind the scope's id
-	value   []byte // current one: base's, once asked for, or buf
-	lazy    bool   // it is base's, and was not asked for
-	expires int64  // of the current entry, 0: never
-	buf     []byte // copy of a value of the transaction, which a write may change in place
+	key     []byte      // current one, behind the scope's id
+	value   []byte      // current one: base's, once asked for, or buf
+	lazy    bool        // it is base's, and was not asked for
+	expires int64       // of the current entry, 0: never
+	version keys.SeqNum // of the current entry, 0: the transaction's own
+	buf     []byte      // copy of a value of the transaction, which a write may change in place
 	valid   bool
 	place   place
 
@@ -333,14 +334,14 @@ func (it *TxnIterator) leapBackward() {
 
 func (it *TxnIterator) stopAt(key, value []byte, expires int64) {
 	it.key = append(it.key[:0], key...)
-	it.value, it.expires, it.valid, it.lazy = value, expires, true, false
+	it.value, it.expires, it.version, it.valid, it.lazy = value, expires, 0, true, false
 }
 
 // stopAtBase stops at base's entry, whose value may be in a blob file: it is read when asked
 // for.
 func (it *TxnIterator) stopAtBase() {
 	it.stopAt(it.base.key, nil, it.base.expires)
-	it.lazy = true
+	it.version, it.lazy = it.base.version, true
 	it.noteExpiry(it.base.expires)
 }
 

@@ -92,10 +92,10 @@ func Open(o Options, first *Prepared, prev Link, live []Segment) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{o: o, mapped: first.mapped, cur: first.seg, most: math.MaxInt64, lastSeq: prev.LastSeqNum, preparerDone: make(chan struct{})}
-	l.gather.now = o.Now
 	if o.NewCipher != nil {
 		l.overhead, l.most = seal.Overhead, maxSealed
 	}
+	l.gather.now = o.Now
 	l.changed, l.wake = sync.NewCond(&l.mu), sync.NewCond(&l.mu)
 	l.mu.slots, l.mu.next = slots, first.seg.Num+1
 	l.mu.retired = append(l.mu.retired, live...)

@@ -137,4 +137,10 @@ const (
 	GlobalCoversAll     Name = "global-covers-all"      // take rules about Global for rules about every scope
 	IgnoreRuleExpiry    Name = "ignore-rule-expiry"     // apply rules that have expired
 	TrustChain          Name = "trust-chain"            // do not compare records of the audit with their chain
+	TrustRead           Name = "trust-read"             // write what was made of a value though the key was written since
+	KeepBothSides       Name = "keep-both-sides"        // leave an ephemeral value in front of the one that was stored over it
+	ShowOwnRecords      Name = "show-own-records"       // list what the store keeps in a scope for itself
+	KeepOldEntries      Name = "keep-old-entries"       // leave entries of an index behind that a document has no more
+	SplitIndexCommit    Name = "split-index-commit"     // commit a document's index entries before the document
+	RepeatLast          Name = "repeat-last"            // begin a page with the last document of the page before
 )

@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"state/codec":         {},
 	"state/edit":          {"state/codec"},
 	"state/envelope":      {},
+	"state/index":         {"internal/mutant", "internal/tuple", "state/codec"},
 	"state/typedjson":     {"state/codec"},
 
 	"internal/seal/sealtest": {"internal/fileid", "internal/seal"},
@@ -43,6 +44,9 @@ var allowed = map[string][]string{
 	"access/audit":           {"access", "internal/codec", "internal/mutant", "scope"},
 	"hook":                   {"internal/glob", "internal/mutant", "scope"},
 	"hook/timeline":          {"hook", "internal/codec", "scope"},
+
+	"state": {"hook", "internal/mutant", "lsm", "privacy", "scope", "state/codec", "state/edit", "state/envelope",
+		"state/index"},
 
 	"crypto":            {"internal/codec", "internal/fileid", "internal/mutant", "internal/seal", "internal/vfs"},
 	"internal/cache":    core,

@@ -1,0 +1,108 @@
+package state_test
+
+import (
+	"testing"
+
+	"github.com/loamdb/loam/state"
+	"github.com/stretchr/testify/require"
+)
+
+// document is of about 200 bytes as it is stored.
+var document = map[string]any{
+	"role": "assistant", "tokens": int64(412), "model": "large-2026-03", "finished": true, "score": 0.93,
+	"text": "The report has three parts, of which the second one is still to be written.",
+	"tags": []any{"report", "draft"}, "turn": int64(17),
+}
+
+func benchStore(b *testing.B, o *state.Options) *state.Scope {
+	store, err := state.Open(b.TempDir(), o)
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, store.Close()) })
+	return store.Scope(agent)
+}
+
+func BenchmarkGet(b *testing.B) {
+	sc := benchStore(b, nil)
+	require.NoError(b, sc.Set(ctx, "conversation/turn-17", document))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := sc.Get(ctx, "conversation/turn-17"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSet(b *testing.B) {
+	for _, class := range []state.Class{state.Trusted, state.Standard, state.External} {
+		b.Run(class.String(), func(b *testing.B) {
+			sc := benchStore(b, &state.Options{Class: class})
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := sc.Set(ctx, "conversation/turn-17", document, state.NoSync); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkIncrement(b *testing.B) {
+	sc := benchStore(b, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := sc.Increment(ctx, "n", 1, state.NoSync); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkList(b *testing.B) {
+	sc := benchStore(b, nil)
+	many := map[string]any{}
+	for i := range 100 {
+		many["turn-"+string(rune('a'+i/10))+string(rune('a'+i%10))] = document
+	}
+	require.NoError(b, sc.SetMany(ctx, many))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := sc.List(ctx, state.ListOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkTransact(b *testing.B) {
+	store, err := state.Open(b.TempDir(), nil)
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, store.Close()) })
+	b.ReportAllocs()
+	for b.Loop() {
+		err := store.Transact(ctx, func(tx *state.Txn) error {
+			_, err := tx.Scope(agent).Increment(ctx, "n", 1, state.NoSync)
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkIncrementBlind(b *testing.B) {
+	sc := benchStore(b, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := sc.IncrementBlind(ctx, "n", 1); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSetEphemeral(b *testing.B) {
+	sc := benchStore(b, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := sc.Set(ctx, "conversation/turn-17", document, ephemeral); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,35 @@
+// Package state keeps typed values in scopes: what a program, its agents, its users and its
+// workflows must know again tomorrow.
+//
+//	store, err := state.Open("state", nil)
+//	sc := store.Scope(scope.Agent("a1"))
+//	err = sc.Set(ctx, "goal", "write the report")
+//	goal, err := sc.Get(ctx, "goal")              // any
+//	goal, err := state.Get[string](ctx, sc, "goal") // or a Go type
+//
+// A value is nil, a bool, an int64, uint64 or float64, a string, bytes, a time, a list or a map;
+// Go types are written as what they amount to (docs/values.md). A scope is a space of keys of its
+// own (docs/scopes.md). A class says how a value is treated on its way (docs/state.md).
+//
+// The package must not know how bytes are kept: store_lsm.go alone knows package lsm.
+//
+// Invariants:
+//
+//   - S1. What was read is the caller's own, and what was written is not kept: values share
+//     nothing with the store.
+//   - S2. Whatever writes a value takes the way of write.go: nothing reaches the engine past it.
+//   - S3. An operation that fails has changed nothing; one on several keys happens as one commit.
+//   - S4. What depends on what was read is written on the condition that it was not written in
+//     between, which the engine judges within its commit.
+//   - S5. What is stored says how it is encoded and which class it has: no reader has to know how
+//     it was written.
+//   - S6. The store's own records in a scope have keys that begin with a zero byte, which no
+//     user's key has: no operation on keys shows or touches them, and whatever is done to a whole
+//     scope is done to them.
+//   - S7. Every error of an operation is a *Error.
+//
+// Reading order: store_lsm.go, what the engine does; options.go, option.go, class.go, errors.go;
+// store.go, scope.go, list.go; write.go, the way of a value into the store, then modify.go,
+// blind.go and many.go; ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, watch.go; typed.go
+// and explicit.go, other forms of the same; collection.go and the files named after it.
+package state

@@ -1,0 +1,333 @@
+package state
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math/bits"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/scope"
+)
+
+// Values of class Ephemeral are in memory only, bounded in bytes: the ones that were written longest
+// ago make room. A key has a value here or in the engine, never both:
+//
+//   - X1. Whoever writes here holds the key's stripe alone; whoever commits to the engine shares
+//     those of its keys. So the two never happen to a key at once.
+//   - X2. What becomes ephemeral is put here before it is deleted there, and what becomes stored is
+//     committed there before it goes here. Readers look here first: they see one or the other,
+//     and look again when they found neither while such a change was under way.
+//
+// Snapshots, transactions, copies, differences and watchers know nothing of them.
+type ephemerals struct {
+	// Constant.
+	limit int64 // in bytes; negative: there is no such class
+	seed  maphash.Seed
+
+	stripes [stripeCount]stripe
+
+	count   atomic.Int64  // of values, so that nobody looks for any where there are none
+	changes atomic.Uint64 // how often a key has changed sides
+
+	mu             sync.RWMutex
+	closed         bool
+	scopes         map[scope.Scope]*ephemeralScope
+	bytes          int64
+	evicted        int64
+	oldest, newest *ephemeral
+}
+
+// ephemeral is one value. The bytes of a value never change.
+type ephemeral struct {
+	in           *ephemeralScope
+	key          string
+	value        []byte // with its envelope
+	expires      int64
+	older, newer *ephemeral
+}
+
+type ephemeralScope struct {
+	name   scope.Scope
+	values map[string]*ephemeral
+	sorted []*ephemeral // nil: to be made
+}
+
+// ephemeralOverhead is what a value takes besides key and value, about.
+const ephemeralOverhead = 160
+
+func (v *ephemeral) size() int64 { return int64(len(v.key)+len(v.value)) + ephemeralOverhead }
+
+const stripeCount = 256
+
+type stripe struct {
+	sync.RWMutex
+	_ [40]byte // a cache line of its own
+}
+
+// held are stripes that somebody shares, as bits.
+type held [stripeCount / 64]uint64
+
+func (e *ephemerals) init(limit int64) {
+	e.limit, e.seed, e.scopes = limit, maphash.MakeSeed(), map[scope.Scope]*ephemeralScope{}
+}
+
+func (e *ephemerals) stripeOf(key []byte) int { return int(maphash.Bytes(e.seed, key) % stripeCount) }
+
+// add makes the stripe of a key one of those to be held.
+func (h *held) add(e *ephemerals, key []byte) {
+	if e.limit >= 0 {
+		i := e.stripeOf(key)
+		h[i/64] |= 1 << (i % 64)
+	}
+}
+
+// share takes the stripes, in order.
+func (e *ephemerals) share(h *held) {
+	for i, word := range h {
+		for ; word != 0; word &= word - 1 {
+			e.stripes[i*64+bits.TrailingZeros64(word)].RLock()
+		}
+	}
+}
+
+func (e *ephemerals) unshare(h *held) {
+	for i, word := range h {
+		for ; word != 0; word &= word - 1 {
+			e.stripes[i*64+bits.TrailingZeros64(word)].RUnlock()
+		}
+	}
+}
+
+// get appends the value of a key to dst and tells when it expires.
+func (e *ephemerals) get(dst []byte, name scope.Scope, key string, now func() int64) (out []byte, expires int64, ok bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	v := e.find(name, key)
+	if v == nil || v.expires != 0 && v.expires <= now() {
+		return dst, 0, false
+	}
+	return append(dst, v.value...), v.expires, true
+}
+
+// find returns the value of a key, expired or not. The caller holds mu.
+func (e *ephemerals) find(name scope.Scope, key string) *ephemeral {
+	if in := e.scopes[name]; in != nil {
+		return in.values[key]
+	}
+	return nil
+}
+
+// put makes value, which is copied, the newest one. The caller holds the key's stripe alone. replaced
+// says that the key had a value here, and so has none in the engine.
+func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int64) (replaced bool, err error) {
+	v := &ephemeral{key: key, value: bytes.Clone(value), expires: expires}
+	if v.size() > e.limit {
+		return false, fmt.Errorf("%w: %d bytes of class %v exceed the %d that there is room for", ErrTooLarge, v.size(), Ephemeral, e.limit)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false, ErrClosed
+	}
+	v.in = e.scopes[name]
+	if v.in == nil {
+		v.in = &ephemeralScope{name: name, values: map[string]*ephemeral{}}
+		e.scopes[name] = v.in
+	}
+	old := v.in.values[key]
+	if old != nil {
+		e.unlink(old)
+	}
+	v.in.values[key], v.in.sorted = v, nil
+	if v.older = e.newest; v.older != nil {
+		v.older.newer = v
+	} else {
+		e.oldest = v
+	}
+	e.newest = v
+	e.bytes += v.size()
+	e.count.Add(1)
+	for e.bytes > e.limit {
+		e.evicted++
+		e.drop(e.oldest)
+	}
+	return old != nil, nil
+}
+
+// unlink takes v out of the order of writing and the sums.
+func (e *ephemerals) unlink(v *ephemeral) {
+	if v.older != nil {
+		v.older.newer = v.newer
+	} else {
+		e.oldest = v.newer
+	}
+	if v.newer != nil {
+		v.newer.older = v.older
+	} else {
+		e.newest = v.older
+	}
+	e.bytes -= v.size()
+	e.count.Add(-1)
+}
+
+// drop removes v. The caller holds mu.
+func (e *ephemerals) drop(v *ephemeral) {
+	e.unlink(v)
+	delete(v.in.values, v.key)
+	if v.in.sorted = nil; len(v.in.values) == 0 {
+		delete(e.scopes, v.in.name)
+	}
+}
+
+// remove removes a key and reports whether it had a value that had not expired.
+func (e *ephemerals) remove(name scope.Scope, key string, now func() int64) bool {
+	if e.count.Load() == 0 {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	v := e.find(name, key)
+	if v == nil {
+		return false
+	}
+	e.drop(v)
+	return v.expires == 0 || v.expires > now()
+}
+
+// supersede removes the keys of a commit, whose stripes the caller shares.
+func (e *ephemerals) supersede(name scope.Scope, ws []write) {
+	if e.count.Load() == 0 || mutant.Enabled && mutant.Is(mutant.KeepBothSides) {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range ws {
+		if v := e.find(name, string(ws[i].key)); v != nil {
+			e.drop(v)
+			e.changes.Add(1)
+		}
+	}
+}
+
+// clear removes all that a scope has.
+func (e *ephemerals) clear(name scope.Scope) {
+	if e.count.Load() == 0 {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if in := e.scopes[name]; in != nil {
+		for _, v := range in.values {
+			e.drop(v)
+		}
+	}
+}
+
+// between returns the values of a scope whose keys lie within [lower, upper), in order.
+func (e *ephemerals) between(name scope.Scope, lower, upper []byte, now int64) []*ephemeral {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	in := e.scopes[name]
+	if in == nil {
+		return nil
+	}
+	if in.sorted == nil {
+		for _, v := range in.values {
+			in.sorted = append(in.sorted, v)
+		}
+		slices.SortFunc(in.sorted, func(a, b *ephemeral) int { return strings.Compare(a.key, b.key) })
+	}
+	at := func(key []byte) int {
+		i, _ := slices.BinarySearchFunc(in.sorted, string(key), func(v *ephemeral, key string) int { return strings.Compare(v.key, key) })
+		return i
+	}
+	part := in.sorted[at(lower):]
+	if upper != nil {
+		part = in.sorted[at(lower):at(upper)]
+	}
+	return slices.DeleteFunc(slices.Clone(part), func(v *ephemeral) bool { return v.expires != 0 && v.expires <= now })
+}
+
+// close forgets everything.
+func (e *ephemerals) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed, e.oldest, e.newest, e.bytes = true, nil, nil, 0
+	clear(e.scopes)
+	e.count.Store(0)
+}
+
+// figures returns what Metrics tell.
+func (e *ephemerals) figures() (count, bytes, evicted int64) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.count.Load(), e.bytes, e.evicted
+}
+
+func (e *ephemerals) countIn(name scope.Scope) int64 {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if in := e.scopes[name]; in != nil {
+		return int64(len(in.values))
+	}
+	return 0
+}
+
+// has reports whether a key has a value here, expired or not.
+func (e *ephemerals) has(name scope.Scope, key []byte) bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.find(name, string(key)) != nil
+}
+
+// removeEphemeral removes a value of class Ephemeral and reports whether it was there.
+func (s *Scope) removeEphemeral(key string) bool {
+	e := &s.store.ephemeral
+	lock := &e.stripes[e.stripeOf([]byte(key))]
+	lock.Lock()
+	defer lock.Unlock()
+	return e.remove(s.name, key, s.store.engine.now)
+}
+
+// errEphemeralPart is the error of what only stored values can be part of.
+var errEphemeralPart = fmt.Errorf("%w: values of class %v are no part of transactions, nor of writes that depend on what was there", ErrUnsupported, Ephemeral)
+
+// putEphemeral makes value, which is as it would be stored, one of class Ephemeral, and deletes what
+// the engine has of the key. The value may be in the scratch.
+func (s *Scope) putEphemeral(b *scratch, key string, value []byte, expires int64) error {
+	e := &s.store.ephemeral
+	b.key = append(b.key[:0], key...)
+	lock := &e.stripes[e.stripeOf(b.key)]
+	lock.Lock()
+	defer lock.Unlock()
+	replaced, err := e.put(s.name, key, value, expires)
+	if err != nil {
+		return err
+	}
+	b.counters.writes.Add(1)
+	if replaced {
+		return nil
+	}
+	if b.buf, _, err = s.space.get(b.buf[:0], b.key); err == ErrNotFound { // returned bare
+		return nil
+	}
+	if err == nil || errors.Is(err, ErrMerge) {
+		class := Class(0)
+		if err == nil {
+			class = b.class()
+		}
+		e.changes.Add(1)
+		b.one[0] = write{space: s.space, key: b.key}
+		_, err = s.store.engine.commit(b.one[:], s.unsynced(class, &Option{}))
+	}
+	if err != nil {
+		e.remove(s.name, key, s.store.engine.now)
+	}
+	return err
+}

@@ -1,0 +1,205 @@
+package state
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/state/codec"
+)
+
+// ListOptions say which part of a scope List returns. The zero value is the first page of all.
+type ListOptions struct {
+	// Prefix is what the keys begin with; empty means any.
+	Prefix string
+	// After is the Next of the page before, empty for the first.
+	After string
+	// Limit is how many entries a page has at most: 100 unless set, up to 10,000.
+	Limit int
+	// KeysOnly leaves values out: entries have keys and Meta.
+	KeysOnly bool
+}
+
+// Page is a part of a scope, in the order of keys as bytes.
+type Page struct {
+	// Entries are the keys and their values.
+	Entries []Entry
+	// Next is for ListOptions.After, to have the page behind this one; empty if there is none. It
+	// stays good whatever is written meanwhile, and is not to be looked into.
+	Next string
+}
+
+// Bounds of ListOptions.Limit.
+const (
+	defaultLimit = 100
+	maxLimit     = 10_000
+)
+
+// List returns a page of the scope as of now. Pages that follow each other are of different
+// moments: a key that is there all the time is on one of them, once. All shows one moment.
+func (s *Scope) List(ctx context.Context, o ListOptions) (Page, error) {
+	if o.Limit == 0 {
+		o.Limit = defaultLimit
+	}
+	if o.Limit < 0 || o.Limit > maxLimit {
+		return Page{}, s.fail("list", "", fmt.Errorf("%w: a limit of %d is not within 1 and %d", ErrOption, o.Limit, maxLimit))
+	}
+	var page Page
+	err := s.scan(ctx, o, func(e Entry) bool {
+		if len(page.Entries) == o.Limit {
+			page.Next = page.Entries[o.Limit-1].Key
+			return false
+		}
+		page.Entries = append(page.Entries, e)
+		return true
+	})
+	if err != nil {
+		return Page{}, s.fail("list", "", err)
+	}
+	return page, nil
+}
+
+// All yields the entries whose keys begin with prefix, in order, as of the first step. The loop
+// may write. An error is yielded once, with a zero Entry, and ends the loop.
+//
+//	for e, err := range sc.All(ctx, "task/") {
+//		if err != nil {
+//			return err
+//		}
+//		fmt.Println(e.Key, e.Value)
+//	}
+func (s *Scope) All(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		left := false
+		err := s.scan(ctx, ListOptions{Prefix: prefix}, func(e Entry) bool {
+			left = !yield(e, nil)
+			return !left
+		})
+		if err != nil && !left {
+			yield(Entry{}, s.fail("list", "", err))
+		}
+	}
+}
+
+// Keys yields the keys that begin with prefix, in order, as All yields entries.
+func (s *Scope) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		left := false
+		err := s.scan(ctx, ListOptions{Prefix: prefix, KeysOnly: true}, func(e Entry) bool {
+			left = !yield(e.Key, nil)
+			return !left
+		})
+		if err != nil && !left {
+			yield("", s.fail("list", "", err))
+		}
+	}
+}
+
+// scan calls yield with the entries that o means, but for its limit, until it returns false.
+func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool) error {
+	if s.err != nil {
+		return s.err
+	}
+	lower, upper := bounds(o.Prefix, o.After)
+	if upper != nil && bytes.Compare(lower, upper) >= 0 {
+		return ctx.Err()
+	}
+	var f found
+	var failed error
+	entry := func(key string, value []byte, i info) bool {
+		if failed = ctx.Err(); failed != nil {
+			return false
+		}
+		if failed = f.open(value); failed == nil {
+			f.info = i
+			e := Entry{Key: key, Meta: f.meta()}
+			if !o.KeysOnly {
+				e.Value, failed = codec.Decode(f.payload, &stored)
+			}
+			if failed == nil {
+				return yield(e)
+			}
+		}
+		failed = s.fail("list", key, failed)
+		return false
+	}
+	err := s.merge(lower, upper, entry)
+	if failed != nil {
+		return failed
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
+}
+
+// merge calls yield with the stored and the ephemeral entries of [lower, upper) in order.
+func (s *Scope) merge(lower, upper []byte, yield func(key string, value []byte, i info) bool) error {
+	e := &s.store.ephemeral
+	for {
+		changes := e.changes.Load()
+		var here []*ephemeral
+		if s.mode == live && e.count.Load() > 0 {
+			here = e.between(s.name, lower, upper, s.store.engine.now())
+		}
+		// What has changed sides before the engine's iterator was there may be missing in both.
+		begun, changed, stopped := false, false, false
+		begin := func() bool {
+			if !begun {
+				begun, changed = true, s.mode == live && changes != e.changes.Load()
+			}
+			return !changed
+		}
+		err := s.space.scan(lower, upper, false, func(key, value []byte, i info) bool {
+			if !begin() {
+				return false
+			}
+			for len(here) > 0 && !stopped && here[0].key < string(key) {
+				stopped = !yield(here[0].key, here[0].value, info{expires: here[0].expires})
+				here = here[1:]
+			}
+			if len(here) > 0 && here[0].key == string(key) {
+				return !stopped // shown in its turn, from memory
+			}
+			stopped = stopped || !yield(string(key), value, i)
+			return !stopped
+		})
+		if begin(); changed {
+			continue
+		}
+		for _, v := range here {
+			if err != nil || stopped {
+				break
+			}
+			stopped = !yield(v.key, v.value, info{expires: v.expires})
+		}
+		return err
+	}
+}
+
+// firstKey is where users' keys begin: below it lies what the store keeps in the scope for itself.
+const firstKey = "\x01"
+
+// bounds returns the keys between which those that begin with prefix and are greater than after
+// lie.
+func bounds(prefix, after string) (lower, upper []byte) {
+	first := firstKey
+	if mutant.Enabled && mutant.Is(mutant.ShowOwnRecords) {
+		first = ""
+	}
+	lower = []byte(max(prefix, first))
+	if after >= string(lower) {
+		lower = append([]byte(after), 0)
+	}
+	upper = []byte(prefix)
+	for len(upper) > 0 && upper[len(upper)-1] == 0xff {
+		upper = upper[:len(upper)-1]
+	}
+	if len(upper) == 0 {
+		return lower, nil
+	}
+	upper[len(upper)-1]++
+	return lower, upper
+}

@@ -1,0 +1,177 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/loamdb/loam/state/codec"
+)
+
+// Operations on several keys of a scope at once: each is one read of one moment, or one commit.
+
+// GetMany returns the values of those of the keys that have one, all of the same moment.
+func (s *Scope) GetMany(ctx context.Context, keys ...string) (map[string]any, error) {
+	values, err := s.getMany(ctx, keys)
+	if err != nil {
+		return nil, s.fail("get many", "", err)
+	}
+	return values, nil
+}
+
+func (s *Scope) getMany(ctx context.Context, keys []string) (map[string]any, error) {
+	at := s
+	if s.mode == live && s.err == nil {
+		snap, err := s.store.engine.snapshot()
+		if err != nil {
+			return nil, err
+		}
+		defer snap.close() // fails for a store that was closed, as the reads below then have
+		at = s.store.scopeIn(snap, s.name)
+	}
+	b := s.store.borrow()
+	defer s.store.giveBack(b)
+	values := make(map[string]any, len(keys))
+	var f found
+	for _, key := range keys {
+		err := at.find(ctx, key, b, &f)
+		if err == ErrNotFound && s.mode == live && s.store.ephemeral.count.Load() > 0 { // returned bare
+			err = s.find(ctx, key, b, &f)
+			if err == nil && f.header.Class != Ephemeral {
+				err = ErrNotFound // stored since
+			}
+		}
+		if err == ErrNotFound {
+			continue
+		}
+		if err == nil {
+			values[key], err = codec.Decode(f.payload, &stored)
+		}
+		if err != nil {
+			return nil, s.fail("get", key, err)
+		}
+	}
+	return values, nil
+}
+
+// SetMany writes all of the values to their keys or, with an error, none. Those of class Ephemeral
+// follow one by one when the others are stored.
+func (s *Scope) SetMany(ctx context.Context, values map[string]any, opts ...Option) error {
+	if err := s.setMany(ctx, values, join(opts)); err != nil {
+		return s.fail("set many", "", err)
+	}
+	return nil
+}
+
+func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) error {
+	if s.err != nil {
+		return s.err
+	}
+	keys := make([]string, 0, len(values))
+	for key := range values {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys) // so that equal calls do equal things
+	now, unsynced := s.store.engine.now(), true
+	ws := make([]write, 0, len(keys))
+	var inMemory []write
+	for _, key := range keys {
+		p := pending{key: key, value: values[key]}
+		encoded, err := s.ready(ctx, nil, &p, &o, now)
+		if err != nil {
+			return s.fail("set", key, err)
+		}
+		w := write{space: s.space, key: []byte(key), value: encoded, expires: p.expires}
+		if p.header.Class == Ephemeral {
+			inMemory = append(inMemory, w)
+			continue
+		}
+		ws = append(ws, w)
+		unsynced = unsynced && p.unsynced
+	}
+	if len(inMemory) > 0 && s.mode != live {
+		return errEphemeralPart
+	}
+	b := s.store.borrow()
+	defer s.store.giveBack(b)
+	if err := s.commitAll(ctx, b, ws, unsynced); err != nil {
+		return err
+	}
+	for i := range inMemory {
+		w := &inMemory[i]
+		if err := s.putEphemeral(b, string(w.key), w.value, w.expires); err != nil {
+			return s.fail("set", string(w.key), err)
+		}
+	}
+	return nil
+}
+
+// commitAll commits any number of writes.
+func (s *Scope) commitAll(ctx context.Context, b *scratch, ws []write, unsynced bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(ws) == 0 {
+		return nil
+	}
+	_, err := s.commit(b, ws, unsynced)
+	return err
+}
+
+// DeleteMany removes all of the keys or, with an error, none, and returns how many had a value.
+func (s *Scope) DeleteMany(ctx context.Context, keys []string, opts ...Option) (int, error) {
+	n, err := s.deleteMany(ctx, keys, join(opts))
+	if err != nil {
+		return 0, s.fail("delete many", "", err)
+	}
+	return n, nil
+}
+
+func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, error) {
+	if s.mode == atSnapshot && s.err == nil {
+		return 0, ErrReadOnly
+	}
+	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
+	b := s.store.borrow()
+	defer s.store.giveBack(b)
+	for {
+		ws, unsynced, n := make([]write, 0, len(keys)), true, 0
+		var inMemory []string
+		var f found
+		for _, key := range keys {
+			err := s.locate(ctx, key, b, &f)
+			if err == ErrNotFound { // returned bare
+				if s.mode == live { // and must still be so when the others go
+					ws = append(ws, write{space: s.space, key: []byte(key), conditional: true, requires: true})
+				}
+				continue
+			}
+			unreadable := errors.Is(err, ErrMerge) // it is there, in a version that nobody is told
+			if err != nil && !unreadable {
+				return 0, s.fail("delete", key, err)
+			}
+			if unreadable {
+				b.buf = b.buf[:0]
+			}
+			class := b.class()
+			if class == Ephemeral {
+				inMemory = append(inMemory, key)
+				continue
+			}
+			ws = append(ws, write{space: s.space, key: []byte(key), conditional: s.mode == live && !unreadable, version: f.version})
+			unsynced = unsynced && s.unsynced(class, &o)
+			n++
+		}
+		err := s.commitAll(ctx, b, ws, unsynced)
+		if errors.Is(err, ErrConflict) {
+			b.counters.conflicts.Add(1)
+			continue
+		}
+		for _, key := range inMemory {
+			if err == nil && s.removeEphemeral(key) {
+				n++
+			}
+		}
+		return n, err
+	}
+}

@@ -1,0 +1,225 @@
+package state
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/loamdb/loam/scope"
+	"github.com/loamdb/loam/state/codec"
+)
+
+// Store is an open store of typed values in scopes. Its methods may be called from any number of
+// goroutines.
+type Store struct {
+	// Constant.
+	engine       *engine
+	memory       bool // there is no device to wait for
+	readOnly     bool
+	noSync       bool
+	inferClass   bool
+	class        Class
+	scopeClasses []scopeClass
+	limits       codec.Limits // of values that are written
+	strict       codec.Limits // of those of class External
+
+	ephemeral ephemerals
+	scratch   sync.Pool // of *scratch
+
+	counters [counterShards]counters
+	borrowed atomic.Uint32 // how often memory was made for a scratch
+}
+
+// counters count what calls do. There are several, so that processors do not wait for each other.
+type counters struct {
+	reads, writes, conflicts atomic.Int64
+	_                        [40]byte // a cache line of its own
+}
+
+const counterShards = 16
+
+type scopeClass struct {
+	pattern scope.Pattern
+	class   Class
+}
+
+// defaultEphemeralBytes is the room for values of class Ephemeral.
+const defaultEphemeralBytes = 16 << 20
+
+// strictShare is how much less long values of class External may be.
+const strictShare = 16
+
+// stored are the limits within which stored values are read: the widest, since what was written
+// under other options must stay readable. Lengths are still held against the bytes that there are.
+var stored = codec.Limits{MaxBytes: 1 << 30, MaxDepth: 10_000, MaxNodes: 1 << 30}
+
+// Open opens the store in dir, or makes one there. A nil o means the defaults: what a write has
+// returned from is on the device.
+//
+// One process at a time has a directory open for writing. Errors: ErrLocked, ErrNotExist,
+// ErrCorrupt, ErrTooNew, ErrInvalidOptions, ErrClock, and those of the file system. An Open that
+// fails has changed nothing that a later one needs.
+func Open(dir string, o *Options) (*Store, error) { return open(dir, o, false) }
+
+// OpenMemory opens a new store in memory, which is gone when it is closed: the same store, without
+// files. Errors: ErrInvalidOptions.
+func OpenMemory(o *Options) (*Store, error) { return open("memory", o, true) }
+
+func open(dir string, o *Options, memory bool) (*Store, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if o == nil {
+		o = &Options{}
+	}
+	var settings EngineOptions
+	if o.Engine != nil {
+		settings = *o.Engine
+	}
+	settings.InMemory = memory
+	limits := o.limits()
+	s := &Store{memory: memory, readOnly: settings.ReadOnly, noSync: o.NoSync, inferClass: o.InferClass, class: o.Class, limits: limits.WithDefaults()}
+	if s.class == 0 {
+		s.class = Standard
+	}
+	s.strict = s.limits
+	s.strict.MaxBytes = max(s.strict.MaxBytes/strictShare, 1)
+	for _, c := range o.ScopeClasses {
+		p, err := scope.ParsePattern(c.Scopes)
+		if err != nil {
+			return nil, err // Validate has seen to it that this does not happen
+		}
+		s.scopeClasses = append(s.scopeClasses, scopeClass{p, c.Class})
+	}
+	s.scratch.New = func() any { return &scratch{counters: &s.counters[s.borrowed.Add(1)%counterShards]} }
+	s.ephemeral.init(cmp.Or(o.EphemeralBytes, defaultEphemeralBytes))
+	var err error
+	if s.engine, err = openEngine(dir, &settings); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close ends the store: what was acknowledged is made durable, and everything that the store does in
+// the background ends. Snapshots and watchers that are open make it return ErrInUse; the store is
+// closed all the same. A second Close returns nil. Every use after it is ErrClosed.
+func (s *Store) Close() error {
+	s.ephemeral.close()
+	return s.engine.close()
+}
+
+// Scope returns a handle to a scope, which need not exist: it comes into being with the first
+// write to it. Nothing is read or written. A scope that cannot be, or is reserved, makes
+// every operation on the handle fail with ErrScope.
+func (s *Store) Scope(name scope.Scope) *Scope { return s.scopeIn(s.engine, name) }
+
+func (s *Store) scopeIn(e *engine, name scope.Scope) *Scope {
+	sc := &Scope{store: s, name: name}
+	if sc.err = checkScope(name); sc.err == nil {
+		sc.space, sc.err = e.space(name)
+	}
+	sc.class = s.classIn(name)
+	return sc
+}
+
+// classIn returns the class of values in a scope for which nothing else says one.
+func (s *Store) classIn(name scope.Scope) Class {
+	for i := range s.scopeClasses {
+		if c := &s.scopeClasses[i]; c.pattern.Match(name) {
+			return c.class
+		}
+	}
+	return s.class
+}
+
+// reservedName begins the names of the custom scopes that the store keeps for itself, as it begins
+// the keys that are reserved.
+const reservedName = "__"
+
+func checkScope(name scope.Scope) error {
+	if err := name.Validate(); err != nil {
+		return err
+	}
+	if reservedScope(name) {
+		return fmt.Errorf("%w: names of custom scopes that begin with %s are reserved", ErrScope, reservedName)
+	}
+	return nil
+}
+
+func reservedScope(name scope.Scope) bool {
+	return name.Kind() == scope.KindCustom && strings.HasPrefix(name.ID(), reservedName)
+}
+
+// ListScopes yields the scopes of a kind, or of all kinds with scope.AnyKind, whose id begins with
+// prefix, in the order of scope.Compare. It reads no values. A scope is there from the first write
+// to it until it is dropped or moved, whatever it holds; values of class Ephemeral alone make none.
+// An error is yielded once, with a
+// zero Scope, and ends the loop.
+func (s *Store) ListScopes(kind scope.Kind, prefix string) iter.Seq2[scope.Scope, error] {
+	return listScopes(s.engine, kind, prefix)
+}
+
+func listScopes(e *engine, kind scope.Kind, prefix string) iter.Seq2[scope.Scope, error] {
+	return func(yield func(scope.Scope, error) bool) {
+		for name, err := range e.scopes(kind, prefix) {
+			if err != nil {
+				yield(scope.Scope{}, &Error{Op: "list scopes", Err: err})
+				return
+			}
+			if !reservedScope(name) && !yield(name, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Metrics returns the figures of the store.
+func (s *Store) Metrics() Metrics {
+	m := Metrics{Engine: s.engine.metrics()}
+	for i := range s.counters {
+		c := &s.counters[i]
+		m.Reads += c.reads.Load()
+		m.Writes += c.writes.Load()
+		m.Conflicts += c.conflicts.Load()
+	}
+	m.Ephemeral, m.EphemeralBytes, m.Evicted = s.ephemeral.figures()
+	return m
+}
+
+// Metrics are figures of a store. Sums are since Open: rates are the difference of two.
+type Metrics struct {
+	// Reads counts keys that were looked up, those that a write depends on included; Writes keys
+	// that were written or deleted, by whichever operation; Conflicts how often a change, a delete
+	// or a transaction had to begin anew because somebody else was faster.
+	Reads, Writes, Conflicts int64
+	// Ephemeral counts the values of that class, those that have expired included until they make
+	// room; EphemeralBytes is what they take, Evicted how many had to make room since Open.
+	Ephemeral, EphemeralBytes, Evicted int64
+	// Engine has those of the storage engine.
+	Engine EngineMetrics
+}
+
+// scratch is the memory that one call works with: what is in it is the caller's until it is given
+// back.
+type scratch struct {
+	key []byte   // of one operation
+	buf []byte   // what was read, or is to be written
+	one [1]write // the commit of a single write
+
+	counters *counters // those that the call counts in
+}
+
+// maxPooledBytes keeps one giant value from staying in a pool for ever.
+const maxPooledBytes = 64 << 10
+
+func (s *Store) borrow() *scratch { return s.scratch.Get().(*scratch) }
+
+func (s *Store) giveBack(b *scratch) {
+	if b.one[0] = (write{}); cap(b.buf) > maxPooledBytes {
+		b.buf = nil
+	}
+	s.scratch.Put(b)
+}

@@ -1,0 +1,455 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/loamdb/loam/lsm"
+	"github.com/loamdb/loam/scope"
+)
+
+// The engine under the state layer. This is the only file that knows package lsm; another store
+// can take its place by doing what these fifteen methods do:
+//
+//	engine  now space scopes snapshot position transact commit metrics
+//	space   get scan stats rename copy diff watch
+//
+// besides openEngine and close, and what watch returns. Keys and values are bytes here; errors are
+// those of this package.
+
+// EngineOptions are the settings of the storage engine: how much memory it takes, how it
+// compresses, where it takes its time from.
+type EngineOptions = lsm.Options
+
+// EngineMetrics are the figures of the storage engine.
+type EngineMetrics = lsm.Metrics
+
+// Position is a place in the history of a store, which may leave the process.
+type Position = lsm.Position
+
+// Errors of the engine that are errors of a store as they are.
+var (
+	// ErrLocked: another process, or another handle of this one, has the directory open.
+	ErrLocked = lsm.ErrLocked
+	// ErrNotExist: there is no store in the directory, and none may be made.
+	ErrNotExist = lsm.ErrNotExist
+	// ErrTooNew: a newer version of the code has written the store. Nothing was changed.
+	ErrTooNew = lsm.ErrTooNew
+	// ErrCorrupt: stored bytes are not what was written.
+	ErrCorrupt = lsm.ErrCorrupt
+	// ErrNoSpace: the device is full. Nothing was written, reads go on.
+	ErrNoSpace = lsm.ErrNoSpace
+	// ErrPoisoned: an earlier write or sync failed; nothing further is acknowledged. Reads go on;
+	// reopening recovers.
+	ErrPoisoned = lsm.ErrPoisoned
+	// ErrInUse: Close found snapshots, transactions or iterators that were still open.
+	ErrInUse = lsm.ErrInUse
+	// ErrDiverged: a position is not on the history of this store.
+	ErrDiverged = lsm.ErrDiverged
+	// ErrHistoryGone: what was deleted since a position is not known any more.
+	ErrHistoryGone = lsm.ErrHistoryGone
+	// ErrInvalidPosition: bytes or a text are no position, or one is ahead of the store.
+	ErrInvalidPosition = lsm.ErrInvalidPosition
+	// ErrMerge: a value cannot be read, because a blind change of it could not be made; Set and Delete
+	// put an end to that.
+	ErrMerge = lsm.ErrMerge
+	// ErrClock: the machine's clock is far ahead of the store.
+	ErrClock = lsm.ErrClock
+)
+
+// named are the errors of the engine that have another name here.
+var named = []struct{ theirs, ours error }{
+	{lsm.ErrNotFound, ErrNotFound},
+	{lsm.ErrConflict, ErrConflict},
+	{lsm.ErrClosed, ErrClosed},
+	{lsm.ErrReadOnly, ErrReadOnly},
+	{lsm.ErrScopeExists, ErrScopeExists},
+	{lsm.ErrScopeDropped, ErrScopeDropped},
+	{lsm.ErrTooLarge, ErrTooLarge},
+	{lsm.ErrInvalidExpiry, ErrInvalidExpiry},
+	{lsm.ErrInvalidOptions, ErrInvalidOptions},
+}
+
+// translate returns an error of the engine as one of this package.
+func translate(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, n := range named {
+		if err == n.theirs {
+			return n.ours // most of them, and nothing to add
+		}
+		if errors.Is(err, n.theirs) {
+			return fmt.Errorf("%w: %w", n.ours, err)
+		}
+	}
+	return err
+}
+
+// operators are those of blind changes.
+var operators = []lsm.Operator{operatorOf(opIncrement), operatorOf(opPatch)}
+
+func operatorOf(name string) lsm.Operator {
+	return lsm.Operator{
+		Name:  name,
+		Check: checkOperand,
+		Fold: func(dst, value []byte, operands [][]byte) ([]byte, error) {
+			return foldOperands(name, dst, value, operands)
+		},
+	}
+}
+
+// engine is a store of bytes in scopes, as of now or, where snap is set, as of a snapshot.
+type engine struct {
+	db      *lsm.DB
+	snap    *lsm.Snapshot
+	batches *sync.Pool // of *lsm.Batch
+}
+
+func openEngine(dir string, o *EngineOptions) (*engine, error) {
+	settings := *o
+	settings.Operators = slices.Concat(o.Operators, operators)
+	db, err := lsm.Open(dir, &settings)
+	if err != nil {
+		return nil, translate(err)
+	}
+	return &engine{db: db, batches: &sync.Pool{New: func() any { return db.NewBatch() }}}, nil
+}
+
+// close ends the store, or the snapshot.
+func (e *engine) close() error {
+	if e.snap != nil {
+		return translate(e.snap.Close())
+	}
+	return translate(e.db.Close())
+}
+
+// now returns the store's time, by which entries expire, in milliseconds since 1970.
+func (e *engine) now() int64 { return e.db.Now().UnixMilli() }
+
+func (e *engine) metrics() EngineMetrics { return e.db.Metrics() }
+
+// space returns where a scope's keys are. The scope need not exist.
+func (e *engine) space(name scope.Scope) (space, error) {
+	var sc *lsm.Scope
+	var err error
+	if e.snap != nil {
+		sc, err = e.snap.Scope(name)
+	} else {
+		sc, err = e.db.Scope(name)
+	}
+	return space{sc: sc}, translate(err)
+}
+
+// scopes yields the scopes of a kind whose ids begin with prefix, in order.
+func (e *engine) scopes(kind scope.Kind, prefix string) iter.Seq2[scope.Scope, error] {
+	list := e.db.ListScopes
+	if e.snap != nil {
+		list = e.snap.ListScopes
+	}
+	return func(yield func(scope.Scope, error) bool) {
+		for name, err := range list(kind, prefix) {
+			if !yield(name, translate(err)) {
+				return
+			}
+		}
+	}
+}
+
+// snapshot returns the store as of now. It must be closed.
+func (e *engine) snapshot() (*engine, error) {
+	snap, err := e.db.NewSnapshot()
+	if err != nil {
+		return nil, translate(err)
+	}
+	return &engine{db: e.db, snap: snap, batches: e.batches}, nil
+}
+
+// position returns where in the history the snapshot is.
+func (e *engine) position() (Position, error) {
+	p, err := e.snap.Position()
+	return p, translate(err)
+}
+
+// transact runs fn in a transaction and commits what was committed in the spaces that it opens.
+// Unless fn returns an error, which comes back as it is, ErrConflict means that nothing was
+// written and another attempt may succeed. What fn returns says whether to wait for the device.
+func (e *engine) transact(fn func(open func(scope.Scope) (space, error)) (unsynced bool, err error)) error {
+	var own error
+	err := e.db.Update(func(tx *lsm.Txn) error {
+		unsynced, err := fn(func(name scope.Scope) (space, error) {
+			in, err := tx.Scope(name)
+			return space{tx: in}, translate(err)
+		})
+		if unsynced {
+			tx.SetWriteOptions(lsm.NoSync)
+		}
+		own = err
+		return err
+	})
+	if own != nil {
+		return own
+	}
+	return translate(err)
+}
+
+// write is one operation of a commit.
+type write struct {
+	space   space
+	key     []byte
+	value   []byte // nil: the key is deleted
+	upper   []byte // not nil: every key of [key, upper) is deleted
+	expires int64  // milliseconds since 1970; 0: never
+
+	operator string // value is an operand of it; "": it is the value
+
+	// conditional: the key must have this version. With requires nothing else is asked of it.
+	conditional, requires bool
+	version               Version
+}
+
+// commit makes all of the writes or, with an error, none. ErrConflict: a condition does not hold.
+// It returns the version of the last one where it knows it: of several, and of one that is
+// conditional. Within a transaction it only adds them to that, and there are no conditions.
+func (e *engine) commit(ws []write, unsynced bool) (Version, error) {
+	o := syncOf(unsynced)
+	switch w := &ws[0]; {
+	case w.space.tx != nil:
+		for i := range ws {
+			if err := ws[i].enlist(); err != nil {
+				return 0, translate(err)
+			}
+		}
+		return 0, nil
+	case len(ws) > 1 || w.conditional:
+		return e.apply(ws, o)
+	case w.value == nil:
+		return 0, translate(w.space.sc.Delete(w.key, o))
+	case w.operator != "":
+		return 0, translate(w.space.sc.Merge(w.operator, w.key, w.value, o))
+	case w.expires != 0:
+		return 0, translate(w.space.sc.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires), o))
+	default:
+		return 0, translate(w.space.sc.Set(w.key, w.value, o))
+	}
+}
+
+func syncOf(unsynced bool) *lsm.WriteOptions {
+	if unsynced {
+		return lsm.NoSync
+	}
+	return lsm.Sync
+}
+
+// enlist makes the write part of its space's transaction.
+func (w *write) enlist() error {
+	switch {
+	case w.requires:
+		return nil
+	case w.upper != nil:
+		return w.space.tx.DeleteRange(w.key, w.upper)
+	case w.value == nil:
+		return w.space.tx.Delete(w.key)
+	case w.operator != "":
+		return w.space.tx.Merge(w.operator, w.key, w.value)
+	case w.expires != 0:
+		return w.space.tx.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
+	}
+	return w.space.tx.Set(w.key, w.value)
+}
+
+func (e *engine) apply(ws []write, o *lsm.WriteOptions) (Version, error) {
+	b := e.batches.Get().(*lsm.Batch)
+	for i := range ws {
+		w := &ws[i]
+		b.In(w.space.sc)
+		if w.conditional {
+			b.Require(w.key, lsm.Version(w.version))
+		}
+		switch {
+		case w.requires:
+		case w.upper != nil:
+			b.DeleteRange(w.key, w.upper)
+		case w.value == nil:
+			b.Delete(w.key)
+		case w.operator != "":
+			b.Merge(w.operator, w.key, w.value)
+		case w.expires != 0:
+			b.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
+		default:
+			b.Set(w.key, w.value)
+		}
+	}
+	err := e.db.Apply(b, o)
+	version := Version(b.LastVersion())
+	if b.Bytes() <= maxPooledBytes {
+		b.Reset()
+		e.batches.Put(b)
+	}
+	return version, translate(err)
+}
+
+// space is where the keys of one scope are: in the store as of now or at a snapshot, or, where tx
+// is set, within a transaction. It may be used by many goroutines, but within a transaction.
+type space struct {
+	sc *lsm.Scope
+	tx *lsm.Txn
+}
+
+// info is what is known of an entry besides key and value.
+type info struct {
+	version Version // 0: written by this very transaction
+	expires int64   // milliseconds since 1970; 0: never
+}
+
+// get appends the value of key to dst, or returns dst and ErrNotFound.
+func (sp space) get(dst, key []byte) ([]byte, info, error) {
+	var i lsm.EntryInfo
+	var err error
+	if sp.tx != nil {
+		dst, i, err = sp.tx.AppendGetInfo(dst, key)
+	} else {
+		dst, i, err = sp.sc.AppendGetInfo(dst, key)
+	}
+	if err != nil {
+		return dst, info{}, translate(err)
+	}
+	return dst, info{Version(i.Version), millisOf(i.Expiry)}, nil
+}
+
+// millisOf returns an expiry in milliseconds; the zero Time is never.
+func millisOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// cursor is what the engine's two kinds of iterators have in common.
+type cursor interface {
+	First() bool
+	Next() bool
+	Last() bool
+	Prev() bool
+	Key() []byte
+	Value() []byte
+	Version() lsm.Version
+	Expiry() time.Time
+	Err() error
+	Close() error
+}
+
+func (sp space) cursor(o *lsm.IterOptions) (cursor, error) {
+	if sp.tx != nil {
+		return sp.tx.NewIter(o)
+	}
+	return sp.sc.NewIter(o)
+}
+
+// scan yields the entries of [lower, upper) in order, or backwards, until yield returns false.
+// Key and value are valid within the call.
+func (sp space) scan(lower, upper []byte, reverse bool, yield func(key, value []byte, i info) bool) error {
+	it, err := sp.cursor(&lsm.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return translate(err)
+	}
+	ok, step := false, it.Next
+	if reverse {
+		ok, step = it.Last(), it.Prev
+	} else {
+		ok = it.First()
+	}
+	for ; ok; ok = step() {
+		value := it.Value()
+		if it.Err() != nil || !yield(it.Key(), value, info{Version(it.Version()), millisOf(it.Expiry())}) {
+			break
+		}
+	}
+	return translate(it.Close())
+}
+
+// stats returns how much the scope holds, what the store keeps in it for itself included.
+func (sp space) stats() (entries, bytes int64, exact bool, err error) {
+	st, err := sp.sc.Stats()
+	return st.Entries, st.Bytes, st.Exact, translate(err)
+}
+
+// rename gives the scope another name, with all that it holds; with the zero Scope it is dropped,
+// which of a scope that is not there is no error.
+func (sp space) rename(to scope.Scope, unsynced bool) error {
+	o := syncOf(unsynced)
+	if to == (scope.Scope{}) {
+		return translate(sp.sc.Drop(o))
+	}
+	return translate(sp.sc.Move(to, o))
+}
+
+// copy makes a scope with all that this one holds and returns how many entries that are.
+func (sp space) copy(ctx context.Context, to scope.Scope, unsynced bool) (int64, error) {
+	o := syncOf(unsynced)
+	n, err := sp.sc.Copy(ctx, to, o)
+	return n, translate(err)
+}
+
+// rawChange is a change before its value is decoded. Its slices are valid until the next one.
+type rawChange struct {
+	kind         ChangeKind
+	key, upper   []byte
+	value        []byte
+	info         info
+	commit, from Version
+	last         bool
+	durable      bool
+	operator     string
+}
+
+var diffKinds = map[lsm.ChangeKind]ChangeKind{
+	lsm.ChangeSet: ChangeSet, lsm.ChangeDelete: ChangeDelete, lsm.ChangeDeleteRange: ChangeDeleteRange,
+	lsm.ChangeNewScope: ChangeNewScope, lsm.ChangeDropScope: ChangeDropScope,
+}
+
+// diff yields what has changed in the scope since a position, up to now or to the snapshot.
+func (sp space) diff(from Position) iter.Seq2[rawChange, error] {
+	return func(yield func(rawChange, error) bool) {
+		for c, err := range sp.sc.Diff(from) {
+			r := rawChange{kind: diffKinds[c.Kind], key: c.Key, upper: c.Upper, value: c.Value}
+			r.info = info{Version(c.Version), millisOf(c.Expiry)}
+			if !yield(r, translate(err)) {
+				return
+			}
+		}
+	}
+}
+
+// watch returns a feed of what commits change of [lower, upper), from now on or from a position.
+func (sp space) watch(ctx context.Context, lower, upper []byte, from *Position) (feed, error) {
+	w, err := sp.sc.Watch(ctx, &lsm.WatchOptions{LowerBound: lower, UpperBound: upper, From: from})
+	return feed{w}, translate(err)
+}
+
+// feed is what watch returns: the next change, a place to go on from, and an end.
+type feed struct{ w *lsm.Watcher }
+
+var watchKinds = map[lsm.WatchKind]ChangeKind{
+	lsm.WatchSet: ChangeSet, lsm.WatchDelete: ChangeDelete, lsm.WatchDeleteRange: ChangeDeleteRange,
+	lsm.WatchDropped: ChangeDropScope, lsm.WatchLagged: ChangeLagged, lsm.WatchMerge: ChangeMerge,
+}
+
+func (f feed) next() (rawChange, error) {
+	e, err := f.w.Next()
+	r := rawChange{kind: watchKinds[e.Kind], key: e.Key, upper: e.Upper, value: e.Value, last: e.Last, durable: e.Durable, operator: e.Operator}
+	r.info, r.commit, r.from = info{Version(e.Version), millisOf(e.Expiry)}, Version(e.Commit), Version(e.From)
+	return r, translate(err)
+}
+
+func (f feed) position() (Position, error) {
+	p, err := f.w.Position()
+	return p, translate(err)
+}
+
+func (f feed) close() error { return translate(f.w.Close()) }

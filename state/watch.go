@@ -1,0 +1,198 @@
+package state
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/loamdb/loam/state/codec"
+)
+
+// Change is something that has happened in a scope, as Scope.Watch and Scope.Diff tell it.
+type Change struct {
+	// Kind says what has happened.
+	Kind ChangeKind
+	// Key is the key; of a ChangeDeleteRange the keys from Key on, up to but not including Upper,
+	// which is empty where there is no bound.
+	Key, Upper string
+	// Value is what a ChangeSet has written, and Meta what is known of it. That it has expired
+	// is no change. Of a ChangeMerge it is the number that IncrementBlind has added, or, with Patch,
+	// what PatchBlind has merged. Among net changes there are none of these.
+	Value any
+	Meta
+	Patch bool
+
+	// The fields below are those of a Watcher's changes.
+
+	// Commit is the same for all changes of one commit and rises from commit to commit. Last: no
+	// further change of the same commit follows.
+	Commit Version
+	Last   bool
+	// Durable: the commit was on the device when the change was handed out.
+	Durable bool
+	// From is the commit up to which everything had been shown when a ChangeLagged came.
+	From Version
+}
+
+// ChangeKind says what a Change tells.
+type ChangeKind uint8
+
+// Kinds of changes.
+const (
+	ChangeSet         ChangeKind = iota + 1 // Key was given Value
+	ChangeDelete                            // Key was removed; it may have been absent before
+	ChangeDeleteRange                       // every key of a range was removed, but for those that are set afterwards
+	ChangeNewScope                          // the scope begins empty, whatever it held: all that it holds follows
+	ChangeDropScope                         // the scope is gone, with all that was in it
+	ChangeLagged                            // what follows, up to Last, are net changes, in the order of keys
+	ChangeMerge                             // Value was merged into what Key has, without a read
+)
+
+var changeNames = [...]string{"none", "set", "delete", "delete range", "new scope", "drop scope", "lagged", "merge"}
+
+// String returns the kind in words.
+func (k ChangeKind) String() string {
+	if int(k) < len(changeNames) {
+		return changeNames[k]
+	}
+	return fmt.Sprintf("change(%d)", uint8(k))
+}
+
+// decode returns a change as users know it.
+func (s *Scope) decode(r *rawChange) (Change, error) {
+	c := Change{Kind: r.kind, Key: string(r.key), Commit: r.commit, Last: r.last, Durable: r.durable, From: r.from}
+	c.Version = r.info.version
+	switch r.kind {
+	case 0:
+		return Change{}, s.fail("read change", c.Key, ErrTooNew)
+	case ChangeDeleteRange:
+		if c.Upper = string(r.upper); c.Key <= firstKey {
+			c.Key = ""
+		}
+	case ChangeSet, ChangeMerge:
+		c.Patch = r.operator == opPatch
+		f := found{info: r.info}
+		err := f.open(r.value)
+		if err == nil {
+			c.Meta = f.meta()
+			c.Value, err = codec.Decode(f.payload, &stored)
+		}
+		if err != nil {
+			return Change{}, s.fail("read change", c.Key, err)
+		}
+	}
+	return c, nil
+}
+
+// own reports whether a change is of the store's own records in the scope (S6).
+func (r *rawChange) own() bool {
+	switch r.kind {
+	case ChangeSet, ChangeDelete, ChangeMerge:
+		return len(r.key) > 0 && r.key[0] < firstKey[0]
+	case ChangeDeleteRange:
+		return r.upper != nil && string(r.upper) <= firstKey
+	}
+	return false
+}
+
+// Diff yields what has changed in the scope since a position, up to now or to the handle's snapshot:
+// net changes, in the order of keys, deletions included. Applied to a copy of what was there they
+// make what is there. From the zero Position that is everything. It reads what has changed, not
+// what is stored. An error is yielded once, with a zero Change, and ends the loop: ErrHistoryGone if
+// what was deleted since then may be forgotten, ErrDiverged, ErrInvalidPosition, and others.
+func (s *Scope) Diff(ctx context.Context, from Position) iter.Seq2[Change, error] {
+	return func(yield func(Change, error) bool) {
+		err := s.whole(ctx)
+		if err != nil {
+			yield(Change{}, s.fail("diff", "", err))
+			return
+		}
+		for r, err := range s.space.diff(from) {
+			if err == nil {
+				err = ctx.Err()
+			}
+			var c Change
+			if err == nil {
+				if r.own() {
+					continue
+				}
+				c, err = s.decode(&r)
+			}
+			if err != nil {
+				yield(Change{}, s.fail("diff", "", err))
+				return
+			}
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Watcher shows what commits change in a scope, in the order of the commits, each once. It is made by
+// Scope.Watch, and must be closed, or its context must end. Its methods may be called from any
+// number of goroutines.
+//
+// It keeps nothing but its place: recent commits are kept for all watchers together, in a bounded
+// buffer. One that falls behind gets a ChangeLagged, then the net changes, then single commits again.
+// Whoever applies changes to a copy of what is watched has, after each Last, what the scope had at that
+// commit.
+type Watcher struct {
+	scope *Scope
+	feed  feed
+}
+
+// Watch returns a watcher of the keys that begin with prefix, from now on, or from everything behind
+// a position if from is not nil. The scope need not be there. When it is dropped, or moved to another
+// name, a ChangeDropScope ends the watch. Values of class Ephemeral are not shown.
+//
+// Errors: ErrInvalidPosition, ErrDiverged, ErrReadOnly for a handle of a snapshot.
+func (s *Scope) Watch(ctx context.Context, prefix string, from *Position) (*Watcher, error) {
+	err := s.wholeToWrite(ctx)
+	if err == nil {
+		lower, upper := bounds(prefix, "")
+		var f feed
+		if f, err = s.space.watch(ctx, lower, upper, from); err == nil {
+			return &Watcher{s, f}, nil
+		}
+	}
+	return nil, s.fail("watch", "", err)
+}
+
+// Next returns the next change, and waits for it if there is none. Errors that end the watch: the
+// context's, ErrClosed, ErrScopeDropped behind a ChangeDropScope, ErrHistoryGone and ErrDiverged when
+// nobody can tell any more what has changed. After others it may be called again.
+func (w *Watcher) Next() (Change, error) {
+	r, err := w.feed.next()
+	if err != nil {
+		return Change{}, w.scope.fail("watch", "", err)
+	}
+	return w.scope.decode(&r)
+}
+
+// Changes yields what Next returns, until the loop is left or an error ends it, which is yielded
+// once, with a zero Change.
+func (w *Watcher) Changes() iter.Seq2[Change, error] {
+	return func(yield func(Change, error) bool) {
+		for {
+			c, err := w.Next()
+			if !yield(c, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Position returns a place behind the last commit that Next has shown to its end, for another Watch
+// or a Diff, in this process or in a later one. What it covers is on the device, for which it may
+// wait.
+func (w *Watcher) Position() (Position, error) {
+	p, err := w.feed.position()
+	if err != nil {
+		return Position{}, w.scope.fail("position", "", err)
+	}
+	return p, nil
+}
+
+// Close ends the watch. It is idempotent.
+func (w *Watcher) Close() error { return w.feed.close() }

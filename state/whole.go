@@ -1,0 +1,129 @@
+package state
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/loamdb/loam/scope"
+)
+
+// Operations on a whole scope. Each is atomic: it has happened or not, also after a power cut.
+
+// Stats say how much a scope holds.
+type Stats struct {
+	// Entries counts the keys, and Bytes the length of keys and values as they are stored. When
+	// Exact is not set, what was overwritten or deleted, or has expired, and is not merged yet
+	// counts too. What the store keeps beside the values, as indexes are, always counts.
+	Entries, Bytes int64
+	// Exact: the figures are those of the moment of the call.
+	Exact bool
+	// Ephemeral counts the values of that class, which are not among Entries.
+	Ephemeral int64
+}
+
+// Stats returns how much the scope holds, without reading it: all zero if it is not there.
+func (s *Scope) Stats(ctx context.Context) (Stats, error) {
+	var st Stats
+	err := s.whole(ctx)
+	if err == nil {
+		st.Entries, st.Bytes, st.Exact, err = s.space.stats()
+	}
+	if s.mode == live {
+		st.Ephemeral = s.store.ephemeral.countIn(s.name)
+	}
+	if err != nil {
+		return Stats{}, s.fail("stats", "", err)
+	}
+	return st, nil
+}
+
+// Drop removes the scope with all that it holds, at once, whatever it holds: the space comes back
+// by itself. A scope that is not there is dropped already. Writing to it later makes a new one. Of
+// the options those on syncing count.
+func (s *Scope) Drop(ctx context.Context, opts ...Option) error {
+	err := s.wholeToWrite(ctx)
+	if err == nil {
+		err = s.space.rename(scope.Scope{}, s.unsyncedWhole(opts))
+	}
+	if err == nil {
+		s.store.ephemeral.clear(s.name)
+	}
+	if err != nil {
+		return s.fail("drop", "", err)
+	}
+	return nil
+}
+
+// Move gives the scope another name, with all that it holds, at once; values keep their versions.
+// Those of class Ephemeral are gone, in both scopes.
+// ErrNotFound: it is not there; ErrScopeExists: there is one of the new name, which is not replaced.
+// Of the options those on syncing count.
+func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error {
+	err := s.wholeToWrite(ctx)
+	if err == nil {
+		err = checkScope(to)
+	}
+	if err == nil {
+		err = s.space.rename(to, s.unsyncedWhole(opts))
+	}
+	if err == nil {
+		s.store.ephemeral.clear(s.name)
+		s.store.ephemeral.clear(to)
+	}
+	if err != nil {
+		return s.fail("move", "", err)
+	}
+	return nil
+}
+
+// Copy makes a scope with all that this one has stored, now or in its snapshot, and returns how many
+// entries it has copied. The copy appears whole, at the end, and shares nothing with the
+// original; its values have versions of their own. ErrNotFound and ErrScopeExists are as with Move.
+func (s *Scope) Copy(ctx context.Context, to scope.Scope, opts ...Option) (int64, error) {
+	err := s.whole(ctx)
+	if err == nil {
+		err = checkScope(to)
+	}
+	var n int64
+	if err == nil {
+		n, err = s.space.copy(ctx, to, s.unsyncedWhole(opts))
+	}
+	if err == nil {
+		s.store.ephemeral.clear(to)
+	}
+	if err != nil {
+		return 0, s.fail("copy", "", err)
+	}
+	return n, nil
+}
+
+// Fork copies the scope as Copy does and returns a handle to the copy.
+func (s *Scope) Fork(ctx context.Context, to scope.Scope, opts ...Option) (*Scope, error) {
+	if _, err := s.Copy(ctx, to, opts...); err != nil {
+		return nil, err
+	}
+	return s.store.Scope(to), nil
+}
+
+// whole returns the error of an operation on the whole scope that has no chance.
+func (s *Scope) whole(ctx context.Context) error {
+	switch {
+	case s.err != nil:
+		return s.err
+	case s.mode == inTransaction:
+		return fmt.Errorf("%w: operations on whole scopes are no part of transactions", ErrUnsupported)
+	}
+	return ctx.Err()
+}
+
+func (s *Scope) wholeToWrite(ctx context.Context) error {
+	if s.mode == atSnapshot && s.err == nil {
+		return ErrReadOnly
+	}
+	return s.whole(ctx)
+}
+
+func (s *Scope) unsyncedWhole(opts []Option) bool {
+	o := join(opts)
+	return s.unsynced(Standard, &o)
+}

@@ -1,0 +1,265 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/loamdb/loam/hook"
+	"github.com/loamdb/loam/state/codec"
+	"github.com/loamdb/loam/state/envelope"
+)
+
+// The way of a value into the store. Whatever writes values, single or several, plain or
+// depending on what was read, takes these steps in this order, each in one place:
+//
+//	ready     prepare: the key, the class, the options: header, expiry, whether to wait for the device
+//	          encode: header and value become bytes; limits are checked
+//	commit    one conditional commit of all of them, or a part of a transaction
+//
+// What looks at values before they are stored belongs into ready, between the two; what is told of
+// changes, behind commit.
+
+// pending is a value on its way.
+type pending struct {
+	key      string
+	value    any
+	operator string // value is an operand of it; "": it is the value
+	header   envelope.Header
+
+	expires  int64 // milliseconds since 1970; 0: never
+	unsynced bool
+
+	// Of what was read, where the write depends on it.
+	conditional bool
+	before      *found // nil: the key must be absent, or is not asked about
+	version     Version
+}
+
+// prepare finds out how p's value is to be written, at the time now.
+func (s *Scope) prepare(ctx context.Context, p *pending, o *Option, now int64) error {
+	if err := s.usable(ctx, p.key); err != nil {
+		return err
+	}
+	if s.mode == atSnapshot || s.store.readOnly {
+		return ErrReadOnly
+	}
+	h := &p.header
+	var before envelope.Header
+	var expires int64
+	if p.before != nil {
+		before, expires = p.before.header, p.before.expires
+	}
+	var err error
+	if h.Class, err = s.classOf(p.key, o.class, before.Class); err != nil {
+		return err
+	}
+	h.Codec, h.Created = envelope.MessagePack, envelope.Millis(now)
+	if before.Created != 0 {
+		h.Created, h.Updated = before.Created, envelope.Millis(now)
+	}
+	correlation := o.correlation
+	if correlation == "" {
+		correlation = hook.TraceOf(ctx).Correlation
+	}
+	if correlation != "" {
+		h.Correlation = []byte(correlation)
+	}
+	p.unsynced = s.unsynced(h.Class, o)
+	p.expires, err = o.expiry(now, expires)
+	return err
+}
+
+// unsynced reports whether a write of a class does not wait for the device.
+func (s *Scope) unsynced(c Class, o *Option) bool {
+	if s.store.memory {
+		return true
+	}
+	if o.sync == syncByClass {
+		return c == Trusted || s.store.noSync
+	}
+	return o.sync == unsynced
+}
+
+// encode appends what is stored of p to dst.
+func (s *Scope) encode(dst []byte, p *pending) ([]byte, error) {
+	limits := &s.store.limits
+	if p.header.Class == External {
+		limits = &s.store.strict
+	}
+	out, err := envelope.Append(dst, &p.header)
+	if err != nil {
+		return dst, fmt.Errorf("%w: %w", ErrOption, err) // of the correlation id: all else is known to be right
+	}
+	if out, err = codec.Append(out, p.value, limits); err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// ready takes p's value through everything but the commit, at the time now, and appends what is to
+// be stored to dst.
+func (s *Scope) ready(ctx context.Context, dst []byte, p *pending, o *Option, now int64) ([]byte, error) {
+	if err := s.prepare(ctx, p, o, now); err != nil {
+		return dst, err
+	}
+	return s.encode(dst, p)
+}
+
+// put writes one value.
+func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error) {
+	b := s.store.borrow()
+	defer s.store.giveBack(b)
+	if s.err != nil {
+		return 0, s.err
+	}
+	var err error
+	if b.buf, err = s.ready(ctx, b.buf[:0], p, o, s.store.engine.now()); err != nil {
+		return 0, err
+	}
+	if p.header.Class == Ephemeral {
+		if p.conditional || s.mode != live {
+			return 0, errEphemeralPart
+		}
+		return 0, s.putEphemeral(b, p.key, b.buf, p.expires)
+	}
+	b.key = append(b.key[:0], p.key...)
+	b.one[0] = write{
+		space: s.space, key: b.key, value: b.buf, operator: p.operator, expires: p.expires,
+		conditional: p.conditional, version: p.version,
+	}
+	return s.commit(b, b.one[:], p.unsynced)
+}
+
+// commit makes all of the writes or, with an error, none, or makes them part of the transaction.
+func (s *Scope) commit(b *scratch, ws []write, unsynced bool) (Version, error) {
+	if s.tx != nil {
+		s.tx.note(s, ws, unsynced)
+		return s.store.engine.commit(ws, unsynced)
+	}
+	e := &s.store.ephemeral
+	var h held
+	for i := range ws {
+		h.add(e, ws[i].key)
+	}
+	e.share(&h)
+	defer e.unshare(&h)
+	for i := range ws {
+		if w := &ws[i]; (w.conditional && w.value != nil || w.operator != "") && e.count.Load() > 0 && e.has(s.name, w.key) {
+			return 0, errEphemeralPart
+		}
+	}
+	v, err := s.store.engine.commit(ws, unsynced)
+	if err == nil {
+		b.counters.writes.Add(int64(len(ws)))
+		e.supersede(s.name, ws)
+	}
+	return v, err
+}
+
+// Set writes value to key, whatever is there. When it returns the value is on the device, unless
+// its class or an option says otherwise.
+func (s *Scope) Set(ctx context.Context, key string, value any, opts ...Option) error {
+	p, o := pending{key: key, value: value}, join(opts)
+	if _, err := s.put(ctx, &p, &o); err != nil {
+		return s.fail("set", key, err)
+	}
+	return nil
+}
+
+// SetWithTTL writes value to key for as long as ttl says, which is positive, to the millisecond,
+// rounded up: then the key is absent. It is Set with the option WithTTL.
+func (s *Scope) SetWithTTL(ctx context.Context, key string, value any, ttl time.Duration, opts ...Option) error {
+	p, o := pending{key: key, value: value}, join(opts)
+	o.life, o.ttl = lifeTTL, ttl
+	if _, err := s.put(ctx, &p, &o); err != nil {
+		return s.fail("set with TTL", key, err)
+	}
+	return nil
+}
+
+// CompareAndSet writes value to key if the key has a version: that of an Entry or of GetWithMeta, or
+// Absent. It returns the version that it has written. Otherwise it is ErrConflict, and nothing is
+// written. Within a transaction the version that it returns is not known yet, and is 0.
+func (s *Scope) CompareAndSet(ctx context.Context, key string, version Version, value any, opts ...Option) (Version, error) {
+	v, err := s.putIf(ctx, key, version, value, join(opts))
+	if err != nil {
+		return 0, s.fail("compare and set", key, err)
+	}
+	return v, nil
+}
+
+// SetIfAbsent writes value to key if the key has no value, and reports whether it did.
+func (s *Scope) SetIfAbsent(ctx context.Context, key string, value any, opts ...Option) (bool, error) {
+	_, err := s.putIf(ctx, key, Absent, value, join(opts))
+	switch {
+	case errors.Is(err, ErrConflict):
+		return false, nil
+	case err != nil:
+		return false, s.fail("set if absent", key, err)
+	}
+	return true, nil
+}
+
+func (s *Scope) putIf(ctx context.Context, key string, version Version, value any, o Option) (Version, error) {
+	p := pending{key: key, value: value, conditional: true, version: version}
+	if s.mode == inTransaction {
+		p.conditional = false // but read now, on which the whole transaction depends
+		b := s.store.borrow()
+		defer s.store.giveBack(b)
+		var f found
+		err := s.locate(ctx, key, b, &f)
+		if err != nil && err != ErrNotFound { // returned bare
+			return 0, err
+		}
+		if f.version != version || version == Absent && err == nil {
+			return 0, ErrConflict
+		}
+	}
+	return s.put(ctx, &p, &o)
+}
+
+// Delete removes key and reports whether it had a value, which need not be readable. It waits for
+// the device as the write of that value would have.
+func (s *Scope) Delete(ctx context.Context, key string, opts ...Option) (bool, error) {
+	existed, err := s.remove(ctx, key, join(opts))
+	if err != nil {
+		return false, s.fail("delete", key, err)
+	}
+	return existed, nil
+}
+
+func (s *Scope) remove(ctx context.Context, key string, o Option) (bool, error) {
+	if s.mode == atSnapshot && s.err == nil {
+		return false, ErrReadOnly
+	}
+	b := s.store.borrow()
+	defer s.store.giveBack(b)
+	var f found
+	for {
+		err := s.locate(ctx, key, b, &f)
+		unreadable := errors.Is(err, ErrMerge)
+		switch {
+		case err == ErrNotFound: // returned bare
+			return false, nil
+		case unreadable: // it is there, in a version that nobody is told
+			b.buf = b.buf[:0]
+		case err != nil:
+			return false, err
+		}
+		class := b.class()
+		if class == Ephemeral {
+			if s.removeEphemeral(key) {
+				return true, nil
+			}
+			continue // it has gone, or is stored meanwhile
+		}
+		b.one[0] = write{space: s.space, key: b.key, conditional: s.mode == live && !unreadable, version: f.version}
+		_, err = s.commit(b, b.one[:], s.unsynced(class, &o))
+		if !errors.Is(err, ErrConflict) {
+			return err == nil, err
+		}
+		b.counters.conflicts.Add(1)
+	}
+}
