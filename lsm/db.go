@@ -93,6 +93,7 @@ type DB struct {
 	horizons   horizonKeeper
 	scrubber   scrubber
 	expirer    expirer
+	rotator    rotator
 	metrics    counters
 }
 
