@@ -48,10 +48,10 @@ func (v *Vault) SealValue(dst []byte, id ScopeKeyID, userKey, value []byte) ([]b
 // OpenValue appends the value to dst, which must not overlap sealed. Errors: ErrAuth, ErrNoKey,
 // ErrShredded, ErrClosed; dst is then returned as it was.
 func (v *Vault) OpenValue(dst, userKey, sealed []byte) ([]byte, error) {
-	if len(sealed) < ValueOverhead || sealed[0] != valueVersion {
-		return dst, fmt.Errorf("%w: not a sealed value", ErrAuth)
+	id, err := KeyOfValue(sealed)
+	if err != nil {
+		return dst, err
 	}
-	id := ScopeKeyID(sealed[1:valueClearLen])
 	k, err := v.scopeKey(id)
 	if err != nil {
 		return dst, err
@@ -64,6 +64,20 @@ func (v *Vault) OpenValue(dst, userKey, sealed []byte) ([]byte, error) {
 		return dst, fmt.Errorf("%w: sealed value", ErrAuth)
 	}
 	return out, nil
+}
+
+// KeyOfValue returns the id of the scope key that a value is sealed under. Error: ErrAuth.
+func KeyOfValue(sealed []byte) (ScopeKeyID, error) {
+	if len(sealed) < ValueOverhead || sealed[0] != valueVersion {
+		return ScopeKeyID{}, fmt.Errorf("%w: not a sealed value", ErrAuth)
+	}
+	return ScopeKeyID(sealed[1:valueClearLen]), nil
+}
+
+// Check returns nil if the vault has the key, or else why not: ErrNoKey, ErrShredded, ErrClosed.
+func (v *Vault) Check(id ScopeKeyID) error {
+	_, err := v.scopeKey(id)
+	return err
 }
 
 // scopeKey returns a live key.

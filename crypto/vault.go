@@ -246,6 +246,37 @@ func (v *Vault) Destroy(ids ...ScopeKeyID) error {
 	return err
 }
 
+// CopyTo makes another vault with the same keys, destroyed ones among them, sealed under a secret
+// of its own, which is copied, and returns it, open. To destroy a key in one of them leaves it in
+// the other. Errors: as CreateVault, ErrClosed.
+func (v *Vault) CopyTo(uid fileid.UID, secret Key, o Options) (*Vault, error) {
+	c := &Vault{file: vaultFile(o), uid: uid, secret: secret.clone()}
+	if err := c.file.checkNew(); err != nil {
+		return nil, err
+	}
+	if secret.IsZero() {
+		return nil, ErrInvalidKey
+	}
+	v.changing.Lock() // nothing is destroyed meanwhile
+	defer v.changing.Unlock()
+	v.mu.RLock()
+	keys := v.mu.keys
+	v.mu.RUnlock()
+	if keys == nil {
+		return nil, ErrClosed
+	}
+	copied := &scopeKeys{keys: slices.Clone(keys.keys)}
+	for i := range copied.keys {
+		if k := &copied.keys[i]; !k.key.IsZero() {
+			k.key = k.key.clone()
+		}
+	}
+	if err := c.writeLocked(copied); err != nil { // nobody else has c
+		return nil, err
+	}
+	return c, nil
+}
+
 // Close wipes the keys, as far as Key.Wipe does. It is idempotent and writes nothing.
 func (v *Vault) Close() error {
 	v.changing.Lock()

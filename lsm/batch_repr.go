@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/codec"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/scope"
@@ -15,6 +16,7 @@ import (
 //	operation = kind u8 · key length uvarint · key · [value length uvarint · value]
 //	            DELETE has no value; every other kind has one
 //	            SETEXP: the value begins with the expiry
+//	            SETSEALED: the value is sealed; in a Batch it is in clear
 //	            RANGEDEL: the key is the lower bound, the value the upper one, a key too
 //	key       = scope id · user key
 //
@@ -95,7 +97,7 @@ func checkPayload(p []byte) (payloadStats, error) {
 	for d.Len() > 0 {
 		kind := keys.Kind(d.Uint8())
 		switch kind {
-		case keys.KindSet, keys.KindDelete, keys.KindRangeDelete, keys.KindSetWithExpiry, keys.KindMerge:
+		case keys.KindSet, keys.KindDelete, keys.KindRangeDelete, keys.KindSetWithExpiry, keys.KindMerge, keys.KindSetSealed:
 		default:
 			if kind.Valid() {
 				return s, ErrTooNew
@@ -112,7 +114,7 @@ func checkPayload(p []byte) (payloadStats, error) {
 			value = d.LengthPrefixed()
 		}
 		if len(value) > keys.MaxValueLen || len(value) < kind.MinValueLen() || kind == keys.KindRangeDelete && !validRange(key, value) ||
-			kind == keys.KindSetWithExpiry && !validExpiring(value) {
+			kind == keys.KindSetWithExpiry && !validExpiring(value) || kind == keys.KindSetSealed && len(value) < crypto.ValueOverhead {
 			d.Fail(codec.ErrMalformed)
 		}
 		s.ops++

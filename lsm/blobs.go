@@ -172,17 +172,21 @@ type inBlob struct {
 	table *sstable.Reader
 	kind  keys.Kind
 	away  bool // the iterator's value is a reference
+
+	sealed bool  // the value, where it is, is sealed or cannot be known
+	err    error // why that cannot be opened, once it was tried
+	secret bool  // it was sealed, or was made of what was
 }
 
-// fetch reads the current value from its blob file. With an error the iteration ends.
+// fetch makes the current value one that can be looked at. With an error the iteration ends.
 func (it *Iterator) fetch() []byte {
-	out, err := it.appendBody(it.value)
-	if err != nil {
-		it.fail(it.db.tableError(err))
+	if err := it.load(); err != nil {
+		if it.err == nil {
+			it.fail(err)
+		}
 		return nil
 	}
-	it.blobBuf, it.value, it.in.away = out, out, false
-	return out
+	return it.value
 }
 
 // appendBody reads a value into blobBuf, which it leaves to its caller.
@@ -202,7 +206,7 @@ func (it *Iterator) blobForward(s *source) bool {
 		return false
 	}
 	it.value, it.expires, it.valid = s.value(), b.Expiry, true
-	it.in = inBlob{s.run.Reader(), s.trailer.Kind(), true}
+	it.in = inBlob{table: s.run.Reader(), kind: s.trailer.Kind(), away: true, sealed: s.trailer.Kind().IsSealed()}
 	return true
 }
 
@@ -211,7 +215,7 @@ func (it *Iterator) blobForward(s *source) bool {
 func (it *Iterator) blobBackward(s *source) (live bool) {
 	it.below = blobBase(s)
 	it.valBuf, it.expires = append(it.valBuf[:0], s.value()...), it.below.Expiry
-	it.in = inBlob{s.run.Reader(), s.trailer.Kind(), true}
+	it.in = inBlob{table: s.run.Reader(), kind: s.trailer.Kind(), away: true, sealed: s.trailer.Kind().IsSealed()}
 	return it.sees(it.below)
 }
 
@@ -228,12 +232,12 @@ func blobBase(s *source) fold.Base {
 // baseHere brings the value of below into valBuf, if it is in a blob file: operands are to be
 // folded into it. With an error the iteration ends.
 func (it *Iterator) baseHere() bool {
-	if it.in.away && it.below.State == fold.Present {
-		out, err := it.appendBody(it.valBuf)
-		if err != nil {
+	if (it.in.away || it.in.sealed) && it.below.State == fold.Present {
+		out, err := it.bodyHere(it.valBuf)
+		if err != nil && !unopened(err) {
 			return it.fail(it.db.tableError(err))
 		}
-		it.valBuf, it.blobBuf = out, it.valBuf
+		it.valBuf = append(it.valBuf[:0], out...)
 	}
 	it.in.away = false
 	return true

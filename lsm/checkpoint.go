@@ -108,7 +108,11 @@ func (c *checkpoint) run(ctx context.Context) error {
 	if err := c.mark(); err != nil {
 		return err
 	}
-	if err := c.fill(ctx); err != nil {
+	err = c.register()
+	if err == nil {
+		err = c.fill(ctx)
+	}
+	if err != nil {
 		c.giveUp()
 		return err
 	}

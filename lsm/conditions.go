@@ -156,7 +156,7 @@ func (d *DB) judge(c *conditions, seq keys.SeqNum, at int64) error {
 		p := &c.points[i]
 		n := scopePrefixLen(p.key)
 		value, got, err := d.pointRead(buf[:0], p.key[:n], p.key[n:], seq, at, false)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if known(err) != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 		if got.version != p.want {

@@ -35,6 +35,7 @@ type DB struct {
 	lock      io.Closer
 	cache     *cache.Cache
 	keyring   *keyring // nil in a store in clear
+	vault     vault
 	wal       *wal.Log // nil when read-only
 	clock     clock
 	operators operators
@@ -320,6 +321,7 @@ func (d *DB) free() {
 	}
 	d.state.Load().unref()
 	d.arenas.close()
+	d.vault.close()
 	d.keyring.close()
 	_ = d.cache.Close() // memory only
 }

@@ -49,6 +49,8 @@ type Change struct {
 	// Version is the version of the key that is set or deleted; the Version of a deletion is
 	// that of its record.
 	Version Version
+
+	err error // why the value cannot be opened, or nil
 }
 
 // Diff yields what turns the store as it was at from into the store as it is in the snapshot:
@@ -67,7 +69,8 @@ type Change struct {
 // An error is yielded once, with a zero Change, and ends the loop: ErrHistoryGone if
 // deletions since from may be forgotten, ErrDiverged if from is not on the store's history,
 // ErrInvalidPosition if it is ahead of the snapshot, and those of reading,
-// *UnknownOperatorError among them. Merges are yielded as the value that they make.
+// *UnknownOperatorError among them. But ErrShredded and ErrNoScopeKey come with a Change that lacks
+// the value, which cannot be opened, and the loop may go on. Merges are yielded as the value that they make.
 //
 //	for c, err := range snap.Diff(from) {
 //		if err != nil {
@@ -102,7 +105,7 @@ func (s *Snapshot) diff(from Position, run func(*diffView, func(Change) bool) er
 	return func(yield func(Change, error) bool) {
 		v, err := s.newDiffView(from)
 		if err == nil {
-			err = run(v, func(c Change) bool { return yield(c, nil) })
+			err = run(v, func(c Change) bool { return yield(c, c.err) })
 			v.close()
 		}
 		if err != nil && err != errStopped { // returned bare

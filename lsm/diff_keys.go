@@ -39,6 +39,7 @@ type delta struct {
 	value      []byte
 	expires    int64 // milliseconds since 1970; 0: never
 	seq        keys.SeqNum
+	err        error // why the value cannot be opened, or nil
 }
 
 // newDiffer returns a differ, which must be closed. It opens tables that have range
@@ -167,6 +168,9 @@ func (f *differ) nextPoint(c *delta, upper []byte) (bool, error) {
 		}
 		c.key = f.key
 		b, err := f.newest(s)
+		if unopened(err) {
+			b, c.err, err = fold.Base{State: fold.Present}, err, nil
+		}
 		if err != nil {
 			return false, err
 		}
@@ -191,7 +195,7 @@ func (f *differ) newest(s *source) (fold.Base, error) {
 		if err != nil {
 			return fold.Base{}, d.tableError(err)
 		}
-		return d.baseOf(t.Kind(), value)
+		return d.baseOf(f.key, t.Kind(), value)
 	}
 	if _, err := d.collect(&f.chain, f.v.state, f.key, f.to, false); err != nil {
 		return fold.Base{}, err

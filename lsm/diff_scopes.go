@@ -103,7 +103,7 @@ func (v *diffView) named(s *Scope, yield func(Change) bool) error {
 // yieldKeys yields the changes of one id, whose keys these are.
 func (f *differ) yieldKeys(in scopeKeys, name scope.Scope, yield func(Change) bool) error {
 	return f.within(in.prefix, in.upper, func(c *delta) bool {
-		out := Change{Kind: c.kind, Scope: name, Key: c.key[len(in.prefix):], Value: c.value, Expiry: expiryTime(c.expires), Version: Version(c.seq)}
+		out := Change{Kind: c.kind, Scope: name, Key: c.key[len(in.prefix):], Value: c.value, Expiry: expiryTime(c.expires), Version: Version(c.seq), err: c.err}
 		if c.kind == ChangeDeleteRange && !bytes.Equal(c.upper, in.upper) {
 			out.Upper = c.upper[len(in.prefix):]
 		}

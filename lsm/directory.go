@@ -22,7 +22,7 @@ import (
 //	key: system scope id · 7 · scope id                 value: 1 · key form    name of the id
 //
 // Two more kinds are records of expiry (expiry_index.go), one is that of horizons
-// (horizon_record.go). Names are in directory_names.go.
+// (horizon_record.go), and three are of scope keys (shred.go). Names are in directory_names.go.
 //
 // Invariants:
 //
@@ -47,6 +47,10 @@ const (
 	recordEvent   recordKind = 5
 	recordHorizon recordKind = 6
 	recordName    recordKind = 7
+
+	recordScopeKey   recordKind = 8
+	recordShred      recordKind = 9
+	recordCheckpoint recordKind = 10
 )
 
 // recordVersion begins the values of the directory. A greater one is a newer format's.
@@ -378,7 +382,7 @@ func greatestID(key, value []byte) scope.ID {
 	switch recordKind(key[n]) {
 	case recordEntry:
 		named, _ = decodeEntry(value) // what is no entry names none
-	case recordDeath, recordStaged, recordName:
+	case recordDeath, recordStaged, recordName, recordScopeKey:
 		named, _ = decodeWholeID(key[n+1:])
 	case recordExpiry:
 		if _, entry, err := decodeExpiryKey(key[n:]); err == nil {

@@ -107,6 +107,9 @@
 //
 // # Encryption
 //
+// Values of scopes can be sealed under a key of their scope (sealed.go, vault.go), which Shred destroys
+// (shred.go).
+//
 // An encrypted store (encryption.go) reads its keyring (keyring.go) before anything else, and has
 // it give log, manifest, tables and blob files their ciphers. An Anchor (anchor.go) shows whether
 // a store was put back. ingest_rewrite.go takes tables in clear in. Data keys leave (rotate.go,

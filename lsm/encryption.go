@@ -26,6 +26,10 @@ type Encryption struct {
 	// change it: a store that was put back to what it was before is ErrRollback, and so is one
 	// that is gone. The zero value asks for nothing.
 	MinAnchor Anchor
+	// Vault is the directory of the store of which this one is a checkpoint, or was copied: what is
+	// sealed in its scopes is read with the keys of that store's vault as it was when this one was
+	// opened. It is not written. Empty: such values give ErrNoScopeKey.
+	Vault string
 }
 
 // validate returns what is wrong.

@@ -40,6 +40,13 @@ var (
 	// ErrNotPrivate: others than their owner may write to the directory of an encrypted store,
 	// or reach the file with its key.
 	ErrNotPrivate = vfs.ErrNotPrivate
+	// ErrShredded: the value was sealed in a scope whose key was destroyed since.
+	ErrShredded = crypto.ErrShredded
+	// ErrNoScopeKey: the value was sealed under a key that is not here: that of the store of which
+	// this one is a copy (Encryption.Vault), or of a vault that is gone.
+	ErrNoScopeKey = errors.New("lsm: the key of a sealed value is not here")
+	// ErrNotScoped: a value of the root was to be sealed. Nothing was written.
+	ErrNotScoped = errors.New("lsm: only values of scopes are sealed")
 	// ErrRollback: the store, or its keyring, is older than an anchor of it. It comes as a
 	// *CorruptionError, and matches ErrCorrupt.
 	ErrRollback = errors.New("lsm: older than its anchor")

@@ -156,6 +156,9 @@ func sooner(a, b int64) int64 {
 
 // noteTime notes an entry that carries a time.
 func (m *mutableTable) noteTime(k keys.Kind, key, value []byte) {
+	if k.MinValueLen() == 0 {
+		return
+	}
 	at := max(expiryOf(value), 1)
 	switch k {
 	case keys.KindSetWithExpiry, keys.KindSetWithExpiryBlob:

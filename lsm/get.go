@@ -27,7 +27,15 @@ func (d *DB) Has(key []byte) (bool, error) {
 	if err == ErrNotFound { // returned bare, for speed
 		return false, nil
 	}
-	return err == nil, err
+	return err == nil || unopened(err), known(err)
+}
+
+// known returns what an error says besides that a value cannot be opened.
+func known(err error) error {
+	if unopened(err) {
+		return nil
+	}
+	return err
 }
 
 // stackKey is the longest internal key that get joins without allocating.
@@ -38,15 +46,21 @@ func (d *DB) get(dst, prefix, key []byte, seq keys.SeqNum) ([]byte, error) {
 	return v, err
 }
 
-// getEntry reads an entry with its value.
+// getEntry reads an entry with its value. The state comes also with an error that says that the
+// value cannot be opened.
 func (d *DB) getEntry(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]byte, entryState, error) {
-	return d.pointRead(dst, prefix, key, seq, at, true)
+	out, e, err := d.pointRead(dst, prefix, key, seq, at, true)
+	if e.sealed && err == nil {
+		return d.openEntry(out, len(dst), key, e)
+	}
+	return out, e, err
 }
 
 // pointRead is the point read: a straight line over concrete types, from the newest
 // source to the oldest, that stops at the first version of the key at or below seq. prefix
 // is the encoded id of the key's scope, at the time at which entries that expire are judged.
-// Without whole it stops short of a value that is in a blob file: dst is returned as it was.
+// Without whole it stops short of a value that is in a blob file: dst is returned as it was. A
+// value that is sealed comes as it is, unless operands are on top of it.
 //
 // The state is loaded before the sequence number: in the other order a flush and a
 // compaction in between could drop the version that the number needs.
@@ -124,7 +138,7 @@ func (d *DB) pointRead(dst, prefix, key []byte, seq keys.SeqNum, at int64, whole
 // foundBlob turns a version whose value is in a blob file into a result; stored is what the
 // table has.
 func (d *DB) foundBlob(r *sstable.Reader, dst, stored []byte, t keys.Trailer, at int64, whole bool) ([]byte, entryState, error) {
-	e := entryState{version: Version(t.SeqNum())}
+	e := entryState{version: Version(t.SeqNum()), sealed: whole && t.Kind().IsSealed()}
 	if t.Kind() == keys.KindSetWithExpiryBlob && len(stored) >= keys.ExpiryLen {
 		if e.expires = expiryOf(stored); at == atRead {
 			at = d.clock.millis()
@@ -170,6 +184,8 @@ func (d *DB) result(dst, value []byte, t keys.Trailer, at int64) ([]byte, entryS
 		return dst, entryState{}, ErrNotFound
 	case keys.KindSetWithExpiry, keys.KindExpiryMarker:
 		return d.foundExpiring(dst, value, t, at)
+	case keys.KindSetSealed:
+		return append(dst, value...), entryState{version: Version(t.SeqNum()), sealed: true}, nil
 	}
 	return dst, entryState{}, fmt.Errorf("%w: operation %s", ErrTooNew, t.Kind())
 }

@@ -172,13 +172,13 @@ func (it *Iterator) Key() []byte {
 }
 
 // Value returns the current value, valid until the iterator moves. The caller must not
-// change it. A value in a blob file is read when Value is called: if that fails it is nil, and
-// the iteration has ended with the error.
+// change it. A value in a blob file is read, and one that is sealed is opened, when Value is called:
+// if that fails it is nil, and the iteration has ended with the error. Shredded tells before.
 func (it *Iterator) Value() []byte {
 	if !it.valid {
 		return nil
 	}
-	if it.in.away {
+	if it.in.away || it.in.sealed {
 		return it.fetch()
 	}
 	return it.value
@@ -322,6 +322,9 @@ func (it *Iterator) advance(s *source) bool {
 // the current key are passed over first.
 func (it *Iterator) nextVisible(skip bool) bool {
 	it.valid, it.in.away, it.expires = false, false, 0
+	if it.in.sealed || it.in.secret {
+		it.in = inBlob{}
+	}
 	for {
 		s := it.merge.top()
 		// Runs end at the bound by themselves, and decide it once a block.
@@ -360,7 +363,10 @@ func (it *Iterator) nextVisible(skip bool) bool {
 				return emitted
 			}
 			skip = true
-		case keys.KindSetBlob, keys.KindSetWithExpiryBlob:
+		case keys.KindSetSealed:
+			it.value, it.valid, it.in.sealed = s.value(), true, true
+			return true
+		case keys.KindSetBlob, keys.KindSetWithExpiryBlob, keys.KindSetSealedBlob:
 			if it.blobForward(s) {
 				return true
 			}
@@ -409,19 +415,19 @@ func (it *Iterator) prevVisible() bool {
 			}
 			if !started {
 				it.key, started = append(it.key[:0], s.key...), true
-				it.below, it.expires, it.in.away = fold.Base{}, 0, false
+				it.below, it.expires, it.in = fold.Base{}, 0, inBlob{}
 			}
 			it.version = s.trailer.SeqNum() // the newest one comes last
 			switch s.trailer.Kind() {
-			case keys.KindSet:
+			case keys.KindSet, keys.KindSetSealed:
 				it.valBuf, live = append(it.valBuf[:0], s.value()...), true
-				it.below, it.expires, it.in.away = fold.Base{State: fold.Present}, 0, false
+				it.below, it.expires, it.in = fold.Base{State: fold.Present}, 0, inBlob{sealed: s.trailer.Kind().IsSealed()}
 				piled, base = false, s.trailer.SeqNum()
-			case keys.KindSetBlob, keys.KindSetWithExpiryBlob:
+			case keys.KindSetBlob, keys.KindSetWithExpiryBlob, keys.KindSetSealedBlob:
 				live = it.blobBackward(s)
 				piled, base = false, s.trailer.SeqNum()
 			case keys.KindDelete:
-				it.below, it.expires, live = fold.Base{}, 0, false
+				it.below, it.expires, it.in, live = fold.Base{}, 0, inBlob{}, false
 				piled, base = false, s.trailer.SeqNum()
 			case keys.KindSetWithExpiry, keys.KindExpiryMarker:
 				live = it.baseBackward(s)

@@ -21,7 +21,11 @@ func (it *Iterator) foldForward(s *source) (emitted, ok bool) {
 		if err != nil {
 			return false, it.fail(it.db.tableError(err))
 		}
-		done, err := it.db.take(c, t, value)
+		done, err := it.db.take(c, it.key, t, value)
+		if unopened(err) {
+			it.in.err = err
+			break
+		}
 		if err != nil {
 			return false, it.fail(err)
 		}
@@ -49,6 +53,11 @@ func (it *Iterator) foldForward(s *source) (emitted, ok bool) {
 
 // foldChain makes the fold of the chain the current value.
 func (it *Iterator) foldChain() (emitted, ok bool) {
+	if it.in.err != nil { // of the base
+		it.value, it.valid, it.in.sealed = nil, true, true
+		return true, true
+	}
+	it.in.secret = it.chain.Sealed()
 	out, b, err := it.chain.Fold(it.db.operators.known, it.valBuf[:0])
 	if err != nil {
 		return false, it.fail(it.db.operators.error(err))
@@ -72,7 +81,7 @@ func (it *Iterator) pileUp(s *source, piled bool, base keys.SeqNum) (ok bool) {
 		it.chain.Reset(true)
 		b := it.below
 		if b.State == fold.Present {
-			b.Value = it.valBuf
+			b.Value, b.Sealed = it.valBuf, it.in.secret
 		}
 		it.chain.SetBase(base, b)
 	}

@@ -95,8 +95,14 @@ func (d *DB) makeFold(s *readState, ikey []byte, seq keys.SeqNum) (madeFold, err
 	c := chainPool.Get().(*fold.Chain)
 	defer recycleChain(c)
 	overtaken, err := d.collect(c, s, ikey, seq, true)
+	if unopened(err) {
+		return madeFold{}, nil
+	}
 	if err != nil || overtaken || c.Newest() != t.SeqNum() {
 		return madeFold{}, err
+	}
+	if c.Sealed() {
+		return madeFold{}, nil // it is folded by whoever reads it
 	}
 	_, b, err := c.Fold(d.operators.known, nil)
 	if err != nil {
@@ -278,7 +284,7 @@ func (d *DB) foldLongChains(s *readState, m *mutableTable) {
 
 func (d *DB) foldLongChain(s *readState, m *mutableTable, key []byte, seq keys.SeqNum) {
 	c := new(fold.Chain)
-	if _, err := d.collect(c, s, key, seq, false); err != nil || c.Newest() != seq {
+	if _, err := d.collect(c, s, key, seq, false); err != nil || c.Newest() != seq || c.Sealed() {
 		return
 	}
 	_, b, err := c.Fold(d.operators.known, nil)

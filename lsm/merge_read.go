@@ -2,6 +2,7 @@ package lsm
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -38,6 +39,9 @@ func (d *DB) getFolded(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]by
 		if overtaken {
 			continue // at a later number
 		}
+		if unopened(err) {
+			return dst, entryState{version: Version(c.Newest())}, err
+		}
 		if err != nil {
 			return dst, entryState{}, err
 		}
@@ -61,11 +65,16 @@ func (d *DB) foldChain(c *fold.Chain, dst []byte, at int64) ([]byte, entryState,
 	if !presentAt(b, at) {
 		return dst, entryState{}, ErrNotFound
 	}
-	return out, entryState{version, b.Expiry}, nil
+	return out, entryState{version: version, expires: b.Expiry}, nil
 }
 
-// baseOf returns what a version that is no operand makes of its key.
-func (d *DB) baseOf(kind keys.Kind, value []byte) (fold.Base, error) {
+// baseOf returns what a version that is no operand makes of its key. With an error that is unopened
+// it is something of which the value is not known.
+func (d *DB) baseOf(key []byte, kind keys.Kind, value []byte) (fold.Base, error) {
+	if kind == keys.KindSetSealed {
+		v, err := d.vault.openInternal(key, value)
+		return fold.Base{State: fold.Present, Value: v, Sealed: true}, err
+	}
 	b, ok := fold.BaseOf(kind, value)
 	if !ok {
 		return b, fmt.Errorf("%w: operation %s", ErrTooNew, kind)
@@ -75,12 +84,12 @@ func (d *DB) baseOf(kind keys.Kind, value []byte) (fold.Base, error) {
 
 // take adds a version to a chain that is collected newest first, and reports whether it is the
 // base.
-func (d *DB) take(c *fold.Chain, t keys.Trailer, value []byte) (done bool, err error) {
+func (d *DB) take(c *fold.Chain, key []byte, t keys.Trailer, value []byte) (done bool, err error) {
 	if t.Kind() == keys.KindMerge {
 		c.Add(t.SeqNum(), value)
 		return false, nil
 	}
-	b, err := d.baseOf(t.Kind(), value)
+	b, err := d.baseOf(key, t.Kind(), value)
 	c.SetBase(t.SeqNum(), b)
 	return true, err
 }
@@ -124,7 +133,7 @@ func (d *DB) collectFrom(c *fold.Chain, m *mutableTable, ranges *rangedel.Set, i
 		if it.Trailer().SeqNum() < deleted {
 			return true, nil
 		}
-		if done, err = d.take(c, it.Trailer(), it.Value()); done || err != nil {
+		if done, err = d.take(c, ikey, it.Trailer(), it.Value()); done || err != nil {
 			return done, err
 		}
 	}
@@ -157,12 +166,15 @@ func (d *DB) collectFromTable(c *fold.Chain, t *table, ikey []byte, hash uint64,
 			}
 			trailer = inlineKind(trailer)
 		}
-		if done, err = d.take(c, trailer, value); done || err != nil {
+		if done, err = d.take(c, ikey, trailer, value); done || err != nil {
 			return done, err
 		}
 		buf, at = value, trailer.SeqNum()-1
 	}
 }
+
+// errSealedBase: operands are on top of a sealed value, and are not folded into it.
+var errSealedBase = errors.New("lsm: base of a merge is sealed")
 
 // valueAt returns a function that tells what a key was at a number, as compaction.Env wants
 // it, from the tables of a version, which stays the caller's.
@@ -172,6 +184,9 @@ func (d *DB) valueAt(v *version) func(key []byte, seq keys.SeqNum) (fold.Base, e
 		c := new(fold.Chain)
 		if _, err := d.collect(c, s, key, seq, false); err != nil {
 			return fold.Base{}, err
+		}
+		if c.Sealed() {
+			return fold.Base{}, errSealedBase
 		}
 		_, b, err := c.Fold(d.operators.known, nil)
 		return b, err

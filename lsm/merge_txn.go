@@ -43,9 +43,11 @@ func (tx *Txn) merge(op string, key, operand []byte) error {
 		tx.writes.merges = true
 		return tx.writes.put(keys.KindMerge, tx.key, value)
 	case w.kind != keys.KindMerge:
-		base, err := tx.db.baseOf(w.kind, w.value)
-		if err != nil {
-			return err
+		base := fold.Base{State: fold.Present, Value: w.value}
+		if w.kind != keys.KindSetSealed { // which is in clear still
+			if base, err = tx.db.baseOf(tx.key, w.kind, w.value); err != nil {
+				return err
+			}
 		}
 		if base.Expiry != 0 && base.Expiry <= tx.ownTime() {
 			base = fold.Base{} // it was written to be past
@@ -59,6 +61,9 @@ func (tx *Txn) merge(op string, key, operand []byte) error {
 			return tx.db.operators.error(err)
 		}
 		kind, whole := b.AppendEntry(nil)
+		if w.kind == keys.KindSetSealed {
+			kind = w.kind
+		}
 		return tx.writes.put(kind, tx.key, whole)
 	}
 	return tx.writes.mergeMore(tx.db.operators.known, w, value, op)

@@ -54,7 +54,7 @@ func newDB(dir string, opts Options) *DB {
 	d.syncer = syncer{db: d, alarm: newAlarm()}
 	d.settler = settler{db: d, alarm: newAlarm()}
 	d.deleter = deleter{db: d, alarm: newAlarm()}
-	d.scrubber.db = d
+	d.scrubber.db, d.vault.db = d, d
 	d.expirer.db, d.expirer.alarm = d, newAlarm()
 	d.expirer.sweep.active.Store(opts.ExpiryEvents)
 	d.expirer.due.Store(math.MaxInt64)
@@ -121,6 +121,9 @@ func (d *DB) openLocked() error {
 	d.foldReplayed()
 	d.openDirectory(loaded.State)
 	d.openHistory(loaded.State)
+	if err := d.openVault(); err != nil {
+		return err
+	}
 	d.event("opened", "store", d.store, "clean", d.found.Clean, "lost bytes", d.found.LostBytes)
 	if !d.opts.ReadOnly {
 		if !(mutant.Enabled && mutant.Is(mutant.KeepOrphans)) {
@@ -211,6 +214,7 @@ func (d *DB) abandon() {
 		d.freeReplayed()
 	}
 	d.arenas.close()
+	d.vault.close()
 	d.keyring.close()
 	if d.cache != nil {
 		_ = d.cache.Close()

@@ -116,6 +116,9 @@ func (s *salvage) run() (_ *SalvageReport, err error) {
 		return nil, err
 	}
 	s.conclude()
+	if err := s.copyVault(); err != nil {
+		return nil, err
+	}
 	if err := s.createStore(); err != nil {
 		return nil, err
 	}
@@ -126,6 +129,38 @@ func (s *salvage) run() (_ *SalvageReport, err error) {
 	s.target.event("salvaged", "entries", r.Entries, "range tombstones", r.RangeTombstones, "complete", r.Complete(),
 		"manifest read", r.ManifestRead, "deleted may return", r.DeletedMayReturn)
 	return r, nil
+}
+
+// copyVault gives the new store the scope keys of the damaged one. Without them what is sealed stays
+// so.
+func (s *salvage) copyVault() error {
+	if s.keyring == nil {
+		return nil
+	}
+	t := s.target
+	old, err := openVaultIn(s.fs, s.dir, s.keyring, &t.opts, true)
+	if errors.Is(err, vfs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		t.event("vault not salvaged", "cause", err)
+		return nil
+	}
+	defer old.Close() // always nil
+	secret, err := t.keyring.ring.VaultKey()
+	if err != nil {
+		return keyError(err)
+	}
+	defer secret.Wipe()
+	uid, err := fileid.NewUID(t.opts.seams.Random)
+	if err != nil {
+		return err
+	}
+	made, err := old.CopyTo(uid, secret, t.opts.keyFiles(t.opts.seams.FS, t.dir))
+	if err != nil {
+		return vaultError(err)
+	}
+	return made.Close()
 }
 
 // readRemains is manifest.ReadRemains in this package's errors.

@@ -14,7 +14,8 @@ type Entry struct {
 }
 
 // Scan yields the entries of [lower, upper) in order, as of the first step. nil means
-// no bound. An error is yielded once, with a zero Entry, and ends the loop.
+// no bound. An error is yielded once, with a zero Entry, and ends the loop; but ErrShredded and
+// ErrNoScopeKey come with the key of an entry whose value cannot be opened, and the loop may go on.
 //
 //	for e, err := range db.Scan([]byte("a"), []byte("b")) {
 //		if err != nil {
@@ -70,11 +71,16 @@ func walk(it *Iterator, err error, reverse bool, yield func(Entry, error) bool) 
 		step = it.Prev
 	}
 	for step() {
-		e := Entry{Key: it.Key(), Value: it.Value()}
+		e, err := Entry{Key: it.Key()}, error(nil)
+		if it.Shredded() {
+			err = it.in.err
+		} else {
+			e.Value = it.Value()
+		}
 		if it.err != nil {
 			break // of a value in a blob file
 		}
-		if !yield(e, nil) {
+		if !yield(e, err) {
 			return
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/scope"
 )
@@ -16,6 +17,7 @@ type batchScope struct {
 	sc     *Scope
 	id     scope.ID // that the keys are encoded with
 	writes bool     // there is more than deletes: the scope is made if it is not there
+	seals  bool     // there are values to be sealed
 
 	absent   bool        // it was just looked up, and was not there
 	absentAt keys.SeqNum // the number for which that holds
@@ -23,6 +25,8 @@ type batchScope struct {
 	// Of the last attempt to apply the batch.
 	now   scope.ID // the id to write to, 0: the operations have nothing to delete
 	fresh scope.ID // taken for a scope to be made, 0: none yet
+
+	key, freshKey crypto.ScopeKeyID // under which its values are sealed; made for fresh, zero: none yet
 }
 
 // maxPlaceholders bounds the ids, just below scope.MaxID, that stand for scopes whose id
@@ -115,7 +119,7 @@ var errForeignScope = errors.New("lsm: the batch has a scope of another store")
 // writes the batch is, and nil otherwise.
 func (d *DB) applyScoped(b *Batch, w *WriteOptions, reads *conditions) error {
 	for i := range b.scopes {
-		b.scopes[i].fresh = 0
+		b.scopes[i].fresh, b.scopes[i].freshKey = 0, crypto.ScopeKeyID{}
 		if b.scopes[i].sc.db != d {
 			return errForeignScope
 		}
@@ -199,9 +203,17 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 			payload = r.makeEntry(payload, s.sc.entry, s.now)
 			r.claims.changes = append(r.claims.changes, dirChange{name: cl.name})
 		}
+		if s.seals {
+			if payload, err = d.planSeal(s, cl, r, payload); err != nil {
+				return nil, err
+			}
+		}
 	}
 	moved := b.moved()
-	payload = b.encode(payload, r, moved)
+	payload, err := b.encode(payload, r, moved, b.sealer(&d.vault))
+	if err != nil {
+		return nil, err
+	}
 	if size := memtableBytesFor(r.ops, r.bytes); size > maxBatchBytes {
 		return nil, &LimitError{What: "batch", Bytes: size, Limit: maxBatchBytes}
 	}
@@ -263,8 +275,11 @@ type move struct {
 	to   scopeKeys
 }
 
-// to returns what becomes of an id; ok is false for the root's.
+// to returns what becomes of an id; ok is false for the root's, and where nothing moves.
 func (m *moves) to(id scope.ID) (to scopeKeys, ok bool) {
+	if m == nil {
+		return scopeKeys{}, false
+	}
 	if m.many != nil {
 		to, ok = m.many[id]
 		return to, ok
@@ -307,12 +322,13 @@ func (b *Batch) moved() *moves {
 	return m
 }
 
-// encode appends the batch's operations to dst with the ids of the plan, and counts them.
-func (b *Batch) encode(dst []byte, r *request, moved *moves) []byte {
-	if moved == nil {
+// encode appends the batch's operations to dst with the ids of the plan, and counts them. What is
+// to be sealed is given to seal, nil if nothing is.
+func (b *Batch) encode(dst []byte, r *request, moved *moves, seal sealFunc) ([]byte, error) {
+	if moved == nil && seal == nil {
 		r.ops += b.ops
 		r.bytes += b.bytes
-		return append(dst, b.payload...)
+		return append(dst, b.payload...), nil
 	}
 	ops := opReader{rest: b.payload}
 	for ops.next() {
@@ -329,11 +345,16 @@ func (b *Batch) encode(dst []byte, r *request, moved *moves) []byte {
 		default:
 			prefix = to.prefix
 		}
+		if ops.kind == keys.KindSetSealed {
+			if value, err = seal(id, ops.key[n:], value); err != nil {
+				return dst, err
+			}
+		}
 		dst = appendOp(dst, ops.kind, prefix, ops.key[n:], value)
 		r.ops++
 		r.bytes += int64(len(prefix) + len(ops.key) - n + len(value))
 	}
-	return dst
+	return dst, nil
 }
 
 // bound returns the upper bound of a range in the scope, given that of the same range in

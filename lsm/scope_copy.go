@@ -3,6 +3,7 @@ package lsm
 import (
 	"context"
 
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/scope"
@@ -85,6 +86,7 @@ func (s *Scope) stage(ctx context.Context, id scope.ID) (entries int64, err erro
 // stageEntries writes what an iterator passes under id.
 func (d *DB) stageEntries(ctx context.Context, it *Iterator, id scope.ID) (entries int64, err error) {
 	b := Batch{prefix: scope.AppendID(nil, id)}
+	under := crypto.ScopeKeyID{} // the copy's key, made with its first sealed value
 	for more := it.First(); ; more = it.Next() {
 		if !more || b.Bytes() >= copyBatchBytes {
 			if ctx.Err() != nil {
@@ -98,11 +100,30 @@ func (d *DB) stageEntries(ctx context.Context, it *Iterator, id scope.ID) (entri
 		if !more {
 			return entries, it.Err()
 		}
-		value := it.Value()
+		shredded := it.Shredded()
+		if shredded && it.value == nil {
+			return 0, it.in.err // operands on top of it cannot be copied
+		}
+		value := it.value // as it is, if nobody can open it
+		if !shredded {
+			value = it.Value()
+		}
 		if it.err != nil {
 			return 0, it.err // of a value in a blob file
 		}
-		if it.expires != 0 {
+		if shredded {
+			b.addInternal(keys.KindSetSealed, it.Key(), value)
+		} else if it.in.secret && !(mutant.Enabled && mutant.Is(mutant.CopyInClear)) {
+			if under == (crypto.ScopeKeyID{}) {
+				if under, err = d.stageKey(&b, id); err != nil {
+					return 0, err
+				}
+			}
+			if b.scratch, err = d.vault.seal(b.scratch[:0], under, it.Key(), value); err != nil {
+				return 0, err
+			}
+			b.addInternal(keys.KindSetSealed, it.Key(), b.scratch)
+		} else if it.expires != 0 {
 			b.setExpiring(it.Key(), value, it.expires)
 		} else {
 			b.Set(it.Key(), value)
@@ -112,6 +133,18 @@ func (d *DB) stageEntries(ctx context.Context, it *Iterator, id scope.ID) (entri
 		}
 		entries++
 	}
+}
+
+// stageKey makes a scope key for the scope that is to have the id, and adds its record to b.
+func (d *DB) stageKey(b *Batch, id scope.ID) (crypto.ScopeKeyID, error) {
+	key, err := d.vault.fresh()
+	if err == nil {
+		prefix := b.prefix
+		b.prefix = systemKeys.prefix
+		b.addInternal(keys.KindSet, idKey(recordScopeKey, id), scopeKeyValue(key))
+		b.prefix = prefix
+	}
+	return key, err
 }
 
 // publishStaged makes the entry of a scope whose keys were written under id.

@@ -130,7 +130,7 @@ func (c *scopeCount) disjoint() bool {
 // add counts an entry of a source in which keys are in order.
 func (c *scopeCount) add(key []byte, t keys.Trailer, value []byte) {
 	switch t.Kind().Inline() {
-	case keys.KindSet:
+	case keys.KindSet, keys.KindSetSealed:
 	case keys.KindSetWithExpiry, keys.KindMerge:
 		c.clean = false // it may have expired, or is a part of the value
 	default:

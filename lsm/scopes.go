@@ -107,10 +107,10 @@ func (s *Scope) getEntry(dst, key []byte) ([]byte, entryState, error) {
 		out, e, err = s.getAt(snap, r, dst, key)
 		return err
 	})
-	if err != nil {
+	if known(err) != nil {
 		return dst, entryState{}, err
 	}
-	return out, e, nil
+	return out, e, err
 }
 
 // maxReadAttempts is how often a read looks again because the directory changed under it,
@@ -151,7 +151,7 @@ func (s *Scope) Has(key []byte) (bool, error) {
 	if err == ErrNotFound { // returned bare, for speed
 		return false, nil
 	}
-	return err == nil, err
+	return err == nil || unopened(err), known(err)
 }
 
 // NewIter returns an iterator over the scope, as DB.NewIter does over the root. Keys and

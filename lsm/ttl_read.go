@@ -13,6 +13,7 @@ import (
 type entryState struct {
 	version Version
 	expires int64 // milliseconds since 1970; 0: never
+	sealed  bool  // the value that came with it is sealed still
 }
 
 // getVersion is getEntry for whoever does not ask when the entry expires.
@@ -23,7 +24,7 @@ func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]b
 
 // foundExpiring is result for an entry that expires, or what is left of one.
 func (d *DB) foundExpiring(dst, value []byte, t keys.Trailer, at int64) ([]byte, entryState, error) {
-	e := entryState{Version(t.SeqNum()), expiryOf(value)}
+	e := entryState{version: Version(t.SeqNum()), expires: expiryOf(value)}
 	if at == atRead {
 		at = d.clock.millis()
 	}
@@ -115,7 +116,7 @@ func presentAt(b fold.Base, at int64) bool {
 func (it *Iterator) baseBackward(s *source) (live bool) {
 	it.below, _ = fold.BaseOf(s.trailer.Kind(), s.value())
 	it.valBuf = append(it.valBuf[:0], it.below.Value...)
-	it.below.Value, it.expires, it.in.away = nil, it.below.Expiry, false
+	it.below.Value, it.expires, it.in = nil, it.below.Expiry, inBlob{}
 	return it.sees(it.below)
 }
 
@@ -174,7 +175,7 @@ func (tx *Txn) appendGet(dst, key []byte) ([]byte, entryState, error) {
 		return dst, entryState{}, ErrNotFound
 	}
 	out, e, err := tx.db.getEntry(dst, tx.prefix, key, tx.seq, tx.at)
-	if !tx.readOnly && (err == nil || errors.Is(err, ErrNotFound)) {
+	if !tx.readOnly && (err == nil || errors.Is(err, ErrNotFound) || unopened(err)) {
 		tx.notePoint(e)
 	}
 	return out, e, err

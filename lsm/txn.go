@@ -32,6 +32,7 @@ type Txn struct {
 	looked  bool    // something was read in it
 	wrote   bool
 	makes   bool // there is more than deletes
+	seals   bool // there are values to be sealed
 }
 
 // transaction is what the Txns of one have in common.
@@ -171,7 +172,7 @@ func (tx *Txn) Has(key []byte) (bool, error) {
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
-	return err == nil, err
+	return err == nil || unopened(err), known(err)
 }
 
 // Set writes value to key when the transaction commits; its own reads see it at once. Both
@@ -244,11 +245,16 @@ func (tx *Txn) scan(lower, upper []byte, step func(*TxnIterator) bool) iter.Seq2
 		}
 		defer it.Close() // its error is it.err, yielded below
 		for step(it) {
-			e := Entry{Key: it.Key(), Value: it.Value()}
+			e, err := Entry{Key: it.Key()}, error(nil)
+			if it.Shredded() {
+				err = it.base.in.err
+			} else {
+				e.Value = it.Value()
+			}
 			if it.err != nil {
 				break // of a value in a blob file
 			}
-			if !yield(e, nil) {
+			if !yield(e, err) {
 				return
 			}
 		}

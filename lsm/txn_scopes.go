@@ -106,7 +106,7 @@ func (t *transaction) scopedBatch() *Batch {
 	var written []batchScope
 	for _, in := range t.scopes {
 		if in.wrote {
-			written = append(written, batchScope{sc: in.in, id: in.id, writes: in.makes})
+			written = append(written, batchScope{sc: in.in, id: in.id, writes: in.makes, seals: in.seals})
 		}
 	}
 	if written == nil {

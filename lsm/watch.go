@@ -90,6 +90,8 @@ type WatchEvent struct {
 	// From is the Version up to which everything had been shown when a WatchLagged came. Its
 	// Commit is the one up to which the net changes go.
 	From Version
+
+	err error // why the value cannot be opened, or nil
 }
 
 // Watcher shows what commits change, in the order of the commits, each once. It is made by
@@ -226,7 +228,7 @@ func (w *Watcher) Events() iter.Seq2[WatchEvent, error] {
 	return func(yield func(WatchEvent, error) bool) {
 		for {
 			e, err := w.Next()
-			if !yield(e, err) || err != nil {
+			if !yield(e, err) || known(err) != nil {
 				return
 			}
 		}

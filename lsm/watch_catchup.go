@@ -198,5 +198,8 @@ func (w *Watcher) nextNet() (e WatchEvent, err error) {
 	if e.Last {
 		w.shown(c.to)
 	}
+	if err == nil {
+		err = e.err
+	}
 	return e, err
 }

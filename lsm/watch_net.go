@@ -91,7 +91,7 @@ func (n *netChanges) close() {
 
 // changeEvent is where a net change becomes an event.
 func (w *Watcher) changeEvent(c *delta) WatchEvent {
-	e := WatchEvent{Kind: WatchSet, Value: c.value, Expiry: expiryTime(c.expires)}
+	e := WatchEvent{Kind: WatchSet, Value: c.value, Expiry: expiryTime(c.expires), err: c.err}
 	switch c.kind {
 	case ChangeDeleteRange:
 		e = w.rangeEvent(c.key, c.upper)

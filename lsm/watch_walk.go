@@ -44,7 +44,8 @@ func (k *walker) release() {
 // Errors: the cause of the watch's context; ErrClosed after Close, of the watcher or of the
 // store; ErrScopeDropped behind a WatchDropped; ErrHistoryGone and ErrDiverged when nobody can
 // tell any more what has changed. All these end the watch. ErrPoisoned says that the store
-// has failed and nothing further is visible. With any other error, of reading what has
+// has failed and nothing further is visible. ErrShredded and ErrNoScopeKey come with an event that
+// lacks its value, which cannot be opened; the next call goes on behind it. With any other error, of reading what has
 // changed, nothing was shown, and Next may be called again.
 func (w *Watcher) Next() (WatchEvent, error) {
 	w.turn <- struct{}{}
@@ -59,7 +60,8 @@ func (w *Watcher) Next() (WatchEvent, error) {
 		case k.catch != nil:
 			return w.nextNet()
 		case k.found:
-			return w.take(), nil
+			e := w.take()
+			return e, e.err
 		case k.dropped:
 			return WatchEvent{}, ErrScopeDropped
 		case k.gone != nil:
@@ -161,6 +163,13 @@ func (w *Watcher) eventOf(op *opReader) (e WatchEvent, ok bool) {
 		}
 		e = WatchEvent{Kind: WatchSet, Key: w.userKey(op.key), Value: op.value[keys.ExpiryLen:]}
 		e.Expiry = expiryTime(expiryOf(op.value))
+		return e, true
+	case keys.KindSetSealed:
+		if !k.keys.holds(op.key) {
+			return e, false
+		}
+		e = WatchEvent{Kind: WatchSet, Key: w.userKey(op.key)}
+		e.Value, e.err = w.db.vault.open(e.Key, op.value)
 		return e, true
 	case keys.KindMerge:
 		if !k.keys.holds(op.key) {

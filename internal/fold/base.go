@@ -15,6 +15,9 @@ type Base struct {
 	Value []byte
 	// Expiry is when what there is ends, in milliseconds since 1970; 0: never.
 	Expiry int64
+	// Sealed: the value was sealed, and was opened to be read. What is made of it must not be
+	// written in clear.
+	Sealed bool
 }
 
 // State is the state of a key.

@@ -60,6 +60,9 @@ func (c *Chain) Newest() keys.SeqNum {
 	return c.baseSeq
 }
 
+// Sealed reports whether the base was sealed.
+func (c *Chain) Sealed() bool { return c.base.Sealed }
+
 // Add adds the value of a merge entry with the given number. One with the number of the base
 // is part of it already.
 func (c *Chain) Add(seq keys.SeqNum, value []byte) {
@@ -81,7 +84,7 @@ func (c *Chain) SetBase(seq keys.SeqNum, b Base) {
 	} else if n := len(c.links); n > 0 && c.links[n-1].seq == seq && !(mutant.Enabled && mutant.Is(mutant.FoldTwice)) {
 		c.links = c.links[:n-1]
 	}
-	c.base, c.baseSeq = Base{State: b.State, Expiry: b.Expiry}, seq
+	c.base, c.baseSeq = Base{State: b.State, Expiry: b.Expiry, Sealed: b.Sealed}, seq
 	if b.State == Present {
 		from := len(c.text)
 		c.text = append(c.text, b.Value...)

@@ -33,7 +33,9 @@ const (
 	KindSetWithExpiryBlob Kind = 8  // as SetWithExpiry, the value in a blob file
 	KindMergeBlob         Kind = 9  // as Merge, the operand in a blob file
 	KindIngest            Kind = 10 // log only: tables that entered at this number
-	maxKind                    = KindIngest
+	KindSetSealed         Kind = 11 // as Set, the value sealed under a scope key
+	KindSetSealedBlob     Kind = 12 // as SetSealed, the sealed value in a blob file
+	maxKind                    = KindSetSealedBlob
 	kindSeek              Kind = 0xff
 )
 
@@ -67,7 +69,12 @@ func (k Kind) MinValueLen() int {
 }
 
 // IsBlob reports whether the value of entries of kind k ends in a reference into a blob file.
-func (k Kind) IsBlob() bool { return k >= KindSetBlob && k <= KindMergeBlob }
+func (k Kind) IsBlob() bool {
+	return k >= KindSetBlob && k <= KindMergeBlob || k == KindSetSealedBlob
+}
+
+// IsSealed reports whether what entries of kind k say of their key is sealed.
+func (k Kind) IsSealed() bool { return k >= KindSetSealed && k <= KindSetSealedBlob }
 
 // Inline returns the kind that says the same of a value which stands in the entry: k itself
 // unless it IsBlob.
@@ -79,6 +86,8 @@ func (k Kind) Inline() Kind {
 		return KindSetWithExpiry
 	case KindMergeBlob:
 		return KindMerge
+	case KindSetSealedBlob:
+		return KindSetSealed
 	}
 	return k
 }
@@ -93,12 +102,15 @@ func (k Kind) Blob() Kind {
 		return KindSetWithExpiryBlob
 	case KindMerge:
 		return KindMergeBlob
+	case KindSetSealed:
+		return KindSetSealedBlob
 	}
 	return KindInvalid
 }
 
 var kindNames = [...]string{
 	"INVALID", "DELETE", "SET", "SETEXP", "MERGE", "RANGEDEL", "EXPMARK", "SETBLOB", "SETEXPBLOB", "MERGEBLOB", "INGEST",
+	"SETSEALED", "SETSEALEDBLOB",
 }
 
 // String returns the kind's name as dumps and golden files print it.

@@ -11,14 +11,14 @@ import (
 
 func TestTrailersKeepNumberAndKind(t *testing.T) {
 	for _, seq := range []keys.SeqNum{0, 1, 255, 256, 1 << 40, keys.MaxSeqNum} {
-		for kind := keys.KindInvalid; kind <= keys.KindIngest; kind++ {
+		for kind := keys.KindInvalid; kind <= keys.KindSetSealedBlob; kind++ {
 			tr := keys.MakeTrailer(seq, kind)
 			require.Equal(t, seq, tr.SeqNum())
 			require.Equal(t, kind, tr.Kind())
 			require.Equal(t, kind != keys.KindInvalid, kind.Valid())
 		}
 	}
-	require.False(t, keys.Kind(11).Valid())
+	require.False(t, keys.Kind(13).Valid())
 	require.Equal(t, "KIND(200)", keys.Kind(200).String())
 	require.Equal(t, "7,SET", keys.MakeTrailer(7, keys.KindSet).String())
 }

@@ -112,6 +112,10 @@ const (
 	RetireInUse         Name = "retire-in-use"          // retire data keys that files need
 	KeepRetiredKey      Name = "keep-retired-key"       // leave a retired key in the keyring
 	KeepScopeKey        Name = "keep-scope-key"         // leave a destroyed scope key in the vault
+	DestroyFirst        Name = "destroy-first"          // destroy a scope key before that is committed
+	OnlyRefuse          Name = "only-refuse"            // leave the key of a shredded scope in the store's vault
+	ForgetCheckpoint    Name = "forget-checkpoint"      // do not record where checkpoints are made
+	CopyInClear         Name = "copy-in-clear"          // copy sealed values in clear
 	IgnoreAnchor        Name = "ignore-anchor"          // open a keyring that is older than its anchor
 	ReuseLogKey         Name = "reuse-log-key"          // seal all segments of a log under one key
 	UnboundHeader       Name = "unbound-header"         // seal records of the log without their headers

@@ -1,0 +1,285 @@
+package lsm
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/loamdb/loam/crypto"
+	"github.com/loamdb/loam/internal/codec"
+	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/scope"
+)
+
+// ShredRecord is what the store keeps of a Shred, for as long as it lives.
+type ShredRecord struct {
+	// Scope is the name that the scope had, and At when its key was refused, by the clock of the
+	// machine, to the millisecond.
+	Scope scope.Scope
+	At    time.Time
+	// Key is the id of the key that was destroyed. It is no secret.
+	Key crypto.ScopeKeyID
+}
+
+// ShredReport says what a Shred has done.
+type ShredReport struct {
+	// ShredRecord is the record; it is zero if nothing had been sealed in the scope.
+	ShredRecord
+	// Checkpoints are the directories of the checkpoints of the store that have lost the key:
+	// there was no copy of the vault, or the key was destroyed in it.
+	Checkpoints []string
+	// OutOfReach are the checkpoints of which that is not known.
+	OutOfReach []OutOfReach
+}
+
+// OutOfReach is a checkpoint that a Shred did not reach.
+type OutOfReach struct {
+	// Dir is its directory, as it was given to Checkpoint, and Err why: it is not there any more,
+	// somebody has it open and may have read the key, or its vault could not be changed.
+	Dir string
+	Err error
+}
+
+// Shred makes everything that was sealed in the scope unreadable for ever, by destroying the
+// scope's key: for snapshots and transactions that are open, too, and in checkpoints. Such values
+// give ErrShredded from then on; all else goes on, what is not sealed in the scope included.
+// Nothing can be sealed in the scope any more; a scope that is made after it was dropped has a key
+// of its own. The keys of entries are not sealed and stay, until they are deleted or the scope is
+// dropped. Shred comes before Drop: a scope that is not there cannot be shredded.
+//
+// That the key is refused is committed, with a record that Shreds lists, and then the key is
+// destroyed in the vault; both are on the device when Shred returns. What a crash interrupts
+// after the first the next opening ends. Each checkpoint that was made while the store had sealed values
+// is looked at: it has no vault unless somebody has put one there, in which the key is destroyed
+// likewise. What could not be reached is in the report; called again, Shred tries again. Copies of
+// the vault that nobody has told the store of are out of reach, and not in the report.
+//
+// Errors: ErrNotFound for a scope that is not there, ErrNotEncrypted, ErrReadOnly, ErrPoisoned,
+// ErrClosed, ctx's, and those of the vault's file system. With an error the values may be
+// unreadable already, and the key may not be destroyed.
+func (s *Scope) Shred(ctx context.Context) (*ShredReport, error) {
+	d := s.db
+	if err := s.writable(); err != nil {
+		return nil, err
+	}
+	if d.keyring == nil {
+		return nil, ErrNotEncrypted
+	}
+	if err := d.hold(); err != nil {
+		return nil, err
+	}
+	defer d.release()
+	d.vault.changing.Lock()
+	defer d.vault.changing.Unlock()
+	report := &ShredReport{}
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err := s.writable(); err != nil {
+			return nil, err
+		}
+		r, err := s.current()
+		if err == nil && r == nil {
+			err = fmt.Errorf("lsm: shred %s: %w", s.name.Kind(), ErrNotFound)
+		}
+		if err != nil {
+			return nil, err
+		}
+		key, found, err := d.vault.recorded(r.id)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			if d.stillNamed(r) {
+				return report, nil
+			}
+			s.forget(r)
+			continue
+		}
+		report.ShredRecord, err = d.refuse(s, r, key)
+		if err == errRedirected { // returned bare
+			s.forget(r)
+			continue
+		}
+		if err == nil {
+			err = d.vault.destroy(key)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("lsm: shred %s: %w", s.name.Kind(), err)
+		}
+		if err := d.shredCheckpoints(ctx, report); err != nil {
+			return nil, err
+		}
+		d.event("scope shredded", "id", uint64(r.id), "key", key.String(), "at", report.At,
+			"checkpoints", len(report.Checkpoints), "out of reach", len(report.OutOfReach))
+		return report, nil
+	}
+}
+
+// refuse commits that the key of a scope is refused, and returns the record. One that there is
+// already stays. Called with vault.changing held.
+func (d *DB) refuse(s *Scope, r *resolved, key crypto.ScopeKeyID) (ShredRecord, error) {
+	record := ShredRecord{Scope: s.name, At: time.UnixMilli(d.opts.seams.Now().UnixMilli()), Key: key}
+	value, err := d.get(nil, systemKeys.prefix, shredKey(key), keys.MaxSeqNum)
+	if err == nil {
+		return decodeShred(shredKey(key), value)
+	}
+	if err != ErrNotFound { // returned bare
+		return record, err
+	}
+	if mutant.Enabled && mutant.Is(mutant.DestroyFirst) {
+		if err := d.vault.destroy(key); err != nil {
+			return record, err
+		}
+	}
+	var b dirBatch
+	b.claims = append(b.claims, d.claimOn(r))
+	b.changes = append(b.changes, dirChange{id: r.id}) // whoever has sealed for the scope is sent back (S2)
+	b.add(keys.KindSet, shredKey(key), shredValue(record))
+	d.vault.refuse(key, true) // before anybody can rely on a directory that has the record
+	if _, err = d.commitDirectory(&b, nil); err != nil {
+		d.vault.refuse(key, false)
+		return record, err
+	}
+	s.forget(r)
+	return record, nil
+}
+
+// destroy destroys a key in the store's vault.
+func (v *vault) destroy(key crypto.ScopeKeyID) error {
+	own := v.is.Load()
+	if own == nil || mutant.Enabled && mutant.Is(mutant.OnlyRefuse) {
+		return nil // it is a key of the store that this one is a copy of, or of a vault that is gone
+	}
+	return vaultError(own.Destroy(key))
+}
+
+// Shreds yields the records of all Shreds, in no order, those of scopes that are gone too. An error
+// is yielded once, with a zero ShredRecord, and ends the loop.
+func (d *DB) Shreds() iter.Seq2[ShredRecord, error] {
+	return func(yield func(ShredRecord, error) bool) {
+		it, err := d.newIter(systemKeys, recordBounds(recordShred), keys.MaxSeqNum)
+		if err != nil {
+			yield(ShredRecord{}, err)
+			return
+		}
+		defer it.Close() // its error is yielded
+		for ok := it.First(); ok; ok = it.Next() {
+			r, err := decodeShred(it.Key(), it.Value())
+			if err != nil {
+				yield(ShredRecord{}, err)
+				return
+			}
+			if !yield(r, nil) {
+				return
+			}
+		}
+		if it.err != nil {
+			yield(ShredRecord{}, it.err)
+		}
+	}
+}
+
+// register records that a checkpoint is made in a directory, if there is a key that a Shred could
+// want to destroy there.
+func (c *checkpoint) register() error {
+	d := c.db
+	if d.vault.is.Load() == nil || mutant.Enabled && mutant.Is(mutant.ForgetCheckpoint) {
+		return nil
+	}
+	var b dirBatch
+	b.add(keys.KindSet, append([]byte{byte(recordCheckpoint)}, c.dir...), flagValue)
+	_, err := d.commitDirectory(&b, nil)
+	return err
+}
+
+// shredCheckpoints destroys a key in the checkpoints that were registered.
+func (d *DB) shredCheckpoints(ctx context.Context, report *ShredReport) error {
+	it, err := d.newIter(systemKeys, recordBounds(recordCheckpoint), keys.MaxSeqNum)
+	if err != nil {
+		return err
+	}
+	defer it.Close() // its error is returned
+	for ok := it.First(); ok; ok = it.Next() {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		dir := string(it.Key()[1:])
+		if err := d.shredIn(dir, report.Key); err != nil {
+			report.OutOfReach = append(report.OutOfReach, OutOfReach{dir, err})
+		} else {
+			report.Checkpoints = append(report.Checkpoints, dir)
+		}
+	}
+	return it.Err()
+}
+
+// shredIn destroys a key in the vault that a checkpoint may have. Nobody else may have it open.
+func (d *DB) shredIn(dir string, key crypto.ScopeKeyID) error {
+	fs := d.opts.outside()
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(names, manifest.CurrentName) {
+		return ErrNotExist
+	}
+	lock, err := fs.Lock(filepath.Join(dir, manifest.LockName), true, vfs.ProcessName())
+	if err != nil {
+		return lockError(err)
+	}
+	defer lock.Close() // nothing is lost with an error
+	if !slices.Contains(names, crypto.VaultName) {
+		return nil
+	}
+	v, err := openVaultIn(fs, dir, d.keyring, &d.opts, false)
+	if err != nil {
+		return err
+	}
+	defer v.Close() // always nil
+	return vaultError(v.Destroy(key))
+}
+
+// The records of scope keys in the directory: docs/formats/directory.md is canonical.
+
+func scopeKeyValue(key crypto.ScopeKeyID) []byte { return append([]byte{recordVersion}, key[:]...) }
+
+func decodeScopeKey(value []byte) (key crypto.ScopeKeyID, err error) {
+	rest, err := checkRecord(value)
+	if err == nil && len(rest) != len(key) {
+		err = directoryError(codec.ErrMalformed)
+	}
+	copy(key[:], rest)
+	return key, err
+}
+
+func shredKey(key crypto.ScopeKeyID) []byte { return append([]byte{byte(recordShred)}, key[:]...) }
+
+func shredValue(r ShredRecord) []byte {
+	p := binary.LittleEndian.AppendUint64([]byte{recordVersion}, uint64(r.At.UnixMilli()))
+	return scope.AppendKey(p, r.Scope)
+}
+
+func decodeShred(key, value []byte) (r ShredRecord, err error) {
+	rest, err := checkRecord(value)
+	if err != nil {
+		return r, err
+	}
+	if len(key) != 1+len(r.Key) || len(rest) < 8 {
+		return r, directoryError(codec.ErrMalformed)
+	}
+	copy(r.Key[:], key[1:])
+	r.At = time.UnixMilli(int64(binary.LittleEndian.Uint64(rest)))
+	if r.Scope, err = scope.ParseKey(rest[8:]); err != nil {
+		return ShredRecord{}, directoryError(err)
+	}
+	return r, nil
+}
