@@ -8,6 +8,7 @@ import (
 	"github.com/loamdb/loam/cmd/lsmbench/internal/document"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
+	"github.com/loamdb/loam/state/envelope"
 )
 
 // loamState is this project's store of documents, github.com/loamdb/loam/state.
@@ -123,13 +124,11 @@ func (d *loamDocuments) Classes() []string {
 }
 
 func (d *loamDocuments) SetAs(class, name, key string, doc any) error {
-	for _, c := range loamClasses {
-		if c.String() != class {
-			continue
-		}
-		return d.store.Scope(scope.Agent(name)).Set(background, key, doc, state.WithClass(c), state.NoSync)
+	c, err := envelope.ParseClass(class)
+	if err != nil {
+		return err
 	}
-	return ErrUnsupported
+	return d.store.Scope(scope.Agent(name)).Set(background, key, doc, state.WithClass(c), state.NoSync)
 }
 
 type loamDocumentScope struct{ *state.Scope }
