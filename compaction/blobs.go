@@ -174,7 +174,7 @@ func (b *blobPlacer) begin() error {
 	if b.w != nil {
 		return nil
 	}
-	o := blob.WriterOptions{Codec: b.env.BlobCodec}
+	o := blob.WriterOptions{Codec: b.env.BlobCodec, NewCipher: b.env.Writer.NewCipher}
 	var err error
 	if o.UID, err = fileid.NewUID(b.env.Random); err == nil {
 		_, err = io.ReadFull(b.env.Random, o.Salt[:])
@@ -217,7 +217,7 @@ func (b *blobPlacer) finish() error {
 		return err
 	}
 	b.finished = append(b.finished, &manifest.Blob{
-		Num: b.name.num, UID: b.name.uid, Bytes: m.Size, Digest: m.Digest, Data: m.Data, Values: m.Values,
+		Num: b.name.num, UID: b.name.uid, Bytes: m.Size, Digest: m.Digest, Data: m.Data, Values: m.Values, Key: m.KeyID,
 	})
 	return nil
 }

@@ -335,7 +335,7 @@ func (w *RunWriter) finishOne(end []byte) error {
 		Smallest: meta.Smallest, Largest: meta.Largest, LargestExclusive: meta.LargestExclusive,
 		MinSeqNum: meta.MinSeqNum, MaxSeqNum: meta.MaxSeqNum,
 		Entries: meta.Entries, Deletes: meta.Deletes, RangeDeletes: meta.RangeDeletes,
-		Held: w.held, Blobs: w.blobs.taken(&meta.Props),
+		Held: w.held, Blobs: w.blobs.taken(&meta.Props), Key: meta.Props.KeyID,
 	}
 	w.expiry.Fill(t, &meta.Props)
 	w.result.Tables = append(w.result.Tables, t)

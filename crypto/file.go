@@ -19,7 +19,9 @@ const (
 	KeyringName = "KEYRING"
 	VaultName   = "VAULT"
 
-	tempSuffix = ".tmp"
+	// TempSuffix follows the name of a file of keys while it is made. What is left of one that
+	// was not finished goes with the next change.
+	TempSuffix = ".tmp"
 )
 
 // Options say where a file of keys is, and what it is made with.
@@ -130,11 +132,11 @@ func (f *file) replace(p []byte) error {
 	if err := f.removeTemp(); err != nil {
 		return err
 	}
-	if err := create(f.FS, name+tempSuffix, p); err != nil {
-		_ = f.FS.Remove(name + tempSuffix) // err is the cause; the next change tries again
-		return fmt.Errorf("crypto: write %s: %w", f.name+tempSuffix, err)
+	if err := create(f.FS, name+TempSuffix, p); err != nil {
+		_ = f.FS.Remove(name + TempSuffix) // err is the cause; the next change tries again
+		return fmt.Errorf("crypto: write %s: %w", f.name+TempSuffix, err)
 	}
-	if err := f.FS.Rename(name+tempSuffix, name); err != nil {
+	if err := f.FS.Rename(name+TempSuffix, name); err != nil {
 		return fmt.Errorf("%w: rename to %s: %w", ErrUncertain, f.name, err)
 	}
 	if err := f.FS.SyncDir(f.Dir); err != nil {
@@ -145,9 +147,9 @@ func (f *file) replace(p []byte) error {
 
 // removeTemp removes what an interrupted replacement has left.
 func (f *file) removeTemp() error {
-	err := f.FS.Remove(path.Join(f.Dir, f.name+tempSuffix))
+	err := f.FS.Remove(path.Join(f.Dir, f.name+TempSuffix))
 	if err != nil && !errors.Is(err, vfs.ErrNotExist) {
-		return fmt.Errorf("crypto: remove %s: %w", f.name+tempSuffix, err)
+		return fmt.Errorf("crypto: remove %s: %w", f.name+TempSuffix, err)
 	}
 	return nil
 }

@@ -76,6 +76,26 @@ func (s *keyset) clone() *keyset {
 	return &c
 }
 
+// copy returns a copy that shares no memory.
+func (s *keyset) copy() *keyset {
+	c := s.clone()
+	c.vault = s.vault.clone()
+	for i := range c.keys {
+		k := &c.keys[i]
+		k.key, k.sealed = k.key.clone(), &atomic.Uint64{}
+		k.sealed.Store(s.keys[i].sealed.Load())
+	}
+	return c
+}
+
+// wipe clears the keys.
+func (s *keyset) wipe() {
+	s.vault.Wipe()
+	for _, k := range s.keys {
+		k.key.Wipe()
+	}
+}
+
 // The body of a keyring; docs/formats/keyring.md is canonical.
 //
 //	 0 epoch                    data key, 64 bytes

@@ -28,6 +28,7 @@ type Ring struct {
 	// Constant after construction.
 	file  file
 	store fileid.UID
+	found Anchor // of the file that Open has read
 
 	// changing serialises changes, which write the file. It guards what follows it.
 	changing struct {
@@ -112,7 +113,8 @@ func Open(ctx context.Context, p KeyProvider, want Expected, o Options) (*Ring, 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrAuth, r.file.name, err)
 	}
-	if err := want.check(r.file.name, Anchor{s.uid, keys.epoch, digest}); err != nil {
+	r.found = Anchor{s.uid, keys.epoch, digest}
+	if err := want.check(r.file.name, r.found); err != nil {
 		return nil, err
 	}
 	r.store, r.changing.epoch = s.uid, keys.epoch
@@ -126,6 +128,22 @@ func Open(ctx context.Context, p KeyProvider, want Expected, o Options) (*Ring, 
 		return nil, err
 	}
 	return r, nil
+}
+
+// Check compares the keyring, as Open has read it, with an anchor of it that was found later,
+// such as in a file of the store. Errors: ErrRollback, ErrAuth.
+func (r *Ring) Check(a Anchor) error {
+	want := Expected{Anchor: a}
+	return want.check(r.file.name, r.found)
+}
+
+// Renew makes a keyring that was opened for reading one for writing, and writes it anew, as Open
+// does for a writer. It comes before anything else is done with the keyring but reading: whoever
+// writes it before he has compared it with every anchor there is raises the epoch of one that was
+// put back. Errors: ErrUncertain, ErrClosed, and those of the file system.
+func (r *Ring) Renew() error {
+	r.file.ReadOnly = false // nobody else has r
+	return r.Save()
 }
 
 // Store returns the UID of the store that has the keyring.
@@ -182,10 +200,7 @@ func (r *Ring) Close() error {
 	if r.mu.keys == nil {
 		return nil
 	}
-	r.mu.keys.vault.Wipe()
-	for _, k := range r.mu.keys.keys {
-		k.key.Wipe()
-	}
+	r.mu.keys.wipe()
 	r.changing.master.Wipe()
 	r.mu.keys = nil
 	return nil

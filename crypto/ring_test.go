@@ -226,9 +226,15 @@ func TestACopyHasTheKeys(t *testing.T) {
 	o := options(fs)
 	o.Dir, o.Random = "copy", newRandom(3)
 	require.NoError(t, fs.MkdirAll("copy"))
-	require.NoError(t, r.CopyTo(fileUID, o))
-	require.ErrorIs(t, r.CopyTo(fileUID, o), vfs.ErrExist)
-	c, err := crypto.Open(ctx, master(1), crypto.Expected{UID: fileUID}, o)
+	c, err := r.CopyTo(fileUID, o)
+	require.NoError(t, err)
+	require.Equal(t, fileUID, c.Store())
+	require.NoError(t, f.read(c))
+	require.NoError(t, c.Close())
+	require.NoError(t, f.read(r), "their keys do not share memory")
+	_, err = r.CopyTo(fileUID, o)
+	require.ErrorIs(t, err, vfs.ErrExist)
+	c, err = crypto.Open(ctx, master(1), crypto.Expected{UID: fileUID}, o)
 	require.NoError(t, err)
 	require.NoError(t, f.read(c))
 	require.NoError(t, r.Rewrap(ctx, master(2)))
@@ -269,6 +275,39 @@ func TestReadOnlyWritesNothing(t *testing.T) {
 	require.Zero(t, fs.Count(vfs.OpWrite|vfs.OpCreate|vfs.OpRemove|vfs.OpRename|vfs.OpSync|vfs.OpSyncDir, ""))
 }
 
+// A keyring that was put back is not written, so that its epoch stays behind, before it was
+// compared with what its readers find.
+func TestARingThatWasReadIsRenewed(t *testing.T) {
+	fs := newFS(t)
+	r := create(t, fs)
+	first, err := r.Anchor()
+	require.NoError(t, err)
+	older := readBytes(t, fs, crypto.KeyringName)
+	require.NoError(t, r.Save())
+	second, err := r.Anchor()
+	require.NoError(t, err)
+	o := options(fs)
+	o.ReadOnly = true
+	open := func() *crypto.Ring {
+		r, err := crypto.Open(ctx, master(1), crypto.Expected{}, o)
+		require.NoError(t, err)
+		return r
+	}
+	r = open()
+	require.NoError(t, r.Check(crypto.Anchor{}))
+	require.NoError(t, r.Check(first))
+	require.NoError(t, r.Check(second))
+	require.NoError(t, r.Renew())
+	third, err := r.Anchor()
+	require.NoError(t, err)
+	require.Equal(t, second.Epoch+1, third.Epoch)
+	_, err = r.Rotate()
+	require.NoError(t, err)
+	writeBytes(t, fs, crypto.KeyringName, older)
+	require.ErrorIs(t, open().Check(second), crypto.ErrRollback)
+	require.ErrorIs(t, open().Check(third), crypto.ErrRollback)
+}
+
 func TestAClosedRingGivesNothing(t *testing.T) {
 	r := create(t, newFS(t))
 	f := writeFile(t, r, 1)
@@ -286,7 +325,8 @@ func TestAClosedRingGivesNothing(t *testing.T) {
 	require.ErrorIs(t, err, crypto.ErrClosed)
 	_, err = r.VaultKey()
 	require.ErrorIs(t, err, crypto.ErrClosed)
-	require.ErrorIs(t, r.CopyTo(fileUID, options(newFS(t))), crypto.ErrClosed)
+	_, err = r.CopyTo(fileUID, options(newFS(t)))
+	require.ErrorIs(t, err, crypto.ErrClosed)
 	r.Count(1, 1)
 }
 

@@ -194,22 +194,35 @@ func (r *Ring) Rewrap(ctx context.Context, p KeyProvider) error {
 func (r *Ring) Save() error { return r.change(func(*keyset) error { return nil }) }
 
 // CopyTo makes the keyring of a copy of the store, with the same keys under the same master key
-// and an epoch of its own, in the directory of o, of which FS, Dir and Random are used. A keyring
-// that is there is never replaced. Errors: as Create.
-func (r *Ring) CopyTo(store fileid.UID, o Options) error {
+// and an epoch of its own, in the directory of o, of which FS, Dir and Random are used, and
+// returns it, open. A keyring that is there is never replaced. Errors: as Create.
+func (r *Ring) CopyTo(store fileid.UID, o Options) (*Ring, error) {
 	c := &Ring{file: keyringFile(o), store: store}
 	if err := c.file.checkNew(); err != nil {
-		return err
+		return nil, err
 	}
+	keys, master, params, err := r.secrets()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.writeLocked(keys, master, params); err != nil { // nobody else has c
+		keys.wipe()
+		master.Wipe()
+		return nil, err
+	}
+	return c, nil
+}
+
+// secrets returns all that the keyring has, in memory of its own.
+func (r *Ring) secrets() (*keyset, Key, []byte, error) {
 	r.changing.Lock()
 	defer r.changing.Unlock()
 	r.mu.RLock()
-	keys := r.mu.keys
-	r.mu.RUnlock()
-	if keys == nil {
-		return ErrClosed
+	defer r.mu.RUnlock()
+	if r.mu.keys == nil {
+		return nil, Key{}, nil, ErrClosed
 	}
-	return c.writeLocked(keys.clone(), r.changing.master, r.changing.params) // nobody else has c
+	return r.mu.keys.copy(), r.changing.master.clone(), r.changing.params, nil
 }
 
 // Count adds to the bytes that were sealed under a data key. It writes nothing: the next change

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
 )
@@ -61,7 +62,10 @@ func (d *Damaged) salvaged(h harm) (detected bool, err error) {
 		return false, err
 	}
 	v, err := lsm.Verify(ctx, Dir, d.setup.Options(fs))
+	var keyring *lsm.CorruptionError
 	switch {
+	case errors.As(err, &keyring) && keyring.File == crypto.KeyringName:
+		return true, nil // without it nothing can be read
 	case errors.Is(err, lsm.ErrTooNew):
 		return true, nil // a file of a later version is refused as such
 	case errors.Is(err, lsm.ErrNotExist):

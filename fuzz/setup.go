@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"math/rand/v2"
@@ -8,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/loamdb/loam/crypto"
+	"github.com/loamdb/loam/internal/seal/sealtest"
 	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
@@ -19,12 +22,15 @@ const Dir = "db"
 // Setup is how a store is opened: with sizes so small that a few hundred batches reach
 // rotation of the log, flushes, compactions and rolls of the manifest.
 type Setup struct {
-	// Seed decides identities and the options that vary.
+	// Seed decides identities and the options that vary. Stores of every third seed are
+	// encrypted.
 	Seed uint64
 	// Mode is how unsynced commits reach the log.
 	Mode lsm.LogMode
 	// Follow lets a Player watch the store, and compare what it hears with the ledger.
 	Follow bool
+	// Nonces, when set, notes what encrypted stores seal.
+	Nonces *sealtest.Nonces
 	// Blobs puts most values into blob files, which are kept to little garbage.
 	Blobs bool
 }
@@ -50,9 +56,19 @@ func (s Setup) Options(fs vfs.FS) *lsm.Options {
 	if o.BlobThreshold = -1; s.Blobs {
 		o.BlobThreshold, o.BlobSpacePercent = 16, 120
 	}
+	if s.Encrypted() {
+		o.Encryption = &lsm.Encryption{
+			Key:    crypto.KeyBytes(bytes.Repeat([]byte{7}, crypto.KeyLen)),
+			Policy: crypto.Policy{MaxBytes: 64 << 10}, // so that keys change under way
+		}
+	}
 	var ticks atomic.Int64
+	var wrap seams.WrapCipher
+	if s.Nonces != nil {
+		wrap = s.Nonces.Wrap
+	}
 	seams.Inject(o, seams.Seams{
-		FS:     fs,
+		FS: fs, WrapCipher: wrap,
 		Random: newRandom(s.Seed, lives.Add(1)),
 		Now:    func() time.Time { return time.UnixMilli(1e12 + ticks.Add(1)) },
 		Sizing: seams.Sizing{
@@ -65,6 +81,9 @@ func (s Setup) Options(fs vfs.FS) *lsm.Options {
 	})
 	return o
 }
+
+// Encrypted reports whether the stores are.
+func (s Setup) Encrypted() bool { return s.Seed%3 == 0 }
 
 // random is a source of identities from a seed, for any number of goroutines.
 type random struct {

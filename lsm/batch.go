@@ -34,9 +34,7 @@ type Batch struct {
 
 	ttls    []batchTTL // ttl.go
 	scratch []byte
-	named   []batchScope // the scope that a copy is made of, under an id without a name
-
-	last Version // of the last operation, once applied: entry_info.go
+	last    Version // of the last operation, once applied: entry_info.go
 }
 
 // NewBatch returns an empty batch.

@@ -13,6 +13,7 @@ import (
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
 	"github.com/loamdb/loam/sstable/blob"
@@ -54,7 +55,7 @@ func (b *blobFile) open() (*blob.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob file: %w", err)
 	}
-	r, err := openBlob(f, b.meta, b.db.cache, b.db.mapTables && (bits.UintSize == 64 || b.meta.Bytes <= maxMapped))
+	r, err := openBlob(f, b.meta, b.db.keyring.openCipher(), b.db.cache, b.db.mapTables && (bits.UintSize == 64 || b.meta.Bytes <= maxMapped))
 	if err != nil {
 		_ = f.Close() // the first error says what is wrong
 		return nil, err
@@ -67,9 +68,12 @@ func (b *blobFile) open() (*blob.Reader, error) {
 var errBlobLine = errors.New("length of values differs from that in the manifest")
 
 // openBlob opens a blob file of which the manifest has a line, and compares the two.
-func openBlob(f vfs.File, m *manifest.Blob, held *cache.Cache, mapped bool) (*blob.Reader, error) {
+func openBlob(f vfs.File, m *manifest.Blob, open seal.OpenCipher, held *cache.Cache, mapped bool) (*blob.Reader, error) {
 	name := manifest.BlobName(m.Num)
-	r, err := blob.Open(f, blob.ReaderOptions{UID: m.UID, Size: m.Bytes, Digest: m.Digest, Cache: held, Name: name, Mapped: mapped})
+	r, err := blob.Open(f, blob.ReaderOptions{
+		UID: m.UID, Size: m.Bytes, Digest: m.Digest, OpenCipher: open, KeyID: m.Key,
+		Cache: held, Name: name, Mapped: mapped,
+	})
 	if err != nil {
 		return nil, err
 	}

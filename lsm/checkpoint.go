@@ -18,7 +18,7 @@ import (
 //
 //  1. the directory, if it is to be made; then the mark that it is unfinished
 //  2. the tables and blob files, linked or copied
-//  3. the manifest, the entries of all these, and CURRENT
+//  3. the keyring, if there is one; the manifest, the entries of all these, and CURRENT
 //  4. the mark is removed
 
 // Checkpoint makes a second store in dir, which must not exist or be empty, with what this
@@ -30,7 +30,8 @@ import (
 // this store has them too, or copied where the file system cannot link, as across devices.
 // The checkpoint is on the device when Checkpoint returns. It is an ordinary store, with an
 // identity of its own, whose history parts from this one's. A store in memory is
-// checkpointed into a directory of the system.
+// checkpointed into a directory of the system. That of an encrypted store is encrypted, and has a
+// keyring of its own: the keys of this one, under the same master key.
 //
 // A directory of which Checkpoint has failed, or was killed, holds a whole checkpoint, is
 // as good as empty, or is ErrNotExist to Open until Checkpoint is called for it again.
@@ -130,7 +131,7 @@ func (c *checkpoint) look() (missing bool, err error) {
 	}
 	left := slices.Contains(names, manifest.UnfinishedName) && !slices.Contains(names, manifest.CurrentName)
 	for _, name := range names {
-		if name != manifest.LockName && !(left && manifest.IsStoreFile(name)) {
+		if name != manifest.LockName && !(left && isCopied(name)) {
 			return false, fmt.Errorf("%w: it has %s", ErrNotEmpty, name)
 		}
 	}
@@ -203,8 +204,21 @@ func (c *checkpoint) fill(ctx context.Context) error {
 		return err
 	}
 	o := manifest.LogOptions{FS: c.fs, Dir: c.dir, Random: d.opts.seams.Random, RollBytes: firstManifestBytes}
-	return manifest.CreateCopy(state.Copy(store, opening, d.clock.millis()), v.Version, o)
+	copied := state.Copy(store, opening, d.clock.millis())
+	if d.keyring != nil {
+		k, err := d.keyring.copyTo(store, d.opts.keyFiles(c.fs, c.dir))
+		if err != nil {
+			return err
+		}
+		defer k.close()
+		o.NewCipher, o.OpenCipher = k.newCipher(), k.openCipher()
+		copied.Keyring = *k.anchor()
+	}
+	return manifest.CreateCopy(copied, v.Version, o)
 }
+
+// isCopied reports whether a checkpoint makes files of this name.
+func isCopied(name string) bool { return manifest.IsStoreFile(name) || isKeyFile(name) }
 
 // captureVersion returns the version, which the caller unreferences, with the state that
 // belongs to it: the version's tables hold what was committed up to FlushedSeqNum, and
@@ -260,7 +274,7 @@ func (c *checkpoint) clear() error {
 	if err != nil {
 		return err
 	}
-	isLeft := func(name string) bool { return name != manifest.UnfinishedName && manifest.IsStoreFile(name) }
+	isLeft := func(name string) bool { return name != manifest.UnfinishedName && isCopied(name) }
 	if !slices.ContainsFunc(names, isLeft) {
 		return nil
 	}

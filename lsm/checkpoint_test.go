@@ -144,7 +144,7 @@ func TestACheckpointPartsFromTheHistoryOfItsStore(t *testing.T) {
 	db.manifestMu.Unlock()
 	set(t, db, "k", "source")
 
-	loaded, err := manifest.Load(fs, "copy")
+	loaded, err := manifest.Load(fs, "copy", nil)
 	require.NoError(t, err)
 	is := loaded.State
 	require.NotEqual(t, was.Store, is.Store)

@@ -34,6 +34,12 @@ func newMachineClock(now func() time.Time) *machineClock { return &machineClock{
 func (c *machineClock) Wall() time.Time        { return c.now() }
 func (c *machineClock) Elapsed() time.Duration { return c.now().Sub(c.origin) }
 
+// standingClock is a clock that does not move: milliseconds since 1970.
+type standingClock int64
+
+func (c standingClock) Wall() time.Time      { return time.UnixMilli(int64(c)) }
+func (standingClock) Elapsed() time.Duration { return 0 }
+
 // clock is engine time, by which commits are stamped and entries expire: the later of the
 // last commit's time and the wall clock at open, plus what has elapsed since. So it never
 // goes back, whatever the wall clock does, and whoever looks at it after a commit became

@@ -50,8 +50,7 @@ type request struct {
 	folds  attached    // what it brings along for them: merge_chain.go
 	wake   chan signal // capacity 1; made once, kept with the pooled request
 
-	indexed bool         // expiry_index.go
-	named   []batchScope // the scopes that it writes to, for whoever has to know their names
+	indexed bool // expiry_index.go
 
 	scoped  bool   // claims count
 	claims  claims // what it relies on of the directory: scope_commit.go
@@ -85,8 +84,7 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
 	r.ranges, r.tail = 0, nil
-	r.indexed, r.named = false, nil
-	r.scoped, r.refused, r.merges, r.claims.conflict = false, false, false, 0
+	r.indexed, r.scoped, r.refused, r.merges, r.claims.conflict = false, false, false, false, 0
 	return r
 }
 

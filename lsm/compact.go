@@ -282,11 +282,13 @@ func (d *DB) mergeEnv(v *version, dead *deadIDs) *compaction.Env {
 // the snapshots are listed after the ids became so.
 func (d *DB) tableEnv(dead *deadIDs) *compaction.Env {
 	expiry := d.expiryEnv() // its time is before the list of snapshots
+	writer := d.opts.tableOptions(false)
+	writer.NewCipher = d.keyring.newCipher()
 	return &compaction.Env{
 		Expiry: expiry,
 		FS:     d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
 		NextFileNum:   func() fileid.Num { return fileid.Num(d.nextFile.Add(1) - 1) },
-		Writer:        d.opts.tableOptions(false),
+		Writer:        writer,
 		Snapshots:     d.snapshots.list(),
 		ElideBelow:    d.horizons.bound(),
 		Dead:          dead.filter(),

@@ -34,6 +34,7 @@ type DB struct {
 	found     Recovery
 	lock      io.Closer
 	cache     *cache.Cache
+	keyring   *keyring // nil in a store in clear
 	wal       *wal.Log // nil when read-only
 	clock     clock
 	operators operators
@@ -204,7 +205,7 @@ func (d *DB) Apply(b *Batch, w *WriteOptions) error {
 	}
 	r := d.queue.newRequest(w)
 	own := r.payload
-	r.payload, r.ops, r.bytes, r.named = b.payload, b.ops, b.bytes, b.named
+	r.payload, r.ops, r.bytes = b.payload, b.ops, b.bytes
 	r.ranges, r.merges = b.ranges, b.merges.operands > 0
 	err := d.commit(r)
 	r.payload = own
@@ -286,6 +287,11 @@ func (d *DB) closeFiles() (errs []error) {
 		errs = append(errs, fmt.Errorf("lsm: close: %w", err))
 	}
 	d.deleter.drain(d)
+	if d.keyring != nil && err == nil {
+		if err := d.keyring.ring.Save(); err != nil { // nothing is lost but what was counted
+			d.event("keyring not saved", "cause", err)
+		}
+	}
 	return errs
 }
 
@@ -313,6 +319,7 @@ func (d *DB) free() {
 	}
 	d.state.Load().unref()
 	d.arenas.close()
+	d.keyring.close()
 	_ = d.cache.Close() // memory only
 }
 

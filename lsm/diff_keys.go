@@ -86,7 +86,11 @@ func (f *differ) tablesOf(r *run) (tables []sstable.RunTable, ranged []*table, e
 	return tables, ranged, nil
 }
 
+// close ends a differ, which may be nil.
 func (f *differ) close() {
+	if f == nil {
+		return
+	}
 	for i := range f.sources {
 		_ = f.sources[i].close() // errors were met
 	}
@@ -107,11 +111,16 @@ func (f *differ) seek(key []byte) error {
 // within calls emit for the changes of [lower, upper), in the order of their keys, until it
 // returns false: then the error is errStopped. What emit is given is valid during the call.
 func (f *differ) within(lower, upper []byte, emit func(*delta) bool) error {
+	return f.withinFrom(lower, lower, upper, emit)
+}
+
+// withinFrom is within with deleted ranges from the key ranges on, which is at or above lower.
+func (f *differ) withinFrom(lower, ranges, upper []byte, emit func(*delta) bool) error {
 	if err := f.seek(lower); err != nil {
 		return err
 	}
 	var gone delta
-	next, err := f.nextRange(&gone, lower, upper)
+	next, err := f.nextRange(&gone, ranges, upper)
 	for err == nil {
 		if f.v.db.closed.Load() {
 			return ErrClosed

@@ -2,8 +2,6 @@ package lsm
 
 import (
 	"bytes"
-	"cmp"
-	"slices"
 
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
@@ -15,12 +13,12 @@ import (
 // another id then, and is yielded whole; an entry that is gone, that the scope is. Ids without
 // an entry are never yielded.
 //
-// Changes lie by id, and a changed block does not say what the id is called. So the ids that
-// have changed are found first, a bounded number at a time, and looked for in the directory,
-// which is read once for each such number.
+// Changes lie by id, and so do the names of ids. A name that was written since is that of a
+// scope to be yielded whole; of an id with other changes the name is looked up, so that nothing
+// of the directory is read but what concerns the change.
 
-// maxDiffScopes bounds the ids that are looked for together.
-const maxDiffScopes = 64 << 10
+// maxDiffScopes bounds the scopes that are held in memory together.
+const maxDiffScopes = 4096
 
 // changedScope is a scope with changes.
 type changedScope struct {
@@ -42,19 +40,21 @@ func (v *diffView) store(yield func(Change) bool) error {
 	if err := recent.yieldDirectory(entryBounds, yield); err != nil {
 		return err
 	}
-	all, err := v.newDiffer(0) // of the present, for the directory and for what is yielded whole
-	if err != nil {
-		return err
-	}
-	defer all.close()
+	var all *differ // of everything, for what is yielded whole
+	defer func() { all.close() }()
 	for last := scope.System; last < scope.MaxID; {
 		var some []changedScope
-		if some, last, err = v.changedScopes(recent, all, last); err != nil {
+		if some, last, err = recent.changedScopes(last); err != nil {
 			return err
 		}
 		for _, s := range some {
 			from := recent
-			if s.whole {
+			if s.whole && v.from > 0 {
+				if all == nil {
+					if all, err = v.newDiffer(0); err != nil {
+						return err
+					}
+				}
 				from = all
 			}
 			if err := from.yieldKeys(newResolved(s.id, v.to).scopeKeys, s.name, yield); err != nil {
@@ -119,18 +119,6 @@ var entryBounds = scopeKeys{
 // yieldDirectory yields the scopes that have begun or ended since, by their entries within
 // the bounds.
 func (f *differ) yieldDirectory(within scopeKeys, yield func(Change) bool) error {
-	return f.eachEntry(within, func(c *delta, name scope.Scope, _ scope.ID) bool {
-		kind := ChangeDropScope
-		if c.kind == ChangeSet {
-			kind = ChangeNewScope
-		}
-		return yield(Change{Kind: kind, Scope: name})
-	})
-}
-
-// eachEntry calls emit for the directory's entries within the bounds that have changed, with
-// the scope, and the id unless the entry is gone.
-func (f *differ) eachEntry(within scopeKeys, emit func(*delta, scope.Scope, scope.ID) bool) error {
 	var bad error
 	err := f.within(within.prefix, within.upper, func(c *delta) bool {
 		name, err := scope.ParseKey(c.key[len(entryBounds.prefix):])
@@ -138,13 +126,11 @@ func (f *differ) eachEntry(within scopeKeys, emit func(*delta, scope.Scope, scop
 			bad = directoryError(err)
 			return false
 		}
-		var id scope.ID
+		kind := ChangeDropScope
 		if c.kind == ChangeSet {
-			if id, bad = decodeEntry(c.value); bad != nil {
-				return false
-			}
+			kind = ChangeNewScope
 		}
-		return emit(c, name, id)
+		return yield(Change{Kind: kind, Scope: name})
 	})
 	if bad != nil {
 		return bad
@@ -153,35 +139,62 @@ func (f *differ) eachEntry(within scopeKeys, emit func(*delta, scope.Scope, scop
 }
 
 // changedScopes returns the next scopes with changes, by id, of those above last, and the id
-// up to which these are all. recent shows what has changed, all what there is.
-func (v *diffView) changedScopes(recent, all *differ, last scope.ID) ([]changedScope, scope.ID, error) {
-	ids, upTo, err := recent.changedIDs(last)
+// up to which these are all.
+func (f *differ) changedScopes(last scope.ID) ([]changedScope, scope.ID, error) {
+	ids, upTo, err := f.changedIDs(last)
 	if err != nil {
 		return nil, 0, err
 	}
-	directory := all
-	if len(ids) == 0 {
-		directory = recent // of the scopes that are to be yielded whole every entry is recent
+	renewed, upTo, err := f.renewedScopes(last, upTo)
+	if err != nil {
+		return nil, 0, err
 	}
 	var out []changedScope
-	byID := func(a, b changedScope) int { return cmp.Compare(a.id, b.id) }
-	err = directory.eachEntry(entryBounds, func(c *delta, name scope.Scope, id scope.ID) bool {
-		if id <= last || id > upTo {
+	for _, id := range ids {
+		for len(renewed) > 0 && renewed[0].id < id {
+			out, renewed = append(out, renewed[0]), renewed[1:]
+		}
+		if id > upTo || len(renewed) > 0 && renewed[0].id == id {
+			continue
+		}
+		name, err := f.v.db.nameOf(id, f.to)
+		if err != nil {
+			return nil, 0, err
+		}
+		if name != (scope.Scope{}) { // else it has no entry
+			out = append(out, changedScope{id: id, name: name})
+		}
+	}
+	return append(out, renewed...), upTo, nil
+}
+
+// namePrefix begins the keys of the names of ids.
+var namePrefix = append(bytes.Clone(systemKeys.prefix), byte(recordName))
+
+// renewedScopes returns the next scopes that have got their id since, by id, of those above
+// last and up to upTo, and the id up to which these are all.
+func (f *differ) renewedScopes(last, upTo scope.ID) (out []changedScope, _ scope.ID, err error) {
+	var bad error
+	lower, upper := scope.AppendUpperBound(bytes.Clone(namePrefix), last), scope.AppendUpperBound(bytes.Clone(namePrefix), upTo)
+	err = f.within(lower, upper, func(c *delta) bool {
+		if c.kind != ChangeSet {
 			return true
 		}
-		whole := c.seq > v.from && !(mutant.Enabled && mutant.Is(mutant.DiffRenewed))
-		if _, changed := slices.BinarySearch(ids, id); !whole && !changed {
-			return true
+		s := changedScope{whole: !(mutant.Enabled && mutant.Is(mutant.DiffRenewed))}
+		if s.id, bad = decodeWholeID(c.key[len(namePrefix):]); bad == nil {
+			s.name, bad = decodeName(c.value)
 		}
-		out = append(out, changedScope{id, name, whole})
-		if len(out) >= 2*v.limit {
-			slices.SortFunc(out, byID)
-			out = out[:v.limit]
-			upTo = out[v.limit-1].id
+		if bad == nil {
+			out = append(out, s)
 		}
-		return true
+		return bad == nil && len(out) < f.v.limit
 	})
-	slices.SortFunc(out, byID)
+	switch {
+	case bad != nil:
+		return nil, 0, bad
+	case err == errStopped: // returned bare
+		return out, out[len(out)-1].id, nil
+	}
 	return out, upTo, err
 }
 

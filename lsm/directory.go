@@ -19,9 +19,10 @@ import (
 //	key: system scope id · 1 · key form of the scope    value: 1 · scope id    entry
 //	key: system scope id · 2 · scope id                 value: 1               death record
 //	key: system scope id · 3 · scope id                 value: 1               staged id
+//	key: system scope id · 7 · scope id                 value: 1 · key form    name of the id
 //
 // Two more kinds are records of expiry (expiry_index.go), one is that of horizons
-// (horizon_record.go).
+// (horizon_record.go). Names are in directory_names.go.
 //
 // Invariants:
 //
@@ -32,6 +33,8 @@ import (
 //   - D3. A change of the directory is in the list of recent changes before it is visible.
 //   - D4. What is known of an id is right at every number from its at on, but for changes
 //     that the list shows.
+//   - D5. The batch that gives an id an entry gives it the name, and the one that takes the
+//     entry for good takes the name: at every number the two say the same.
 
 // recordKind begins the keys of the system scope.
 type recordKind byte
@@ -43,6 +46,7 @@ const (
 	recordExpiry  recordKind = 4
 	recordEvent   recordKind = 5
 	recordHorizon recordKind = 6
+	recordName    recordKind = 7
 )
 
 // recordVersion begins the values of the directory. A greater one is a newer format's.
@@ -53,7 +57,7 @@ var systemKeys = scopeKeys{scope.AppendID(nil, scope.System), scope.AppendUpperB
 // entryKey returns the key of a scope's entry, within the system scope.
 func entryKey(s scope.Scope) []byte { return scope.AppendKey([]byte{byte(recordEntry)}, s) }
 
-// idKey returns the key of a death record or of a staged id.
+// idKey returns the key of a death record, of a staged id or of a name.
 func idKey(kind recordKind, id scope.ID) []byte { return scope.AppendID([]byte{byte(kind)}, id) }
 
 func entryValue(id scope.ID) []byte { return scope.AppendID([]byte{recordVersion}, id) }
@@ -106,8 +110,16 @@ type resolved struct {
 	at atomic.Uint64
 }
 
+// keysOfID returns the bounds of an id's keys, in one piece of memory.
+func keysOfID(id scope.ID) scopeKeys {
+	both := scope.AppendID(make([]byte, 0, 2*scope.MaxEncodedLen), id)
+	n := len(both)
+	both = scope.AppendUpperBound(both, id)
+	return scopeKeys{both[:n:n], both[n:]}
+}
+
 func newResolved(id scope.ID, at keys.SeqNum) *resolved {
-	r := &resolved{id: id, scopeKeys: scopeKeys{scope.AppendID(nil, id), scope.AppendUpperBound(nil, id)}}
+	r := &resolved{id: id, scopeKeys: keysOfID(id)}
 	r.at.Store(uint64(at))
 	return r
 }
@@ -366,7 +378,7 @@ func greatestID(key, value []byte) scope.ID {
 	switch recordKind(key[n]) {
 	case recordEntry:
 		named, _ = decodeEntry(value) // what is no entry names none
-	case recordDeath, recordStaged:
+	case recordDeath, recordStaged, recordName:
 		named, _ = decodeWholeID(key[n+1:])
 	case recordExpiry:
 		if _, entry, err := decodeExpiryKey(key[n:]); err == nil {

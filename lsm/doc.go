@@ -105,6 +105,12 @@
 // decides which are given up). docs/blobs.md describes them. verify_blobs.go and
 // salvage_blobs.go look after them.
 //
+// # Encryption
+//
+// An encrypted store (encryption.go) reads its keyring (keyring.go) before anything else, and has
+// it give log, manifest, tables and blob files their ciphers. An Anchor (anchor.go) shows whether
+// a store was put back. ingest_rewrite.go takes tables in clear in. docs/security.md describes it.
+//
 // # Reading order
 //
 // options.go, errors.go, batch.go, batch_repr.go; db.go, open.go, recovery.go; then the

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/loamdb/loam/crypto"
+	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -19,6 +22,27 @@ var (
 	ErrTooNew = errors.New("lsm: format is newer than this code")
 	// ErrInvalidOptions: Options.Validate found the problems that the text lists.
 	ErrInvalidOptions = errors.New("lsm: invalid options")
+)
+
+// Errors of encryption.
+var (
+	// ErrEncrypted: the store is encrypted, and Options.Encryption was not set.
+	ErrEncrypted = errors.New("lsm: store is encrypted")
+	// ErrNotEncrypted: the store is in clear, and Options.Encryption was set, or the operation
+	// is one of an encrypted store. Nothing was written.
+	ErrNotEncrypted = errors.New("lsm: store is not encrypted")
+	// ErrWrongKey: the master key is another one than the store's. Nothing but the keyring was
+	// read.
+	ErrWrongKey = crypto.ErrWrongKey
+	// ErrAuth: stored bytes were changed, moved or come from elsewhere. It comes as a
+	// *CorruptionError, and matches ErrCorrupt.
+	ErrAuth = errors.New("lsm: not authentic")
+	// ErrNotPrivate: others than their owner may write to the directory of an encrypted store,
+	// or reach the file with its key.
+	ErrNotPrivate = vfs.ErrNotPrivate
+	// ErrRollback: the store, or its keyring, is older than an anchor of it. It comes as a
+	// *CorruptionError, and matches ErrCorrupt.
+	ErrRollback = errors.New("lsm: older than its anchor")
 )
 
 // Errors of operations.
@@ -82,8 +106,18 @@ func (e *CorruptionError) Error() string {
 // Unwrap returns what is wrong.
 func (e *CorruptionError) Unwrap() error { return e.Err }
 
-// Is reports whether target is ErrCorrupt.
-func (e *CorruptionError) Is(target error) bool { return target == ErrCorrupt }
+// Is reports whether target is ErrCorrupt, or ErrAuth or ErrRollback where it is that.
+func (e *CorruptionError) Is(target error) bool {
+	switch target {
+	case ErrCorrupt:
+		return true
+	case ErrAuth:
+		return errors.Is(e.Err, seal.ErrAuth) || errors.Is(e.Err, crypto.ErrAuth)
+	case ErrRollback:
+		return errors.Is(e.Err, manifest.ErrRollback) || errors.Is(e.Err, crypto.ErrRollback)
+	}
+	return false
+}
 
 // LimitError says which limit an operation exceeded. It matches ErrTooLarge.
 type LimitError struct {

@@ -2,7 +2,6 @@ package lsm
 
 import (
 	"encoding/binary"
-	"fmt"
 	"slices"
 
 	"github.com/loamdb/loam/internal/codec"
@@ -12,13 +11,13 @@ import (
 
 // The records of expiry in the system scope. Canonical description: docs/formats/directory.md.
 //
-//	key: system scope id · 4 · expiry u64 BE · key              value: 1 · key form of the scope
+//	key: system scope id · 4 · expiry u64 BE · key              value: 1
 //	key: system scope id · 5 · expiry u64 BE · number u64 BE    value: 1 · form, length-prefixed · user key
 //
 // The first kind is the index: the entry with that key (scope id and user key) and expiry is an
 // event when it expires. It is written in the entry's batch. The second kind is an event that
-// nobody has acknowledged; the number is the one that the entry had. The key form is empty for
-// the root.
+// nobody has acknowledged; the number is the one that the entry had. The key form is that of the
+// scope, empty for the root.
 
 const (
 	expiryKeyLen = 1 + 8                             // of an index record, besides the entry's key
@@ -105,10 +104,9 @@ func (d *DB) indexExpiries(r *request) error {
 		out = append(out, r.payload[from:end]...)
 		from = end
 		key := appendExpiryKey(nil, expiryOf(ops.value), ops.key)
-		value := append([]byte{recordVersion}, r.formOf(id)...)
-		out = appendOp(out, keys.KindSet, systemKeys.prefix, key, value)
+		out = appendOp(out, keys.KindSet, systemKeys.prefix, key, flagValue)
 		r.ops++
-		r.bytes += int64(len(systemKeys.prefix) + len(key) + len(value))
+		r.bytes += int64(len(systemKeys.prefix) + len(key) + len(flagValue))
 	}
 	if out == nil {
 		return nil
@@ -118,45 +116,4 @@ func (d *DB) indexExpiries(r *request) error {
 	}
 	r.payload = append(out, r.payload[from:]...)
 	return nil
-}
-
-// formOf returns the key form of the scope that the request writes to under an id.
-func (r *request) formOf(id scope.ID) []byte {
-	i := slices.IndexFunc(r.named, func(s batchScope) bool { return s.now == id })
-	if i < 0 {
-		return nil
-	}
-	return scope.AppendKey(nil, r.named[i].sc.name)
-}
-
-// scopeOf returns the key form of the scope whose id that is. It had the given one when the
-// entry was written; since then it may have moved, which costs a look at all of them.
-func (d *DB) scopeOf(id scope.ID, form []byte) ([]byte, error) {
-	if id == scope.Root {
-		return nil, nil
-	}
-	if len(form) > 0 {
-		now, err := d.lookUp(append([]byte{byte(recordEntry)}, form...), keys.MaxSeqNum)
-		if err != nil || now == id {
-			return form, err
-		}
-	}
-	it, err := d.newIter(systemKeys, recordBounds(recordEntry), keys.MaxSeqNum)
-	if err != nil {
-		return nil, err
-	}
-	defer it.Close() // its error is returned
-	for it.Next() {
-		got, err := decodeEntry(it.Value())
-		if err != nil {
-			return nil, err
-		}
-		if got == id {
-			return slices.Clone(it.Key()[1:]), nil
-		}
-	}
-	if it.Err() != nil {
-		return nil, it.Err()
-	}
-	return nil, fmt.Errorf("lsm: scope with id %d: %w", id, ErrNotFound)
 }

@@ -112,7 +112,6 @@ func (x *expirer) sweepDue() (next int64, err error) {
 // dueExpiry is a record of the index that is due.
 type dueExpiry struct {
 	record  []byte // its key, within the system scope
-	form    []byte // key form of the scope, as it was written
 	key     []byte // of the entry: the part of record
 	expires int64
 }
@@ -142,7 +141,7 @@ func (x *expirer) readIndex(now int64, limit int) (out indexRead, err error) {
 			out.next = e.expires
 			break
 		}
-		if e.form, err = checkRecord(it.Value()); err != nil {
+		if _, err = checkRecord(it.Value()); err != nil {
 			break
 		}
 		held, serr := x.isStaged(e.key, staged)
@@ -150,7 +149,6 @@ func (x *expirer) readIndex(now int64, limit int) (out indexRead, err error) {
 			out.held, err = out.held || held, serr
 			continue
 		}
-		e.form = bytes.Clone(e.form)
 		out.due = append(out.due, e)
 	}
 	if cerr := it.Close(); err == nil {
@@ -204,7 +202,7 @@ func (x *expirer) sweepBatch(due []dueExpiry) error {
 		if err != nil {
 			return directoryError(err)
 		}
-		sc, err := scopes.find(id, e.form)
+		sc, err := scopes.find(id)
 		if err != nil {
 			return err
 		}
@@ -263,22 +261,18 @@ type sweptScope struct {
 	form []byte
 }
 
-func (s *sweptScopes) find(id scope.ID, form []byte) (sweptScope, error) {
+func (s *sweptScopes) find(id scope.ID) (sweptScope, error) {
 	if sc, ok := s.known[id]; ok || id == scope.Root {
 		return sc, nil
 	}
 	at := s.db.visible.load()
-	dead, err := s.db.hasRecord(idKey(recordDeath, id))
+	name, err := s.db.nameOf(id, keys.MaxSeqNum)
 	if err != nil {
 		return sweptScope{}, err
 	}
-	sc := sweptScope{dead: dead}
+	sc := sweptScope{dead: name == scope.Scope{}}
 	if !sc.dead {
-		if sc.form, err = s.db.scopeOf(id, form); errors.Is(err, ErrNotFound) {
-			sc.dead = true // it was dropped, and nothing is left of it
-		} else if err != nil {
-			return sc, err
-		}
+		sc.form = scope.AppendKey(nil, name)
 		s.claims = append(s.claims, claim{at: at, id: id})
 	}
 	s.known[id] = sc

@@ -32,6 +32,7 @@ var exposedMetrics = []exposedMetric{
 	{"loam_level_tombstones", "Levels.Tombstones", "Tombstones among the entries of a level."},
 
 	{"loam_memtable_bytes", "MemtableBytes", "What the memtables hold."},
+	{"loam_range_tombstone_bytes", "RangeTombstoneBytes", "What range tombstones take in memory, of memtables and of open tables."},
 	{"loam_frozen_memtables", "FrozenMemtables", "Memtables that wait to be flushed."},
 	{"loam_log_bytes", "LogBytes", "Length of the live log segments."},
 	{"loam_log_syncs_total", "LogSyncs", "Waits of commits and of the background for the device."},

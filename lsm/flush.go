@@ -98,6 +98,7 @@ func (f *flusher) flushOldest(ctx context.Context) (more bool, err error) {
 			return false, err
 		}
 	}
+	d.rotateIfDue()
 	out, err := d.writeRun(ctx, m)
 	switch {
 	case err == nil:

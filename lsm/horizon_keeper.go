@@ -31,6 +31,69 @@ type horizonKeeper struct {
 	mu      sync.Mutex
 	byName  map[string]Horizon
 	pending keys.SeqNum // a number in the bound whose record is being committed; 0: none
+	holds   map[*historyHold]bool
+}
+
+// historyHold is a number above which no deletion is forgotten, for one reader in this process:
+// a horizon without a record. It is given up when deletions above it take too much.
+type historyHold struct{ seq keys.SeqNum }
+
+// hold makes a hold at a position, if the history is known from there on. Whoever has it reads
+// the difference from there, again and again, until release.
+func (k *horizonKeeper) hold(p Position) (*historyHold, error) {
+	if err := k.load(); err != nil {
+		return nil, err
+	}
+	d := k.db
+	d.manifestMu.Lock() // nothing is installed meanwhile
+	defer d.manifestMu.Unlock()
+	if err := d.known(p); err != nil {
+		return nil, err
+	}
+	h := &historyHold{seq: p.seq}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.holds == nil {
+		k.holds = map[*historyHold]bool{}
+	}
+	if k.holds[h] = true; mutant.Enabled && mutant.Is(mutant.WatchWithoutHold) {
+		delete(k.holds, h)
+	}
+	k.rebindLocked()
+	return h, nil
+}
+
+// release ends a hold, which may be nil or ended.
+func (k *horizonKeeper) release(h *historyHold) {
+	k.mu.Lock()
+	held := k.holds[h]
+	delete(k.holds, h)
+	if held {
+		k.rebindLocked()
+	}
+	k.mu.Unlock()
+	if held {
+		k.db.compactor.wake()
+	}
+}
+
+// releaseCostly ends the oldest holds for as long as the tombstones above them take too much.
+func (k *horizonKeeper) releaseCostly() {
+	for {
+		var oldest *historyHold
+		k.mu.Lock()
+		for h := range k.holds {
+			if oldest == nil || h.seq < oldest.seq {
+				oldest = h
+			}
+		}
+		k.mu.Unlock()
+		if oldest == nil || k.db.tombstoneBytes(oldest.seq) <= k.db.opts.HorizonMaxBytes {
+			return
+		}
+		k.release(oldest)
+		k.db.event("history not kept for a watcher that lags", "why", HorizonTooLarge.String())
+	}
 }
 
 func (k *horizonKeeper) init(d *DB) {
@@ -57,6 +120,11 @@ func (k *horizonKeeper) rebindLocked() {
 	for _, h := range k.byName {
 		if h.State == HorizonSound && h.Position.seq > 0 {
 			least = min(least, h.Position.seq)
+		}
+	}
+	for h := range k.holds {
+		if h.seq > 0 {
+			least = min(least, h.seq)
 		}
 	}
 	k.least.Store(uint64(least))
@@ -249,6 +317,7 @@ func (k *horizonKeeper) enforce(ctx context.Context) error {
 	for ctx.Err() == nil && d.opts.HorizonMaxBytes >= 0 {
 		h, sound := k.oldest()
 		if sound == 0 || d.tombstoneBytes(h.Position.seq) <= d.opts.HorizonMaxBytes {
+			k.releaseCostly()
 			return nil
 		}
 		if err := k.giveUp(h, HorizonTooLarge); err != nil {

@@ -36,7 +36,8 @@ import (
 // it returns. They overwrite what the store has of their keys, which are those of the root:
 // scopes are filled by batches. The files must not share
 // keys; their order does not matter. They are linked, or copied where the file system cannot
-// link, and may be removed afterwards but never changed. Each is read once, to verify it.
+// link, and may be removed afterwards but never changed. Each is read once, to verify it. Into
+// an encrypted store they are written anew: TableWriter's are in clear.
 //
 // A file that was not synced yet, such as a copy of a table, is synced here; one of which a
 // sync has failed, here or before, must not be ingested, but made again.
@@ -105,6 +106,9 @@ func (in *ingestion) bringAll(ctx context.Context, d *DB, files []string) error 
 
 // bring links or copies one file into the directory, syncs it, and describes it.
 func (in *ingestion) bring(ctx context.Context, d *DB, file string) error {
+	if d.keyring != nil {
+		return in.rewrite(ctx, d, file)
+	}
 	o := &d.opts
 	size, err := o.outside().Size(file)
 	if err != nil {
@@ -159,25 +163,30 @@ type described struct {
 
 // describe verifies a file that is no table of the store yet. Errors call it as.
 func (d *DB) describe(ctx context.Context, name, as string) (described, error) {
-	var out described
-	f, err := d.opts.seams.FS.Open(d.path(name), vfs.ReadOnly)
+	r, uid, err := d.openOutside(d.opts.seams.FS, d.path(name), as)
 	if err != nil {
-		return out, err
+		return described{}, err
+	}
+	defer r.Close() // read only: nothing can be lost
+	meta, err := r.Describe(ctx)
+	return described{uid, meta}, err
+}
+
+// openOutside opens a table that no manifest names.
+func (d *DB) openOutside(fs vfs.FS, file, as string) (*sstable.Reader, fileid.UID, error) {
+	f, err := fs.Open(file, vfs.ReadOnly)
+	if err != nil {
+		return nil, fileid.UID{}, err
 	}
 	uid, size, err := sstable.Identify(f, as)
+	var r *sstable.Reader
+	if err == nil {
+		r, err = sstable.Open(f, sstable.ReaderOptions{UID: uid, Size: size, Cache: d.cache, Name: as})
+	}
 	if err != nil {
 		_ = f.Close() // read only: nothing can be lost
-		return out, err
 	}
-	r, err := sstable.Open(f, sstable.ReaderOptions{UID: uid, Size: size, Cache: d.cache, Name: as})
-	if err != nil {
-		_ = f.Close() // as above
-		return out, err
-	}
-	defer r.Close() // as above
-	out.uid = uid
-	out.meta, err = r.Describe(ctx)
-	return out, err
+	return r, uid, err
 }
 
 // outsideError makes damage of a file from outside what it is: no damage of the store.
@@ -185,6 +194,8 @@ func outsideError(err error) error {
 	switch {
 	case errors.Is(err, sstable.ErrCorrupt):
 		return fmt.Errorf("%w: %v", ErrInvalidTable, err)
+	case errors.Is(err, sstable.ErrSealed):
+		return fmt.Errorf("%w: %w", ErrInvalidTable, err)
 	case errors.Is(err, sstable.ErrTooNew):
 		return errors.Join(ErrTooNew, err)
 	}

@@ -35,7 +35,7 @@ func writeTable(t *testing.T, fs vfs.FS, name string, pairs ...string) {
 func requireNoneLeft(t *testing.T, db *DB, fs vfs.FS) {
 	t.Helper()
 	require.NoError(t, db.Close())
-	loaded, err := manifest.Load(fs, "db")
+	loaded, err := manifest.Load(fs, "db", nil)
 	require.NoError(t, err)
 	require.Len(t, tableFiles(t, fs), loaded.Version.NumTables())
 }
@@ -349,7 +349,7 @@ func TestAnIngestThatWaitsForLevel0Ends(t *testing.T) {
 			require.ErrorIs(t, err, ErrInUse) // it had not returned yet
 		}
 		require.NoError(t, openSized(t, fs, Options{}, small()).Close())
-		loaded, err := manifest.Load(fs, "db")
+		loaded, err := manifest.Load(fs, "db", nil)
 		require.NoError(t, err)
 		require.Len(t, tableFiles(t, fs), loaded.Version.NumTables())
 	})

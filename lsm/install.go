@@ -43,6 +43,7 @@ func (d *DB) installThen(build func(v *manifest.Version) (*manifest.Edit, error)
 		}
 		return d.fail(fmt.Errorf("manifest: %w", err))
 	}
+	d.keyring.count(e)
 	d.reserved.Store(uint64(d.manifestLog.State().ReservedSeqNum))
 	d.history.floor.Store(uint64(d.manifestLog.State().HistoryFloor)) // before readers see the version (H2)
 	if len(e.Added)+len(e.Deleted) > 0 || flushed != nil {
@@ -121,9 +122,9 @@ func (d *DB) registerSegment(s wal.Segment) error {
 }
 
 func toManifestSegment(s wal.Segment) manifest.Segment {
-	return manifest.Segment{Num: uint64(s.Num), Slot: uint32(s.Slot), UID: s.UID, Bytes: s.Bytes}
+	return manifest.Segment{Num: uint64(s.Num), Slot: uint32(s.Slot), UID: s.UID, Bytes: s.Bytes, Key: s.Key}
 }
 
 func fromManifestSegment(s manifest.Segment) wal.Segment {
-	return wal.Segment{Num: wal.SegmentNum(s.Num), Slot: wal.Slot(s.Slot), UID: s.UID, Bytes: s.Bytes}
+	return wal.Segment{Num: wal.SegmentNum(s.Num), Slot: wal.Slot(s.Slot), UID: s.UID, Bytes: s.Bytes, Key: s.Key}
 }

@@ -24,8 +24,10 @@ func (d *DB) tableError(err error) error {
 		return &CorruptionError{File: b.File, Offset: b.Offset, Err: b.Err}
 	case errors.Is(err, sstable.ErrTooNew), errors.Is(err, blob.ErrTooNew):
 		return errors.Join(ErrTooNew, err)
+	case errors.Is(err, sstable.ErrSealed), errors.Is(err, blob.ErrSealed):
+		return errNoKeyring(err)
 	}
-	return err
+	return keyError(err)
 }
 
 // walError translates an error of reading the log.
@@ -34,10 +36,12 @@ func (d *DB) walError(err error) error {
 	switch {
 	case errors.As(err, &c):
 		return &CorruptionError{File: filepath.Base(c.File), Offset: c.Offset, Err: c.Err}
-	case errors.Is(err, wal.ErrTooNew), errors.Is(err, wal.ErrSealed): // by a version that seals
+	case errors.Is(err, wal.ErrTooNew):
 		return errors.Join(ErrTooNew, err)
+	case errors.Is(err, wal.ErrSealed):
+		return errNoKeyring(err)
 	}
-	return err
+	return keyError(err)
 }
 
 // manifestError translates an error of reading the manifest.
@@ -48,8 +52,10 @@ func (d *DB) manifestError(err error) error {
 		return &CorruptionError{File: c.File, Offset: c.Offset, Err: c.Err}
 	case errors.Is(err, manifest.ErrTooNew):
 		return errors.Join(ErrTooNew, err)
+	case errors.Is(err, manifest.ErrSealed):
+		return errNoKeyring(err)
 	case errors.Is(err, manifest.ErrUnfinished):
 		return errors.Join(ErrNotExist, err)
 	}
-	return err
+	return keyError(err)
 }

@@ -48,6 +48,7 @@ type mutableTable struct {
 	// loads them after its sequence number.
 	ranges     atomic.Pointer[rangedel.Set]
 	tombstones int64 // range tombstones written, by the leader
+	counted    int   // pairs of ranges that the budget was told of, by the leader
 	rangeBytes int64 // of their ends
 
 	refs atomic.Int32 // read states that reach it
@@ -84,8 +85,20 @@ func (m *mutableTable) insertRange(lower, upper []byte, seq keys.SeqNum, readers
 	bounds := slices.Concat(lower, upper)
 	n := len(lower)
 	m.rangeBytes += int64(len(bounds))
-	m.ranges.Store(m.ranges.Load().With(bounds[:n:n], bounds[n:], seq, readers))
+	set := m.ranges.Load().With(bounds[:n:n], bounds[n:], seq, readers)
+	m.ranges.Store(set)
+	if by := set.Pairs() - m.counted; by >= countedPairs || by <= -countedPairs {
+		m.counted += by
+		m.arenas.countRanges(int64(by) * rangePairBytes)
+	}
 }
+
+// The budget is told of the range tombstones of a memtable when so many more are there, or
+// fewer, and of each of them this many bytes: a span, a number and two short bounds.
+const (
+	countedPairs   = 512
+	rangePairBytes = 128
+)
 
 // insert adds an entry, whose number must be above those of all before it.
 func (m *mutableTable) insert(key []byte, t keys.Trailer, value []byte) {
@@ -117,6 +130,7 @@ func (m *mutableTable) ref() { m.refs.Add(1) }
 
 func (m *mutableTable) unref() {
 	if m.refs.Add(-1) == 0 {
+		m.arenas.countRanges(-int64(m.counted) * rangePairBytes)
 		m.arenas.give(m.region, m.capacity)
 	}
 }
@@ -126,14 +140,15 @@ func (m *mutableTable) unref() {
 // are kept, at most two, and not by a store at rest.
 type arenaPool struct {
 	fullBytes int64
-	// resized is told, under mu, how much memory the arenas take together, before more is
-	// taken and after some was given back.
+	// resized is told, under mu, how much memory the arenas and range tombstones take together,
+	// before more is taken and after some was given back.
 	resized func(total int64)
 
-	mu    sync.Mutex
-	kept  []*offheap.Region
-	keep  bool  // a memtable was asked for since trim
-	total int64 // bytes of all arenas, kept ones included
+	mu     sync.Mutex
+	kept   []*offheap.Region
+	keep   bool  // a memtable was asked for since trim
+	total  int64 // bytes of all arenas, kept ones included, and of ranges
+	ranges int64 // bytes of range tombstones, those of open tables too
 }
 
 const maxKeptArenas = 2
@@ -198,6 +213,24 @@ func (p *arenaPool) freeLocked(r *offheap.Region, n int64) {
 	p.resizeLocked(-n)
 }
 
+// countRanges notes that range tombstones take more memory, or less.
+func (p *arenaPool) countRanges(by int64) {
+	if by == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ranges += by
+	p.resizeLocked(by)
+}
+
+// rangeBytes returns what range tombstones take.
+func (p *arenaPool) rangeBytes() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ranges
+}
+
 func (p *arenaPool) resizeLocked(by int64) {
 	p.total += by
 	if p.resized != nil {
@@ -205,9 +238,10 @@ func (p *arenaPool) resizeLocked(by int64) {
 	}
 }
 
-// shareBudget gives the block cache what the memtables do not take: nearly all of the
-// budget in a store that is read, the floor in one that is written as fast as it can be.
-func (d *DB) shareBudget(memtables int64) { d.cache.SetLimit(d.opts.MemoryBudget - memtables) }
+// shareBudget gives the block cache what memtables and range tombstones do not take: nearly
+// all of the budget in a store that is read, the floor in one that is written as fast as it
+// can be.
+func (d *DB) shareBudget(others int64) { d.cache.SetLimit(d.opts.MemoryBudget - others) }
 
 // newMutable makes an empty memtable of n bytes.
 func (d *DB) newMutable(n int64, segment wal.SegmentNum) (*mutableTable, error) {

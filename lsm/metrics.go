@@ -41,6 +41,9 @@ type Metrics struct {
 	// to be flushed.
 	MemtableBytes   int64
 	FrozenMemtables int
+	// RangeTombstoneBytes is what range tombstones take in memory, those of memtables and those
+	// of open tables. The budget counts it.
+	RangeTombstoneBytes int64
 	// LogBytes is the total length of the live log segments, LogSyncs how often a
 	// commit, or the background, waited for the device since Open.
 	LogBytes, LogSyncs int64
@@ -188,6 +191,7 @@ func (d *DB) Metrics() Metrics {
 	s := d.state.Load()
 	m.CompactionDebt = compaction.DebtOf(s.version.Version, d.compactor.params())
 	m.FrozenMemtables = len(s.frozen)
+	m.RangeTombstoneBytes = d.arenas.rangeBytes()
 	m.MemtableBytes = int64(s.mutable.UsedBytes())
 	for _, f := range s.frozen {
 		m.MemtableBytes += int64(f.UsedBytes())

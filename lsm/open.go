@@ -25,8 +25,8 @@ import (
 // the defaults. A directory is not made in one that may be written and not read: its entry
 // could not be made durable.
 //
-// Errors: ErrLocked, ErrCorrupt, ErrTooNew, ErrNotExist, ErrInvalidOptions, and those of
-// the file system. An Open that fails has changed nothing that a later one needs.
+// Errors: ErrLocked, ErrCorrupt, ErrTooNew, ErrNotExist, ErrInvalidOptions, those of Encryption, and
+// those of the file system. An Open that fails has changed nothing that a later one needs.
 func Open(dir string, o *Options) (*DB, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -71,6 +71,11 @@ func (d *DB) open() error {
 	if err := d.takeLock(); err != nil {
 		return err
 	}
+	return d.openLocked()
+}
+
+// openLocked opens the store whose lock is held.
+func (d *DB) openLocked() error {
 	var seed [8]byte
 	if _, err := io.ReadFull(d.opts.seams.Random, seed[:]); err != nil {
 		return err
@@ -86,6 +91,9 @@ func (d *DB) open() error {
 		return err
 	}
 	d.mapTables = traits.MappedLoads
+	if traits.Shared && d.opts.Encryption != nil {
+		return fmt.Errorf("%w: others may write to the directory", ErrNotPrivate)
+	}
 	loaded, err := d.loadManifest()
 	if err != nil {
 		return err
@@ -201,6 +209,7 @@ func (d *DB) abandon() {
 		d.freeReplayed()
 	}
 	d.arenas.close()
+	d.keyring.close()
 	if d.cache != nil {
 		_ = d.cache.Close()
 	}

@@ -41,8 +41,8 @@ type Options struct {
 	// gone at Close. The directory is then a name only.
 	InMemory bool
 
-	// MemoryBudget bounds, in bytes, what memtables, block cache, indexes and filters
-	// take together. 0 means 256 MiB; at least 4 MiB. Open reads the log into memory: after
+	// MemoryBudget bounds, in bytes, what memtables, range tombstones, block cache, indexes
+	// and filters take together. 0 means 256 MiB; at least 4 MiB. Open reads the log into memory: after
 	// a crash under a larger budget that is more until it has been flushed. So is a batch
 	// larger than a memtable.
 	MemoryBudget int64
@@ -108,6 +108,11 @@ type Options struct {
 	// Operators are what DB.Merge can be used with, beside the built-in ones. A store that has
 	// operands of others opens; *UnknownOperatorError says what it cannot do then.
 	Operators []Operator
+
+	// Encryption is that of an encrypted store, nil for one in clear. A store that is encrypted
+	// and options without it are ErrEncrypted, a store in clear and options with it are
+	// ErrNotEncrypted.
+	Encryption *Encryption
 
 	// Logger receives what happens in the background: opening, flushes, compactions,
 	// stalls, errors. Keys and values are never logged. nil means nothing is logged. Its
@@ -213,6 +218,11 @@ func (o *Options) Validate() error {
 	if _, err := o.foldOperators(); err != nil {
 		bad("Operators: %w", err)
 	}
+	if o.Encryption != nil {
+		if err := o.Encryption.validate(); err != nil {
+			problems = append(problems, err)
+		}
+	}
 	if len(problems) == 0 {
 		return nil
 	}
@@ -231,6 +241,10 @@ func (o *Options) withDefaults() Options {
 	var c Options
 	if o != nil {
 		c = *o
+	}
+	if c.Encryption != nil {
+		e := *c.Encryption // the caller's may change
+		c.Encryption = &e
 	}
 	c.MemoryBudget = c.budget()
 	c.MemtableBytes = orDefault(c.MemtableBytes, min(c.MemoryBudget/6, maxMemtable))

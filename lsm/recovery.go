@@ -48,22 +48,67 @@ func (d *DB) freeReplayed() {
 // loadManifest reads the manifest, or makes a new store where there is none.
 func (d *DB) loadManifest() (*manifest.Loaded, error) {
 	fs := d.opts.seams.FS
-	loaded, err := manifest.Load(fs, d.dir)
+	var err error
+	if d.keyring, err = openKeyring(fs, d.dir, &d.opts); err != nil {
+		return nil, err
+	}
+	loaded, err := manifest.Load(fs, d.dir, d.keyring.openCipher())
 	switch {
 	case err == nil:
 		d.store = loaded.State.Store
-		return loaded, nil
+		return loaded, d.checkKeyring(loaded)
 	case !errors.Is(err, manifest.ErrNoStore):
 		return nil, d.manifestError(err)
+	case d.opts.Encryption != nil && d.opts.Encryption.MinAnchor != Anchor{}:
+		return nil, &CorruptionError{File: manifest.CurrentName, Offset: -1, Err: manifest.ErrRollback}
 	case !d.mayCreate():
 		return nil, ErrNotExist
 	}
+	return d.createStore()
+}
+
+// checkKeyring compares keyring and manifest with each other and with the anchor that the caller
+// has; a writer's keyring is then open for writing.
+func (d *DB) checkKeyring(loaded *manifest.Loaded) error {
+	switch {
+	case d.keyring == nil && d.opts.Encryption != nil:
+		return ErrNotEncrypted
+	case d.keyring == nil:
+		return nil
+	}
+	if err := d.keyring.checkState(loaded.State); err != nil {
+		return err
+	}
+	if err := d.opts.Encryption.MinAnchor.manifest.Check(loaded.Anchor()); err != nil {
+		return &CorruptionError{File: loaded.Name, Offset: -1, Err: err}
+	}
+	if d.opts.ReadOnly {
+		return nil
+	}
+	return keyError(d.keyring.ring.Renew())
+}
+
+// createStore makes a new store.
+func (d *DB) createStore() (*manifest.Loaded, error) {
+	fs := d.opts.seams.FS
 	uid, err := fileid.NewUID(d.opts.seams.Random)
 	if err != nil {
 		return nil, err
 	}
+	if d.keyring != nil {
+		uid = d.keyring.ring.Store()
+	}
 	d.store = uid
 	if err := syncParents(fs, d.dir, d.madeDirs); err != nil {
+		return nil, err
+	}
+	switch {
+	case d.keyring != nil:
+		err = keyError(d.keyring.ring.Renew())
+	case d.opts.Encryption != nil:
+		d.keyring, err = createKeyring(uid, fs, d.dir, &d.opts)
+	}
+	if err != nil {
 		return nil, err
 	}
 	o := d.manifestOptions()
@@ -78,6 +123,7 @@ func (d *DB) manifestOptions() manifest.LogOptions {
 	return manifest.LogOptions{
 		FS: d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
 		RollBytes: d.opts.seams.Sizing.ManifestBytes,
+		NewCipher: d.keyring.newCipher(), OpenCipher: d.keyring.openCipher(),
 	}
 }
 
@@ -130,6 +176,7 @@ func (d *DB) walOptions() wal.Options {
 		FS: d.opts.seams.FS, Dir: d.dir, Store: d.store, Random: d.opts.seams.Random,
 		Mode:            map[LogMode]wal.Mode{LogAuto: wal.Auto, LogMapped: wal.Mapped, LogWritten: wal.Written}[d.opts.LogMode],
 		MinSegmentBytes: z.MinSegmentBytes, MaxSegmentBytes: z.MaxSegmentBytes,
+		NewCipher: d.keyring.newCipher(), OpenCipher: d.keyring.openCipher(),
 		Register: d.registerSegment, Now: d.opts.seams.Now, Logger: d.logger,
 	}
 }
@@ -230,6 +277,9 @@ func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) erro
 // opened before anything is written: only then is it sure that no power cut brings back an
 // earlier one, for which a slot that looks free, or a table that looks orphaned, counts.
 func (d *DB) startWriting(loaded *manifest.Loaded, rec *replayed) (err error) {
+	if err := d.rotateAtOpen(); err != nil {
+		return err
+	}
 	if d.manifestLog, err = manifest.OpenLog(loaded, d.manifestOptions()); err != nil {
 		return err
 	}
@@ -299,6 +349,7 @@ func (d *DB) logOpening(loaded *manifest.Loaded, rec *replayed, first wal.Segmen
 		ReservedSeqNum: d.lastSeqNum + keys.SeqNum(d.opts.seams.Sizing.ReserveSeqNums),
 		Cut:            &manifest.Cut{Segment: uint64(end.Num), UID: end.UID, Bytes: end.Length, LastSeqNum: max(end.LastSeqNum, loaded.State.FlushedSeqNum)},
 		LastTime:       d.clock.millis(),
+		Keyring:        d.keyring.anchor(),
 	}
 	var segments []manifest.Segment
 	for _, live := range rec.log.Live {
@@ -310,6 +361,7 @@ func (d *DB) logOpening(loaded *manifest.Loaded, rec *replayed, first wal.Segmen
 		return err
 	}
 	d.reserved.Store(uint64(e.ReservedSeqNum))
+	d.keyring.count(e)
 	return nil
 }
 

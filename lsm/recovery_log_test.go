@@ -62,13 +62,14 @@ func TestMalformedBatchesAreReportedAsDamage(t *testing.T) {
 	}
 }
 
-// An encrypted log is a later version's. It was an error that no caller could tell.
-func TestSealedLogsAreTooNew(t *testing.T) {
+// A segment that is encrypted where no keyring is cannot be read. It was an error that no caller
+// could tell.
+func TestEncryptedSegmentsWithoutAKeyringAreDamage(t *testing.T) {
 	err := openChanged(t, func(p []byte, seed fileid.Seed) {
 		p[96] = 7 // a data key
 		at := logHeaderBytes - 4
 		binary.LittleEndian.PutUint32(p[at:], seed.Checksum(0, p[:at]))
 	})
-	require.ErrorIs(t, err, ErrTooNew)
+	require.ErrorIs(t, err, ErrCorrupt)
 	require.ErrorIs(t, err, wal.ErrSealed)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/wal"
 )
 
@@ -31,12 +33,15 @@ import (
 // whether deleted ones may have come back. newDir holds no store that opens until Salvage
 // has returned without error.
 //
-// Of the options it uses those of new tables, MemoryBudget and Logger. It writes as much as
+// That of an encrypted store is encrypted, with data keys of its own, under the key that
+// Encryption gives for both. Nothing is read without the keyring.
+//
+// Of the options it uses those of new tables, Encryption, MemoryBudget and Logger. It writes as much as
 // it reads, and takes memory for a few blocks of each table that overlaps at a key, and for
 // a quarter of the budget of the log.
 //
-// Errors: ErrNotExist, ErrLocked, ErrTooNew, ErrInvalidOptions, those of writing, and ctx's.
-// Damage is none.
+// Errors: ErrNotExist, ErrLocked, ErrTooNew, ErrInvalidOptions, those of Encryption, those of
+// writing, and ctx's. Damage is none, but for that of the keyring: ErrCorrupt.
 func Salvage(ctx context.Context, dir, newDir string, o *Options) (*SalvageReport, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -60,6 +65,7 @@ type salvage struct {
 	dir    string
 	target *DB // not open: what writes tables asks it for options, numbers and paths
 
+	keyring  *keyring // of the damaged store
 	remains  *manifest.Remains
 	levels   bool // the levels of tables are known and hold
 	tables   []*salvageTable
@@ -77,7 +83,11 @@ func (s *salvage) run() (_ *SalvageReport, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	if s.remains, err = readRemains(s.fs, s.dir); err != nil {
+	if s.keyring, err = openKeyring(s.fs, s.dir, &s.target.opts); err != nil {
+		return nil, err
+	}
+	defer s.keyring.close()
+	if s.remains, err = readRemains(s.fs, s.dir, s.keyring, &s.target.opts); err != nil {
 		return nil, err
 	}
 	for _, damage := range s.remains.Damage {
@@ -90,6 +100,7 @@ func (s *salvage) run() (_ *SalvageReport, err error) {
 		if err != nil {
 			s.out.abort()
 		}
+		s.target.keyring.close()
 		err = errors.Join(err, s.target.lock.Close())
 	}()
 	s.out = salvageWriter{d: s.target, env: s.target.tableEnv(nil)}
@@ -108,6 +119,9 @@ func (s *salvage) run() (_ *SalvageReport, err error) {
 	if err := s.createStore(); err != nil {
 		return nil, err
 	}
+	if err := s.mendDirectory(); err != nil {
+		return nil, err
+	}
 	r := &s.report
 	s.target.event("salvaged", "entries", r.Entries, "range tombstones", r.RangeTombstones, "complete", r.Complete(),
 		"manifest read", r.ManifestRead, "deleted may return", r.DeletedMayReturn)
@@ -115,15 +129,33 @@ func (s *salvage) run() (_ *SalvageReport, err error) {
 }
 
 // readRemains is manifest.ReadRemains in this package's errors.
-func readRemains(fs vfs.FS, dir string) (*manifest.Remains, error) {
-	r, err := manifest.ReadRemains(fs, dir)
+func readRemains(fs vfs.FS, dir string, k *keyring, o *Options) (*manifest.Remains, error) {
+	r, err := manifest.ReadRemains(fs, dir, k.openCipher())
 	switch {
 	case errors.Is(err, manifest.ErrNoStore):
 		return nil, ErrNotExist
 	case errors.Is(err, manifest.ErrTooNew):
 		return nil, errors.Join(ErrTooNew, err)
+	case errors.Is(err, manifest.ErrSealed):
+		return nil, errNoKeyring(err)
+	case err != nil:
+		return nil, err
+	case k == nil && o.Encryption != nil:
+		return nil, ErrNotEncrypted
+	case k == nil:
+		return r, nil
 	}
-	return r, err
+	if (r.State.Store != fileid.UID{}) {
+		if err := k.checkState(r.State); err != nil {
+			r.Damage = append(r.Damage, err)
+		}
+	}
+	if (r.Anchor != manifest.Anchor{}) {
+		if err := o.Encryption.MinAnchor.manifest.Check(r.Anchor); err != nil {
+			r.Damage = append(r.Damage, &CorruptionError{File: r.Name, Offset: -1, Err: err})
+		}
+	}
+	return r, nil
 }
 
 // prepareTarget makes the new directory and locks it.
@@ -142,7 +174,14 @@ func (s *salvage) prepareTarget() error {
 	if err := d.takeLock(); err != nil {
 		return err
 	}
-	if err := syncParents(d.opts.seams.FS, d.dir, d.madeDirs); err != nil {
+	err = syncParents(d.opts.seams.FS, d.dir, d.madeDirs)
+	if err == nil {
+		d.store, err = fileid.NewUID(d.opts.seams.Random)
+	}
+	if err == nil && d.opts.Encryption != nil {
+		d.keyring, err = createKeyring(d.store, d.opts.seams.FS, d.dir, &d.opts)
+	}
+	if err != nil {
 		return errors.Join(err, d.lock.Close())
 	}
 	return nil
@@ -261,10 +300,6 @@ func (s *salvage) hides(t *salvageTable, l lostKeys) bool {
 // out, and knows no difference from any position of the old one.
 func (s *salvage) createStore() error {
 	d := s.target
-	uid, err := fileid.NewUID(d.opts.seams.Random)
-	if err != nil {
-		return err
-	}
 	old := s.remains.State
 	last := max(old.ReservedSeqNum, old.FlushedSeqNum, s.out.lastSeqNum, s.log.lastSeqNum)
 	if n := len(old.Lineage); n > 0 {
@@ -272,12 +307,15 @@ func (s *salvage) createStore() error {
 	}
 	last = min(last, keys.MaxSeqNum-1)
 	state := &manifest.State{
-		Store: uid, FormatVersion: manifest.FormatVersion,
+		Store: d.store, FormatVersion: manifest.FormatVersion,
 		NextFileNum: fileid.Num(d.nextFile.Load()), NextRunID: 2,
 		ReservedSeqNum: last, FlushedSeqNum: last, HistoryFloor: last,
 		ReservedScopeID: max(old.ReservedScopeID, s.out.lastScope),
 		LastTime:        max(old.LastTime, s.log.lastTime),
 		Operators:       old.Operators, Extra: old.Extra,
+	}
+	if a := d.keyring.anchor(); a != nil {
+		state.Keyring = *a
 	}
 	version := &manifest.Version{}
 	if tables := s.out.tables; len(tables) > 0 {
@@ -287,6 +325,31 @@ func (s *salvage) createStore() error {
 		return err
 	}
 	return manifest.CreateWith(state, version, d.manifestOptions())
+}
+
+// mendDirectory opens the new store, if anything is lost or in doubt, and makes its directory of
+// scopes whole: of an entry and the name of its id one may be lost and the other not.
+func (s *salvage) mendDirectory() (err error) {
+	if s.report.Complete() || s.out.lastScope <= uint64(scope.System) {
+		return nil
+	}
+	o := s.target.opts
+	o.MustExist, o.ExpiryEvents, o.Logger = true, false, nil
+	if last := max(s.remains.State.LastTime, s.log.lastTime); last > 0 {
+		o.Clock = standingClock(last) // how far the machine's is ahead is for whoever opens the store
+	}
+	d := newDB(s.target.dir, o)
+	d.lock = io.NopCloser(nil) // it is held
+	if err := d.openLocked(); err != nil {
+		d.abandon()
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	var differ *CorruptionError
+	if err := d.checkDirectory(s.ctx); err == nil || !errors.As(err, &differ) {
+		return err
+	}
+	return d.mendDirectory(s.ctx)
 }
 
 // segments returns the log segments that the manifest lists.

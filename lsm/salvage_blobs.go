@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable/blob"
 )
@@ -22,7 +24,8 @@ import (
 type salvageBlob struct {
 	name     string
 	unlisted bool
-	gone     error // why nothing of it can be read
+	key      seal.KeyID // its data key, where that is known
+	gone     error      // why nothing of it can be read
 
 	r       *blob.Reader // nil: not open
 	size    int64
@@ -49,12 +52,12 @@ func (s *salvage) findBlobs(names []string) error {
 	for _, name := range names {
 		here[name] = strings.HasSuffix(name, ".blob") && manifest.IsStoreFile(name)
 	}
-	known := map[string]fileid.UID{}
+	known, keyIDs := map[string]fileid.UID{}, map[string]seal.KeyID{}
 	if v := s.remains.Version; v != nil {
 		for i := range v.Blobs {
 			b := v.Blobs[i].Blob
 			name := manifest.BlobName(b.Num)
-			known[name] = b.UID
+			known[name], keyIDs[name] = b.UID, b.Key
 			if !here[name] {
 				s.blobs.enter(b.UID, &salvageBlob{name: name, gone: errMissing})
 			}
@@ -65,9 +68,9 @@ func (s *salvage) findBlobs(names []string) error {
 			continue
 		}
 		uid, listed := known[name]
-		b := &salvageBlob{name: name, unlisted: !listed}
+		b := &salvageBlob{name: name, unlisted: !listed, key: keyIDs[name]}
 		found, err := s.openBlob(b, uid)
-		if err != nil && !errors.Is(err, blob.ErrCorrupt) {
+		if err != nil && !errors.Is(err, blob.ErrCorrupt) && !errors.Is(err, seal.ErrAuth) && !errors.Is(err, crypto.ErrAuth) {
 			return err
 		}
 		b.gone = err
@@ -100,7 +103,11 @@ func (s *salvage) openBlob(b *salvageBlob, want fileid.UID) (fileid.UID, error) 
 	if err != nil {
 		return fileid.UID{}, fmt.Errorf("open %s: %w", b.name, err)
 	}
-	r, uid, err := blob.OpenDamaged(f, b.name, want)
+	o := blob.DamagedOptions{UID: want, OpenCipher: s.keyring.openCipher(), KeyID: b.key, Name: b.name}
+	r, uid, err := blob.OpenDamaged(f, o)
+	if err == nil {
+		err = s.keyring.admits(r.Encrypted())
+	}
 	if err != nil {
 		return fileid.UID{}, errors.Join(err, f.Close())
 	}

@@ -38,7 +38,7 @@ func (s *salvage) readLog() error {
 	state := s.remains.State
 	take := func(r wal.Record) error { return s.takeBatch(r, state.FlushedSeqNum) }
 	if s.remains.Version != nil {
-		o := wal.Options{FS: s.fs, Dir: s.dir, Store: state.Store, Random: s.target.opts.seams.Random}
+		o := wal.Options{FS: s.fs, Dir: s.dir, Store: state.Store, Random: s.target.opts.seams.Random, OpenCipher: s.keyring.openCipher()}
 		rec, err := wal.Replay(o, s.segments(), take)
 		cut := state.Cut
 		short := err == nil && cut != nil && max(state.FlushedSeqNum, rec.LastSeqNum) < cut.LastSeqNum
@@ -55,7 +55,7 @@ func (s *salvage) readLog() error {
 			return err
 		}
 		if errors.Is(err, wal.ErrTooNew) || errors.Is(err, wal.ErrSealed) {
-			return errors.Join(ErrTooNew, err)
+			return s.target.walError(err)
 		}
 		if err := s.dropSpills(); err != nil {
 			return err
@@ -65,7 +65,8 @@ func (s *salvage) readLog() error {
 			l.files = append(l.files, SalvagedFile{Name: "log", EntriesLost: -1, Lost: []Loss{{Offset: -1, OtherScopes: true, Err: errShortLog}}})
 		}
 	}
-	o := wal.SalvageOptions{FS: s.fs, Dir: s.dir, Store: state.Store, Listed: s.segments(), Unlisted: true, Min: wal.SegmentNum(state.MinSegment)}
+	o := wal.SalvageOptions{FS: s.fs, Dir: s.dir, Store: state.Store, Listed: s.segments(), Unlisted: true,
+		Min: wal.SegmentNum(state.MinSegment), OpenCipher: s.keyring.openCipher()}
 	if s.remains.Version != nil {
 		for _, seg := range o.Listed {
 			o.Min = max(o.Min, seg.Num+1) // others were dropped from the list, or came after it

@@ -42,9 +42,9 @@ type lostKeys struct{ lower, upper []byte }
 // open opens the file for the next reading. A file that is missing or no table is gone,
 // which is no error.
 func (t *salvageTable) open() error {
-	dir := t.s.dir
+	dir, keyring := t.s.dir, t.s.keyring
 	if t.spill {
-		dir = t.s.target.dir
+		dir, keyring = t.s.target.dir, t.s.target.keyring
 	}
 	f, err := t.s.fs.Open(dir+"/"+t.name, vfs.ReadOnly)
 	if errors.Is(err, vfs.ErrNotExist) {
@@ -54,13 +54,15 @@ func (t *salvageTable) open() error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", t.name, err)
 	}
-	o := sstable.WreckOptions{Name: t.name}
+	o := sstable.WreckOptions{OpenCipher: keyring.openCipher(), Name: t.name}
 	if t.meta != nil {
-		o.UID = t.meta.UID
+		o.UID, o.KeyID = t.meta.UID, t.meta.Key
 	}
 	if t.size, err = f.Size(); err == nil {
 		t.f = f
-		t.w, err = sstable.OpenWreck(t.s.ctx, f, o)
+		if t.w, err = sstable.OpenWreck(t.s.ctx, f, o); err == nil {
+			err = keyring.admits(t.w.Encrypted())
+		}
 	}
 	if err != nil {
 		t.gone = err

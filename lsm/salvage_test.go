@@ -129,7 +129,7 @@ func TestSalvageOfALargeLogTakesLittleMemory(t *testing.T) {
 		require.Equal(t, want, got)
 		names, err := fs.List("new")
 		require.NoError(t, err)
-		loaded, err := manifest.Load(fs, "new")
+		loaded, err := manifest.Load(fs, "new", nil)
 		require.NoError(t, err)
 		for _, name := range names {
 			if strings.HasSuffix(name, ".sst") {
@@ -251,7 +251,7 @@ func TestSalvageCarriesRangeTombstonesOver(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, r.Complete(), r)
 	require.EqualValues(t, 401, r.Entries)
-	loaded, err := manifest.Load(fs, "new")
+	loaded, err := manifest.Load(fs, "new", nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"counter"}, loaded.State.Operators)
 	require.EqualValues(t, 77, loaded.State.ReservedScopeID)

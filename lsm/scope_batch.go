@@ -17,6 +17,9 @@ type batchScope struct {
 	id     scope.ID // that the keys are encoded with
 	writes bool     // there is more than deletes: the scope is made if it is not there
 
+	absent   bool        // it was just looked up, and was not there
+	absentAt keys.SeqNum // the number for which that holds
+
 	// Of the last attempt to apply the batch.
 	now   scope.ID // the id to write to, 0: the operations have nothing to delete
 	fresh scope.ID // taken for a scope to be made, 0: none yet
@@ -122,6 +125,7 @@ func (d *DB) applyScoped(b *Batch, w *WriteOptions, reads *conditions) error {
 			return err
 		}
 		for i := range b.scopes {
+			b.scopes[i].absent = false
 			if sc := b.scopes[i].sc; sc.held.Load() != nil {
 				sc.forget(sc.held.Load())
 			}
@@ -191,14 +195,10 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 		}
 		r.claims.names = append(r.claims.names, cl)
 		if s.now != 0 && cl.name != 0 {
-			value := entryValue(s.now)
-			payload = appendOp(payload, keys.KindSet, systemKeys.prefix, s.sc.entry, value)
+			payload = r.makeEntry(payload, s.sc.entry, s.now)
 			r.claims.changes = append(r.claims.changes, dirChange{name: cl.name})
-			r.ops++
-			r.bytes += int64(len(systemKeys.prefix) + len(s.sc.entry) + len(value))
 		}
 	}
-	r.named = b.scopes
 	moved := b.moved()
 	payload = b.encode(payload, r, moved)
 	if size := memtableBytesFor(r.ops, r.bytes); size > maxBatchBytes {
@@ -208,6 +208,16 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 	return b.conditions(moved)
 }
 
+// makeEntry appends the records by which a scope is made to the payload, and counts them.
+func (r *request) makeEntry(payload, entry []byte, id scope.ID) []byte {
+	var made dirBatch
+	made.payload = payload
+	made.name(entry, id)
+	r.ops += made.ops
+	r.bytes += made.bytes
+	return made.payload
+}
+
 // planScope finds out what the operations on a scope act on, and what they then rely on: a
 // claim on a name says that there is no such scope.
 func (d *DB) planScope(s *batchScope) (claim, error) {
@@ -215,28 +225,59 @@ func (d *DB) planScope(s *batchScope) (claim, error) {
 		s.now = r.id
 		return d.claimOn(r), nil
 	}
-	r, at, err := s.sc.look()
-	switch {
-	case err != nil:
-		return claim{}, err
-	case r != nil:
-		s.now = r.id
-		return claim{at: at, id: r.id}, nil
-	case s.writes && s.fresh == 0:
-		if s.fresh, err = d.newScopeID(); err != nil {
+	at := s.absentAt
+	if !s.absent {
+		r, now, err := s.sc.look()
+		if err != nil {
 			return claim{}, err
 		}
+		if r != nil {
+			s.now = r.id
+			return claim{at: now, id: r.id}, nil
+		}
+		at = now
 	}
 	s.now = 0
 	if s.writes {
+		if s.fresh == 0 {
+			var err error
+			if s.fresh, err = d.newScopeID(); err != nil {
+				return claim{}, err
+			}
+		}
 		s.now = s.fresh
 	}
 	return claim{at: at, name: nameHash(s.sc.entry)}, nil
 }
 
-// moved returns, for the ids with which the batch is encoded, what the keys of the ids of the
-// plan begin with; of a scope that is not there that is empty. It returns nil if no id differs.
-func (b *Batch) moved() map[scope.ID]scopeKeys {
+// moves are, for the ids with which a batch is encoded, what the keys of the ids of its plan
+// begin with; of a scope that is not there that is empty.
+type moves struct {
+	few  []move
+	many map[scope.ID]scopeKeys // if there are more than fewScopes
+}
+
+type move struct {
+	from scope.ID
+	to   scopeKeys
+}
+
+// to returns what becomes of an id; ok is false for the root's.
+func (m *moves) to(id scope.ID) (to scopeKeys, ok bool) {
+	if m.many != nil {
+		to, ok = m.many[id]
+		return to, ok
+	}
+	for i := range m.few {
+		if m.few[i].from == id {
+			return m.few[i].to, true
+		}
+	}
+	return scopeKeys{}, false
+}
+
+// moved returns how the batch is to be encoded anew, nil if no id differs.
+func (b *Batch) moved() *moves {
 	same := true
 	for i := range b.scopes {
 		same = same && b.scopes[i].id == b.scopes[i].now
@@ -244,18 +285,29 @@ func (b *Batch) moved() map[scope.ID]scopeKeys {
 	if same {
 		return nil
 	}
-	to := make(map[scope.ID]scopeKeys, len(b.scopes))
+	m := &moves{}
+	if len(b.scopes) > fewScopes {
+		m.many = make(map[scope.ID]scopeKeys, len(b.scopes))
+	} else {
+		m.few = make([]move, 0, len(b.scopes))
+	}
 	for i := range b.scopes {
 		s := &b.scopes[i]
-		if to[s.id] = (scopeKeys{}); s.now != 0 {
-			to[s.id] = scopeKeys{scope.AppendID(nil, s.now), scope.AppendUpperBound(nil, s.now)}
+		var to scopeKeys
+		if s.now != 0 {
+			to = keysOfID(s.now)
+		}
+		if m.many != nil {
+			m.many[s.id] = to
+		} else {
+			m.few = append(m.few, move{s.id, to})
 		}
 	}
-	return to
+	return m
 }
 
 // encode appends the batch's operations to dst with the ids of the plan, and counts them.
-func (b *Batch) encode(dst []byte, r *request, moved map[scope.ID]scopeKeys) []byte {
+func (b *Batch) encode(dst []byte, r *request, moved *moves) []byte {
 	if moved == nil {
 		r.ops += b.ops
 		r.bytes += b.bytes
@@ -264,7 +316,7 @@ func (b *Batch) encode(dst []byte, r *request, moved map[scope.ID]scopeKeys) []b
 	ops := opReader{rest: b.payload}
 	for ops.next() {
 		id, n, err := scope.DecodeID(ops.key)
-		to, scoped := moved[id]
+		to, scoped := moved.to(id)
 		prefix, value := ops.key[:n], ops.value
 		switch {
 		case err != nil || !scoped: // the root's
@@ -295,7 +347,7 @@ func (k scopeKeys) bound(upper, from []byte) []byte {
 // conditions returns what the batch requires, of keys with the ids of the plan, or nil if it
 // requires nothing. ErrConflict: it requires a key of a scope that is not there. That one is
 // not there stands among the claims.
-func (b *Batch) conditions(moved map[scope.ID]scopeKeys) (*conditions, error) {
+func (b *Batch) conditions(moved *moves) (*conditions, error) {
 	if len(b.requires) == 0 {
 		return nil, nil
 	}
@@ -304,7 +356,7 @@ func (b *Batch) conditions(moved map[scope.ID]scopeKeys) (*conditions, error) {
 		c.points = make([]point, 0, len(b.requires))
 		for _, p := range b.requires {
 			id, n, err := scope.DecodeID(p.key)
-			to, scoped := moved[id]
+			to, scoped := moved.to(id)
 			switch {
 			case err != nil || !scoped: // the root's
 				c.points = append(c.points, p)

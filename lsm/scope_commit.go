@@ -104,11 +104,29 @@ func (b *dirBatch) makeEntry(entry []byte, id scope.ID, at keys.SeqNum) {
 	name := nameHash(entry)
 	b.claims = append(b.claims, claim{at: at, name: name})
 	b.changes = append(b.changes, dirChange{name: name})
-	b.add(keys.KindSet, entry, entryValue(id))
+	b.name(entry, id)
+}
+
+// name adds the entry of a scope and the name of its id (D5).
+func (b *dirBatch) name(entry []byte, id scope.ID) {
+	var key [1 + scope.MaxEncodedLen]byte // add copies
+	b.add(keys.KindSet, entry, scope.AppendID(append(key[:0], recordVersion), id))
+	if mutant.Enabled && mutant.Is(mutant.ForgetName) {
+		return
+	}
+	var value [1 + scope.MaxKeyLen]byte
+	b.add(keys.KindSet, scope.AppendID(append(key[:0], byte(recordName)), id), append(append(value[:0], recordVersion), entry[1:]...))
 }
 
 // kill adds the death record of an id.
 func (b *dirBatch) kill(id scope.ID) { b.add(keys.KindSet, idKey(recordDeath, id), flagValue) }
+
+// unname takes the name of an id that has lost its entry for good (D5).
+func (b *dirBatch) unname(id scope.ID) {
+	if !(mutant.Enabled && mutant.Is(mutant.KeepName)) {
+		b.add(keys.KindDelete, idKey(recordName, id), nil)
+	}
+}
 
 // commitDirectory commits a change of the directory and returns its number.
 func (d *DB) commitDirectory(b *dirBatch, w *WriteOptions) (keys.SeqNum, error) {

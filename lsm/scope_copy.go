@@ -41,7 +41,7 @@ func (s *Scope) Copy(ctx context.Context, to scope.Scope, w *WriteOptions) (entr
 	if _, err := d.commitDirectory(&intent, NoSync); err != nil {
 		return 0, err // nothing is staged
 	}
-	if entries, err = s.stage(ctx, dst, id); err == nil {
+	if entries, err = s.stage(ctx, id); err == nil {
 		err = d.publishStaged(dst, id, w)
 	}
 	if err != nil {
@@ -59,8 +59,8 @@ func (s *Scope) Fork(ctx context.Context, to scope.Scope, w *WriteOptions) (*Sco
 	return s.db.Scope(to)
 }
 
-// stage writes the scope's entries under id, which is to be that of dst.
-func (s *Scope) stage(ctx context.Context, dst *Scope, id scope.ID) (entries int64, err error) {
+// stage writes the scope's entries under id, which has no entry yet.
+func (s *Scope) stage(ctx context.Context, id scope.ID) (entries int64, err error) {
 	write := func(snap *Snapshot, r *resolved) (err error) {
 		if r == nil {
 			return ErrNotFound
@@ -69,7 +69,7 @@ func (s *Scope) stage(ctx context.Context, dst *Scope, id scope.ID) (entries int
 		if err != nil {
 			return err
 		}
-		entries, err = s.db.stageEntries(ctx, it, dst, id)
+		entries, err = s.db.stageEntries(ctx, it, id)
 		if cerr := it.Close(); err == nil {
 			err = cerr
 		}
@@ -83,8 +83,8 @@ func (s *Scope) stage(ctx context.Context, dst *Scope, id scope.ID) (entries int
 }
 
 // stageEntries writes what an iterator passes under id.
-func (d *DB) stageEntries(ctx context.Context, it *Iterator, dst *Scope, id scope.ID) (entries int64, err error) {
-	b := Batch{prefix: scope.AppendID(nil, id), named: []batchScope{{sc: dst, now: id}}}
+func (d *DB) stageEntries(ctx context.Context, it *Iterator, id scope.ID) (entries int64, err error) {
+	b := Batch{prefix: scope.AppendID(nil, id)}
 	for more := it.First(); ; more = it.Next() {
 		if !more || b.Bytes() >= copyBatchBytes {
 			if ctx.Err() != nil {

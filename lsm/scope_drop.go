@@ -28,6 +28,7 @@ func (s *Scope) Drop(w *WriteOptions) error {
 		}
 		var b dirBatch
 		b.takeEntry(s, d.claimOn(r))
+		b.unname(r.id)
 		b.kill(r.id)
 		seq, err := d.commitDirectory(&b, w)
 		if err != errRedirected { // returned bare

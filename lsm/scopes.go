@@ -289,15 +289,19 @@ func (s *Scope) write(kind keys.Kind, key, value []byte, w *WriteOptions) error 
 		if err := s.writable(); err != nil {
 			return err
 		}
-		r, err := s.current()
-		if err != nil {
-			return err
+		r, at := s.known(), keys.SeqNum(0)
+		if r == nil {
+			var err error
+			if r, at, err = s.look(); err != nil {
+				return err
+			}
 		}
 		if r == nil && kind == keys.KindDelete {
 			return nil
 		}
 		if r == nil {
 			b := s.NewBatch()
+			b.scopes[0].absent, b.scopes[0].absentAt = true, at
 			if b.add(kind, key, value); kind == keys.KindMerge {
 				b.merges.operands++
 			}
@@ -309,7 +313,7 @@ func (s *Scope) write(kind keys.Kind, key, value []byte, w *WriteOptions) error 
 		q.bytes = int64(len(r.prefix) + len(key) + len(value))
 		q.reset(1)
 		q.claims.names = append(q.claims.names, d.claimOn(r))
-		_, err = d.commitScoped(q, nil)
+		_, err := d.commitScoped(q, nil)
 		if err != errRedirected { // returned bare
 			return err
 		}

@@ -49,6 +49,11 @@ func TestAMillionScopes(t *testing.T) {
 			require.NoError(t, m.handle(m.rnd.IntN(scopes)).Set([]byte("more"), []byte("value"), lsm.NoSync))
 		}
 	})
+	at := m.position()
+	require.NoError(t, m.handle(scopes/3).Set([]byte("more"), []byte("new"), lsm.NoSync))
+	m.timed("difference of one key", 1, func() { require.Equal(t, 1, m.changed(at)) })
+	require.NoError(t, m.db.Flush(context.Background()))
+	m.timed("the same, flushed", 1, func() { require.Equal(t, 1, m.changed(at)) })
 	hot := m.handle(7)
 	m.timed("read from the same one", uses, func() {
 		for range uses {
@@ -108,6 +113,28 @@ func (m *million) get(i int) {
 	v, err := m.handle(i).Get([]byte("key-3"))
 	require.NoError(m.t, err)
 	require.Equal(m.t, fmt.Sprintf("value 3 of %d", i), string(v))
+}
+
+func (m *million) position() lsm.Position {
+	snap, err := m.db.NewSnapshot()
+	require.NoError(m.t, err)
+	defer snap.Close()
+	at, err := snap.Position()
+	require.NoError(m.t, err)
+	return at
+}
+
+// changed counts what has changed since.
+func (m *million) changed(since lsm.Position) int {
+	snap, err := m.db.NewSnapshot()
+	require.NoError(m.t, err)
+	defer snap.Close()
+	n := 0
+	for _, err := range snap.Diff(since) {
+		require.NoError(m.t, err)
+		n++
+	}
+	return n
 }
 
 func (m *million) list(prefix string) int {

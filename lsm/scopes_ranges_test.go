@@ -308,6 +308,7 @@ func TestGreatestIDKnowsTheDirectory(t *testing.T) {
 		{system(), nil, scope.System},
 		{system(idKey(recordDeath, 901)...), flagValue, 901},
 		{system(idKey(recordStaged, 902)...), flagValue, 902},
+		{system(idKey(recordName, 903)...), nameValue(u), 903},
 		{system(99, 99), nil, scope.System},
 		{nil, nil, 0},
 	} {

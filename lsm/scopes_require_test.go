@@ -182,7 +182,7 @@ func TestARefusedBatchLeavesNoTraceInTheDirectory(t *testing.T) {
 			there, err := other.Exists()
 			require.NoError(t, err)
 			require.False(t, there)
-			require.EqualValues(t, 3, db.visible.load(), "a key, an entry and a key")
+			require.EqualValues(t, 4, db.visible.load(), "a key, an entry, a name and a key")
 			require.NoError(t, db.Close())
 		})
 	}

@@ -39,7 +39,7 @@ func scrubBlob(b *blobFile) *scrubFile {
 // locate finds the damage in a table whose digest differs; nil if every part can be read.
 func (t *table) locate(ctx context.Context, f vfs.File) *CorruptionError {
 	name := manifest.TableName(t.meta.Num)
-	w, err := sstable.OpenWreck(ctx, f, sstable.WreckOptions{UID: t.meta.UID, Name: name})
+	w, err := sstable.OpenWreck(ctx, f, sstable.WreckOptions{UID: t.meta.UID, OpenCipher: t.db.keyring.openCipher(), KeyID: t.meta.Key, Name: name})
 	if err != nil {
 		return &CorruptionError{File: name, Offset: -1, Err: damageCause(err)}
 	}
@@ -69,7 +69,7 @@ func (b *blobFile) locate(ctx context.Context, _ vfs.File) *CorruptionError {
 	if err != nil {
 		return whole(err)
 	}
-	r, err := openBlob(f, b.meta, nil, false)
+	r, err := openBlob(f, b.meta, b.db.keyring.openCipher(), nil, false)
 	if err != nil {
 		_ = f.Close() // read only: nothing can be lost
 		var c *blob.CorruptionError

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/manifest"
@@ -21,6 +22,7 @@ type table struct {
 
 	reader atomic.Pointer[sstable.Reader]
 	ranges *rangedel.Set // the table's range tombstones; set before reader is
+	held   int64         // the memory that they take; likewise
 	openMu sync.Mutex
 
 	blobs    []*blobFile  // those that it refers to, in its order
@@ -54,6 +56,9 @@ func (t *table) open() (*sstable.Reader, error) {
 		Cache:  t.db.cache,
 		Blob:   t.blob,
 
+		OpenCipher: t.db.keyring.openCipher(),
+		KeyID:      t.meta.Key,
+
 		BlobData: t.blobData(),
 		Name:     name,
 		Mapped:   t.db.mapTables,
@@ -71,6 +76,8 @@ func (t *table) open() (*sstable.Reader, error) {
 		return nil, err
 	}
 	t.ranges = rangesOf(r.RangeTombstones())
+	t.held = t.ranges.Bytes() + int64(len(r.RangeTombstones()))*int64(unsafe.Sizeof(sstable.Fragment{}))
+	t.db.arenas.countRanges(t.held)
 	t.reader.Store(r)
 	return r, nil
 }
@@ -81,6 +88,7 @@ func (t *table) unref() {
 	}
 	if r := t.reader.Load(); r != nil {
 		_ = r.Close() // nothing was written through it
+		t.db.arenas.countRanges(-t.held)
 	}
 	for _, b := range t.blobs {
 		b.unref()

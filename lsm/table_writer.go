@@ -14,7 +14,8 @@ import (
 
 // TableWriter writes a table for DB.Ingest: keys of the root with their values, in ascending order, each
 // once, into a file outside of any store. Large values stand in it too: the compaction that
-// rewrites the table takes them out. It is not safe for concurrent use. Its first error
+// rewrites the table takes them out. The file is in clear, also where it is for an encrypted
+// store. It is not safe for concurrent use. Its first error
 // sticks. It ends with Finish or Abort.
 type TableWriter struct {
 	fs    vfs.FS

@@ -11,7 +11,8 @@ import (
 // Verify reads every table and blob file of the store as it is now, past the cache, and checks all that
 // they can tell: each checksum, the order of entries, that filters have every key,
 // indexes, counts and bounds against those in the manifest, that the tables of a run do not
-// overlap, that references lie within blob files and are counted right, and the digests that the manifest has. Reads and writes go on beside it. It goes
+// overlap, that references lie within blob files and are counted right, and the digests that the manifest has. Where
+// nothing is damaged, entries and names of scopes must agree. Reads and writes go on beside it. It goes
 // on after damage: the error then holds a *CorruptionError for each damaged table, and what
 // the scrub has found in the tables that are there now. A read that fails and ctx end it. It may
 // be called from any goroutine, also on a store that is open for reading only.
@@ -28,6 +29,9 @@ func (d *DB) Verify(ctx context.Context) error {
 	guard.Leave()
 	defer s.unref()
 	findings, err := d.verifyVersion(ctx, s.version)
+	if err == nil && len(findings) == 0 {
+		findings, err = d.verifyDirectory(ctx)
+	}
 	c := &d.metrics.care
 	if ctx.Err() == nil {
 		c.verifications.Add(1)
@@ -64,6 +68,16 @@ func (d *DB) verifyVersion(ctx context.Context, v *version) (findings []*Corrupt
 	}
 	more, err := d.verifyBlobs(ctx, v)
 	return append(findings, more...), err
+}
+
+// verifyDirectory compares the two sides of the directory of scopes.
+func (d *DB) verifyDirectory(ctx context.Context) ([]*CorruptionError, error) {
+	err := d.checkDirectory(ctx)
+	var c *CorruptionError
+	if errors.As(err, &c) {
+		return []*CorruptionError{c}, nil
+	}
+	return nil, err
 }
 
 // verifyTable reads one table and compares it with its line in the manifest.

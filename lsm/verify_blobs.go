@@ -169,12 +169,15 @@ func (v *verification) openBlob(c *blobCheck) (*blob.Reader, error) {
 	}
 	r, err := (*blob.Reader)(nil), error(nil)
 	if c.meta != nil {
-		r, err = openBlob(f, c.meta, nil, false)
+		r, err = openBlob(f, c.meta, v.db.keyring.openCipher(), nil, false)
 	} else {
 		var d *blob.Reader
 		var uid fileid.UID
-		if d, uid, err = blob.OpenDamaged(f, c.name, fileid.UID{}); err == nil {
-			r, err = blob.Open(f, blob.ReaderOptions{UID: uid, Size: d.Size(), Name: c.name})
+		if d, uid, err = blob.OpenDamaged(f, blob.DamagedOptions{OpenCipher: v.db.keyring.openCipher(), Name: c.name}); err == nil {
+			r, err = blob.Open(f, blob.ReaderOptions{UID: uid, Size: d.Size(), OpenCipher: v.db.keyring.openCipher(), Name: c.name})
+		}
+		if err == nil {
+			err = v.db.keyring.admits(r.Encrypted())
 		}
 	}
 	if err != nil {

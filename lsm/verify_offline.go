@@ -61,8 +61,9 @@ func joinFindings(findings []*CorruptionError) error {
 // opens nothing for writing, works on a store that Open refuses, and reports everything that
 // it finds. To verify a store that is open there is DB.Verify.
 //
-// Of the options it uses MemoryBudget and Logger. Errors: ErrNotExist, ErrLocked, ErrTooNew,
-// ErrInvalidOptions, ctx's, and those that say nothing of the store's files. Damage is none.
+// Of the options it uses Encryption, MemoryBudget and Logger. Errors: ErrNotExist, ErrLocked, ErrTooNew,
+// ErrInvalidOptions, those of Encryption, ctx's, and those that say nothing of the store's files. Damage is
+// none, but for that of the keyring, without which nothing can be read: ErrCorrupt.
 func Verify(ctx context.Context, dir string, o *Options) (*VerifyReport, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -98,7 +99,11 @@ func (v *verification) run() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	remains, err := readRemains(v.fs, v.dir)
+	if v.db.keyring, err = openKeyring(v.fs, v.dir, &v.db.opts); err != nil {
+		return err
+	}
+	defer v.db.keyring.close()
+	remains, err := readRemains(v.fs, v.dir, v.db.keyring, &v.db.opts)
 	if err != nil {
 		return err
 	}
@@ -112,7 +117,37 @@ func (v *verification) run() (err error) {
 	if err := v.tables(remains.Version); err != nil {
 		return err
 	}
-	return v.log(remains)
+	if err := v.log(remains); err != nil {
+		return err
+	}
+	if len(v.report.Findings) > 0 || remains.State.ReservedScopeID == 0 {
+		return nil // damage says enough, and what never had scopes has no directory
+	}
+	return v.directory()
+}
+
+// directory opens a store in which nothing is damaged, to read, and verifies its directory of
+// scopes.
+func (v *verification) directory() (err error) {
+	o := v.db.opts
+	o.ReadOnly, o.AcceptClock, o.Logger = true, true, nil
+	d := newDB(v.dir, o)
+	d.lock = io.NopCloser(nil) // it is held
+	if err := d.openLocked(); err != nil {
+		d.abandon()
+		var c *CorruptionError
+		if errors.As(err, &c) {
+			v.find(c.File, err)
+			return nil
+		}
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	findings, err := d.verifyDirectory(v.ctx)
+	for _, f := range findings {
+		v.find(f.File, f)
+	}
+	return err
 }
 
 // lockToRead takes the shared lock of a directory. Where the lock file is missing, which a
@@ -187,7 +222,7 @@ func (v *verification) tables(version *manifest.Version) error {
 // log verifies the log.
 func (v *verification) log(remains *manifest.Remains) error {
 	s := remains.State
-	o := wal.SalvageOptions{FS: v.fs, Dir: v.dir, Store: s.Store, Listed: fromManifestSegments(s.Segments)}
+	o := wal.SalvageOptions{FS: v.fs, Dir: v.dir, Store: s.Store, Listed: fromManifestSegments(s.Segments), OpenCipher: v.db.keyring.openCipher()}
 	o.Unlisted, o.Min = remains.Version == nil, wal.SegmentNum(s.MinSegment)
 	for _, seg := range s.Segments {
 		v.report.LogBytes += seg.Bytes
@@ -209,7 +244,8 @@ func (v *verification) log(remains *manifest.Remains) error {
 		return nil
 	}
 	if remains.Version != nil {
-		rec, err := wal.Replay(wal.Options{FS: v.fs, Dir: v.dir, Store: s.Store, Random: v.db.opts.seams.Random}, o.Listed, check)
+		wo := wal.Options{FS: v.fs, Dir: v.dir, Store: s.Store, Random: v.db.opts.seams.Random, OpenCipher: o.OpenCipher}
+		rec, err := wal.Replay(wo, o.Listed, check)
 		if cerr := v.ctx.Err(); cerr != nil {
 			return cerr
 		}

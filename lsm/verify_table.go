@@ -86,16 +86,21 @@ func (c *tableCheck) run() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	o := sstable.ReaderOptions{Cache: c.cache, Name: c.name}
+	o := sstable.ReaderOptions{OpenCipher: c.db.keyring.openCipher(), Cache: c.cache, Name: c.name}
 	if c.meta != nil {
+		o.KeyID = c.meta.Key
 		o.UID, o.Size, o.Digest, o.Number = c.meta.UID, c.meta.Bytes, c.meta.Digest, c.meta.Number()
 		if len(c.meta.Blobs) > 0 {
 			o.BlobData = blobData(c.version, c.meta)
 		}
 	} else {
-		w, err := sstable.OpenWreck(c.ctx, f, sstable.WreckOptions{Name: c.name})
+		w, err := sstable.OpenWreck(c.ctx, f, sstable.WreckOptions{OpenCipher: o.OpenCipher, Name: c.name})
 		if err != nil {
 			c.find(-1, damageCause(err))
+			return nil
+		}
+		if err := c.db.keyring.admits(w.Encrypted()); err != nil {
+			c.find(0, err)
 			return nil
 		}
 		o.UID, o.Size = w.UID(), w.Size()
@@ -141,7 +146,7 @@ func (c *tableCheck) strictly(o sstable.ReaderOptions) (err error) {
 // closely lists every part of a table that cannot be read; first is what reading it strictly
 // has met.
 func (c *tableCheck) closely(f vfs.File, o sstable.ReaderOptions, first error) error {
-	w, err := sstable.OpenWreck(c.ctx, f, sstable.WreckOptions{UID: o.UID, Name: c.name})
+	w, err := sstable.OpenWreck(c.ctx, f, sstable.WreckOptions{UID: o.UID, OpenCipher: o.OpenCipher, KeyID: o.KeyID, Name: c.name})
 	if err != nil {
 		c.find(-1, damageCause(err))
 		return nil

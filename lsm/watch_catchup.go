@@ -1,8 +1,8 @@
 package lsm
 
 import (
+	"bytes"
 	"errors"
-	"iter"
 
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/scope"
@@ -76,32 +76,20 @@ type catchUp struct {
 	from, to keys.SeqNum
 	end      wal.Position
 	whole    bool // all there is, behind the delete of all there was
-	snap     *Snapshot
-	view     *diffView
-	pull     func() (WatchEvent, error, bool)
-	stop     func()
+	net      netChanges
 
 	announced bool       // the WatchLagged has been shown
 	cleared   bool       // the delete has been shown, or there is none
 	ahead     WatchEvent // the next change, if more
 	more      bool
 	err       error
-	key, val  []byte // of the event that was shown last
-	upper     []byte
 }
 
 // close gives back what is held. c may be nil.
 func (c *catchUp) close() {
-	if c == nil {
-		return
+	if c != nil {
+		c.net.close()
 	}
-	if c.stop != nil {
-		c.stop()
-	}
-	if c.view != nil {
-		c.view.close()
-	}
-	_ = c.snap.Close() // always nil
 }
 
 // catchUp begins to read what has changed since what was shown last.
@@ -111,10 +99,10 @@ func (w *Watcher) catchUp() error {
 	if err != nil {
 		return err
 	}
-	c := &catchUp{from: w.upTo(), to: snap.seq, end: d.wal.End(), whole: k.whole, snap: snap}
+	c := &catchUp{from: w.upTo(), to: snap.seq, end: d.wal.End(), whole: k.whole, net: netChanges{w: w, snap: snap, limit: netEvents}}
 	dropped, err := w.resolve(c)
 	if err == nil && !dropped {
-		err = w.open(c)
+		err = c.open()
 	}
 	if err != nil || dropped {
 		c.close()
@@ -153,54 +141,26 @@ func (w *Watcher) resolve(c *catchUp) (dropped bool, err error) {
 	return false, nil
 }
 
-// open takes what is to be read: the difference, or everything.
-func (w *Watcher) open(c *catchUp) (err error) {
-	var from Position
-	if !c.whole {
-		from.open, from.seq, _ = w.db.history.opened.Place(c.from) // it was visible in this process, or a position
+// open sees to it that what is to be read stays: the difference, or everything.
+func (c *catchUp) open() (err error) {
+	n := &c.net
+	n.more, c.cleared = n.w.walk.id != 0, !c.whole
+	n.lower = bytes.Clone(n.w.walk.keys.lower)
+	n.ranges = bytes.Clone(n.lower)
+	if c.whole {
+		return nil
 	}
-	if c.view, err = c.snap.newDiffView(from); err != nil {
-		return err
-	}
-	c.cleared = !c.whole
-	c.pull, c.stop = iter.Pull2(w.changes(c.view))
-	return nil
+	d := n.w.db
+	n.from.open, n.from.seq, _ = d.history.opened.Place(c.from) // it was visible in this process, or a position
+	n.hold, err = d.horizons.hold(n.from)
+	return err
 }
 
-// changes yields what a view shows of the watched keys, as events.
-func (w *Watcher) changes(v *diffView) iter.Seq2[WatchEvent, error] {
-	return func(yield func(WatchEvent, error) bool) {
-		if w.walk.id == 0 {
-			return
-		}
-		f, err := v.newDiffer(v.from)
-		if err == nil {
-			defer f.close()
-			err = f.within(w.walk.keys.lower, w.walk.keys.upper, func(c *delta) bool { return yield(w.changeEvent(c), nil) })
-		}
-		if err != nil && err != errStopped { // returned bare
-			yield(WatchEvent{}, err)
-		}
-	}
+// step moves to the next change. An error stands in its place: it is not the end.
+func (c *catchUp) step() {
+	c.ahead, c.more, c.err = c.net.take()
+	c.more = c.more || c.err != nil
 }
-
-// changeEvent is where a net change becomes an event.
-func (w *Watcher) changeEvent(c *delta) WatchEvent {
-	e := WatchEvent{Kind: WatchSet, Value: c.value, Expiry: expiryTime(c.expires)}
-	switch c.kind {
-	case ChangeDeleteRange:
-		e = w.rangeEvent(c.key, c.upper)
-		e.Version = Version(c.seq)
-		return e
-	case ChangeDelete:
-		e.Kind = WatchDelete
-	}
-	e.Key, e.Version = w.userKey(c.key), Version(c.seq)
-	return e
-}
-
-// step moves to the next change.
-func (c *catchUp) step() { c.ahead, c.err, c.more = c.pull() }
 
 // next returns the next event, without what the watcher adds to all of them.
 func (c *catchUp) next(w *Watcher) (e WatchEvent) {
@@ -213,12 +173,6 @@ func (c *catchUp) next(w *Watcher) (e WatchEvent) {
 		return WatchEvent{Kind: WatchDeleteRange, Key: w.lower, Upper: w.upper, Version: Version(c.to)}
 	}
 	e = c.ahead
-	c.key, c.val = append(c.key[:0], e.Key...), append(c.val[:0], e.Value...)
-	e.Key, e.Value = c.key, c.val
-	if e.Upper != nil {
-		c.upper = append(c.upper[:0], e.Upper...)
-		e.Upper = c.upper
-	}
 	c.step()
 	return e
 }

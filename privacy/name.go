@@ -132,6 +132,10 @@ func wordStarts(name string, i int) bool {
 	return false
 }
 
+// SensitiveName reports whether a field of this name is taken to hold a secret, as the detector
+// field takes it: apiKey is, and total_tokens is not.
+func SensitiveName(name string) bool { return sensitive(name) }
+
 // sensitive reports whether a field with the name holds a secret: it has a sensitive word,
 // as a whole word, and neither asks whether there is one or how many, nor is of something
 // about it. So author, total_tokens, tokenizer, token_count and has_password are not.

@@ -151,7 +151,7 @@ func (r *Reader) readPlain(at span) (cache.Buf, error) {
 		buf.Discard()
 		return cache.Buf{}, err
 	}
-	return buf.Truncate(int(at.len) - block.TrailerLen), nil
+	return buf.Truncate(int(at.len) - r.guard.TrailerLen()), nil
 }
 
 // scratches are buffers for blocks as they are stored. Misses of a compressed table
@@ -186,7 +186,7 @@ func (r *Reader) readCompressed(at span) (cache.Buf, error) {
 		return cache.Buf{}, err
 	}
 	var buf cache.Buf
-	payload, err := block.Open(sealed, r.seed, at.off, func(n int) []byte {
+	payload, err := block.Open(sealed, &r.guard, at.off, func(n int) []byte {
 		if uint64(n) > r.props.RawBytes {
 			return nil
 		}
@@ -217,9 +217,10 @@ func (r *Reader) readSealed(at span, limit uint64) ([]byte, error) {
 
 // open opens the sealed block that was read from a place. A compressed payload is
 // decompressed into *scratch, which grows up to limit: the length in the block is not
-// trusted with more (S6). Without a scratch nothing may be compressed.
+// trusted with more (S6). Without a scratch nothing may be compressed. Of an encrypted
+// table sealed is decrypted in place.
 func (r *Reader) open(scratch *[]byte, sealed []byte, at span, limit uint64) ([]byte, error) {
-	payload, err := block.Open(sealed, r.seed, at.off, func(n int) []byte {
+	payload, err := block.Open(sealed, &r.guard, at.off, func(n int) []byte {
 		if scratch == nil || uint64(n) > limit {
 			return nil
 		}

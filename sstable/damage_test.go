@@ -25,6 +25,12 @@ import (
 
 // small returns a table of a few blocks with every part that a table can have.
 func small(t testing.TB, codec block.Codec) *table {
+	o := options()
+	o.Codec = codec
+	return smallWith(t, o)
+}
+
+func smallWith(t testing.TB, o sstable.WriterOptions) *table {
 	var es []entry
 	for i := range 60 {
 		es = append(es, set(fmt.Sprintf("key/%03d", i), keys.SeqNum(100+i), fmt.Sprintf("%030d", i)))
@@ -34,8 +40,6 @@ func small(t testing.TB, codec block.Codec) *table {
 			}
 		}
 	}
-	o := options()
-	o.Codec = codec
 	r := sstable.Fragment{Lower: []byte("key/100"), Upper: []byte("key/200"), Trailer: keys.MakeTrailer(300, keys.KindRangeDelete)}
 	return write(t, vfs.NewMem(), "t", o, es, r)
 }

@@ -15,7 +15,8 @@
 //   - S1. Entries strictly ascend in internal-key order across the whole table. The
 //     writer checks every one, always.
 //   - S2. Every byte of a file belongs to the header, one sealed block or the footer,
-//     and is covered by a checksum bound to the file's UID and to its place.
+//     and is covered by a checksum bound to the file's UID and to its place; in an encrypted
+//     table by a tag that is bound to them. The footer's tag covers the header.
 //   - S3. Every distinct user key of the points is in the filter. Range tombstones are
 //     not: a filter says nothing about them.
 //   - S4. The versions of a user key are in one table. They may be in several blocks;
@@ -27,5 +28,6 @@
 //
 // Reading order: footer.go and header.go (the frame), index.go and top.go (how a block
 // is found), properties.go, writer.go, output.go, reader.go, reader_get.go, iter.go,
-// runiter.go, blobs.go, verify.go; wreck.go, wreck_walk.go and wreck_find.go read what is damaged.
+// runiter.go, blobs.go, verify.go; wreck.go, wreck_walk.go, wreck_find.go and
+// wreck_sealed.go read what is damaged.
 package sstable

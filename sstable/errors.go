@@ -14,6 +14,10 @@ var (
 	// ErrForeign: the file is a table, but not the one that was asked for. It comes
 	// inside a *CorruptionError.
 	ErrForeign = errors.New("sstable: another table's file")
+	// ErrSealed: the table is encrypted, and nothing was given that knows its key. What an
+	// encrypted table has that is not what was written there is a *CorruptionError around
+	// seal.ErrAuth.
+	ErrSealed = errors.New("sstable: table is encrypted")
 	// ErrClosed: the reader or iterator was used after Close.
 	ErrClosed = errors.New("sstable: closed")
 )

@@ -3,6 +3,7 @@ package sstable
 import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/sstable/block"
 )
 
@@ -12,7 +13,7 @@ import (
 func EncodeProperties(p *Properties) []byte         { return p.append(nil) }
 func DecodeProperties(b []byte) (Properties, error) { return decodeProperties(b) }
 func Separator(a, b []byte) []byte                  { return appendSeparator(nil, a, b) }
-func EncodeHeader(u fileid.UID, s [32]byte, k KeyID) []byte {
+func EncodeHeader(u fileid.UID, s seal.Salt, k seal.KeyID) []byte {
 	h := header{u, s, k}
 	return h.append(nil)
 }
@@ -30,13 +31,13 @@ func SampleFooter(u fileid.UID) []byte {
 }
 
 func DecodeFooter(b []byte, size int64, u fileid.UID) error {
-	_, err := decodeFooter(b, size, u)
+	_, err := decodeFooter(b, size, &header{uid: u})
 	return err
 }
 
 // ReencodeFooter returns what encoding a decoded footer gives.
 func ReencodeFooter(b []byte, size int64, u fileid.UID) ([]byte, error) {
-	f, err := decodeFooter(b, size, u)
+	f, err := decodeFooter(b, size, &header{uid: u})
 	return f.append(nil), err
 }
 
@@ -159,7 +160,9 @@ func MetaBlocks(r *Reader) (out [][2]int64) {
 }
 
 // KeptBytes returns how much memory an iterator keeps for blocks.
-func KeptBytes(it *Iter) int { return cap(it.stream.buf) + cap(it.stream.raw) }
+func KeptBytes(it *Iter) int {
+	return cap(it.stream.buf) + cap(it.stream.raw) + cap(it.stream.opened)
+}
 
 // PooledBytes returns the size of a buffer of the pool for compressed blocks.
 func PooledBytes() int {
@@ -168,10 +171,19 @@ func PooledBytes() int {
 	return cap(*b)
 }
 
+// sealPlain seals a payload that is not compressed with a checksum.
+func sealPlain(u fileid.UID, off int64, payload []byte) []byte {
+	p, err := block.Seal(nil, block.CodecNone, &block.Guard{Seed: fileid.NewSeed(fileid.KindTable, u)}, off, payload)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
 // Tamper changes the properties of the table whose file is content, with checksums
 // that pass, if change keeps the length of their encoding.
 func Tamper(content []byte, u fileid.UID, change func(*Properties)) bool {
-	f, err := decodeFooter(content[len(content)-footerLen:], int64(len(content)), u)
+	f, err := decodeFooter(content[len(content)-footerLen:], int64(len(content)), &header{uid: u})
 	if err != nil {
 		return false
 	}
@@ -181,7 +193,7 @@ func Tamper(content []byte, u fileid.UID, change func(*Properties)) bool {
 		return false
 	}
 	change(&p)
-	sealed := block.Seal(nil, block.CodecNone, fileid.NewSeed(fileid.KindTable, u), f.props.off, p.append(nil))
+	sealed := sealPlain(u, f.props.off, p.append(nil))
 	return copy(at, sealed) == len(sealed) && len(at) == len(sealed)
 }
 
@@ -194,18 +206,18 @@ func TamperBlock(content []byte, u fileid.UID, at [2]int64, change func(payload 
 	raw := content[at[0]:at[1]]
 	payload := append([]byte{}, raw[:len(raw)-block.TrailerLen]...)
 	change(payload)
-	copy(raw, block.Seal(nil, block.CodecNone, fileid.NewSeed(fileid.KindTable, u), at[0], payload))
+	copy(raw, sealPlain(u, at[0], payload))
 }
 
 // TamperPartition changes the payload of the only partition likewise.
 func TamperPartition(content []byte, u fileid.UID, change func(payload []byte)) bool {
-	f, err := decodeFooter(content[len(content)-footerLen:], int64(len(content)), u)
+	f, err := decodeFooter(content[len(content)-footerLen:], int64(len(content)), &header{uid: u})
 	if err != nil || f.partitions != 1 {
 		return false
 	}
 	at := content[f.indexOff:f.top.off]
 	payload := append([]byte{}, at[:len(at)-block.TrailerLen]...)
 	change(payload)
-	sealed := block.Seal(nil, block.CodecNone, fileid.NewSeed(fileid.KindTable, u), f.indexOff, payload)
+	sealed := sealPlain(u, f.indexOff, payload)
 	return copy(at, sealed) == len(at)
 }

@@ -5,9 +5,11 @@ import (
 	"fmt"
 
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/seal"
+	"github.com/loamdb/loam/sstable/block"
 )
 
-// The footer, the last 128 bytes (docs/formats/table.md):
+// The footer, the last 128 bytes, or, encrypted, 144 (docs/formats/table.md):
 //
 //	  0 UID 16          16 file length u64   24 data-key id u64
 //	 32 range tombstones: offset u64, length u64
@@ -33,7 +35,7 @@ func (s span) end() int64 { return s.off + s.len }
 type footer struct {
 	uid        fileid.UID
 	fileLen    int64
-	keyID      KeyID
+	keyID      seal.KeyID
 	ranges     span // len 0: none; off is where data blocks end
 	filterOff  int64
 	indexOff   int64
@@ -44,7 +46,44 @@ type footer struct {
 	chunks     uint32
 }
 
+// footerSpace returns how many bytes the footer takes in the file.
+func (h *header) footerSpace() int64 {
+	if h.keyID != 0 {
+		return footerLen + seal.Overhead
+	}
+	return footerLen
+}
+
+// footerPlace is where an encrypted footer belongs. The header is part of it, so that nobody
+// can change that either.
+func (h *header) footerPlace(fileLen int64) seal.Place {
+	off := fileLen - h.footerSpace()
+	return seal.Place{Ordinal: uint64(off), Offset: off, Header: h.append(nil)}
+}
+
+// appendFooter appends what ends the file of header h.
+func (h *header) appendFooter(dst []byte, g *block.Guard, f *footer) ([]byte, error) {
+	start := len(dst)
+	dst = f.append(dst)
+	if g.Sealer == nil {
+		return dst, nil
+	}
+	return g.Sealer.Seal(dst[:start], dst[start:], h.footerPlace(f.fileLen))
+}
+
+// openFooter reads the footer of the file of header h, of which b is the end, in place.
+func (h *header) openFooter(b []byte, g *block.Guard, fileLen int64) (footer, error) {
+	if g.Opener != nil {
+		var err error
+		if b, err = g.Opener.Open(b[:0], b, h.footerPlace(fileLen)); err != nil {
+			return footer{}, fmt.Errorf("footer: %w", err)
+		}
+	}
+	return decodeFooter(b, fileLen, h)
+}
+
 func (f *footer) append(dst []byte) []byte {
+	h := header{uid: f.uid, keyID: f.keyID}
 	var b [footerLen]byte
 	le := binary.LittleEndian
 	copy(b[0:], f.uid[:])
@@ -55,40 +94,40 @@ func (f *footer) append(dst []byte) []byte {
 	le.PutUint32(b[96:], f.blocks)
 	le.PutUint32(b[100:], f.partitions)
 	le.PutUint32(b[104:], f.chunks)
-	b[108] = trailerChecksum
+	b[108] = h.trailer()
 	b[109] = byte(fileid.KindTable)
 	le.PutUint16(b[112:], FormatVersion)
 	le.PutUint16(b[114:], footerLen)
-	sum := fileid.NewSeed(fileid.KindTable, f.uid).Checksum(f.fileLen-footerLen, b[:116])
+	sum := fileid.NewSeed(fileid.KindTable, f.uid).Checksum(f.fileLen-h.footerSpace(), b[:116])
 	le.PutUint32(b[116:], sum)
 	copy(b[120:], footerMagic)
 	return append(dst, b[:]...)
 }
 
-// decodeFooter reads the last footerLen bytes of a file of fileLen bytes, and checks
-// that they are the footer of the table want. Magic, version and checksum keep their
+// decodeFooter reads the footer of a file of fileLen bytes, and checks that it is that of
+// header h. Magic, version and checksum keep their
 // place in later versions, so that those are recognised rather than called damaged.
-func decodeFooter(b []byte, fileLen int64, want fileid.UID) (footer, error) {
+func decodeFooter(b []byte, fileLen int64, h *header) (footer, error) {
 	var f footer
-	if len(b) != footerLen || fileLen < headerLen+footerLen {
+	if len(b) != footerLen || fileLen < headerLen+h.footerSpace() {
 		return f, fmt.Errorf("footer: %w", errLength)
 	}
 	le := binary.LittleEndian
 	if string(b[120:]) != footerMagic {
 		return f, fmt.Errorf("footer: %w", errMagic)
 	}
-	if v := le.Uint16(b[112:]); v > FormatVersion {
-		return f, fmt.Errorf("footer: version %d: %w", v, ErrTooNew)
-	}
 	copy(f.uid[:], b)
-	sum := fileid.NewSeed(fileid.KindTable, f.uid).Checksum(fileLen-footerLen, b[:116])
+	sum := fileid.NewSeed(fileid.KindTable, f.uid).Checksum(fileLen-h.footerSpace(), b[:116])
 	if sum != le.Uint32(b[116:]) {
 		return f, fmt.Errorf("footer: %w", errChecksum)
 	}
-	if f.uid != want {
-		return f, fmt.Errorf("footer: UID %s instead of %s: %w", f.uid, want, ErrForeign)
+	if v := le.Uint16(b[112:]); v > FormatVersion {
+		return f, fmt.Errorf("footer: version %d: %w", v, ErrTooNew)
 	}
-	f.keyID = KeyID(le.Uint64(b[24:]))
+	if f.uid != h.uid {
+		return f, fmt.Errorf("footer: UID %s instead of %s: %w", f.uid, h.uid, ErrForeign)
+	}
+	f.keyID = seal.KeyID(le.Uint64(b[24:]))
 	for at, p := range map[int]*int64{16: &f.fileLen, 32: &f.ranges.off, 40: &f.ranges.len, 48: &f.filterOff,
 		56: &f.indexOff, 64: &f.top.off, 72: &f.top.len, 80: &f.props.off, 88: &f.props.len} {
 		*p = int64(le.Uint64(b[at:]))
@@ -99,21 +138,27 @@ func decodeFooter(b []byte, fileLen int64, want fileid.UID) (footer, error) {
 	if f.fileLen != fileLen {
 		return f, fmt.Errorf("footer: %w", errLength)
 	}
-	if b[108] > trailerChecksum {
+	if b[108] > trailerTag {
 		return f, fmt.Errorf("footer: block trailer %d: %w", b[108], ErrTooNew)
 	}
-	if le.Uint16(b[112:]) != FormatVersion || le.Uint16(b[114:]) != footerLen || b[108] != trailerChecksum ||
+	if le.Uint16(b[112:]) != FormatVersion || le.Uint16(b[114:]) != footerLen || b[108] != h.trailer() || f.keyID != h.keyID ||
 		b[109] != byte(fileid.KindTable) || le.Uint16(b[110:]) != 0 || !f.contiguous() {
 		return f, fmt.Errorf("footer: %w", errMalformed)
 	}
 	return f, nil
 }
 
+// end is where the footer begins.
+func (f *footer) end() int64 {
+	h := header{keyID: f.keyID}
+	return f.fileLen - h.footerSpace()
+}
+
 // contiguous reports whether the parts follow each other from the header to the
 // footer (S2), with counts that their lengths allow.
 func (f *footer) contiguous() bool {
 	lengths := [...]int64{f.ranges.off - headerLen, f.ranges.len, f.filterOff - f.ranges.end(), f.indexOff - f.filterOff,
-		f.top.off - f.indexOff, f.top.len, f.props.off - f.top.end(), f.props.len, f.fileLen - footerLen - f.props.end()}
+		f.top.off - f.indexOff, f.top.len, f.props.off - f.top.end(), f.props.len, f.end() - f.props.end()}
 	for _, n := range lengths {
 		if n < 0 || n > f.fileLen {
 			return false
@@ -128,5 +173,6 @@ func (f *footer) contiguous() bool {
 		fits(f.blocks, lengths[0]) && fits(f.chunks, lengths[3]) && fits(f.partitions, lengths[4])
 }
 
-// minSealed is the least length of a sealed block: an empty payload and its trailer.
-const minSealed = 8
+// minSealed is the least length of a sealed block: an empty payload and its trailer. Those of
+// encrypted tables are longer, which opening them checks.
+const minSealed = block.TrailerLen

@@ -52,14 +52,18 @@ func TestFooterSaysWhatIsWrong(t *testing.T) {
 	require.ErrorContains(t, sstable.DecodeFooter(b, sampleSize, sampleUID), "magic")
 	b = footer()
 	binary.LittleEndian.PutUint16(b[112:], 2)
+	require.ErrorContains(t, sstable.DecodeFooter(b, sampleSize, sampleUID), "checksum", "damage is not a later version")
+	resumFooter(b, sampleSize)
 	require.ErrorIs(t, sstable.DecodeFooter(b, sampleSize, sampleUID), sstable.ErrTooNew)
 	h := sstable.EncodeHeader(sampleUID, sampleSalt(), 0)
 	binary.LittleEndian.PutUint16(h[8:], 2)
+	require.ErrorContains(t, sstable.DecodeHeader(h), "checksum")
+	binary.LittleEndian.PutUint32(h[76:], fileid.NewSeed(fileid.KindTable, sampleUID).Checksum(0, h[:76]))
 	require.ErrorIs(t, sstable.DecodeHeader(h), sstable.ErrTooNew)
 }
 
-// seal gives a changed footer a checksum that passes.
-func seal(footer []byte, size int64) {
+// resumFooter gives a changed footer a checksum that passes.
+func resumFooter(footer []byte, size int64) {
 	uid := fileid.UID(footer[:16])
 	sum := fileid.NewSeed(fileid.KindTable, uid).Checksum(size-int64(len(footer)), footer[:116])
 	binary.LittleEndian.PutUint32(footer[116:], sum)
@@ -73,7 +77,7 @@ func TestFooterRefusesPartsThatDoNotFollowEachOther(t *testing.T) {
 				continue
 			}
 			binary.LittleEndian.PutUint32(b[at:], v)
-			seal(b, sampleSize)
+			resumFooter(b, sampleSize)
 			err := sstable.DecodeFooter(b, sampleSize, sampleUID)
 			if at < 96 || v > 1000 {
 				require.Error(t, err, "at %d value %x", at, v)
@@ -89,7 +93,7 @@ func FuzzFooter(f *testing.F) {
 			require.Error(t, sstable.DecodeFooter(b, size, sampleUID))
 			return
 		}
-		seal(b, size)
+		resumFooter(b, size)
 		again, err := sstable.ReencodeFooter(b, size, fileid.UID(b[:16]))
 		if err == nil {
 			require.Equal(t, b, again)

@@ -14,6 +14,7 @@ import (
 	"github.com/loamdb/loam/internal/cache"
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal/sealtest"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
 	"github.com/loamdb/loam/sstable/blob"
@@ -40,6 +41,15 @@ func sortEntries(es []entry) []entry {
 // options of a small table: blocks of a few entries, a filter.
 func options() sstable.WriterOptions {
 	return sstable.WriterOptions{UID: sampleUID, Salt: sampleSalt(), BlockBytes: 512, FilterBitsPerKey: 10}
+}
+
+// ring has the key of encrypted tables.
+const ring = sealtest.Ring(9)
+
+// encrypted makes options those of an encrypted table.
+func encrypted(o sstable.WriterOptions) sstable.WriterOptions {
+	o.NewCipher = ring.New
+	return o
 }
 
 // table is a table under test: its file, its meta and what it must hold.
@@ -80,7 +90,11 @@ func newCache(t testing.TB, size int64) *cache.Cache {
 }
 
 func readerOptions(m *sstable.Meta, c *cache.Cache) sstable.ReaderOptions {
-	return sstable.ReaderOptions{UID: sampleUID, Size: m.Size, Digest: m.Digest, Cache: c, Name: "t"}
+	o := sstable.ReaderOptions{UID: sampleUID, Size: m.Size, Digest: m.Digest, Cache: c, Name: "t"}
+	if o.KeyID = m.Props.KeyID; o.KeyID != 0 {
+		o.OpenCipher = ring.Open
+	}
+	return o
 }
 
 func (tb *table) open(t testing.TB, o sstable.ReaderOptions) *sstable.Reader {

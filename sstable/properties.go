@@ -5,6 +5,7 @@ import (
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // Properties describe a table without reading its blocks. They are written by the
@@ -41,7 +42,7 @@ type Properties struct {
 	Scopes      []ScopeUsage
 	ScopesExact bool
 	// KeyID names the data key of an encrypted table.
-	KeyID KeyID
+	KeyID seal.KeyID
 
 	Annotations
 }

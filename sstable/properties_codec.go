@@ -7,6 +7,7 @@ import (
 
 	"github.com/loamdb/loam/internal/codec"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // Identifiers of properties, on disk. A tag is id<<1, with the lowest bit set when a
@@ -255,7 +256,7 @@ func (p *Properties) decodeList(d *codec.Decoder, id int) {
 		}
 		failIf(d, len(p.Blobs) == 0)
 	case propKeyID:
-		p.KeyID = KeyID(d.Uvarint())
+		p.KeyID = seal.KeyID(d.Uvarint())
 		failIf(d, p.KeyID == 0)
 	case propDictionaries:
 		for range decodeCount(d, 1) {

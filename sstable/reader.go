@@ -10,6 +10,7 @@ import (
 	"github.com/loamdb/loam/internal/cache"
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable/blob"
 	"github.com/loamdb/loam/sstable/block"
@@ -26,6 +27,11 @@ type ReaderOptions struct {
 	// Number, if it is not 0, is the sequence number of every entry of the table, which was
 	// built outside of a store: its entries have the number 0. Others are refused.
 	Number keys.SeqNum
+	// OpenCipher makes the cipher of an encrypted table; nil: such tables are refused.
+	OpenCipher seal.OpenCipher
+	// KeyID is the data key that the manifest names for the table, which must be the one that
+	// the table names; 0: whatever that names, and a plain table too.
+	KeyID seal.KeyID
 	// Cache holds the table's blocks.
 	Cache *cache.Cache
 	// Blob returns the reader of the table's n-th blob file (Properties.Blobs). It may be nil
@@ -53,7 +59,7 @@ type Reader struct {
 	// Constant after Open.
 	f         vfs.File   // nil once mapped: the mapping suffices, and needs no descriptor
 	mapped    vfs.Mapped // nil: by ReadAt
-	seed      fileid.Seed
+	guard     block.Guard
 	o         ReaderOptions
 	footer    footer
 	top       topIndex
@@ -71,16 +77,17 @@ type Reader struct {
 
 // Open opens the table in f, which was opened for reading and is the reader's from
 // here on when the error is nil. It reads the frame, the top index, the properties and
-// the range tombstones. Damage is a *CorruptionError, a table of a later version
-// ErrTooNew, and an error of the file keeps its chain.
+// the range tombstones. Damage is a *CorruptionError, around seal.ErrAuth where the table is
+// encrypted, a table of a later version ErrTooNew, an encrypted one without OpenCipher
+// ErrSealed, and errors of OpenCipher and of the file keep their chain.
 func Open(f vfs.File, o ReaderOptions) (*Reader, error) {
-	r := &Reader{f: f, o: o, seed: fileid.NewSeed(fileid.KindTable, o.UID), add: keys.MakeTrailer(o.Number, 0)}
+	r := &Reader{f: f, o: o, add: keys.MakeTrailer(o.Number, 0)}
 	size, err := f.Size()
 	if err != nil {
 		return nil, fmt.Errorf("sstable: size of %s: %w", o.Name, err)
 	}
 	if size != o.Size || size < headerLen+footerLen {
-		return nil, r.corrupt(-1, fmt.Errorf("%d bytes instead of %d: %w", size, o.Size, errLength))
+		return nil, r.doubt(-1, fmt.Errorf("%d bytes instead of %d: %w", size, o.Size, errLength))
 	}
 	if o.Mapped {
 		m, err := f.Map(size, vfs.ReadOnly)
@@ -105,28 +112,21 @@ func Open(f vfs.File, o ReaderOptions) (*Reader, error) {
 
 // readFrame reads and decodes everything that is kept in memory.
 func (r *Reader) readFrame() error {
-	var buf [max(footerLen, headerLen)]byte
-	b := buf[:footerLen]
-	if err := r.readAt(b, r.o.Size-footerLen); err != nil {
-		return err
-	}
-	var err error
-	if r.footer, err = decodeFooter(b, r.o.Size, r.o.UID); err != nil {
-		return r.refuse(r.o.Size-footerLen, err)
-	}
-	b = buf[:headerLen]
-	if err := r.readAt(b, 0); err != nil {
-		return err
-	}
-	h, err := decodeHeader(b)
-	if err == nil && (h.uid != r.o.UID || h.keyID != r.footer.keyID) {
-		err = fmt.Errorf("header and footer differ: %w", errMalformed)
-	}
-	if err == nil && h.keyID != 0 {
-		err = fmt.Errorf("encrypted under key %d: %w", h.keyID, ErrTooNew)
-	}
+	h, err := r.readHeader()
 	if err != nil {
-		return r.refuse(0, err)
+		return err
+	}
+	off := r.o.Size - h.footerSpace()
+	if off < headerLen {
+		return r.doubt(-1, fmt.Errorf("%d bytes: %w", r.o.Size, errLength))
+	}
+	var buf [footerLen + seal.Overhead]byte
+	b := buf[:h.footerSpace()]
+	if err := r.readAt(b, off); err != nil {
+		return err
+	}
+	if r.footer, err = h.openFooter(b, &r.guard, r.o.Size); err != nil {
+		return r.refuse(off, err)
 	}
 	payload, err := r.readSealed(r.footer.top, 0)
 	if err != nil {
@@ -148,6 +148,25 @@ func (r *Reader) readFrame() error {
 		return r.refuse(r.footer.props.off, err)
 	}
 	return r.readFragments()
+}
+
+// readHeader reads the header, and finds out how blocks are to be opened.
+func (r *Reader) readHeader() (header, error) {
+	var b [headerLen]byte
+	if err := r.readAt(b[:], 0); err != nil {
+		return header{}, err
+	}
+	h, err := decodeHeader(b[:])
+	if err == nil {
+		err = h.agrees(r.o.UID, r.o.KeyID)
+	}
+	if err != nil {
+		return h, r.doubt(0, err)
+	}
+	if r.guard, err = h.guard(r.o.OpenCipher); err != nil {
+		return h, fmt.Errorf("sstable: %s: %w", r.o.Name, err)
+	}
+	return h, nil
 }
 
 // checkProperties compares the properties with the footer, refuses dictionaries, which this
@@ -291,7 +310,7 @@ func (r *Reader) readAt(b []byte, off int64) error {
 	case err == nil, n == len(b) && errors.Is(err, io.EOF):
 		return nil
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return r.corrupt(off, fmt.Errorf("file ends: %w", errLength))
+		return r.doubt(off, fmt.Errorf("file ends: %w", errLength))
 	}
 	return fmt.Errorf("sstable: read %s at %d: %w", r.o.Name, off, err)
 }
@@ -305,6 +324,16 @@ func (r *Reader) refuse(off int64, err error) error {
 		return fmt.Errorf("sstable: %s: %w", r.o.Name, err)
 	}
 	return r.corrupt(off, err)
+}
+
+// doubt is refuse for what lies in clear, or is missing: a file that is encrypted is not
+// authentic then.
+func (r *Reader) doubt(off int64, err error) error {
+	encrypted := r.o.KeyID != 0 || r.guard.Encrypted()
+	if encrypted && !errors.Is(err, ErrTooNew) && !errors.Is(err, seal.ErrAuth) {
+		err = fmt.Errorf("%w: %w", seal.ErrAuth, err)
+	}
+	return r.refuse(off, err)
 }
 
 func (r *Reader) corrupt(off int64, err error) error {

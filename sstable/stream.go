@@ -11,13 +11,18 @@ type stream struct {
 	buf []byte // the piece of the file at off
 	off int64
 	raw []byte // payload of the last compressed block
+	// opened is the last block of an encrypted table: the piece stays as it was read, for
+	// another look.
+	opened []byte
 	// seen, if set, is shown every piece that is read.
 	seen func(off int64, p []byte)
 }
 
 // forget drops what was read, for another file, and keeps the memory unless it became
 // large.
-func (s *stream) forget() { s.buf, s.off, s.raw = keepSmall(s.buf), 0, keepSmall(s.raw) }
+func (s *stream) forget() {
+	s.buf, s.off, s.raw, s.opened = keepSmall(s.buf), 0, keepSmall(s.raw), keepSmall(s.opened)
+}
 
 // piece returns the bytes at a place, valid until the next call. Data blocks lie in
 // [headerLen, end).
@@ -54,6 +59,10 @@ func (s *stream) block(r *Reader, p *partition, i int) (block.Block, error) {
 	sealed, err := s.piece(r, at, r.footer.ranges.off)
 	if err != nil {
 		return block.Block{}, err
+	}
+	if r.guard.Encrypted() {
+		s.opened = append(s.opened[:0], sealed...)
+		sealed = s.opened
 	}
 	payload, err := r.open(&s.raw, sealed, at, r.props.RawBytes)
 	if err != nil {

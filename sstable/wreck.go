@@ -8,6 +8,7 @@ import (
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable/block"
 )
@@ -17,6 +18,11 @@ type WreckOptions struct {
 	// UID is the table's identity where it is known; zero is not known. A file of another
 	// identity is then not read.
 	UID fileid.UID
+	// OpenCipher makes the cipher of an encrypted table; nil: such tables are refused.
+	OpenCipher seal.OpenCipher
+	// KeyID is the table's data key where that is known. A table of another one, or of none, is
+	// then not read.
+	KeyID seal.KeyID
 	// Name is the file's name in errors.
 	Name string
 }
@@ -40,7 +46,8 @@ type Damage struct {
 // Wreck reads what can be read of a table that may be damaged anywhere: its frame, its
 // index and each block by itself. Where the index is gone blocks are found by what they
 // look like and by their checksums, which no other bytes have. It reads nothing but what a
-// checksum covers, so that no damage is taken for an entry.
+// checksum or a tag covers, so that no damage is taken for an entry. Of an encrypted table the
+// header must be whole, but for what WreckOptions tell: its salt is nowhere else.
 //
 // The entries of its blocks come in internal-key order; one that would break the order is
 // left out and is damage. A Wreck is for one goroutine. It takes memory for a block or two
@@ -50,8 +57,10 @@ type Wreck struct {
 	f    vfs.File
 	o    WreckOptions
 	size int64
-	seed fileid.Seed
 	uid  fileid.UID
+	// head is the header as it was written, where the table is encrypted or it was read.
+	head  header
+	guard block.Guard
 
 	footer    *footer
 	top       *topIndex
@@ -60,11 +69,12 @@ type Wreck struct {
 	damage    []Damage
 	err       error // of ctx
 
-	win  window
-	raw  []byte // payload of the last compressed block
-	view block.Block
-	next int // entry of view
-	left int // entries of view from next on
+	win    window
+	raw    []byte // payload of the last compressed block
+	opened []byte // last block of an encrypted table
+	view   block.Block
+	next   int // entry of view
+	left   int // entries of view from next on
 
 	part   int       // the next partition
 	idx    partition // whose blocks are being read, of idxBuf
@@ -91,8 +101,8 @@ type Wreck struct {
 const maxDamages = 10_000
 
 // OpenWreck prepares to read the table in f, which stays its caller's and open. The error
-// is ErrForeign or ErrTooNew, or says that the file is no table at all, or too damaged to
-// tell which.
+// is ErrForeign, ErrTooNew, ErrSealed, that of OpenCipher, or says that the file is no table at
+// all, or too damaged to tell which.
 func OpenWreck(ctx context.Context, f vfs.File, o WreckOptions) (*Wreck, error) {
 	w := &Wreck{ctx: ctx, f: f, o: o}
 	var err error
@@ -103,10 +113,18 @@ func OpenWreck(ctx context.Context, f vfs.File, o WreckOptions) (*Wreck, error) 
 	if err := w.identify(); err != nil {
 		return nil, err
 	}
-	w.seed = fileid.NewSeed(fileid.KindTable, w.uid)
+	if !w.guard.Encrypted() {
+		w.usePlain(w.uid)
+	}
 	w.readFrame()
 	w.pos = min(headerLen, w.size)
 	return w, nil
+}
+
+// usePlain reads the file as the plain table of an identity.
+func (w *Wreck) usePlain(uid fileid.UID) {
+	w.head = header{uid: uid}
+	w.guard, _ = w.head.guard(nil) // without a key there is no error
 }
 
 // identify finds out which table it is: from a header or footer that a checksum covers, else
@@ -120,11 +138,12 @@ func (w *Wreck) identify() error {
 	if w.size >= headerLen+footerLen {
 		foot, _ = w.win.read(w.size-footerLen, footerLen)
 	}
+	if sealed, err := w.identifySealed(head); sealed || err != nil {
+		return err
+	}
+	w.guard = block.Guard{}
 	var candidates []fileid.UID
 	if h, err := decodeHeader(head); err == nil {
-		if h.keyID != 0 {
-			return fmt.Errorf("sstable: %s: encrypted under key %d: %w", w.o.Name, h.keyID, ErrTooNew)
-		}
 		candidates = append(candidates, h.uid)
 	} else if foot != nil && errors.Is(err, ErrTooNew) && tooNew(foot, w.size) {
 		return fmt.Errorf("sstable: %s: %w", w.o.Name, err)
@@ -152,7 +171,7 @@ func (w *Wreck) identify() error {
 		candidates = append(candidates, fileid.UID(foot[:16]))
 	}
 	for _, uid := range candidates {
-		w.seed = fileid.NewSeed(fileid.KindTable, uid)
+		w.usePlain(uid)
 		s := w.finderOver(headerLen, w.size)
 		if _, found := s.search(headerLen); found {
 			w.uid = uid
@@ -164,7 +183,7 @@ func (w *Wreck) identify() error {
 
 // tooNew reports whether a footer says that it was written by a later version.
 func tooNew(foot []byte, size int64) bool {
-	_, err := decodeFooter(foot, size, fileid.UID{})
+	_, err := decodeFooter(foot, size, &header{})
 	return errors.Is(err, ErrTooNew)
 }
 
@@ -174,7 +193,7 @@ func footerUID(foot []byte, size int64) (uid fileid.UID, ok bool) {
 		return uid, false
 	}
 	copy(uid[:], foot)
-	f, err := decodeFooter(foot, size, uid)
+	f, err := decodeFooter(foot, size, &header{uid: uid})
 	return uid, err == nil && f.uid == uid
 }
 
@@ -187,18 +206,19 @@ func (w *Wreck) readFrame() {
 		if err == nil {
 			err = fmt.Errorf("header: %w", ErrForeign)
 		}
+		if w.guard.Encrypted() {
+			err = fmt.Errorf("%w: %w", seal.ErrAuth, err)
+		}
 		w.lose(Damage{Offset: 0, Len: int64(len(b)), Err: w.refuse(0, err)})
 	}
-	if w.size < headerLen+footerLen {
+	space := w.head.footerSpace()
+	at := w.size - space
+	if at < headerLen {
 		return
 	}
-	b, err := w.win.read(w.size-footerLen, footerLen)
-	var f footer
-	if err == nil {
-		f, err = decodeFooter(b, w.size, w.uid)
-	}
+	f, err := w.readFooter()
 	if err != nil {
-		w.lose(Damage{Offset: w.size - footerLen, Len: footerLen, Err: w.refuse(w.size-footerLen, err)})
+		w.lose(Damage{Offset: at, Len: space, Err: w.refuse(at, err)})
 		return
 	}
 	w.footer = &f
@@ -223,6 +243,16 @@ func (w *Wreck) readFrame() {
 	}
 	w.readRanges(f.ranges)
 	w.checkFilter()
+}
+
+// readFooter reads the footer of a file that is long enough.
+func (w *Wreck) readFooter() (footer, error) {
+	space := w.head.footerSpace()
+	b, err := w.win.read(w.size-space, space)
+	if err != nil {
+		return footer{}, err
+	}
+	return w.head.openFooter(bytes.Clone(b), &w.guard, w.size)
 }
 
 // readRanges reads the range tombstones, if there are any.
@@ -278,6 +308,9 @@ func (w *Wreck) checkFilter() {
 // UID returns the table's identity.
 func (w *Wreck) UID() fileid.UID { return w.uid }
 
+// Encrypted reports whether the table is.
+func (w *Wreck) Encrypted() bool { return w.guard.Encrypted() }
+
 // Framed reports whether the footer was read: all range tombstones that can be read are
 // then known from the beginning.
 func (w *Wreck) Framed() bool { return w.footer != nil }
@@ -317,7 +350,11 @@ func (w *Wreck) sealed(at span, limit uint64) ([]byte, error) {
 	if err != nil {
 		return nil, w.refuse(at.off, err)
 	}
-	payload, err := block.Open(raw, w.seed, at.off, func(n int) []byte {
+	if w.guard.Encrypted() {
+		w.opened = append(keepSmall(w.opened), raw...)
+		raw = w.opened
+	}
+	payload, err := block.Open(raw, &w.guard, at.off, func(n int) []byte {
 		if uint64(n) > limit {
 			return nil
 		}

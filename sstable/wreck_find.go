@@ -8,7 +8,8 @@ import (
 
 // finder looks for sealed blocks in [from, to) of a file where no index says where they
 // lie. Blocks lie back to back, so that the end of one is normally the beginning of the
-// next. What it takes for a block has the checksum of one at that place of that file.
+// next. What it takes for a block has the checksum of one at that place of that file, or the tag:
+// wreck_sealed.go has how those of encrypted tables are found.
 type finder struct {
 	w        *Wreck
 	from, to int64
@@ -33,7 +34,7 @@ func (w *Wreck) finderOver(from, to int64) finder {
 func (w *Wreck) scanned() bool {
 	s := &w.scan
 	for s.from < s.to {
-		if w.footer == nil && s.to == w.size && s.to-s.from == footerLen {
+		if w.footer == nil && s.to == w.size && s.to-s.from == w.head.footerSpace() {
 			s.from = s.to // the footer, whose damage is listed
 			break
 		}
@@ -74,6 +75,9 @@ var errUnreadable = errors.New("no block can be read here")
 
 // search returns where the first data block at or after from begins.
 func (s *finder) search(from int64) (at int64, found bool) {
+	if s.w.guard.Encrypted() {
+		return s.searchSealed(from)
+	}
 	for at = from; at+minSealed <= s.to && s.budget > 0; at++ {
 		s.budget--
 		if _, payload := s.data(at); payload != nil {
@@ -86,6 +90,9 @@ func (s *finder) search(from int64) (at int64, found bool) {
 // data returns the payload of the data block that begins at a place, and where it ends; nil
 // if none does.
 func (s *finder) data(at int64) (end int64, payload []byte) {
+	if s.w.guard.Encrypted() {
+		return s.sealedEnds(at, s.open)
+	}
 	var head [block.ExtentHead]byte // zeros behind the region
 	n := min(int64(len(head)), s.to-at)
 	p, err := s.w.win.read(at, n)
@@ -110,10 +117,11 @@ func (s *finder) data(at int64) (end int64, payload []byte) {
 
 // open opens the sealed block of a length if there is one, with a data block in it.
 func (s *finder) open(at, length int64) (end int64, payload []byte) {
-	if length < minSealed || length > s.to-at {
+	n := int64(s.w.guard.TrailerLen())
+	if length < n || length > s.to-at {
 		return 0, nil
 	}
-	tail, err := s.w.win.read(at+length-block.TrailerLen, block.TrailerLen)
+	tail, err := s.w.win.read(at+length-n, n)
 	if err != nil || !block.EndsSealed(tail) {
 		return 0, nil
 	}
@@ -155,6 +163,9 @@ func (s *finder) meta(at int64) int64 {
 // ends tries every place within limit where a sealed block that begins at a place may end.
 // It reads pieces that grow, so that a length that is only claimed takes no memory.
 func (s *finder) ends(at, limit int64, codec func(byte) bool, open func(at, length int64) (int64, []byte)) (int64, []byte) {
+	if s.w.guard.Encrypted() {
+		return s.sealedEnds(at, open)
+	}
 	seen := int64(0) // ends below it have been tried
 	for piece := int64(32 << 10); ; piece *= 2 {
 		n := min(piece, limit)

@@ -20,12 +20,19 @@ import (
 // wreckOf opens bytes as a damaged table.
 func wreckOf(t testing.TB, content []byte, uid fileid.UID) (*sstable.Wreck, error) {
 	t.Helper()
+	return wreckWith(t, content, sstable.WreckOptions{UID: uid})
+}
+
+// wreckWith is wreckOf with options.
+func wreckWith(t testing.TB, content []byte, o sstable.WreckOptions) (*sstable.Wreck, error) {
+	t.Helper()
 	fs := vfs.NewMem()
 	writeFile(t, fs, "t", content)
 	f, err := fs.Open("t", vfs.ReadOnly)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = f.Close() })
-	return sstable.OpenWreck(context.Background(), f, sstable.WreckOptions{UID: uid, Name: "t"})
+	o.Name = "t"
+	return sstable.OpenWreck(context.Background(), f, o)
 }
 
 // rest reads all that a wreck shows.
@@ -52,7 +59,14 @@ func requireEntries(t testing.TB, want, got []entry, what string) {
 // wreckTable is a table with several blocks, a filter and range tombstones.
 func wreckTable(t testing.TB, codec block.Codec, n int) *table {
 	t.Helper()
-	rng := rand.New(rand.NewPCG(7, uint64(codec)))
+	o := options()
+	o.Codec = codec
+	return wreckTableWith(t, o, n)
+}
+
+func wreckTableWith(t testing.TB, o sstable.WriterOptions, n int) *table {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(7, uint64(o.Codec)))
 	var es []entry
 	for i := range n {
 		v := fmt.Sprintf("value %d of no great length, %d", i, rng.IntN(100))
@@ -61,9 +75,7 @@ func wreckTable(t testing.TB, codec block.Codec, n int) *table {
 			es = append(es, entry{fmt.Appendf(nil, "key/%05d", i), keys.MakeTrailer(3, keys.KindDelete), nil})
 		}
 	}
-	o := options()
-	o.Codec = codec
-	if codec != block.CodecNone {
+	if o.Codec != block.CodecNone {
 		o.BlockBytes = 900
 	}
 	return write(t, vfs.NewMem(), "t", o, sortEntries(es),
@@ -323,13 +335,18 @@ func FuzzWreck(f *testing.F) {
 		f.Add(content, true)
 		f.Add(content[:len(content)/2], false)
 		f.Add(content[:len(content)-200], true)
+		o := encrypted(options())
+		o.Codec = codec
+		content = wreckTableWith(f, o, 20).content(f)
+		f.Add(content, true)
+		f.Add(content[:len(content)-200], false)
 	}
 	f.Fuzz(func(t *testing.T, content []byte, known bool) {
 		uid := fileid.UID{}
 		if known {
 			uid = sampleUID
 		}
-		w, err := wreckOf(t, content, uid)
+		w, err := wreckWith(t, content, sstable.WreckOptions{UID: uid, OpenCipher: ring.Open})
 		if err != nil {
 			return
 		}

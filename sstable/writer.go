@@ -7,6 +7,7 @@ import (
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable/block"
 	"github.com/loamdb/loam/sstable/filter"
@@ -17,7 +18,10 @@ import (
 type WriterOptions struct {
 	// UID is the table's identity, fresh from fileid.NewUID. Salt is random too.
 	UID  fileid.UID
-	Salt [32]byte
+	Salt seal.Salt
+	// NewCipher makes the cipher of an encrypted table; nil: it is not encrypted. UID and Salt
+	// must then be new.
+	NewCipher seal.NewCipher
 	// Codec compresses data blocks and range tombstones; blocks that gain less than an
 	// eighth are stored as they are.
 	Codec block.Codec
@@ -60,7 +64,8 @@ var ErrEmpty = errors.New("sstable: table without entries")
 type Writer struct {
 	o      WriterOptions
 	out    output
-	seed   fileid.Seed
+	head   header
+	guard  block.Guard
 	block  block.Builder
 	ranges block.Builder
 	index  indexBuilder
@@ -93,11 +98,15 @@ func NewWriter(f vfs.File, o WriterOptions) (*Writer, error) {
 	if o.BlockBytes < 0 || o.BlockBytes > maxBlockBytes || o.FilterBitsPerKey < 0 || o.FilterBitsPerKey > maxBitsPerKey {
 		return nil, fmt.Errorf("sstable: options out of range: blocks of %d bytes, filter of %d bits per key", o.BlockBytes, o.FilterBitsPerKey)
 	}
-	w := &Writer{o: o, seed: fileid.NewSeed(fileid.KindTable, o.UID)}
+	w := &Writer{o: o}
+	var err error
+	if w.head, w.guard, err = newHeader(&o); err != nil {
+		return nil, err
+	}
+	w.props.KeyID = w.head.keyID
 	w.index.limit = partitionBytes
 	w.out.init(f, outputBytes)
-	h := header{uid: o.UID, salt: o.Salt}
-	w.out.buf = h.append(w.out.buf)
+	w.out.buf = w.head.append(w.out.buf)
 	return w, nil
 }
 
@@ -256,7 +265,7 @@ func (w *Writer) EstimatedBytes() int64 {
 	if w.ranges.Len() > 0 {
 		n += int64(w.ranges.Size())
 	}
-	return n + footerLen
+	return n + w.head.footerSpace()
 }
 
 // LastUserKey returns the user key of the last entry, nil before the first. It is

@@ -37,7 +37,7 @@ func (w *Writer) Finish() (Meta, error) {
 			return Meta{}, err
 		}
 	}
-	f := footer{uid: w.o.UID, blocks: uint32(p.Blocks)}
+	f := footer{uid: w.o.UID, keyID: w.head.keyID, blocks: uint32(p.Blocks)}
 	f.ranges.off = w.out.offset()
 	if w.ranges.Len() > 0 {
 		f.ranges = w.appendSealed(w.ranges.Finish(), w.o.Codec)
@@ -54,8 +54,10 @@ func (w *Writer) Finish() (Meta, error) {
 	}
 	w.finishProperties()
 	f.props = w.appendSealed(p.append(nil), block.CodecNone)
-	f.fileLen = f.props.end() + footerLen
-	w.out.buf = f.append(w.out.buf)
+	f.fileLen = f.props.end() + w.head.footerSpace()
+	var err error
+	w.out.buf, err = w.head.appendFooter(w.out.buf, &w.guard, &f)
+	w.out.fail("seal", err)
 	w.out.flush()
 	w.out.sync()
 	w.out.release()
@@ -69,7 +71,9 @@ func (w *Writer) Finish() (Meta, error) {
 // appendSealed seals a payload at the end of the file and returns its place.
 func (w *Writer) appendSealed(payload []byte, codec block.Codec) span {
 	off := w.out.offset()
-	w.out.buf = block.Seal(w.out.buf, codec, w.seed, off, payload)
+	var err error
+	w.out.buf, err = block.Seal(w.out.buf, codec, &w.guard, off, payload)
+	w.out.fail("seal", err)
 	at := span{off, w.out.offset() - off}
 	w.out.flushIfFull()
 	return at

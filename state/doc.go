@@ -31,5 +31,5 @@
 // Reading order: store_lsm.go, what the engine does; options.go, option.go, class.go, errors.go;
 // store.go, scope.go, list.go; write.go, the way of a value into the store, then modify.go,
 // blind.go and many.go; ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, watch.go; typed.go
-// and explicit.go, other forms of the same.
+// and explicit.go, other forms of the same; collection.go and the files named after it.
 package state

@@ -203,6 +203,7 @@ type write struct {
 	space   space
 	key     []byte
 	value   []byte // nil: the key is deleted
+	upper   []byte // not nil: every key of [key, upper) is deleted
 	expires int64  // milliseconds since 1970; 0: never
 
 	operator string // value is an operand of it; "": it is the value
@@ -248,6 +249,10 @@ func syncOf(unsynced bool) *lsm.WriteOptions {
 // enlist makes the write part of its space's transaction.
 func (w *write) enlist() error {
 	switch {
+	case w.requires:
+		return nil
+	case w.upper != nil:
+		return w.space.tx.DeleteRange(w.key, w.upper)
 	case w.value == nil:
 		return w.space.tx.Delete(w.key)
 	case w.operator != "":
@@ -268,6 +273,8 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions) (Version, error) {
 		}
 		switch {
 		case w.requires:
+		case w.upper != nil:
+			b.DeleteRange(w.key, w.upper)
 		case w.value == nil:
 			b.Delete(w.key)
 		case w.operator != "":

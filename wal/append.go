@@ -8,6 +8,7 @@ import (
 	"github.com/loamdb/loam/internal/codec"
 	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // Batch is one batch to append. The log does not keep Payload.
@@ -18,7 +19,7 @@ type Batch struct {
 	// nobody has to copy it behind Payload, which is then at most MaxHeadBytes long.
 	Tail []byte
 	// PayloadCRC is PayloadChecksum(Payload), extended by Tail, computed by the committer
-	// before it entered any queue.
+	// before it entered any queue. A log that seals sums up what it stores and passes it over.
 	PayloadCRC uint32
 	// FirstSeqNum and Count number its operations: at least one, above every earlier one.
 	FirstSeqNum keys.SeqNum
@@ -75,7 +76,7 @@ const (
 	minFragment = 512
 	// What a batch that goes on in another segment may cost beyond its own size: another
 	// header, rounding, and a rest too short to split into.
-	crossing = 2*recordHeaderSize + minFragment + MaxHeadBytes + 2*recordAlign
+	crossing = 2*(recordHeaderSize+seal.Overhead) + minFragment + MaxHeadBytes + 2*recordAlign
 )
 
 // Append writes the batches in order, as one group, and returns the position after
@@ -125,13 +126,22 @@ func (l *Log) check(batches []Batch) (int64, error) {
 			return 0, fmt.Errorf("%w: batch %d: numbers from %d, count %d, after %d, %d bytes",
 				ErrInvalid, i, b.FirstSeqNum, b.Count, last, b.bytes())
 		}
-		if invariants.Enabled && ExtendChecksum(PayloadChecksum(b.Payload), b.Tail) != b.PayloadCRC {
+		if invariants.Enabled && l.o.NewCipher == nil && ExtendChecksum(PayloadChecksum(b.Payload), b.Tail) != b.PayloadCRC {
 			panic("wal: a payload changed after its checksum was taken")
 		}
 		last = end
-		need += recordSize(b.bytes())
+		need += recordSize(b.bytes()+l.overhead) + l.splitting(b.bytes())
 	}
 	return need, nil
+}
+
+// splitting is what the headers of further records take where n bytes of payload are more than
+// one takes.
+func (l *Log) splitting(n int64) int64 {
+	if n <= l.most {
+		return 0
+	}
+	return n / l.most * (recordHeaderSize + l.overhead + recordAlign)
 }
 
 // bytes is the length of the whole payload.
@@ -146,7 +156,7 @@ func (l *Log) room() int64 {
 }
 
 // freshRoom is how many bytes of records an unused segment takes beside its link.
-func freshRoom(s *segment) int64 { return s.limit - headerSize - recordSize(linkSize) }
+func freshRoom(s *segment) int64 { return s.limit - headerSize - recordSize(linkSize+s.overhead()) }
 
 // begin decides how the group is written and what its records claim.
 func (l *Log) begin(intent Intent) {
@@ -202,7 +212,7 @@ func (l *Log) put(b *Batch) error {
 	if len(rest) == 0 {
 		head, rest = nil, head
 	}
-	if recordSize(b.bytes()) <= l.room() {
+	if recordSize(b.bytes()+l.overhead) <= l.room() && b.bytes() <= l.most {
 		if err := l.emit(&rec, head, rest); err != nil {
 			return err
 		}
@@ -211,7 +221,7 @@ func (l *Log) put(b *Batch) error {
 	}
 	rec.fragment = fragFirst
 	for {
-		n := min(int64(len(rest)), l.room()-recordHeaderSize-int64(len(head)))
+		n := min(int64(len(rest)), min(l.room()-recordHeaderSize-l.overhead, l.most)-int64(len(head)))
 		if n < min(int64(len(rest)), minFragment) {
 			if err := l.rotate(); err != nil {
 				return err
@@ -220,11 +230,11 @@ func (l *Log) put(b *Batch) error {
 		}
 		switch {
 		case n < int64(len(rest)):
-			rec.payloadCRC = codec.Checksum(codec.Checksum(0, head), rest[:n])
+			rec.payloadCRC = l.checksum(head, rest[:n])
 		case rec.fragment == fragFirst: // it was only moved away from a short rest
 			rec.fragment, rec.payloadCRC = fragFull, b.PayloadCRC
 		default:
-			rec.fragment, rec.payloadCRC = fragLast, codec.Checksum(0, rest)
+			rec.fragment, rec.payloadCRC = fragLast, l.checksum(nil, rest)
 		}
 		if err := l.emit(&rec, head, rest[:n]); err != nil {
 			return err
@@ -236,6 +246,15 @@ func (l *Log) put(b *Batch) error {
 		}
 		rec.fragment = fragMiddle
 	}
+}
+
+// checksum returns the checksum of a payload in two parts, in clear. Where records are sealed
+// it is not that of what is stored, and nobody asks for it.
+func (l *Log) checksum(head, payload []byte) uint32 {
+	if l.overhead > 0 {
+		return 0
+	}
+	return codec.Checksum(codec.Checksum(0, head), payload)
 }
 
 // emit appends one record, of a payload in two parts, which fits into the current segment;
@@ -256,6 +275,9 @@ func (l *Log) emitLink() error {
 
 // frame puts one record into the buffer, or past it when it is large.
 func (l *Log) frame(rec *record, head, payload []byte) error {
+	if l.cur.sealer != nil {
+		return l.frameSealed(rec, head, payload)
+	}
 	rec.payloadLen = uint32(len(head) + len(payload))
 	rec.setClaim(l.cur.Num, l.claim)
 	size := int(recordSize(int64(len(head)) + int64(len(payload))))
@@ -267,16 +289,48 @@ func (l *Log) frame(rec *record, head, payload []byte) error {
 	n := len(l.buf)
 	if size > cap(l.buf)-n {
 		l.buf = l.buf[:n+recordHeaderSize]
-		rec.put(l.buf[n:], &l.cur.seal, l.off)
+		rec.put(l.buf[n:], &l.cur.sums, l.off)
 		l.buf = append(l.buf, head...)
 		l.off += int64(size)
 		return l.frameLarge(payload)
 	}
 	l.buf = l.buf[:n+size]
 	p := l.buf[n:]
-	rec.put(p, &l.cur.seal, l.off)
+	rec.put(p, &l.cur.sums, l.off)
 	at := recordHeaderSize + copy(p[recordHeaderSize:], head)
 	clear(p[at+copy(p[at:], payload):])
+	l.off += int64(size)
+	return nil
+}
+
+// frameSealed puts one record into the buffer, its payload sealed. What is in clear reaches
+// neither file nor mapping, since nothing is written after an error here.
+func (l *Log) frameSealed(rec *record, head, payload []byte) error {
+	n := len(head) + len(payload)
+	rec.payloadLen = uint32(n + seal.Overhead)
+	rec.setClaim(l.cur.Num, l.claim)
+	size := int(recordSize(int64(rec.payloadLen)))
+	if size > cap(l.buf)-len(l.buf) {
+		if err := l.makeRoom(size); err != nil {
+			return err
+		}
+	}
+	at := len(l.buf)
+	l.buf = l.buf[:at+size]
+	p := l.buf[at:]
+	rec.putFields(p)
+	body := p[recordHeaderSize:]
+	if len(head) > 0 {
+		copy(body[copy(body, head):], payload)
+		payload = body[:n]
+	}
+	stored, err := l.cur.sealer.Seal(body[:0], payload, placeOf(l.off, p, l.cur.bound))
+	if err != nil {
+		return l.fail("seal", l.cur, err)
+	}
+	clear(body[len(stored):])
+	rec.payloadCRC = codec.Checksum(0, stored)
+	rec.put(p, &l.cur.sums, l.off)
 	l.off += int64(size)
 	return nil
 }
@@ -382,7 +436,7 @@ func (l *Log) Mark() error {
 		return err
 	}
 	durable := l.durable.Load()
-	if durable == l.claimAt || durable == l.marked || durable <= headerSize || recordSize(0) > l.room() {
+	if durable == l.claimAt || durable == l.marked || durable <= headerSize || recordSize(l.overhead) > l.room() {
 		return nil
 	}
 	l.begin(TrySync)

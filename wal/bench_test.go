@@ -2,13 +2,16 @@ package wal_test
 
 import (
 	"crypto/rand"
+	"fmt"
 	"path"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/wal"
 )
@@ -20,8 +23,11 @@ func benchLog(b *testing.B, mode wal.Mode) (*wal.Log, wal.Options, *[]wal.Segmen
 	live := new([]wal.Segment)
 	o := wal.Options{
 		FS: vfs.NewOS(), Dir: b.TempDir(), Store: storeUID, Random: rand.Reader, Mode: mode,
-		MinSegmentBytes: 64 << 20, MaxSegmentBytes: 64 << 20,
+		MinSegmentBytes: 64 << 20, MaxSegmentBytes: 64 << 20, OpenCipher: ring.Open,
 		Register: func(seg wal.Segment) error { *live = append(*live, seg); return nil },
+	}
+	if mode == sealed {
+		o.Mode, o.NewCipher = wal.Mapped, ring.New
 	}
 	first, err := wal.PrepareFirst(o, 1, nil)
 	require.NoError(b, err)
@@ -34,6 +40,7 @@ func benchLog(b *testing.B, mode wal.Mode) (*wal.Log, wal.Options, *[]wal.Segmen
 func benchModes(b *testing.B, f func(b *testing.B, mode wal.Mode)) {
 	b.Run("mapped", func(b *testing.B) { f(b, wal.Mapped) })
 	b.Run("written", func(b *testing.B) { f(b, wal.Written) })
+	b.Run("sealed", func(b *testing.B) { f(b, sealed) })
 }
 
 // One unsynced batch of 128 bytes per group, segments recycled as a store does that
@@ -136,9 +143,39 @@ func rawFile(b *testing.B, o wal.Options, name string) (plain, dsync vfs.File) {
 	return f, d
 }
 
+// What ADR 0026 weighs: groups of batches of 128 bytes, each batch sealed by itself, and each
+// group as one block.
+func BenchmarkSealGroup(b *testing.B) {
+	for _, n := range []int{1, 4, 16, 64} {
+		for _, pieces := range []int{n, 1} {
+			b.Run(fmt.Sprintf("%d batches in %d", n, pieces), func(b *testing.B) {
+				c, _, err := ring.New(fileid.KindWAL, fileid.UID{}, seal.Salt{})
+				require.NoError(b, err)
+				s := seal.NewSealer(c, fileid.KindWAL, fileid.UID{})
+				block, dst, header := make([]byte, n/pieces*128), make([]byte, 0, 16<<10), make([]byte, 32)
+				ordinal := uint64(0)
+				for b.Loop() {
+					for range pieces {
+						if _, err := s.Seal(dst, block, seal.Place{Ordinal: ordinal, Header: header}); err != nil {
+							b.Fatal(err)
+						}
+						ordinal++
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/batch")
+			})
+		}
+	}
+}
+
 // A segment of 64 MiB full of 128-byte batches.
 func BenchmarkReplay(b *testing.B) {
-	l, o, live := benchLog(b, wal.Mapped)
+	b.Run("plain", func(b *testing.B) { benchReplay(b, wal.Mapped) })
+	b.Run("sealed", func(b *testing.B) { benchReplay(b, sealed) })
+}
+
+func benchReplay(b *testing.B, mode wal.Mode) {
+	l, o, live := benchLog(b, mode)
 	fill(b, l, 1)
 	require.NoError(b, l.Close())
 	b.SetBytes(64 << 20)

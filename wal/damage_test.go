@@ -24,6 +24,10 @@ func TestEveryDamagedByteIsReportedOrHarmless(t *testing.T) {
 		k, synced := claimed(t, wal.Mapped, 40)
 		damageEveryByte(t, k, synced, masks)
 	})
+	t.Run("sealed", func(t *testing.T) {
+		k, synced := claimed(t, sealed, 20)
+		damageEveryByte(t, k, synced, append(masks, 1, 0x80))
+	})
 	t.Run("closed", func(t *testing.T) {
 		o := newOwner(memFS(), wal.Mapped, 60)
 		l, _, _ := o.mustOpen(t)

@@ -35,10 +35,14 @@
 //   - W7. Nothing is ever appended to a segment that a recovery has read.
 //   - W8. Recovery cuts the log only at or above every claim it can find; below one,
 //     damage is an error.
+//   - W9. Of an encrypted segment nothing but what is sealed reaches file or mapping. Each life
+//     of a slot has a key of its own, under which each offset is sealed once, by the process
+//     that has prepared the segment. What is whole and does not open is damage, and a segment
+//     is in clear only where the owner's list says so.
 //
 // Lock order: Log.mu is the only lock. No I/O and no callback of the owner runs under it.
 //
-// Reading order: segment.go, header.go, record.go (the format); replay.go, scan.go,
+// Reading order: segment.go, header.go, record.go, seal.go (the format); replay.go, scan.go,
 // verdict.go (recovery); log.go, append.go, sync.go, gather.go (the write path); prepare.go,
 // preparer.go, slots.go (segments); salvage.go (what is left of a damaged log); options.go,
 // errors.go.

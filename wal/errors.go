@@ -12,7 +12,7 @@ var (
 	ErrCorrupt = errors.New("wal: corrupt")
 	// ErrTooNew: a segment or a record is of a format this code does not know.
 	ErrTooNew = errors.New("wal: written by a newer version")
-	// ErrSealed: a segment is encrypted, which this code cannot read.
+	// ErrSealed: a segment is encrypted, and nothing was given to open it with.
 	ErrSealed = errors.New("wal: segment is encrypted")
 )
 

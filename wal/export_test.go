@@ -7,3 +7,6 @@ func (l *Log) Attempts() int {
 	defer l.mu.Unlock()
 	return int(l.mu.attempts)
 }
+
+// MaxSealed is how much of a payload one sealed record takes.
+const MaxSealed = maxSealed

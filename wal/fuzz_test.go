@@ -9,14 +9,24 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/seal"
+	"github.com/loamdb/loam/internal/seal/sealtest"
 	"github.com/loamdb/loam/wal"
 )
 
 // FuzzReplay reads hostile segments. Half of the time the checksums are made to fit, so
 // that what lies behind them is reached: a reader must hold its limits by itself.
 func FuzzReplay(f *testing.F) {
-	seed := func(size int, entries ...entry) {
+	// In clear; with a cipher that takes any tag, so that the fuzzer gets behind it; and with one
+	// that does not.
+	forms := []struct {
+		key        seal.KeyID
+		newCipher  seal.NewCipher
+		openCipher seal.OpenCipher
+	}{{}, {1, sealtest.Clear(1).New, sealtest.Clear(1).Open}, {seal.KeyID(ring), ring.New, ring.Open}}
+	seed := func(form uint8, size int, entries ...entry) {
 		o := newOwner(memFS(), wal.Mapped, 80)
+		o.opts.NewCipher = forms[form].newCipher
 		l, _, _ := o.mustOpen(f)
 		_, err := l.Append(batches(entries...), wal.NoSync)
 		require.NoError(f, err)
@@ -27,24 +37,28 @@ func FuzzReplay(f *testing.F) {
 			b = readAll(f, o.opts.FS, wal.SlotName(2))
 		}
 		for _, reseal := range []bool{false, true} {
-			f.Add(a[:size], b[:min(size, len(b))], reseal)
+			f.Add(a[:size], b[:min(size, len(b))], reseal, form)
 		}
 	}
-	seed(8192)
-	seed(5000, sequence(1, 10, 50)...)
-	seed(8192, entry{1, 2, 9000}, entry{3, 1, 10})
-	f.Fuzz(func(t *testing.T, a, b []byte, reseal bool) {
+	for form := range uint8(len(forms)) {
+		seed(form, 8192)
+		seed(form, 5000, sequence(1, 10, 50)...)
+		seed(form, 8192, entry{1, 2, 9000}, entry{3, 1, 10})
+	}
+	f.Fuzz(func(t *testing.T, a, b []byte, reseal bool, form uint8) {
 		if len(a) > 64<<10 || len(b) > 64<<10 {
 			return
 		}
 		fs := memFS()
 		require.NoError(t, fs.MkdirAll(storeDir))
 		o := newOwner(fs, wal.Mapped, 81)
+		how := forms[form%uint8(len(forms))]
+		o.opts.OpenCipher = how.openCipher
 		var live []wal.Segment
 		for i, p := range [][]byte{a, b} {
 			p = append([]byte(nil), p...)
 			seg := wal.Segment{Num: wal.SegmentNum(i + 1), Slot: wal.Slot(i + 1), Bytes: int64(max(2, len(p)/4096) * 4096)}
-			seg.UID[0] = byte(i + 1)
+			seg.UID[0], seg.Key = byte(i+1), how.key
 			if len(p) < int(seg.Bytes) {
 				p = append(p, make([]byte, int(seg.Bytes)-len(p))...)
 			}
@@ -99,6 +113,7 @@ func resealSegment(p []byte, seg wal.Segment) {
 	copy(p[32:], seg.UID[:])
 	le.PutUint64(p[48:], uint64(seg.Num))
 	le.PutUint64(p[56:], uint64(seg.Bytes))
+	le.PutUint64(p[96:], uint64(seg.Key))
 	s := fileid.NewSeed(fileid.KindWAL, seg.UID)
 	le.PutUint32(p[4092:], s.Checksum(0, p[:4092]))
 	for off := 4096; off+40 <= len(p); {

@@ -26,7 +26,11 @@ func TestGoldenLog(t *testing.T) {
 		require.NoError(t, l.Close())
 		for _, seg := range o.list.Live {
 			name := wal.SlotName(seg.Slot)
-			golden.Assert(t, "testdata/"+name+".txt", dump(readAll(t, o.opts.FS, name)))
+			page := dump(readAll(t, o.opts.FS, name))
+			if mode == sealed {
+				name = "sealed-" + name
+			}
+			golden.Assert(t, "testdata/"+name+".txt", page)
 		}
 	})
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal/sealtest"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/wal"
 )
@@ -48,11 +49,23 @@ type manifest struct {
 
 var storeUID = fileid.UID{0x10, 0xa3}
 
+// ring has the key of logs that are encrypted. sealed is a mode of tests alone: such a log,
+// mapped.
+const (
+	ring   = sealtest.Ring(3)
+	sealed = wal.Mode(0xff)
+)
+
+// newOwner returns the owner of a new log. It reads both forms, as an owner does that
+// encrypts a store or stops to: the list says which segments are what.
 func newOwner(fs vfs.FS, mode wal.Mode, seed uint64) *owner {
 	o := &owner{opts: wal.Options{
 		FS: fs, Dir: storeDir, Store: storeUID, Random: newRandom(seed), Mode: mode,
-		MinSegmentBytes: 8 << 10, MaxSegmentBytes: 16 << 10,
+		MinSegmentBytes: 8 << 10, MaxSegmentBytes: 16 << 10, OpenCipher: ring.Open,
 	}}
+	if mode == sealed {
+		o.opts.Mode, o.opts.NewCipher = wal.Mapped, ring.New
+	}
 	o.opts.Register = func(seg wal.Segment) error {
 		return o.edit(func(m *manifest) {
 			if !slices.Contains(m.Live, seg) {
@@ -239,10 +252,11 @@ func (o *owner) mustOpen(t testing.TB) (*wal.Log, wal.Recovery, []entry) {
 	return l, rec, got
 }
 
-// forModes runs a test in both ways of writing.
+// forModes runs a test in both ways of writing, and encrypted.
 func forModes(t *testing.T, f func(t *testing.T, mode wal.Mode)) {
 	t.Run("mapped", func(t *testing.T) { f(t, wal.Mapped) })
 	t.Run("written", func(t *testing.T) { f(t, wal.Written) })
+	t.Run("sealed", func(t *testing.T) { f(t, sealed) })
 }
 
 // appendAll appends one group per entry.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/loamdb/loam/internal/codec"
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // The segment header, 4,096 bytes, little endian. docs/formats/wal.md is canonical.
@@ -23,7 +24,6 @@ import (
 const (
 	headerSize    = 4096
 	headerSumAt   = headerSize - 4
-	saltSize      = 32
 	formatVersion = 1
 )
 
@@ -35,8 +35,8 @@ type header struct {
 	uid   fileid.UID
 	num   SegmentNum
 	bytes int64
-	salt  [saltSize]byte
-	keyID uint64
+	salt  seal.Salt
+	keyID seal.KeyID
 }
 
 // encode returns the header page.
@@ -50,7 +50,7 @@ func (h *header) encode() []byte {
 	le.PutUint64(p[48:], uint64(h.num))
 	le.PutUint64(p[56:], uint64(h.bytes))
 	copy(p[64:], h.salt[:])
-	le.PutUint64(p[96:], h.keyID)
+	le.PutUint64(p[96:], uint64(h.keyID))
 	le.PutUint32(p[headerSumAt:], fileid.NewSeed(fileid.KindWAL, h.uid).Checksum(0, p[:headerSumAt]))
 	return p
 }
@@ -72,8 +72,8 @@ func decodeHeader(p []byte) (header, error) {
 	copy(h.uid[:], d.Bytes(len(h.uid)))
 	h.num = SegmentNum(d.Uint64())
 	bytes := d.Uint64()
-	copy(h.salt[:], d.Bytes(saltSize))
-	h.keyID = d.Uint64()
+	copy(h.salt[:], d.Bytes(len(h.salt)))
+	h.keyID = seal.KeyID(d.Uint64())
 	sum := fileid.NewSeed(fileid.KindWAL, h.uid).Checksum(0, p[:headerSumAt])
 	sound := binary.LittleEndian.Uint32(p[headerSumAt:]) == sum
 	// A later version may seal its header differently, but a flipped bit in the version

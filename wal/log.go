@@ -3,10 +3,12 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // Log is a log that is open for writing. One goroutine at a time, the commit leader,
@@ -14,8 +16,10 @@ import (
 // goroutine. Close comes after all of them.
 type Log struct {
 	// Constant after Open.
-	o      Options
-	mapped bool
+	o        Options
+	mapped   bool
+	overhead int64 // bytes of a tag where records are sealed
+	most     int64 // how much of a payload one record takes
 
 	// Owned by Append's caller.
 	cur     *segment
@@ -79,12 +83,18 @@ func Open(o Options, first *Prepared, prev Link, live []Segment) (*Log, error) {
 	if o.Register == nil {
 		return nil, fmt.Errorf("%w: Register is nil", ErrInvalid)
 	}
+	if (first.seg.sealer != nil) != (o.NewCipher != nil) {
+		return nil, fmt.Errorf("%w: NewCipher is another than that of PrepareFirst", ErrInvalid)
+	}
 	listed := append(append([]Segment(nil), live...), first.seg.Segment)
 	slots, err := findSlots(o, listed)
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{o: o, mapped: first.mapped, cur: first.seg, lastSeq: prev.LastSeqNum, preparerDone: make(chan struct{})}
+	l := &Log{o: o, mapped: first.mapped, cur: first.seg, most: math.MaxInt64, lastSeq: prev.LastSeqNum, preparerDone: make(chan struct{})}
+	if o.NewCipher != nil {
+		l.overhead, l.most = seal.Overhead, maxSealed
+	}
 	l.gather.now = o.Now
 	l.changed, l.wake = sync.NewCond(&l.mu), sync.NewCond(&l.mu)
 	l.mu.slots, l.mu.next = slots, first.seg.Num+1

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -50,6 +51,13 @@ type Options struct {
 	// doubles up to MaxSegmentBytes. Multiples of 4,096 from 8,192 to 1 GiB; zero is the
 	// default.
 	MinSegmentBytes, MaxSegmentBytes int64
+	// NewCipher gives a new segment its cipher, with the id of the data key that it is derived
+	// from, and so seals all that the log writes; nil: it is written in clear. OpenCipher
+	// gives the same cipher back. Segments that are listed with a key are read by it alone,
+	// those listed without one in clear. NewCipher is called as Random is; its error leaves
+	// the log as it was, as lack of space does.
+	NewCipher  seal.NewCipher
+	OpenCipher seal.OpenCipher
 	// Register makes a prepared segment durable in the owner's manifest. It is called
 	// by the preparer's goroutine, without a lock, before the segment is used. After an
 	// error that matches vfs.ErrNoSpace it is called again later with the same Segment,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -12,7 +13,9 @@ import (
 // descriptor that nobody asks.
 type segment struct {
 	Segment
-	seal   sealer
+	sums   checksummer
+	sealer *seal.Sealer // nil: records are in clear
+	bound  []byte       // the start of its header, which the link binds
 	file   vfs.File
 	dsync  vfs.File   // nil where the system has no O_DSYNC
 	mapped vfs.Mapped // nil in mode Written
@@ -25,6 +28,14 @@ type segment struct {
 	length int64
 	// A sync was asked for while it was current; under Log.mu.
 	awaited bool
+}
+
+// overhead is how many bytes longer than its payload what a record stores is.
+func (s *segment) overhead() int64 {
+	if s.sealer == nil {
+		return 0
+	}
+	return seal.Overhead
 }
 
 // streamEnd is the stream position of the segment's end, once it has one.
@@ -115,12 +126,17 @@ func (p *preparation) run(slot freeSlot) (seg *segment, err error) {
 		err = errRepeats
 	}
 	if err == nil {
+		seg.sealer, err = p.o.newSealer(&h)
+	}
+	if err == nil {
 		err = p.check()
 	}
 	if err != nil {
 		return seg, err
 	}
-	if _, err = seg.file.WriteAt(h.encode(), 0); err != nil {
+	page := h.encode()
+	seg.bound = page[:boundBytes]
+	if _, err = seg.file.WriteAt(page, 0); err != nil {
 		return seg, fmt.Errorf("%w: %w", errDevice, err)
 	}
 	if err = p.check(); err != nil {
@@ -129,9 +145,9 @@ func (p *preparation) run(slot freeSlot) (seg *segment, err error) {
 	if err = seg.file.Sync(); err != nil {
 		return seg, fmt.Errorf("%w: %w", errDevice, err)
 	}
-	seg.Segment = Segment{Num: p.num, Slot: slot.slot, UID: h.uid, Bytes: bytes}
-	seg.seal.seed = recordSeed(h.uid)
-	seg.limit = bytes - recordSize(closeSize)
+	seg.Segment = Segment{Num: p.num, Slot: slot.slot, UID: h.uid, Bytes: bytes, Key: h.keyID}
+	seg.sums.seed = recordSeed(h.uid)
+	seg.limit = bytes - recordSize(closeSize+seg.overhead())
 	return seg, p.openWays(seg, name)
 }
 

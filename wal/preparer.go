@@ -15,7 +15,7 @@ func (l *Log) Reserve(payload int64, batches int) error {
 	if err := l.Err(); err != nil {
 		return err
 	}
-	need := payload + int64(batches)*(recordHeaderSize+recordAlign-1)
+	need := payload + int64(batches)*(recordHeaderSize+l.overhead+recordAlign-1) + l.splitting(payload)
 	if need <= l.room() {
 		return nil
 	}

@@ -8,13 +8,14 @@ import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // A record starts at a multiple of 8 and is padded to one with zeros; little endian.
 // docs/formats/wal.md is canonical.
 //
 //	 0  header CRC        4   of bytes 4–40, seeded with segment UID and offset
-//	 4  payload CRC       4   CRC-32C of the payload alone, unseeded
+//	 4  payload CRC       4   CRC-32C of what is stored of the payload, unseeded
 //	 8  payload length    4
 //	12  type              1   1 link, 2 batch, 3 claim mark, 4 close
 //	13  fragment          1   1 full, 2 first, 3 middle, 4 last
@@ -69,17 +70,17 @@ func recordSeed(uid fileid.UID) fileid.Seed {
 	return fileid.NewSeed(fileid.KindWAL, uid)
 }
 
-// sealer computes the checksums of record headers: fileid.Seed.Checksum, in one call
+// checksummer computes the checksums of record headers: fileid.Seed.Checksum, in one call
 // over memory of its own. That function allocates 16 bytes per record, because what a
 // checksum reads is moved to the heap, and makes two calls.
-type sealer struct {
+type checksummer struct {
 	seed  fileid.Seed
 	bytes [16 + recordHeaderSize - 4]byte // offset, length, then what is summed
 }
 
 // sum returns the checksum of the header in p, its first four bytes left out, as it
 // must be at offset off.
-func (s *sealer) sum(off int64, p []byte) uint32 {
+func (s *checksummer) sum(off int64, p []byte) uint32 {
 	binary.LittleEndian.PutUint64(s.bytes[0:], uint64(off))
 	binary.LittleEndian.PutUint64(s.bytes[8:], recordHeaderSize-4)
 	copy(s.bytes[16:], p[4:recordHeaderSize])
@@ -88,10 +89,17 @@ func (s *sealer) sum(off int64, p []byte) uint32 {
 
 // put writes the header of the record that starts at offset off of its segment into
 // p, which has at least recordHeaderSize bytes.
-func (r *record) put(p []byte, seal *sealer, off int64) {
+func (r *record) put(p []byte, sums *checksummer, off int64) {
+	p = p[:recordHeaderSize:recordHeaderSize]
+	r.putFields(p)
+	binary.LittleEndian.PutUint32(p[4:], r.payloadCRC)
+	binary.LittleEndian.PutUint32(p[0:], sums.sum(off, p))
+}
+
+// putFields writes what the header says beside its checksums, from byte 8 on.
+func (r *record) putFields(p []byte) {
 	p = p[:recordHeaderSize:recordHeaderSize]
 	le := binary.LittleEndian
-	le.PutUint32(p[4:], r.payloadCRC)
 	le.PutUint32(p[8:], r.payloadLen)
 	p[12], p[13] = r.kind, r.fragment
 	le.PutUint16(p[14:], r.claimBack)
@@ -99,14 +107,13 @@ func (r *record) put(p []byte, seal *sealer, off int64) {
 	le.PutUint32(p[20:], r.count)
 	le.PutUint64(p[24:], uint64(r.first))
 	le.PutUint64(p[32:], r.time)
-	le.PutUint32(p[0:], seal.sum(off, p))
 }
 
 // parseRecord reads the header at the front of p, which lies at offset off of segment
 // num; end is the segment's length. It is false for bytes that are no record header
 // of this segment at this place: the cheap comparisons come first, because the search
 // past damage asks at every eighth byte of what may be 64 MiB.
-func parseRecord(p []byte, seal *sealer, num SegmentNum, off, end int64) (record, bool) {
+func parseRecord(p []byte, sums *checksummer, num SegmentNum, off, end int64) (record, bool) {
 	p = p[:recordHeaderSize:recordHeaderSize]
 	if uint8(p[12]-1) >= maxTypeSeen || uint8(p[13]-1) >= fragLast {
 		return record{}, false
@@ -126,7 +133,7 @@ func parseRecord(p []byte, seal *sealer, num SegmentNum, off, end int64) (record
 	if int64(r.payloadLen) > end-off-recordHeaderSize || r.first > keys.MaxSeqNum {
 		return record{}, false
 	}
-	if le.Uint32(p) != seal.sum(off, p) {
+	if le.Uint32(p) != sums.sum(off, p) {
 		return record{}, false
 	}
 	// No writer claims what lies at or beyond the record itself.
@@ -155,6 +162,11 @@ func (r *record) setClaim(num SegmentNum, at Position) {
 		return
 	}
 	r.claimBack, r.claimUnits = uint16(back), uint32(at.Offset/recordAlign)
+}
+
+// mayBeLink reports whether the record can be the first one of a segment.
+func (r *record) mayBeLink() bool {
+	return r.kind == typeLink && r.payloadLen <= linkSize+maxLinkExtra+seal.Overhead
 }
 
 // last returns the sequence number of the record's last operation.

@@ -15,28 +15,28 @@ func TestRecordHeaderRoundTrip(t *testing.T) {
 		claimBack: 3, claimUnits: 512, count: 7, first: keys.MaxSeqNum, time: 1 << 60,
 	}
 	p := make([]byte, recordHeaderSize)
-	want.put(p, &sealer{seed: 77}, 8192)
-	got, ok := parseRecord(p, &sealer{seed: 77}, 5, 8192, 1<<20)
+	want.put(p, &checksummer{seed: 77}, 8192)
+	got, ok := parseRecord(p, &checksummer{seed: 77}, 5, 8192, 1<<20)
 	require.True(t, ok)
 	require.Equal(t, want, got)
 }
 
-func TestSealerIsTheSeededChecksum(t *testing.T) {
+func TestChecksummerIsTheSeededChecksum(t *testing.T) {
 	p := make([]byte, recordHeaderSize)
 	for i := range p {
 		p[i] = byte(i * 3)
 	}
 	seed := fileid.NewSeed(fileid.KindWAL, fileid.UID{7})
-	s := sealer{seed: seed}
+	s := checksummer{seed: seed}
 	require.Equal(t, seed.Checksum(4096, p[4:]), s.sum(4096, p))
 }
 
 func TestRecordHeaderPassesOnlyInItsPlace(t *testing.T) {
-	seed, other := &sealer{seed: recordSeed(fileid.UID{1})}, &sealer{seed: recordSeed(fileid.UID{2})}
+	seed, other := &checksummer{seed: recordSeed(fileid.UID{1})}, &checksummer{seed: recordSeed(fileid.UID{2})}
 	rec := record{kind: typeBatch, fragment: fragFull, payloadLen: 64, count: 1, first: 9}
 	p := make([]byte, recordHeaderSize)
 	rec.put(p, seed, 4096)
-	accepted := func(seed *sealer, off, end int64) bool {
+	accepted := func(seed *checksummer, off, end int64) bool {
 		_, ok := parseRecord(p, seed, 1, off, end)
 		return ok
 	}
@@ -56,8 +56,8 @@ func TestRecordHeaderRefusesImpossibleClaims(t *testing.T) {
 	parse := func(num SegmentNum, back uint16, units uint32) bool {
 		rec := record{kind: typeMark, fragment: fragFull, claimBack: back, claimUnits: units}
 		p := make([]byte, recordHeaderSize)
-		rec.put(p, &sealer{seed: 1}, 4160)
-		_, ok := parseRecord(p, &sealer{seed: 1}, num, 4160, 8192)
+		rec.put(p, &checksummer{seed: 1}, 4160)
+		_, ok := parseRecord(p, &checksummer{seed: 1}, num, 4160, 8192)
 		return ok
 	}
 	require.True(t, parse(5, 0, 0))
@@ -109,7 +109,7 @@ func FuzzRecordHeader(f *testing.F) {
 	p := make([]byte, recordHeaderSize)
 	f.Add(p, int64(4096), uint64(1))
 	rec := record{kind: typeBatch, fragment: fragFull, payloadLen: 5, count: 1, first: 1}
-	rec.put(p, &sealer{seed: 7}, 4096)
+	rec.put(p, &checksummer{seed: 7}, 4096)
 	f.Add(p, int64(4096), uint64(1))
 	f.Fuzz(func(t *testing.T, p []byte, off int64, num uint64) {
 		if len(p) < recordHeaderSize || off < 0 || off > maxSegmentBytes {
@@ -119,11 +119,11 @@ func FuzzRecordHeader(f *testing.F) {
 		// A checksum that fits by construction, so that the other checks are reached.
 		p = append([]byte(nil), p[:recordHeaderSize]...)
 		h := record{}
-		sealed, ok := parseRecord(p, &sealer{seed: 7}, SegmentNum(num), off, maxSegmentBytes)
+		sealed, ok := parseRecord(p, &checksummer{seed: 7}, SegmentNum(num), off, maxSegmentBytes)
 		if !ok {
 			h = rawRecord(p)
-			h.put(p, &sealer{seed: 7}, off)
-			if sealed, ok = parseRecord(p, &sealer{seed: 7}, SegmentNum(num), off, maxSegmentBytes); !ok {
+			h.put(p, &checksummer{seed: 7}, off)
+			if sealed, ok = parseRecord(p, &checksummer{seed: 7}, SegmentNum(num), off, maxSegmentBytes); !ok {
 				return
 			}
 		}
@@ -132,7 +132,7 @@ func FuzzRecordHeader(f *testing.F) {
 		at := Position{Segment: SegmentNum(num), Offset: off}
 		require.False(t, at.less(sealed.claim(SegmentNum(num))), "no claim beyond the record")
 		again := make([]byte, recordHeaderSize)
-		sealed.put(again, &sealer{seed: 7}, off)
+		sealed.put(again, &checksummer{seed: 7}, off)
 		require.Equal(t, p, again, "what is accepted is what the encoder writes")
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/loamdb/loam/internal/codec"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -58,6 +59,7 @@ type segmentStart struct {
 	used bool  // its first record is a valid link
 	link Link  // what that names
 	size int64 // bytes of the link record
+	open *opener
 	// What the scans found.
 	batches  bool  // it holds at least a part of a batch that was delivered
 	furthest int64 // where the furthest record seen ends
@@ -126,7 +128,7 @@ func (r *replayer) inspect(i int) error {
 		return err
 	}
 	defer f.Close()
-	r.scan.reset(f, seg)
+	r.scan.reset(f, seg, nil)
 	r.scan.ahead = minSegmentBytes
 	p, err := r.scan.view(0, minSegmentBytes)
 	if err != nil {
@@ -140,17 +142,32 @@ func (r *replayer) inspect(i int) error {
 		return r.corrupt(i, 0, err)
 	case h.store != r.o.Store || h.uid != seg.UID || h.num != seg.Num || h.bytes != seg.Bytes:
 		return r.corrupt(i, 0, errIdentity)
-	case h.keyID != 0:
-		return fmt.Errorf("wal: segment %d in %s: %w", seg.Num, slotPath(r.o.Dir, seg.Slot), ErrSealed)
 	}
 	s := &r.starts[i]
 	s.furthest = headerSize
-	rec, ok := parseRecord(p[headerSize:], &r.scan.seal, seg.Num, headerSize, seg.Bytes)
-	if !ok || rec.kind != typeLink || rec.payloadLen > linkSize+maxLinkExtra {
+	if s.open, err = newOpener(r.o.OpenCipher, &h, p); err != nil {
+		return fmt.Errorf("wal: segment %d in %s: %w", seg.Num, slotPath(r.o.Dir, seg.Slot), err)
+	}
+	// Killed by TestPlainSegmentsAreRefused.
+	if h.keyID != seg.Key && !(mutant.Enabled && mutant.Is(mutant.IgnoreListedKey)) {
+		return r.corrupt(i, 0, fmt.Errorf("%w: data key %d, listed with %d", seal.ErrAuth, h.keyID, seg.Key))
+	}
+	r.scan.open = s.open
+	return r.firstLink(i, p)
+}
+
+// firstLink reads the link record of segment i, which begins with p.
+func (r *replayer) firstLink(i int, p []byte) error {
+	s, seg := &r.starts[i], r.live[i]
+	rec, ok := parseRecord(p[headerSize:], &r.scan.sums, seg.Num, headerSize, seg.Bytes)
+	if !ok || !rec.mayBeLink() {
 		return nil
 	}
-	body := p[headerSize+recordHeaderSize:][:rec.payloadLen]
-	if codec.Checksum(0, body) != rec.payloadCRC {
+	body, ok, err := r.scan.unseal(headerSize, p[headerSize:][:recordHeaderSize+rec.payloadLen], &rec)
+	if err != nil {
+		return r.damaged(i, headerSize, err)
+	}
+	if !ok {
 		return nil
 	}
 	link, err := decodeLink(body)
@@ -163,7 +180,7 @@ func (r *replayer) inspect(i int) error {
 
 // damaged turns an error of the scanner into one of Replay.
 func (r *replayer) damaged(i int, off int64, err error) error {
-	if errors.Is(err, errLength) {
+	if errors.Is(err, errLength) || errors.Is(err, seal.ErrAuth) {
 		return r.corrupt(i, off, err)
 	}
 	return err
@@ -244,9 +261,8 @@ func (r *replayer) segment(i int) (stop, error) {
 		return stop{}, err
 	}
 	defer f.Close()
-	r.scan.reset(f, r.live[i])
-	st, err := r.records(i, limit)
-	return st, err
+	r.scan.reset(f, r.live[i], r.starts[i].open)
+	return r.records(i, limit)
 }
 
 // records reads segment i, which is open in r.scan, up to limit if that is not zero.
@@ -268,11 +284,11 @@ func (r *replayer) records(i int, limit int64) (stop, error) {
 		if limit != 0 && off+size > limit {
 			return stop{off: off, cause: errLink}, nil
 		}
-		payload, err := r.scan.payload(off, &rec)
+		payload, ok, err := r.scan.payload(off, &rec)
 		if err != nil {
 			return stop{}, r.damaged(i, off, err)
 		}
-		if codec.Checksum(0, payload) != rec.payloadCRC {
+		if !ok {
 			return stop{off: off, cause: errChecksum}, nil
 		}
 		if c := rec.claim(r.scan.num); r.claimed.less(c) {

@@ -106,11 +106,12 @@ func (r *replayer) peek(slot Slot) (num SegmentNum, used bool, err error) {
 	if err != nil || h.store != r.o.Store {
 		return 0, false, nil // a free slot may hold anything
 	}
-	r.scan.reset(f, Segment{Num: h.num, Slot: slot, UID: h.uid, Bytes: h.bytes})
-	rec, ok := parseRecord(p[headerSize:], &r.scan.seal, h.num, headerSize, h.bytes)
-	if !ok || rec.kind != typeLink || rec.payloadLen > linkSize+maxLinkExtra {
+	r.scan.reset(f, Segment{Num: h.num, Slot: slot, UID: h.uid, Bytes: h.bytes}, nil)
+	rec, ok := parseRecord(p[headerSize:], &r.scan.sums, h.num, headerSize, h.bytes)
+	if !ok || !rec.mayBeLink() {
 		return h.num, false, nil
 	}
-	body := p[headerSize+recordHeaderSize:][:rec.payloadLen]
-	return h.num, codec.Checksum(0, body) == rec.payloadCRC, nil
+	// Its checksum will do, sealed or not: the key may be gone, and the number is all that counts.
+	stored := p[headerSize+recordHeaderSize:][:rec.payloadLen]
+	return h.num, codec.Checksum(0, stored) == rec.payloadCRC, nil
 }

@@ -2,13 +2,14 @@ package wal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
-	"github.com/loamdb/loam/internal/codec"
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -17,6 +18,9 @@ type SalvageOptions struct {
 	// FS and Dir say where the slot files are.
 	FS  vfs.FS
 	Dir string
+	// OpenCipher is that of Options; nil: what is encrypted cannot be read. With it, segments in
+	// clear are read only where they are listed: anybody can have made others.
+	OpenCipher seal.OpenCipher
 	// Store is the store's UID; zero is not known, and means that of most segments.
 	Store fileid.UID
 	// Listed are the segments that a manifest lists, in any order. Their identity is
@@ -51,7 +55,7 @@ type Gap struct {
 // Salvage reads every whole batch that is left of a damaged log, in the order of the log,
 // and calls fn with each. Unlike Replay it goes on behind damage, and judges nothing: a
 // batch behind a gap may never have been acknowledged, and one before it may be missing. It
-// never delivers what no checksum covers, nor what lies behind the place where a later
+// never delivers what no checksum covers, nor what is encrypted and not authentic, nor what lies behind the place where a later
 // segment says that the log went on in it. It writes nothing. Errors are those of listing
 // the directory and of opening files, ctx's, and fn's.
 func Salvage(ctx context.Context, o SalvageOptions, fn func(Record) error) ([]SlotRemains, error) {
@@ -82,6 +86,7 @@ type salvager struct {
 	scan     scanner
 	claimed  Position
 	open     openBatch
+	forged   bool // what was passed over since the last record is whole and not authentic
 }
 
 // salvagedSegment is a segment that is worth reading.
@@ -91,6 +96,7 @@ type salvagedSegment struct {
 	sound   bool // its header is
 	listed  bool
 	guessed bool // its identity was taken from a damaged header
+	open    *opener
 	link    Link
 	linked  bool // link was read
 	limit   int64
@@ -228,7 +234,7 @@ func (s *salvager) look(slot Slot) (g salvagedSegment, err error) {
 	case !s.o.Unlisted:
 		return g, nil
 	case g.sound:
-		g.Segment = Segment{Num: h.num, UID: h.uid, Bytes: h.bytes}
+		g.Segment = Segment{Num: h.num, UID: h.uid, Bytes: h.bytes, Key: h.keyID}
 	default:
 		if g.Segment = s.guess(p); g.Num != 0 {
 			g.guessed = true
@@ -248,11 +254,38 @@ func (s *salvager) look(slot Slot) (g salvagedSegment, err error) {
 		g.Num = 0
 		return g, nil
 	}
-	s.scan.reset(nil, g.Segment)
-	if link, ok := s.firstLink(p, g.Segment); ok {
-		g.link, g.linked = link, true
+	if g.Num != 0 {
+		s.begin(&g, h.keyID, p)
 	}
 	return g, nil
+}
+
+// begin finds out how a segment that begins with p is read, and what it links to. key is the
+// data key that a sound header names.
+func (s *salvager) begin(g *salvagedSegment, key seal.KeyID, p []byte) {
+	planted := !g.listed && g.Key == 0 && s.o.OpenCipher != nil
+	if planted && g.Num < s.o.Min {
+		g.Num = 0
+		return
+	}
+	if planted || g.sound && key != g.Key { // of a segment in clear what is sealed would be read as it is
+		g.unreadable(seal.ErrAuth)
+		return
+	}
+	var err error
+	if g.open, err = s.opener(g, p); err != nil {
+		g.unreadable(err)
+		return
+	}
+	s.scan.reset(nil, g.Segment, g.open)
+	g.link, g.linked = s.firstLink(p, g.Segment)
+}
+
+// unreadable gives a segment up that holds records which nobody can open.
+func (g *salvagedSegment) unreadable(err error) {
+	g.remains.Segment = g.Num
+	g.remains.Gaps = append(g.remains.Gaps, Gap{Offset: headerSize, Bytes: g.Bytes - headerSize, Err: err})
+	g.Num = 0
 }
 
 // guess takes what a damaged header says of its segment for true if the first record, whose
@@ -264,11 +297,13 @@ func (s *salvager) guess(p []byte) Segment {
 		}
 		return v
 	}
-	seg := Segment{Num: SegmentNum(le(48)), UID: fileid.UID(p[32:48]), Bytes: maxSegmentBytes}
-	s.scan.reset(nil, seg)
-	if seg.Num == 0 {
+	h := header{uid: fileid.UID(p[32:48]), num: SegmentNum(le(48)), salt: seal.Salt(p[64:96]), keyID: seal.KeyID(le(96))}
+	seg := Segment{Num: h.num, UID: h.uid, Bytes: maxSegmentBytes, Key: h.keyID}
+	open, err := newOpener(s.o.OpenCipher, &h, p)
+	if seg.Num == 0 || err != nil {
 		return Segment{}
 	}
+	s.scan.reset(nil, seg, open)
 	if _, ok := s.firstLink(p, seg); !ok {
 		return Segment{}
 	}
@@ -277,12 +312,12 @@ func (s *salvager) guess(p []byte) Segment {
 
 // firstLink decodes the link record of a segment whose first bytes are p.
 func (s *salvager) firstLink(p []byte, seg Segment) (Link, bool) {
-	rec, ok := parseRecord(p[headerSize:], &s.scan.seal, seg.Num, headerSize, seg.Bytes)
-	if !ok || rec.kind != typeLink || rec.payloadLen > linkSize+maxLinkExtra {
+	rec, ok := parseRecord(p[headerSize:], &s.scan.sums, seg.Num, headerSize, seg.Bytes)
+	if !ok || !rec.mayBeLink() {
 		return Link{}, false
 	}
-	body := p[headerSize+recordHeaderSize:][:rec.payloadLen]
-	if codec.Checksum(0, body) != rec.payloadCRC {
+	body, ok, err := s.scan.unseal(headerSize, p[headerSize:][:recordHeaderSize+rec.payloadLen], &rec)
+	if err != nil || !ok {
 		return Link{}, false
 	}
 	link, err := decodeLink(body)
@@ -300,7 +335,7 @@ func (s *salvager) segment(i int) error {
 	if i > 0 && s.segments[i-1].Num+1 != g.Num {
 		s.open.active = false // what a batch went on with is missing
 	}
-	s.scan.reset(f, g.Segment)
+	s.scan.reset(f, g.Segment, g.open)
 	end := g.Bytes
 	// Killed by TestSalvageStopsWhereALaterSegmentWentOn.
 	if g.limit != 0 && !(mutant.Enabled && mutant.Is(mutant.SalvageBehindCut)) {
@@ -313,11 +348,19 @@ func (s *salvager) segment(i int) error {
 			return err
 		}
 		if payload == nil {
+			if s.forged {
+				s.gap(g, off, end-off, seal.ErrAuth)
+			}
 			break // nothing more: judgeTails says what that means
 		}
 		if at > off {
-			s.gap(g, off, at-off, errChecksum)
+			cause := errChecksum
+			if s.forged {
+				cause = seal.ErrAuth
+			}
+			s.gap(g, off, at-off, cause)
 		}
+		s.forged = false
 		if c := rec.claim(g.Num); s.claimed.less(c) {
 			s.claimed = c
 		}
@@ -360,8 +403,12 @@ func (s *salvager) whole(off, end int64) (record, []byte, error) {
 	if err != nil || !ok || off+recordSize(int64(rec.payloadLen)) > end {
 		return rec, nil, err
 	}
-	payload, err := s.scan.payload(off, &rec)
-	if err != nil || codec.Checksum(0, payload) != rec.payloadCRC {
+	payload, ok, err := s.scan.payload(off, &rec)
+	if errors.Is(err, seal.ErrAuth) {
+		s.forged = true
+		return rec, nil, nil
+	}
+	if err != nil || !ok {
 		return rec, nil, err
 	}
 	return rec, payload, nil

@@ -18,6 +18,9 @@ import (
 func salvage(t testing.TB, fs vfs.FS, k *killed, listed bool) ([]wal.SlotRemains, []entry) {
 	t.Helper()
 	o := wal.SalvageOptions{FS: fs, Dir: storeDir, Unlisted: !listed}
+	if k.list.Live[0].Key != 0 {
+		o.OpenCipher = ring.Open
+	}
 	if listed {
 		o.Store, o.Listed = storeUID, k.list.Live
 	}
@@ -61,6 +64,10 @@ func TestSalvageReadsEveryBatchBesideADamagedByte(t *testing.T) {
 					remains, got := salvage(t, o.opts.FS, k, listed)
 					flip(t, o.opts.FS, k.slot(i), off)
 					lost := len(k.rest) - len(got)
+					if mode == sealed && off >= 64 && off < 96 {
+						require.NotEmpty(t, gaps(remains), what) // without its salt a segment has no key
+						continue
+					}
 					if !listed && off < 4096+88 && lost > 1 {
 						// The identity itself, or the record that vouches for a damaged header.
 						require.Less(t, off, int64(4096+88), what)

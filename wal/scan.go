@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/loamdb/loam/internal/codec"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -20,19 +21,21 @@ const (
 type scanner struct {
 	file  vfs.File
 	num   SegmentNum
-	seal  sealer
-	end   int64  // the segment's length; the file is at least as long
-	buf   []byte // the window's memory, kept from segment to segment
-	start int64  // offset of buf[0]
-	valid int    // bytes of the window that are read
+	sums  checksummer
+	open  *opener // nil: records are in clear
+	end   int64   // the segment's length; the file is at least as long
+	buf   []byte  // the window's memory, kept from segment to segment
+	start int64   // offset of buf[0]
+	valid int     // bytes of the window that are read
 	ahead int64
+	plain []byte // the payload that was opened last, kept like buf
 }
 
 // reset points the scanner at another segment. It keeps the window's memory.
-func (s *scanner) reset(file vfs.File, seg Segment) {
+func (s *scanner) reset(file vfs.File, seg Segment, open *opener) {
 	*s = scanner{
-		file: file, num: seg.Num, seal: sealer{seed: recordSeed(seg.UID)}, end: seg.Bytes,
-		buf: s.buf, ahead: firstReadAhead,
+		file: file, num: seg.Num, sums: checksummer{seed: recordSeed(seg.UID)}, end: seg.Bytes,
+		open: open, buf: s.buf, plain: s.plain, ahead: firstReadAhead,
 	}
 }
 
@@ -86,17 +89,39 @@ func (s *scanner) header(off int64) (record, bool, error) {
 	if err != nil {
 		return record{}, false, err
 	}
-	r, ok := parseRecord(p, &s.seal, s.num, off, s.end)
+	r, ok := parseRecord(p, &s.sums, s.num, off, s.end)
 	return r, ok, nil
 }
 
-// payload returns the payload of the record whose header r is at off.
-func (s *scanner) payload(off int64, r *record) ([]byte, error) {
+// payload returns the payload of the record whose header r is at off, valid until the next
+// call; ok is false if what is stored does not fit its checksum. Beside those of reading the
+// error is seal.ErrAuth: what was stored is whole, and is not what was sealed there. No crash
+// leaves that.
+func (s *scanner) payload(off int64, r *record) (payload []byte, ok bool, err error) {
 	p, err := s.view(off, recordHeaderSize+int64(r.payloadLen))
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return p[recordHeaderSize:], nil
+	return s.unseal(off, p, r)
+}
+
+// unseal is payload for the record p.
+func (s *scanner) unseal(off int64, p []byte, r *record) (payload []byte, ok bool, err error) {
+	stored := p[recordHeaderSize:]
+	if codec.Checksum(0, stored) != r.payloadCRC {
+		return nil, false, nil
+	}
+	if s.open == nil {
+		return stored, true, nil
+	}
+	if s.plain == nil {
+		s.plain = make([]byte, 0, len(stored))
+	}
+	// Not in place: a search for what is left may come back to these bytes.
+	if s.plain, err = s.open.open(s.plain[:0], p, off); err != nil {
+		return nil, false, err
+	}
+	return s.plain, true, nil
 }
 
 var zeroPage [4096]byte
@@ -131,7 +156,7 @@ func (s *scanner) lookIn(p []byte, off int64, visit func(off int64, r *record)) 
 		for i < stop {
 			if p[i+12]-1 < maxTypeSeen && p[i+13]-1 < fragLast {
 				at := off + int64(i)
-				if r, ok := parseRecord(p[i:], &s.seal, s.num, at, s.end); ok {
+				if r, ok := parseRecord(p[i:], &s.sums, s.num, at, s.end); ok {
 					visit(at, &r)
 					size := recordSize(int64(r.payloadLen))
 					if size > int64(len(p)-i) {

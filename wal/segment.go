@@ -8,6 +8,7 @@ import (
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // SegmentNum numbers the segments of a store in the order of their use. Numbers ascend
@@ -28,6 +29,9 @@ type Segment struct {
 	UID fileid.UID
 	// Bytes is the length of the segment, its header included.
 	Bytes int64
+	// Key is the data key that its cipher is derived from; 0: its records are in clear. A
+	// file whose header has another one is not the segment.
+	Key seal.KeyID
 }
 
 // Position is a place in the log. Positions returned by one Log are ordered by its

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -136,12 +137,6 @@ func newHeader(o Options, num SegmentNum, bytes int64) (header, error) {
 	if h.uid, err = fileid.NewUID(o.Random); err != nil {
 		return h, err
 	}
-	var salt [2]fileid.UID
-	for i := range salt {
-		if salt[i], err = fileid.NewUID(o.Random); err != nil {
-			return h, err
-		}
-		copy(h.salt[16*i:], salt[i][:])
-	}
-	return h, nil
+	h.salt, err = seal.NewSalt(o.Random)
+	return h, err
 }

@@ -175,7 +175,7 @@ func (r *replayer) lookPast(i int, st stop) (found bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		r.scan.reset(f, r.live[j])
+		r.scan.reset(f, r.live[j], nil)
 		err = r.scan.lookPast(off, func(at int64, rec *record) {
 			found = true
 			r.starts[j].furthest = max(r.starts[j].furthest, at+recordSize(int64(rec.payloadLen)))

@@ -67,16 +67,16 @@ func runDocuments(t *testing.T, name string) {
 }
 
 // Several goroutines meet at lists, counters and transfers, repeats share a store, and all of it
-// is synced: the answers are right even so.
+// is encrypted and synced: the answers are right even so.
 func TestDocumentsOfSeveralGoroutinesAndRepeats(t *testing.T) {
 	t.Parallel()
 	lines := filepath.Join(t.TempDir(), "results.jsonl")
-	_, err := runLine(t, tinyState(t, "-engines", "loam", "-workloads", "get,patch@3,append@3,increment@3,cas@3,txn@3",
-		"-repeats", "2", "-sync", "-value", "uniform:200-2000", "-dist", "zipfian", "-out", lines)...)
+	_, err := runLine(t, tinyState(t, "-engines", "loam", "-workloads", "get,patch@3,append@3,increment@3,cas@3,txn@3,memory",
+		"-repeats", "2", "-sync", "-encrypt", "-value", "uniform:200-2000", "-dist", "zipfian", "-out", lines)...)
 	require.NoError(t, err)
 	set, err := result.ReadFile(lines)
 	require.NoError(t, err)
-	require.Len(t, set.Runs, 6*2)
+	require.Len(t, set.Runs, 7*2)
 	_, err = runLine(t, "compare", lines, lines, "--fail-over", "10%")
 	require.NoError(t, err)
 	out, err := runLine(t, "report", lines)

@@ -1,6 +1,7 @@
 package linear
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
@@ -200,6 +202,9 @@ func (h *History) census(db *lsm.DB) {
 // options are sizes so small that memtables are flushed and tables merged within a history.
 func (h *History) options(fs vfs.FS) *lsm.Options {
 	o := &lsm.Options{BlockBytes: 512, LogMode: h.mode, CompactionWorkers: 1, SyncInterval: -1}
+	if h.Seed%5 == 0 {
+		o.Encryption = &lsm.Encryption{Key: crypto.KeyBytes(bytes.Repeat([]byte{7}, crypto.KeyLen))}
+	}
 	seams.Inject(o, seams.Seams{FS: fs, Sizing: seams.Sizing{
 		MinSegmentBytes: 8 << 10, MaxSegmentBytes: 16 << 10, MinMemtableBytes: 8 << 10, MemtableBytes: 8 << 10,
 		BudgetBytes: 256 << 10, ManifestBytes: 1 << 10, TableBytes: 4 << 10, L0Trigger: 2, ReserveSeqNums: 100,

@@ -1,12 +1,14 @@
 package metamorphic
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
@@ -29,6 +31,8 @@ type Set struct {
 	Files Files
 	// Ways are opened in turn.
 	Ways []Way
+	// Encrypted stores are.
+	Encrypted bool `json:",omitempty"`
 }
 
 // Way is the options of one opening. Zeros mean what they mean to lsm.Open and its seams.
@@ -62,6 +66,12 @@ func (s *Set) options(files, outside vfs.FS, n int, c *clock) *lsm.Options {
 		BlobThreshold: w.BlobThreshold, BlobSpacePercent: w.BlobSpacePercent,
 		ExpiryEvents: w.ExpiryEvents, HorizonMaxAge: w.HorizonMaxAge, HorizonMaxBytes: w.HorizonMaxBytes,
 		Clock: c, Operators: []lsm.Operator{tail},
+	}
+	if s.Encrypted {
+		o.Encryption = &lsm.Encryption{
+			Key:    crypto.KeyBytes(bytes.Repeat([]byte{7}, crypto.KeyLen)),
+			Policy: crypto.Policy{MaxBytes: 64 << 10}, // so that keys change under way
+		}
 	}
 	seams.Inject(o, seams.Seams{
 		FS: files, Outside: outside, Random: newRandom(openings.Add(1)), Now: c.now, Sizing: w.Sizing,
@@ -120,14 +130,14 @@ func named() []Set {
 		if w.Sizing == (seams.Sizing{}) {
 			w.Sizing = small
 		}
-		return Set{name, files, []Way{w}}
+		return Set{Name: name, Files: files, Ways: []Way{w}}
 	}
 	never := time.Duration(-1)
 	return []Set{
 		one("small", Logged, Way{SyncInterval: never}),
-		{"defaults", Memory, []Way{{}}},
-		{"defaults-on-disk", Disk, []Way{{}}},
-		{"defaults-without-files", None, []Way{{}}},
+		{Name: "defaults", Files: Memory, Ways: []Way{{}}},
+		{Name: "defaults-on-disk", Files: Disk, Ways: []Way{{}}},
+		{Name: "defaults-without-files", Files: None, Ways: []Way{{}}},
 		one("without-files", None, Way{}),
 		one("on-disk", Disk, Way{}),
 		one("in-memory-on-files", Logged, Way{InMemory: true}),
@@ -153,7 +163,7 @@ func named() []Set {
 		one("no-blob-files", Memory, Way{BlobThreshold: -1, ExpiryEvents: true}),
 		one("watchers-lag", Logged, Way{ExpiryEvents: true, Sizing: sized(func(z *seams.Sizing) { z.WatchBytes = 1 })}),
 		one("horizons-break", Logged, Way{HorizonMaxAge: time.Hour, HorizonMaxBytes: 1 << 10}),
-		{"options-that-change", Logged, []Way{
+		{Name: "options-that-change", Files: Logged, Ways: []Way{
 			{Compression: lsm.Zstd, BlockBytes: 512, FilterBitsPerKey: -1, Log: lsm.LogMapped, BlobThreshold: 40, Sizing: small},
 			{Compression: lsm.NoCompression, BlockBytes: 4 << 10, FilterBitsPerKey: 20, Log: lsm.LogWritten},
 			{Compression: lsm.S2, BlockBytes: 1 << 10, Workers: 2, BlobThreshold: -1, ExpiryEvents: true, Sizing: sized(func(z *seams.Sizing) { z.TableBytes = 64 << 10 })},
@@ -162,7 +172,7 @@ func named() []Set {
 }
 
 // Sets returns the first n option sets: those that have names, and then random ones, of
-// which each number is always the same.
+// which each number is always the same. A third of them is encrypted.
 func Sets(n int) []Set {
 	sets := named()
 	for i := len(sets); i < n; i++ {
@@ -172,6 +182,9 @@ func Sets(n int) []Set {
 			s.Ways = append(s.Ways, randomWay(rnd))
 		}
 		sets = append(sets, s)
+	}
+	for i := range sets {
+		sets[i].Encrypted = i%3 == 1
 	}
 	return sets[:n]
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/loamdb/loam/internal/codec"
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // Blob files. An edit that adds tables adds the blob files that only these refer to; a blob
@@ -25,6 +26,8 @@ type Blob struct {
 	// Data is how many bytes of it are values, Values how many they are.
 	Data   int64
 	Values uint64
+	// Key is the data key that its cipher is derived from; 0: it is in clear.
+	Key seal.KeyID
 }
 
 // BlobRef is what a table refers to of one blob file.
@@ -201,7 +204,7 @@ func (v *Version) checkBlobs() error {
 
 // A blob file is a field of an edit, a table's references are one of an added table:
 //
-//	blob = num uid[16] bytes digest[8] data values
+//	blob = num uid[16] bytes digest[8] data values key?
 //	refs = (num bytes)*   at least one, in the order in which the table counts the files
 const tagTableBlobs = 5<<1 | 1
 
@@ -214,13 +217,14 @@ func (enc *encoder) blobs(e *Edit) {
 		p = binary.AppendUvarint(append(p, b.UID[:]...), uint64(b.Bytes))
 		p = binary.LittleEndian.AppendUint64(p, b.Digest)
 		p = binary.AppendUvarint(p, uint64(b.Data))
-		enc.field(tagBlob, binary.AppendUvarint(p, b.Values))
+		enc.field(tagBlob, appendKey(binary.AppendUvarint(p, b.Values), b.Key))
 	}
 }
 
 func decodeBlob(d *codec.Decoder) *Blob {
 	b := &Blob{Num: fileid.Num(d.Uvarint()), UID: decodeUID(d), Bytes: decodeInt64(d), Digest: d.Uint64()}
 	b.Data, b.Values = decodeInt64(d), d.Uvarint()
+	b.Key = decodeKey(d)
 	return b
 }
 

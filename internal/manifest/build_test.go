@@ -188,7 +188,7 @@ func BenchmarkLoad(b *testing.B) {
 	require.Equal(b, name, l.Name(), "one file holds all edits")
 	require.NoError(b, l.Close())
 	for b.Loop() {
-		if _, err := manifest.Load(fs, dir); err != nil {
+		if _, err := manifest.Load(fs, dir, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -12,11 +12,13 @@ import (
 // number after the last. lastTime is the copy's engine time.
 //
 // Openings that gave out only numbers above that one are left out: a position that names
-// one of them lies on the original's lineage, and not on the copy's.
+// one of them lies on the original's lineage, and not on the copy's. The vault is shared; the
+// keyring is not, and its anchor is for the copy's owner to set.
 func (s *State) Copy(store, opening fileid.UID, lastTime int64) *State {
 	n := *s
 	n.Store = store
 	n.Segments, n.MinSegment, n.Cut = nil, 0, nil
+	n.Keyring = KeyAnchor{}
 	n.LastTime = max(s.LastTime, lastTime)
 	n.Lineage = nil
 	for _, o := range s.Lineage {

@@ -40,7 +40,7 @@ func TestAMarkedDirectory(t *testing.T) {
 	require.NoError(t, mem.MkdirAll(dir))
 	writeFile(t, mem, manifest.UnfinishedName, nil)
 	for _, left := range []string{"000001.sst", "CURRENT.tmp", "MANIFEST-000001", "wal-0001"} {
-		_, err := manifest.Load(mem, dir)
+		_, err := manifest.Load(mem, dir, nil)
 		require.ErrorIs(t, err, manifest.ErrUnfinished)
 		writeFile(t, mem, left, nil)
 	}

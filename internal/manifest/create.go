@@ -17,6 +17,6 @@ func CreateWith(state *State, version *Version, o LogOptions) error {
 	if err := l.file.Close(); err != nil {
 		return fmt.Errorf("manifest: close %s: %w", l.Name(), err)
 	}
-	_, err := Load(o.FS, o.Dir)
+	_, err := Load(o.FS, o.Dir, o.OpenCipher)
 	return err
 }

@@ -30,8 +30,9 @@
 //     change of CURRENT are durable: never to one that ended in a torn record, whose last
 //     record the mark does not vouch for, that has a predecessor beside it, or that has
 //     recorded no opening and is another process's; nor after a write or sync of it failed.
+//   - M9. Only the process that has made an encrypted file seals records of it.
 //
 // Reading order: version.go, state.go, edit.go, apply.go, apply_version.go,
 // build.go, check.go; edit_encode.go, edit_decode.go; filenames.go, current.go, file.go,
-// load.go, log.go, roll.go, create.go; remains.go.
+// seal.go, load.go, log.go, roll.go, create.go; anchor.go; remains.go.
 package manifest

@@ -52,6 +52,9 @@ type Edit struct {
 	Added   []AddedTable
 	// Blobs are the blob files that only Added tables refer to.
 	Blobs []*Blob
+	// Keyring and Vault replace the anchors of State, unless that is a later one of the same
+	// file.
+	Keyring, Vault *KeyAnchor
 	// Extra are fields unknown to this code, ascending by tag.
 	Extra []Field
 }
@@ -70,6 +73,12 @@ func Snapshot(s *State, v *Version) *Edit {
 		HistoryFloor: s.HistoryFloor, MinSegment: s.MinSegment, FlushedSeqNum: s.FlushedSeqNum,
 		LastTime: s.LastTime, Lineage: s.Lineage, Cut: s.Cut, AddedSegments: s.Segments,
 		Operators: s.Operators, Extra: s.Extra,
+	}
+	if s.Keyring != (KeyAnchor{}) {
+		e.Keyring = &s.Keyring
+	}
+	if s.Vault != (KeyAnchor{}) {
+		e.Vault = &s.Vault
 	}
 	v.All(func(level Level, run RunID, t *Table) bool {
 		e.Added = append(e.Added, AddedTable{Level: level, Run: run, Table: t})

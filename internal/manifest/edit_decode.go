@@ -8,6 +8,7 @@ import (
 	"github.com/loamdb/loam/internal/codec"
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // DecodeEdit decodes what AppendEdit appended, and nothing else: what it accepts encodes
@@ -70,6 +71,10 @@ func (e *Edit) decodeField(tag uint64, value []byte) error {
 		e.Added = append(e.Added, a)
 	case tagBlob:
 		e.Blobs = append(e.Blobs, decodeBlob(&d))
+	case tagKeyring:
+		e.Keyring = decodeKeyAnchor(&d)
+	case tagVault:
+		e.Vault = decodeKeyAnchor(&d)
 	default:
 		if e.decodeMark(tag, &d) {
 			break
@@ -139,6 +144,14 @@ func decodeInt64(d *codec.Decoder) int64 {
 	return int64(n)
 }
 
+// decodeKey decodes what appendKey appended.
+func decodeKey(d *codec.Decoder) seal.KeyID {
+	if d.Err() != nil || d.Len() == 0 {
+		return 0
+	}
+	return seal.KeyID(d.Uvarint())
+}
+
 func decodeLevel(d *codec.Decoder) Level {
 	n := d.Uvarint()
 	if n >= NumLevels {
@@ -167,6 +180,7 @@ func decodeSegment(d *codec.Decoder) Segment {
 		d.Fail(codec.ErrMalformed)
 	}
 	s.Slot, s.UID, s.Bytes = uint32(slot), decodeUID(d), decodeInt64(d)
+	s.Key = decodeKey(d)
 	return s
 }
 
@@ -200,6 +214,13 @@ func decodeAdded(d *codec.Decoder) (AddedTable, error) {
 			continue
 		}
 		if t.decodeExpiry(d, tag, value) {
+			continue
+		}
+		if tag == tagTableKey {
+			f := codec.NewDecoder(value)
+			if t.Key = decodeKey(&f); f.Err() != nil || f.Len() > 0 {
+				d.Fail(codec.ErrMalformed)
+			}
 			continue
 		}
 		f, err := unknownField(tag, value)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/loamdb/loam/internal/codec"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // An encoded edit is a sequence of fields, ascending by tag, repeated ones ascending by
@@ -39,7 +40,12 @@ const (
 	tagDeleted         = 16<<1 | 1
 	tagAdded           = 17<<1 | 1
 	tagBlob            = 19<<1 | 1
+	tagKeyring         = 20<<1 | 1
+	tagVault           = 21<<1 | 1
 )
+
+// tagTableKey is the field of an added table that has the id of its data key.
+const tagTableKey = 6<<1 | 1
 
 const (
 	flagLargestExclusive = 1
@@ -83,6 +89,12 @@ func AppendEdit(dst []byte, e *Edit) []byte {
 	}
 	enc.tables(e)
 	enc.blobs(e)
+	if e.Keyring != nil {
+		enc.field(tagKeyring, appendKeyAnchor(enc.scratch[:0], e.Keyring))
+	}
+	if e.Vault != nil {
+		enc.field(tagVault, appendKeyAnchor(enc.scratch[:0], e.Vault))
+	}
 	enc.fields(e.Extra)
 	return enc.dst
 }
@@ -141,7 +153,15 @@ func appendCut(p []byte, c *Cut) []byte {
 func appendSegment(p []byte, s *Segment) []byte {
 	p = binary.AppendUvarint(p, s.Num)
 	p = append(binary.AppendUvarint(p, uint64(s.Slot)), s.UID[:]...)
-	return binary.AppendUvarint(p, uint64(s.Bytes))
+	return appendKey(binary.AppendUvarint(p, uint64(s.Bytes)), s.Key)
+}
+
+// appendKey appends the id of a data key, the last part of a value, if there is one.
+func appendKey(p []byte, id seal.KeyID) []byte {
+	if id == 0 {
+		return p
+	}
+	return binary.AppendUvarint(p, uint64(id))
 }
 
 func appendAdded(p []byte, a *AddedTable) []byte {
@@ -170,6 +190,7 @@ func appendAdded(p []byte, a *AddedTable) []byte {
 	enc := encoder{dst: p}
 	enc.expiry(t)
 	enc.blobRefs(t)
+	enc.number(tagTableKey, uint64(t.Key))
 	enc.fields(t.Extra)
 	return enc.dst
 }

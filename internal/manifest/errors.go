@@ -14,6 +14,10 @@ var (
 	ErrUnfinished = errors.New("manifest: copy of a store that was not finished")
 	// ErrCorrupt: stored bytes are not what was written. Details: *CorruptionError.
 	ErrCorrupt = errors.New("manifest: corrupt")
+	// ErrSealed: the store is encrypted, and nothing was given to open it with.
+	ErrSealed = errors.New("manifest: encrypted")
+	// ErrRollback: the manifest is older than the anchor that it was compared with.
+	ErrRollback = errors.New("manifest: older than its anchor")
 	// ErrTooNew: the store needs a newer version of this code. It was not touched.
 	ErrTooNew = errors.New("manifest: format is newer than this code")
 )

@@ -8,23 +8,24 @@ import (
 
 	"github.com/loamdb/loam/internal/codec"
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
 // A manifest file; docs/formats/manifest.md is canonical.
 //
-//	header, 64 bytes                       record, at a multiple of 8
-//	 0 magic "loam.man"                     0 CRC of bytes 4–24, seeded
-//	 8 format version                       4 CRC of the body
-//	12 zero                                 8 body length
-//	16 store UID                           12 type: 1 edit
-//	32 manifest UID                        16 record number, from 1
-//	48 file length                         24 body, zeros up to a multiple of 8
-//	56 zero
-//	60 CRC of bytes 0–60, seeded           mark, the last 16 bytes of the file
-//	                                        0 CRC of bytes 4–16, seeded
-//	                                        4 zero
-//	                                        8 number of a record known to be synced
+//	header, 112 bytes                      record, at a multiple of 8
+//	  0 magic "loam.man"                    0 CRC of bytes 4–24, seeded
+//	  8 format version                      4 CRC of what is stored of the body
+//	 12 zero                                8 length of that
+//	 16 store UID                          12 type: 1 edit
+//	 32 manifest UID                       16 record number, from 1
+//	 48 file length                        24 body (seal.go), zeros up to a multiple of 8
+//	 56 salt
+//	 88 data-key id, 0: in clear           mark, the last 16 bytes of the file
+//	 96 number in the file's name           0 CRC of bytes 4–16, seeded
+//	104 zero                                4 zero
+//	108 CRC of bytes 0–108, seeded          8 number of a record known to be synced
 //
 // Seeded CRCs are seeded with the file's UID and with the place in it. A record's header
 // is checked by itself, so that a whole one can be recognised behind a damaged record.
@@ -34,7 +35,7 @@ import (
 const (
 	fileMagic     = "loam.man"
 	fileVersion   = 1
-	fileHeaderLen = 64
+	fileHeaderLen = 112
 	recordLen     = 24 // of the header alone
 	recordAlign   = 8
 
@@ -51,6 +52,9 @@ const (
 type fileHeader struct {
 	store, uid fileid.UID
 	length     int64
+	salt       seal.Salt // zero where the file is in clear
+	key        seal.KeyID
+	num        uint64
 }
 
 func (h *fileHeader) append(dst []byte) []byte {
@@ -61,6 +65,9 @@ func (h *fileHeader) append(dst []byte) []byte {
 	dst = append(dst, h.store[:]...)
 	dst = append(dst, h.uid[:]...)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(h.length))
+	dst = append(dst, h.salt[:]...)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(h.key))
+	dst = binary.LittleEndian.AppendUint64(dst, h.num)
 	dst = binary.LittleEndian.AppendUint32(dst, 0)
 	sum := fileid.NewSeed(fileid.KindManifest, h.uid).Checksum(0, dst[start:])
 	return binary.LittleEndian.AppendUint32(dst, sum)
@@ -78,25 +85,28 @@ func decodeFileHeader(p []byte) (h fileHeader, err error) {
 	d := codec.NewDecoder(p[8:])
 	version, zero := d.Uint32(), d.Uint32()
 	h.store, h.uid = decodeUID(&d), decodeUID(&d)
-	length, zero2 := d.Uint64(), d.Uint32()
+	length := d.Uint64()
+	copy(h.salt[:], d.Bytes(len(h.salt)))
+	h.key, h.num = seal.KeyID(d.Uint64()), d.Uint64()
+	zero2 := d.Uint32()
 	if d.Uint32() != fileid.NewSeed(fileid.KindManifest, h.uid).Checksum(0, p[:fileHeaderLen-4]) {
 		return h, errChecksum // a version is believed only if the checksum fits
 	}
 	if version > fileVersion {
 		return h, fmt.Errorf("%w: manifest version %d", ErrTooNew, version)
 	}
-	if version != fileVersion || zero != 0 || zero2 != 0 || length > maxFileLen {
+	if version != fileVersion || zero != 0 || zero2 != 0 || length > maxFileLen || h.key == 0 && h.salt != (seal.Salt{}) {
 		return h, errMagic
 	}
 	h.length = int64(length)
 	return h, nil
 }
 
-// record is one record as it is in the file.
+// record is one record.
 type record struct {
 	kind   uint32
 	number uint64
-	body   []byte
+	body   []byte // as stored after decodeRecord, until guard.open
 }
 
 // paddedLen returns the length in the file of a record with a body of n bytes.
@@ -104,20 +114,25 @@ func paddedLen(n int) int64 {
 	return recordLen + (int64(n)+recordAlign-1)&^(recordAlign-1)
 }
 
-// append appends the record, which will stand at offset.
-func (r *record) append(dst []byte, seed fileid.Seed, offset int64) []byte {
+// append appends the record, which will stand at offset, its body sealed if the file is
+// encrypted.
+func (r *record) append(dst []byte, seed fileid.Seed, offset int64, g *guard) ([]byte, error) {
 	start := len(dst)
-	dst = append(dst, 0, 0, 0, 0)
-	dst = binary.LittleEndian.AppendUint32(dst, codec.Checksum(0, r.body))
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(r.body)))
+	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(r.body)+g.overhead()))
 	dst = binary.LittleEndian.AppendUint32(dst, r.kind)
 	dst = binary.LittleEndian.AppendUint64(dst, r.number)
-	binary.LittleEndian.PutUint32(dst[start:], seed.Checksum(offset, dst[start+4:]))
-	dst = append(dst, r.body...)
+	dst, err := g.seal(dst, r, offset)
+	if err != nil {
+		return nil, err
+	}
+	p := dst[start:]
+	binary.LittleEndian.PutUint32(p[4:], codec.Checksum(0, p[recordLen:]))
+	binary.LittleEndian.PutUint32(p[0:], seed.Checksum(offset, p[4:recordLen]))
 	for (len(dst)-start)%recordAlign != 0 {
 		dst = append(dst, 0)
 	}
-	return dst
+	return dst, nil
 }
 
 // decodeRecordHeader decodes the header of a record at offset and the length of its

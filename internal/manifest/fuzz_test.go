@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/seal/sealtest"
 )
 
 func FuzzEdit(f *testing.F) {
@@ -39,23 +40,35 @@ func FuzzEdit(f *testing.F) {
 }
 
 func FuzzManifestFile(f *testing.F) {
-	fs := newFS(f)
-	l := mustOpen(f, fs)
-	f.Add(readFile(f, fs, l.Name()))
-	appendEdits(f, l, 0, 5)
-	name, current := l.Name(), readFile(f, fs, manifest.CurrentName)
-	f.Add(readFile(f, fs, name))
-	f.Fuzz(func(t *testing.T, p []byte) {
+	// With a cipher that takes any tag, so that the fuzzer gets behind it, and with one that
+	// does not.
+	forms := []form{inClear, {sealtest.Clear(3).New, sealtest.Clear(3).Open}, sealed}
+	var names []string
+	var currents [][]byte
+	for i, form := range forms {
+		fs := newFS(f)
+		l := form.mustOpen(f, fs)
+		f.Add(readFile(f, fs, l.Name()), uint8(i))
+		appendEdits(f, l, 0, 5)
+		names, currents = append(names, l.Name()), append(currents, readFile(f, fs, manifest.CurrentName))
+		f.Add(readFile(f, fs, l.Name()), uint8(i))
+	}
+	f.Fuzz(func(t *testing.T, p []byte, i uint8) {
 		fs := newFS(t)
-		writeFile(t, fs, manifest.CurrentName, current)
-		writeFile(t, fs, name, p)
-		loaded, err := manifest.Load(fs, dir)
+		i %= uint8(len(forms))
+		form := forms[i]
+		writeFile(t, fs, manifest.CurrentName, currents[i])
+		writeFile(t, fs, names[i], p)
+		loaded, err := manifest.Load(fs, dir, form.openCipher)
 		if err == nil {
-			log, err := manifest.OpenLog(loaded, options(fs))
+			log, err := manifest.OpenLog(loaded, form.options(fs))
 			require.NoError(t, err)
 			if err := log.Append(&manifest.Edit{LastTime: loaded.State.LastTime + 1}); err == nil {
-				require.Equal(t, of(log), loadedContents(mustLoad(t, fs)))
+				require.Equal(t, of(log), loadedContents(form.mustLoad(t, fs)))
 			}
+			return
+		}
+		if errors.Is(err, sealtest.ErrNoKey) {
 			return
 		}
 		require.True(t, errors.Is(err, manifest.ErrCorrupt) || errors.Is(err, manifest.ErrTooNew), "%v", err)
@@ -72,7 +85,7 @@ func FuzzCurrent(f *testing.F) {
 		fs := newFS(t)
 		writeFile(t, fs, manifest.CurrentName, p)
 		writeFile(t, fs, name, file)
-		_, err := manifest.Load(fs, dir)
+		_, err := manifest.Load(fs, dir, nil)
 		if err == nil {
 			require.Equal(t, current, p)
 			return

@@ -19,6 +19,11 @@ func TestGoldenFiles(t *testing.T) {
 	appendEdits(t, l, 0, 4)
 	golden.Assert(t, "testdata/CURRENT", readFile(t, fs, manifest.CurrentName))
 	golden.Assert(t, "testdata/manifest.txt", dump(readFile(t, fs, l.Name())))
+
+	fs = newFS(t)
+	l = sealed.mustOpen(t, fs)
+	appendEdits(t, l, 0, 4)
+	golden.Assert(t, "testdata/sealed.txt", dump(readFile(t, fs, l.Name())))
 }
 
 // The encoding of an edit that has every field.
@@ -41,7 +46,7 @@ func fullEdit() *manifest.Edit {
 		AddedSegments: []manifest.Segment{segment(6), segment(7)},
 		Operators:     []string{"", "counter", "max"},
 		Deleted:       []manifest.DeletedTable{{Level: 0, Num: 4}, {Level: 5, Num: 3}},
-		Extra:         []manifest.Field{{Tag: 40, Value: []byte("later")}, {Tag: 1 << 33, Value: []byte{}}},
+		Extra:         []manifest.Field{{Tag: 80, Value: []byte("later")}, {Tag: 1 << 33, Value: []byte{}}},
 	}
 	opened := segmentOpen(3)
 	e.Opened = &opened
@@ -57,6 +62,9 @@ func fullEdit() *manifest.Edit {
 	c.Blobs = []manifest.BlobRef{{Num: 14, Bytes: 500}, {Num: 13, Bytes: 1 << 40}}
 	e.Added = append(added(0, 9, a), added(6, 1, b, c)...)
 	e.Blobs = []*manifest.Blob{blobFile(13, 1<<41), blobFile(14, 500)}
+	e.AddedSegments[1].Key, b.Key, e.Blobs[0].Key = 4, 300, 5
+	e.Keyring = &manifest.KeyAnchor{UID: storeUID, Epoch: 200, Digest: [32]byte{1, 31: 2}}
+	e.Vault = &manifest.KeyAnchor{UID: [16]byte{8}, Epoch: 3, Digest: [32]byte{5}}
 	return e
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/seal"
+	"github.com/loamdb/loam/internal/seal/sealtest"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -31,37 +33,57 @@ func newFS(t testing.TB) vfs.FS {
 	return fs
 }
 
-func options(fs vfs.FS) manifest.LogOptions {
-	return manifest.LogOptions{FS: fs, Dir: dir, Random: newRandom(7), RollBytes: 1 << 10}
+// form is how the files of a store are written.
+type form struct {
+	newCipher  seal.NewCipher
+	openCipher seal.OpenCipher
+}
+
+const ring = sealtest.Ring(3)
+
+var inClear, sealed = form{}, form{ring.New, ring.Open}
+
+func (f form) options(fs vfs.FS) manifest.LogOptions {
+	return manifest.LogOptions{
+		FS: fs, Dir: dir, Random: newRandom(7), RollBytes: 1 << 10, NewCipher: f.newCipher, OpenCipher: f.openCipher,
+	}
 }
 
 // open creates or loads the store in fs and opens its log.
-func open(fs vfs.FS) (*manifest.Log, error) {
-	loaded, err := manifest.Load(fs, dir)
+func (f form) open(fs vfs.FS) (*manifest.Log, error) {
+	loaded, err := manifest.Load(fs, dir, f.openCipher)
 	if err == manifest.ErrNoStore {
-		o := options(fs)
+		o := f.options(fs)
 		o.Random = newRandom(3)
 		loaded, err = manifest.Create(storeUID, o)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return manifest.OpenLog(loaded, options(fs))
+	return manifest.OpenLog(loaded, f.options(fs))
 }
 
-func mustOpen(t testing.TB, fs vfs.FS) *manifest.Log {
+func (f form) mustOpen(t testing.TB, fs vfs.FS) *manifest.Log {
 	t.Helper()
-	l, err := open(fs)
+	l, err := f.open(fs)
 	require.NoError(t, err)
 	return l
 }
 
-func mustLoad(t testing.TB, fs vfs.FS) *manifest.Loaded {
+func (f form) mustLoad(t testing.TB, fs vfs.FS) *manifest.Loaded {
 	t.Helper()
-	l, err := manifest.Load(fs, dir)
+	l, err := manifest.Load(fs, dir, f.openCipher)
 	require.NoError(t, err)
 	return l
 }
+
+func options(fs vfs.FS) manifest.LogOptions { return inClear.options(fs) }
+
+func open(fs vfs.FS) (*manifest.Log, error) { return inClear.open(fs) }
+
+func mustOpen(t testing.TB, fs vfs.FS) *manifest.Log { return inClear.mustOpen(t, fs) }
+
+func mustLoad(t testing.TB, fs vfs.FS) *manifest.Loaded { return inClear.mustLoad(t, fs) }
 
 // table makes a table of keys [smallest, largest] with the numbers seq*10 to seq*10+9.
 func table(num fileid.Num, smallest, largest string, seq keys.SeqNum) *manifest.Table {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -35,6 +36,7 @@ type Loaded struct {
 
 	// What forbids to go on in this file (M8).
 	created  bool // by this process's Create, which made it durable
+	sealed   bool // another process has sealed it (M9)
 	siblings bool // the directory has other manifests
 	marked   bool // the mark of a store under construction is still there
 	unproven bool // nothing says that the last record was synced
@@ -51,11 +53,15 @@ type Loaded struct {
 //   - the mark of a store under construction is there: whoever made the store removes it
 //     when CURRENT is durable, and may have been killed before;
 //   - no opening is recorded: the process that made the store may have been killed before
-//     its first manifest was durable.
+//     its first manifest was durable;
+//   - it is encrypted: nobody knows what its maker has sealed under the next number and lost.
 //
 // To repeat the sync that may be missing would not do: when it has failed before, a later
 // one may succeed and mean nothing.
 func (l *Loaded) relied() bool {
+	if l.sealed {
+		return false
+	}
 	// Both killed by TestPowerCutAfterAKillAndAReopening of package fuzz.
 	if mutant.Enabled && mutant.Is(mutant.TrustCurrent) {
 		return !l.Torn && !l.unproven
@@ -66,12 +72,15 @@ func (l *Loaded) relied() bool {
 	return !l.Torn && !l.unproven && !l.siblings && !l.marked && (l.created || len(l.State.Lineage) > 0)
 }
 
-// Load reads the store's manifest. It writes nothing.
+// Load reads the store's manifest. It writes nothing. open gives the cipher of an encrypted
+// one, and means that one in clear is refused, as not authentic: whoever encrypts a store
+// that is in clear loads it without. Errors of open keep their chain.
 //
 // ErrNoStore: the directory is missing or holds no store. ErrUnfinished: it holds one that
-// was never finished. Damage is a *CorruptionError,
+// was never finished. ErrSealed: it is encrypted, and open is nil. Damage is a *CorruptionError,
+// which matches seal.ErrAuth where whole bytes are not those that were sealed;
 // a store of a later format ErrTooNew; errors of the file system keep their chain.
-func Load(fs vfs.FS, dir string) (*Loaded, error) {
+func Load(fs vfs.FS, dir string, open seal.OpenCipher) (*Loaded, error) {
 	names, err := fs.List(dir)
 	if errors.Is(err, vfs.ErrNotExist) {
 		return nil, ErrNoStore
@@ -81,12 +90,12 @@ func Load(fs vfs.FS, dir string) (*Loaded, error) {
 	}
 	cur, err := loadCurrent(fs, dir)
 	if errors.Is(err, vfs.ErrNotExist) {
-		return nil, checkNoStore(fs, dir, names)
+		return nil, checkNoStore(fs, dir, open, names)
 	}
 	if err != nil {
 		return nil, err
 	}
-	l, err := loadFile(fs, dir, cur)
+	l, err := loadFile(fs, dir, open, cur)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +121,7 @@ func Load(fs vfs.FS, dir string) (*Loaded, error) {
 // under construction holds what CreateCopy was to finish. An interrupted Create may
 // leave the first manifest with one record; everything else that looks like a part of a
 // store means that CURRENT was lost.
-func checkNoStore(fs vfs.FS, dir string, names []string) error {
+func checkNoStore(fs vfs.FS, dir string, open seal.OpenCipher, names []string) error {
 	if slices.Contains(names, UnfinishedName) {
 		return ErrUnfinished
 	}
@@ -121,7 +130,7 @@ func checkNoStore(fs vfs.FS, dir string, names []string) error {
 		num, isManifest := parseManifestName(name)
 		switch {
 		case isManifest && num == 1:
-			l, err := loadNamed(fs, dir, num)
+			l, err := loadNamed(fs, dir, open, num)
 			if err == nil && l.nextRecord > 2 {
 				return lost
 			}
@@ -136,8 +145,8 @@ func checkNoStore(fs vfs.FS, dir string, names []string) error {
 }
 
 // loadFile reads the manifest that CURRENT names.
-func loadFile(fs vfs.FS, dir string, cur current) (*Loaded, error) {
-	l, err := loadNamed(fs, dir, cur.num)
+func loadFile(fs vfs.FS, dir string, open seal.OpenCipher, cur current) (*Loaded, error) {
+	l, err := loadNamed(fs, dir, open, cur.num)
 	if errors.Is(err, vfs.ErrNotExist) {
 		return nil, &CorruptionError{File: manifestName(cur.num), Offset: -1, Err: errMissing}
 	}
@@ -147,7 +156,7 @@ func loadFile(fs vfs.FS, dir string, cur current) (*Loaded, error) {
 	return l, err
 }
 
-func loadNamed(fs vfs.FS, dir string, num uint64) (*Loaded, error) {
+func loadNamed(fs vfs.FS, dir string, open seal.OpenCipher, num uint64) (*Loaded, error) {
 	l := &Loaded{Name: manifestName(num), num: num}
 	f, err := fs.Open(path.Join(dir, l.Name), vfs.ReadOnly)
 	if err != nil {
@@ -156,7 +165,7 @@ func loadNamed(fs vfs.FS, dir string, num uint64) (*Loaded, error) {
 	defer f.Close()
 	p, err := readWhole(f, maxFileLen)
 	if err == nil {
-		err = l.replay(p)
+		err = l.replay(p, open)
 	}
 	var damage *CorruptionError
 	switch {
@@ -174,7 +183,7 @@ func loadNamed(fs vfs.FS, dir string, num uint64) (*Loaded, error) {
 func damageAt(offset int64, err error) error { return &CorruptionError{Offset: offset, Err: err} }
 
 // replay builds state and version from the bytes of the whole file.
-func (l *Loaded) replay(p []byte) error {
+func (l *Loaded) replay(p []byte, open seal.OpenCipher) error {
 	h, err := decodeFileHeader(p)
 	if errors.Is(err, ErrTooNew) {
 		return err
@@ -185,7 +194,14 @@ func (l *Loaded) replay(p []byte) error {
 	if err != nil {
 		return damageAt(0, err)
 	}
-	l.uid, l.length = h.uid, h.length
+	if h.num != l.num {
+		return damageAt(-1, errIdentity)
+	}
+	g, err := openGuard(open, &h, p)
+	if err != nil {
+		return err
+	}
+	l.uid, l.length, l.sealed = h.uid, h.length, g != nil
 	l.State = &State{Store: h.store}
 	seed := fileid.NewSeed(fileid.KindManifest, h.uid)
 	l.end, l.nextRecord = fileHeaderLen, 1
@@ -205,10 +221,14 @@ func (l *Loaded) replay(p []byte) error {
 		if r.number != l.nextRecord {
 			return damageAt(l.end, fmt.Errorf("%w: %d instead of %d", errNumber, r.number, l.nextRecord))
 		}
+		size := paddedLen(len(r.body))
+		if err := g.open(&r, p[l.end:], l.end); err != nil {
+			return damageAt(l.end, err)
+		}
 		if err := l.apply(&r, &tables); err != nil {
 			return err
 		}
-		l.end, l.nextRecord = l.end+paddedLen(len(r.body)), l.nextRecord+1
+		l.end, l.nextRecord = l.end+size, l.nextRecord+1
 	}
 	if l.Version, err = tables.version(); err != nil {
 		return damageAt(-1, err) // no single edit is at fault

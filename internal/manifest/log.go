@@ -8,6 +8,7 @@ import (
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -19,6 +20,10 @@ type LogOptions struct {
 	// RollBytes is the least length of a manifest file, which is written in full when
 	// the file is made. 0 means 64 KiB. A file also has room for ten snapshots.
 	RollBytes int64
+	// NewCipher gives each file that is written its cipher; nil: it is written in clear.
+	// OpenCipher is that of Load.
+	NewCipher  seal.NewCipher
+	OpenCipher seal.OpenCipher
 }
 
 const (
@@ -36,7 +41,10 @@ type Log struct {
 
 	file vfs.File
 	num  uint64
+	uid  fileid.UID
 	seed fileid.Seed
+	// guard seals what is appended; a file that has one was made by this process (M9).
+	guard *guard
 	// length is the file's, end where the next record goes, nextRecord its number.
 	length, end int64
 	nextRecord  uint64
@@ -59,7 +67,7 @@ func Create(store fileid.UID, o LogOptions) (*Loaded, error) {
 	if err := CreateCopy(empty, &Version{}, o); err != nil {
 		return nil, err
 	}
-	loaded, err := Load(o.FS, o.Dir)
+	loaded, err := Load(o.FS, o.Dir, o.OpenCipher)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +82,9 @@ func Create(store fileid.UID, o LogOptions) (*Loaded, error) {
 // not change either: after a power cut it may be an earlier manifest that counts, with
 // tables and segments that loaded does not list. Where an earlier process was killed, or
 // failed, so that this is not known, OpenLog writes a new manifest with the same contents,
-// and may fail for lack of space (vfs.ErrNoSpace).
+// and may fail for lack of space (vfs.ErrNoSpace). It always does where the old file or the
+// new one is encrypted (M9): the store is encrypted from then on if o has NewCipher, and in
+// clear if it has not.
 func OpenLog(loaded *Loaded, o LogOptions) (*Log, error) {
 	f, err := o.FS.Open(path.Join(o.Dir, loaded.Name), vfs.ReadWrite)
 	if err != nil {
@@ -82,11 +92,11 @@ func OpenLog(loaded *Loaded, o LogOptions) (*Log, error) {
 	}
 	l := &Log{
 		o: o, state: loaded.State, version: loaded.Version,
-		file: f, num: loaded.num, seed: fileid.NewSeed(fileid.KindManifest, loaded.uid),
+		file: f, num: loaded.num, uid: loaded.uid, seed: fileid.NewSeed(fileid.KindManifest, loaded.uid),
 		length: loaded.length, end: loaded.end, nextRecord: loaded.nextRecord,
 		maxNum: max(loaded.maxNum, loaded.num),
 	}
-	if !loaded.relied() {
+	if !loaded.relied() || o.NewCipher != nil {
 		if err := l.renew(); err != nil {
 			_ = f.Close() // nothing was written through it
 			return nil, err
@@ -140,7 +150,7 @@ func (l *Log) Append(e *Edit) error {
 	if _, err := DecodeEdit(r.body); err != nil {
 		return invalid("%v", err) // what could not be read must not be written
 	}
-	if l.mustRoll || l.end+paddedLen(len(r.body)) > l.length-markLen {
+	if l.mustRoll || l.end+paddedLen(len(r.body)+l.guard.overhead()) > l.length-markLen {
 		err = l.roll(state, version)
 	} else {
 		err = l.write(&r)
@@ -162,8 +172,11 @@ func (l *Log) fail(err error) error {
 
 // write appends the record, syncs it and marks the end.
 func (l *Log) write(r *record) error {
-	buf := r.append(nil, l.seed, l.end)
-	_, err := l.file.WriteAt(buf, l.end)
+	buf, err := r.append(nil, l.seed, l.end, l.guard)
+	if err != nil {
+		return fmt.Errorf("manifest: seal: %w", err)
+	}
+	_, err = l.file.WriteAt(buf, l.end)
 	if err == nil && !(mutant.Enabled && mutant.Is(mutant.SkipManifestSync)) {
 		err = l.file.Sync()
 	}

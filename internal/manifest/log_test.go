@@ -11,12 +11,12 @@ import (
 )
 
 func TestEmptyAndMissingDirectoriesHoldNoStore(t *testing.T) {
-	_, err := manifest.Load(vfs.NewMem(), dir)
+	_, err := manifest.Load(vfs.NewMem(), dir, nil)
 	require.Equal(t, manifest.ErrNoStore, err)
 	fsys := newFS(t)
 	writeFile(t, fsys, "README", []byte("not ours"))
 	writeFile(t, fsys, manifest.LockName, nil)
-	_, err = manifest.Load(fsys, dir)
+	_, err = manifest.Load(fsys, dir, nil)
 	require.Equal(t, manifest.ErrNoStore, err)
 }
 
@@ -100,7 +100,7 @@ func TestALostPointerIsDamage(t *testing.T) {
 				require.NoError(t, fsys.Remove(dir+"/"+name))
 			}
 			writeFile(t, fsys, left, first)
-			_, err = manifest.Load(fsys, dir)
+			_, err = manifest.Load(fsys, dir, nil)
 			var damage *manifest.CorruptionError
 			require.ErrorAs(t, err, &damage)
 			require.Equal(t, manifest.CurrentName, damage.File)
@@ -112,7 +112,7 @@ func TestAPointerToNothingIsDamage(t *testing.T) {
 	fsys := newFS(t)
 	l := mustOpen(t, fsys)
 	require.NoError(t, fsys.Remove(dir+"/"+l.Name()))
-	_, err := manifest.Load(fsys, dir)
+	_, err := manifest.Load(fsys, dir, nil)
 	require.ErrorIs(t, err, manifest.ErrCorrupt)
 	require.NotErrorIs(t, err, fs.ErrNotExist)
 }
@@ -123,7 +123,7 @@ func TestAnotherStoresManifestIsRefused(t *testing.T) {
 	loaded, err := manifest.Create(storeUID, manifest.LogOptions{FS: b, Dir: dir, Random: newRandom(4)})
 	require.NoError(t, err)
 	writeFile(t, a, loaded.Name, readFile(t, b, loaded.Name))
-	_, err = manifest.Load(a, dir)
+	_, err = manifest.Load(a, dir, nil)
 	require.ErrorIs(t, err, manifest.ErrCorrupt)
 }
 
@@ -131,7 +131,7 @@ func TestStoresOfALaterFormatAreRefused(t *testing.T) {
 	fsys := newFS(t)
 	l := mustOpen(t, fsys)
 	require.NoError(t, l.Append(&manifest.Edit{FormatVersion: manifest.FormatVersion + 1}))
-	_, err := manifest.Load(fsys, dir)
+	_, err := manifest.Load(fsys, dir, nil)
 	require.ErrorIs(t, err, manifest.ErrTooNew)
 	require.NotErrorIs(t, err, manifest.ErrCorrupt)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -21,6 +22,8 @@ type Remains struct {
 	Version *Version
 	// Name is the file that State and Version come from, "" where there are several or none.
 	Name string
+	// Anchor is that of the manifest, zero where it is damaged.
+	Anchor Anchor
 	// Deleted are tables that a record which is left deletes, and none adds again.
 	Deleted map[fileid.Num]bool
 	// Damage is what is wrong, in the order in which it was met: a *CorruptionError, or an
@@ -28,18 +31,19 @@ type Remains struct {
 	Damage []error
 }
 
-// ReadRemains reads what can be read of the manifest in dir. It writes nothing.
+// ReadRemains reads what can be read of the manifest in dir, with open as in Load. It writes
+// nothing.
 //
 // A sound manifest that CURRENT does not name counts if it is the only one: of several, as
 // a crash in a roll leaves them, the later name may be the older state.
 //
-// The error is ErrNoStore, ErrTooNew, or that of listing dir.
-func ReadRemains(fs vfs.FS, dir string) (*Remains, error) {
-	loaded, err := Load(fs, dir)
+// The error is ErrNoStore, ErrTooNew, ErrSealed, or that of listing dir.
+func ReadRemains(fs vfs.FS, dir string, open seal.OpenCipher) (*Remains, error) {
+	loaded, err := Load(fs, dir, open)
 	switch {
 	case err == nil:
-		return &Remains{State: loaded.State, Version: loaded.Version, Name: loaded.Name}, nil
-	case errors.Is(err, ErrNoStore), errors.Is(err, ErrTooNew):
+		return &Remains{State: loaded.State, Version: loaded.Version, Name: loaded.Name, Anchor: loaded.Anchor()}, nil
+	case errors.Is(err, ErrNoStore), errors.Is(err, ErrTooNew), errors.Is(err, ErrSealed):
 		return nil, err
 	}
 	names, lerr := fs.List(dir)
@@ -55,7 +59,7 @@ func ReadRemains(fs vfs.FS, dir string) (*Remains, error) {
 	}
 	slices.Sort(nums)
 	if len(nums) == 1 {
-		l, err := loadNamed(fs, dir, nums[0])
+		l, err := loadNamed(fs, dir, open, nums[0])
 		whole := err == nil && l.State.FormatVersion <= FormatVersion
 		if whole && (len(l.State.Lineage) > 0 || l.Version.NumTables() > 0) { // else an interrupted Create
 			r.State, r.Version, r.Name = l.State, l.Version, l.Name
@@ -65,7 +69,7 @@ func ReadRemains(fs vfs.FS, dir string) (*Remains, error) {
 	}
 	cur, _ := loadCurrent(fs, dir) // zero if it is damaged, which Load has said
 	for _, num := range nums {
-		r.note(r.gather(fs, dir, num, cur))
+		r.note(r.gather(fs, dir, open, num, cur))
 	}
 	if len(nums) == 1 {
 		r.Name = manifestName(nums[0])
@@ -82,7 +86,7 @@ func (r *Remains) note(err error) {
 
 // gather raises the marks by every whole record of a manifest, wherever it stands. Files
 // are taken in the order of their numbers, records in that of theirs.
-func (r *Remains) gather(fs vfs.FS, dir string, num uint64, cur current) error {
+func (r *Remains) gather(fs vfs.FS, dir string, open seal.OpenCipher, num uint64, cur current) error {
 	f, err := fs.Open(path.Join(dir, manifestName(num)), vfs.ReadOnly)
 	if err != nil {
 		return fmt.Errorf("manifest: open %s: %w", manifestName(num), err)
@@ -92,17 +96,21 @@ func (r *Remains) gather(fs vfs.FS, dir string, num uint64, cur current) error {
 	if err != nil {
 		return fmt.Errorf("manifest: read %s: %w", manifestName(num), err)
 	}
-	uid, store, ok := identify(p)
+	h, ok := identify(p, open != nil)
 	if !ok && cur.num == num {
-		uid, ok = cur.uid, true
+		h.uid, ok = cur.uid, true
 	}
 	if !ok {
 		return &CorruptionError{File: manifestName(num), Offset: 0, Err: errMagic}
 	}
-	if (r.State.Store == fileid.UID{}) {
-		r.State.Store = store
+	g, err := openGuard(open, &h, p)
+	if err != nil {
+		return err
 	}
-	seed := fileid.NewSeed(fileid.KindManifest, uid)
+	if (r.State.Store == fileid.UID{}) {
+		r.State.Store = h.store
+	}
+	seed := fileid.NewSeed(fileid.KindManifest, h.uid)
 	last := uint64(0)
 	for off := int64(fileHeaderLen); off+recordLen <= int64(len(p)); {
 		rec, ok := record{}, false
@@ -113,8 +121,11 @@ func (r *Remains) gather(fs vfs.FS, dir string, num uint64, cur current) error {
 			off += recordAlign
 			continue
 		}
-		last = rec.number
-		off += paddedLen(len(rec.body))
+		at, size := off, paddedLen(len(rec.body))
+		last, off = rec.number, off+size
+		if g.open(&rec, p[at:], at) != nil {
+			continue
+		}
 		if e, err := DecodeEdit(rec.body); err == nil && rec.kind == typeEdit {
 			r.raise(e)
 		}
@@ -143,16 +154,22 @@ func readLenient(f vfs.File) ([]byte, error) {
 
 // identify returns the identities in a header. Where its checksum does not fit, the file's
 // own is believed if the first record agrees, and the store's, which nothing proves, is zero.
-func identify(p []byte) (uid, store fileid.UID, ok bool) {
+// Salt and key id, which count if the file is encrypted, need no proof: with others nothing
+// opens.
+func identify(p []byte, encrypted bool) (h fileHeader, ok bool) {
 	if len(p) < fileHeaderLen+recordLen {
-		return uid, store, false
+		return h, false
 	}
-	if h, err := decodeFileHeader(p); err == nil {
-		return h.uid, h.store, true
+	h, err := decodeFileHeader(p)
+	if err == nil {
+		return h, true
 	}
-	uid = fileid.UID(p[32:48])
-	_, ok = decodeRecord(p[fileHeaderLen:], fileid.NewSeed(fileid.KindManifest, uid), fileHeaderLen)
-	return uid, store, ok
+	h = fileHeader{uid: fileid.UID(p[32:48]), salt: seal.Salt(p[56:88])}
+	if encrypted {
+		h.key = seal.KeyID(binary.LittleEndian.Uint64(p[88:]))
+	}
+	_, ok = decodeRecord(p[fileHeaderLen:], fileid.NewSeed(fileid.KindManifest, h.uid), fileHeaderLen)
+	return h, ok
 }
 
 // raise takes over the marks of an edit that may come after some that are lost.

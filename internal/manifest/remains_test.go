@@ -16,7 +16,7 @@ import (
 // table that is live is ever taken for a deleted one.
 func (d *damaged) checkRemains(t *testing.T, name string, p []byte, at int) {
 	writeFile(t, d.fs, name, p)
-	r, err := manifest.ReadRemains(d.fs, dir)
+	r, err := manifest.ReadRemains(d.fs, dir, nil)
 	require.NoError(t, err, "byte %d of %s", at, name)
 	if r.Version != nil {
 		require.Equal(t, d.want, encode(r.State, r.Version), "byte %d of %s", at, name)
@@ -51,7 +51,7 @@ func (d *damaged) wanted(t *testing.T) *manifest.Loaded {
 }
 
 func TestRemainsOfEveryDamagedManifest(t *testing.T) {
-	d := newDamaged(t, 6)
+	d := newDamaged(t, inClear, 6)
 	for name, good := range d.files {
 		p := bytes.Clone(good)
 		for i := range p {
@@ -60,7 +60,7 @@ func TestRemainsOfEveryDamagedManifest(t *testing.T) {
 			p[i] = good[i]
 			if i%13 == 0 && name != manifest.CurrentName {
 				writeFile(t, d.fs, name, p[:i])
-				r, err := manifest.ReadRemains(d.fs, dir)
+				r, err := manifest.ReadRemains(d.fs, dir, nil)
 				require.NoError(t, err)
 				require.Nil(t, r.Version)
 				writeFile(t, d.fs, name, p)
@@ -71,20 +71,20 @@ func TestRemainsOfEveryDamagedManifest(t *testing.T) {
 }
 
 func TestRemainsWithoutCurrentOrManifest(t *testing.T) {
-	d := newDamaged(t, 6)
+	d := newDamaged(t, inClear, 6)
 	require.NoError(t, d.fs.Remove(dir+"/"+manifest.CurrentName))
-	r, err := manifest.ReadRemains(d.fs, dir)
+	r, err := manifest.ReadRemains(d.fs, dir, nil)
 	require.NoError(t, err)
 	require.Equal(t, d.want, encode(r.State, r.Version))
 	for name := range d.files {
 		_ = d.fs.Remove(dir + "/" + name)
 	}
-	_, err = manifest.ReadRemains(d.fs, dir)
+	_, err = manifest.ReadRemains(d.fs, dir, nil)
 	require.ErrorIs(t, err, manifest.ErrNoStore)
 	f, err := d.fs.Create(dir + "/000001.sst")
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
-	r, err = manifest.ReadRemains(d.fs, dir)
+	r, err = manifest.ReadRemains(d.fs, dir, nil)
 	require.NoError(t, err)
 	require.Nil(t, r.Version)
 	require.Zero(t, r.State.Store)
@@ -92,7 +92,7 @@ func TestRemainsWithoutCurrentOrManifest(t *testing.T) {
 
 // Of two sound manifests neither is believed without CURRENT.
 func TestRemainsOfTwoManifestsBelieveNeither(t *testing.T) {
-	d := newDamaged(t, 6)
+	d := newDamaged(t, inClear, 6)
 	var old []byte
 	for name, p := range d.files {
 		if name != manifest.CurrentName {
@@ -105,7 +105,7 @@ func TestRemainsOfTwoManifestsBelieveNeither(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
 	require.NoError(t, d.fs.Remove(dir+"/"+manifest.CurrentName))
-	r, err := manifest.ReadRemains(d.fs, dir)
+	r, err := manifest.ReadRemains(d.fs, dir, nil)
 	require.NoError(t, err)
 	require.Nil(t, r.Version)
 	require.Equal(t, storeUID, r.State.Store)
@@ -126,6 +126,6 @@ func TestCreateWithBeginsWithTables(t *testing.T) {
 	require.NoError(t, log.Close())
 	failing := vfs.NewFaults(newFS(t), vfs.Rule{Kinds: vfs.OpRename})
 	require.Error(t, manifest.CreateWith(s, v, options(failing)))
-	_, err = manifest.Load(failing, dir)
+	_, err = manifest.Load(failing, dir, nil)
 	require.Error(t, err)
 }

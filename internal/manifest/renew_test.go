@@ -63,7 +63,7 @@ func cutFrom(t *testing.T, mem *vfs.Mem, from, acked int, before, after contents
 	for k := from; k <= e.Len(); k++ {
 		e.AdvanceTo(k)
 		for s := range e.States(vfs.StateOptions{Random: 4, Cuts: 32}) {
-			loaded, err := manifest.Load(s.Mem(), dir)
+			loaded, err := manifest.Load(s.Mem(), dir, nil)
 			if err == manifest.ErrNoStore && k < acked && before == "" {
 				continue
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -21,7 +22,8 @@ func (l *Log) roll(state *State, version *Version) error {
 		return fmt.Errorf("manifest: %w", err)
 	}
 	num := l.maxNum + 1
-	p, end, err := l.image(uid, state, version)
+	h := fileHeader{store: state.Store, uid: uid, num: num}
+	p, end, g, err := l.image(h, state, version)
 	if err != nil {
 		return err
 	}
@@ -48,12 +50,13 @@ func (l *Log) roll(state *State, version *Version) error {
 		l.superseded = append(l.superseded, num)
 		return fmt.Errorf("%w: %w", ErrUncertain, err)
 	}
-	l.adopt(f, num, uid, int64(len(p)), end)
+	l.adopt(f, h, int64(len(p)), end)
+	l.guard = g
 	return nil
 }
 
 // adopt makes the new file the log's and removes the files it supersedes.
-func (l *Log) adopt(f vfs.File, num uint64, uid fileid.UID, length, end int64) {
+func (l *Log) adopt(f vfs.File, h fileHeader, length, end int64) {
 	if l.file != nil {
 		_ = l.file.Close() // what it was for is in the new file
 		l.superseded = append(l.superseded, l.num)
@@ -63,29 +66,36 @@ func (l *Log) adopt(f vfs.File, num uint64, uid fileid.UID, length, end int64) {
 		_ = l.o.FS.Remove(path.Join(l.o.Dir, manifestName(old)))
 	}
 	l.superseded = nil
-	l.file, l.num, l.seed = f, num, fileid.NewSeed(fileid.KindManifest, uid)
+	l.file, l.num, l.uid, l.seed = f, h.num, h.uid, fileid.NewSeed(fileid.KindManifest, h.uid)
 	l.length, l.end, l.nextRecord = length, end, 2
 	l.mustRoll = false
 }
 
-// image builds the whole content of a new file, and says where its second record goes.
-func (l *Log) image(uid fileid.UID, state *State, version *Version) (p []byte, end int64, err error) {
+// image builds the whole content of a new file, and says where its second record goes and what
+// seals that.
+func (l *Log) image(h fileHeader, state *State, version *Version) (p []byte, end int64, g *guard, err error) {
 	body := AppendEdit(nil, Snapshot(state, version))
 	roll := l.o.RollBytes
 	if roll == 0 {
 		roll = defaultRollBytes
 	}
-	length := max(roll, minRollBytes, snapshotsPerFile*paddedLen(len(body)))
+	first := paddedLen(len(body) + seal.Overhead)
+	length := max(roll, minRollBytes, snapshotsPerFile*first)
 	length = min(length, maxFileLen) &^ (recordAlign - 1)
-	if fileHeaderLen+paddedLen(len(body))+markLen > length || length > math.MaxInt {
-		return nil, 0, invalid("snapshot of %d bytes", len(body))
+	if fileHeaderLen+first+markLen > length || length > math.MaxInt {
+		return nil, 0, nil, invalid("snapshot of %d bytes", len(body))
 	}
-	h := fileHeader{store: state.Store, uid: uid, length: length}
+	h.length = length
+	if g, err = newGuard(&l.o, &h); err != nil {
+		return nil, 0, nil, fmt.Errorf("manifest: %w", err)
+	}
 	p = h.append(make([]byte, 0, length))
-	first := record{kind: typeEdit, number: 1, body: body}
-	p = first.append(p, fileid.NewSeed(fileid.KindManifest, uid), fileHeaderLen)
+	r := record{kind: typeEdit, number: 1, body: body}
+	if p, err = r.append(p, fileid.NewSeed(fileid.KindManifest, h.uid), fileHeaderLen, g); err != nil {
+		return nil, 0, nil, fmt.Errorf("manifest: seal: %w", err)
+	}
 	end = int64(len(p))
-	return p[:length], end, nil // the rest of the allocation is zero
+	return p[:length], end, g, nil // the rest of the allocation is zero
 }
 
 func writeImage(f vfs.File, p []byte) error {

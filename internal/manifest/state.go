@@ -3,6 +3,7 @@ package manifest
 import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // FormatVersion is the newest format of a store that this code knows, and the one it
@@ -28,6 +29,7 @@ type Segment struct {
 	Slot  uint32
 	UID   fileid.UID
 	Bytes int64
+	Key   seal.KeyID
 }
 
 // Cut is where a recovery ended the log: what lies behind belongs to no history.
@@ -72,6 +74,8 @@ type State struct {
 	LastTime int64
 	// Operators are the names of the merge operators in use, sorted.
 	Operators []string
+	// Keyring and Vault are the anchors of the store's files of keys as it last knew them.
+	Keyring, Vault KeyAnchor
 	// Extra are fields unknown to this code, ascending by tag.
 	Extra []Field
 }

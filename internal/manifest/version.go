@@ -7,6 +7,7 @@ import (
 	"github.com/loamdb/loam/internal/expiry"
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // Level is a level of the tree. Flushed data enters at 0 and moves to greater ones.
@@ -68,6 +69,8 @@ type Table struct {
 	OldestMerge int64
 	// Blobs is what it refers to of blob files, in the order of its own list of them.
 	Blobs []BlobRef
+	// Key is the data key that its cipher is derived from; 0: it is in clear.
+	Key seal.KeyID
 	// Extra are fields unknown to this code, ascending by tag.
 	Extra []Field
 }

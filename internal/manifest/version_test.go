@@ -199,12 +199,12 @@ func TestOperatorsAreASortedSet(t *testing.T) {
 }
 
 func TestUnknownFieldsAreKeptOrRefused(t *testing.T) {
-	s, err := (&manifest.State{}).Apply(&manifest.Edit{Extra: []manifest.Field{{Tag: 40, Value: []byte("a")}, {Tag: 44, Value: []byte("b")}}})
+	s, err := (&manifest.State{}).Apply(&manifest.Edit{Extra: []manifest.Field{{Tag: 80, Value: []byte("a")}, {Tag: 84, Value: []byte("b")}}})
 	require.NoError(t, err)
-	s, err = s.Apply(&manifest.Edit{Extra: []manifest.Field{{Tag: 42, Value: []byte("c")}, {Tag: 44, Value: []byte("d")}}})
+	s, err = s.Apply(&manifest.Edit{Extra: []manifest.Field{{Tag: 82, Value: []byte("c")}, {Tag: 84, Value: []byte("d")}}})
 	require.NoError(t, err)
-	require.Equal(t, []manifest.Field{{40, []byte("a")}, {42, []byte("c")}, {44, []byte("d")}}, s.Extra)
-	_, err = manifest.DecodeEdit([]byte{41, 0})
+	require.Equal(t, []manifest.Field{{80, []byte("a")}, {82, []byte("c")}, {84, []byte("d")}}, s.Extra)
+	_, err = manifest.DecodeEdit([]byte{81, 0})
 	require.ErrorIs(t, err, manifest.ErrTooNew)
 	_, err = manifest.DecodeEdit(manifest.AppendEdit(nil, &manifest.Edit{Added: added(0, 1, &manifest.Table{
 		Bytes: 1, Extra: []manifest.Field{{Tag: 3}},

@@ -52,6 +52,8 @@ const (
 	DeadUnderSnapshot   Name = "dead-under-snapshot"    // leave out what a dropped scope held while a snapshot sees it
 	TrustSoftDeath      Name = "trust-soft-death"       // leave it out while a power cut may still undo the drop
 	KeepStaged          Name = "keep-staged"            // publish a copy without taking back its record as staged
+	KeepName            Name = "keep-name"              // drop a scope and leave its id the name
+	ForgetName          Name = "forget-name"            // make a scope without the name of its id
 	KeepDeadRanges      Name = "keep-dead-ranges"       // keep range tombstones of dropped scopes
 	DropInCheckpoint    Name = "drop-in-checkpoint"     // leave out what a dropped scope held while a checkpoint may not have its drop
 	JudgeStaleScope     Name = "judge-stale-scope"      // believe a conflict that was found under an id which is not the scope's any more
@@ -93,6 +95,7 @@ const (
 	DiffRenewed         Name = "diff-renewed"           // take a scope that was made again for the one that it was
 	WatchUnpublished    Name = "watch-unpublished"      // show watchers commits before they are visible
 	ForgetLag           Name = "forget-lag"             // let a watcher that lags go on with what is still there
+	WatchWithoutHold    Name = "watch-without-hold"     // forget deletions that a watcher that lags is still to be shown
 	PieceIsCommit       Name = "piece-is-commit"        // take the end of a piece of a commit for the commit's to watchers
 	ForgetAbsentScope   Name = "forget-absent-scope"    // let a transaction that found a scope absent commit although it was made since
 	ForgetReadScope     Name = "forget-read-scope"      // let one that has read in a scope commit although that was dropped since
@@ -101,6 +104,7 @@ const (
 	ReuseNonce          Name = "reuse-nonce"            // seal two blocks of a file under one nonce
 	DropAssociatedData  Name = "drop-associated-data"   // seal and open blocks without their place
 	SkipTag             Name = "skip-tag"               // hand out blocks that are not authentic
+	AcceptPlainBlock    Name = "accept-plain-block"     // take blocks with a checksum in encrypted files
 	SkipKeyCheck        Name = "skip-key-check"         // do not compare the check value of a file of keys
 	ReplaceInPlace      Name = "replace-in-place"       // write a file of keys over the one that it replaces
 	SkipKeyringSync     Name = "skip-keyring-sync"      // replace a file of keys by one that was never synced
@@ -109,6 +113,15 @@ const (
 	KeepRetiredKey      Name = "keep-retired-key"       // leave a retired key in the keyring
 	KeepScopeKey        Name = "keep-scope-key"         // leave a destroyed scope key in the vault
 	IgnoreAnchor        Name = "ignore-anchor"          // open a keyring that is older than its anchor
+	ReuseLogKey         Name = "reuse-log-key"          // seal all segments of a log under one key
+	UnboundHeader       Name = "unbound-header"         // seal records of the log without their headers
+	AcceptPlainRecord   Name = "accept-plain-record"    // take a record in clear for what was sealed in an encrypted segment
+	IgnoreListedKey     Name = "ignore-listed-key"      // read a segment in clear where the list has an encrypted one
+	AcceptPlainManifest Name = "accept-plain-manifest"  // read a manifest in clear where an encrypted one is expected
+	ForgetManifest      Name = "forget-manifest"        // take a manifest that was put back for the newest one
+	RenewFirst          Name = "renew-first"            // write the keyring before it was compared with the manifest
+	ForgetKeyring       Name = "forget-keyring"         // change the keyring without a note in the manifest
+	AdmitPlain          Name = "admit-plain"            // take over files in clear that lie in an encrypted store
 	IgnoreCheckDigit    Name = "ignore-check-digit"     // take numbers of cards with a wrong check digit for right ones
 	ProtectTwice        Name = "protect-twice"          // look into what is protected already
 	ShieldFindings      Name = "shield-findings"        // leave what is only detected as it is, with all that lies in it
@@ -123,4 +136,7 @@ const (
 	TrustRead           Name = "trust-read"             // write what was made of a value though the key was written since
 	KeepBothSides       Name = "keep-both-sides"        // leave an ephemeral value in front of the one that was stored over it
 	ShowOwnRecords      Name = "show-own-records"       // list what the store keeps in a scope for itself
+	KeepOldEntries      Name = "keep-old-entries"       // leave entries of an index behind that a document has no more
+	SplitIndexCommit    Name = "split-index-commit"     // commit a document's index entries before the document
+	RepeatLast          Name = "repeat-last"            // begin a page with the last document of the page before
 )

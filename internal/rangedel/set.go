@@ -2,6 +2,7 @@ package rangedel
 
 import (
 	"bytes"
+	"unsafe"
 
 	"github.com/loamdb/loam/internal/keys"
 )
@@ -40,6 +41,16 @@ func (s *Set) Pairs() int {
 		return 0
 	}
 	return s.pairs
+}
+
+// Bytes returns how much memory its spans take, with their bounds and numbers.
+func (s *Set) Bytes() int64 {
+	spans := s.Spans()
+	n := len(spans) * int(unsafe.Sizeof(Span{}))
+	for i := range spans {
+		n += len(spans[i].Lower) + len(spans[i].Upper) + len(spans[i].Seqs)*int(unsafe.Sizeof(keys.SeqNum(0)))
+	}
+	return int64(n)
 }
 
 // Growth returns how many pairs n more tombstones bring about at most, besides one for each

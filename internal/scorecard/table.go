@@ -52,5 +52,10 @@ var table = []measure{
 	{"R24", fuzzTargets},
 	{"R27", plantedBugs},
 	{"R29", foreignSuites},
+	{"R34", forgedFiles},
+	{"R35", usedNonces},
+	{"R36", keyTestsOf("R36", "canary-tests")},
+	{"R37", keyTestsOf("R37", "key-tests")},
 	{"R38", accessMatrix},
+	{"R40", keyTestsOf("R40", "file-tests")},
 }

@@ -1,8 +1,11 @@
 package seal
 
 import (
+	"crypto/cipher"
 	"fmt"
 	"io"
+
+	"github.com/loamdb/loam/internal/fileid"
 )
 
 // KeyID names a data key of a keyring. A file's header holds the id of the key that the
@@ -21,3 +24,13 @@ func NewSalt(random io.Reader) (Salt, error) {
 	}
 	return s, nil
 }
+
+// NewCipher returns the cipher of a new file, whose salt is new too, and the id of the data key
+// for the file's header, which is not 0. It may be called concurrently. Where a function of this
+// type is nil, files are not encrypted.
+type NewCipher func(kind fileid.Kind, uid fileid.UID, salt Salt) (cipher.AEAD, KeyID, error)
+
+// OpenCipher returns the cipher of a file whose header has this key id and salt. That it is the
+// right one shows when something of the file opens. It may be called concurrently. Where a
+// function of this type is nil, encrypted files cannot be read.
+type OpenCipher func(id KeyID, kind fileid.Kind, uid fileid.UID, salt Salt) (cipher.AEAD, error)

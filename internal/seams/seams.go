@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -24,9 +25,14 @@ type Seams struct {
 	Now func() time.Time
 	// Sizing are the internal sizes.
 	Sizing Sizing
+	// WrapCipher, when set, replaces what gives new files of an encrypted store their ciphers.
+	WrapCipher WrapCipher
 	// Event is called with the text of each event, on the goroutine that meets it.
 	Event func(event string)
 }
+
+// WrapCipher stands between an encrypted store and its keyring.
+type WrapCipher func(seal.NewCipher) seal.NewCipher
 
 // Sizing are the engine's internal sizes: constants of the design, but for harnesses.
 type Sizing struct {

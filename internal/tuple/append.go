@@ -76,10 +76,15 @@ func AppendString(dst []byte, v string) []byte {
 	}
 }
 
+// AppendText appends the string whose bytes v holds, as AppendString does.
+func AppendText(dst, v []byte) []byte { return appendEscaped(append(dst, tagString), v) }
+
 // AppendBytes appends a byte string. It takes the space of a string and sorts after
 // all of them.
-func AppendBytes(dst, v []byte) []byte {
-	dst = append(dst, tagBytes)
+func AppendBytes(dst, v []byte) []byte { return appendEscaped(append(dst, tagBytes), v) }
+
+// appendEscaped appends what follows the first byte of a string or byte string.
+func appendEscaped(dst, v []byte) []byte {
 	for {
 		i := bytes.IndexByte(v, escape)
 		if i < 0 {

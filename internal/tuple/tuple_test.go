@@ -128,6 +128,14 @@ func TestPrefixEndEnclosesAPrefix(t *testing.T) {
 	require.Negative(t, bytes.Compare(tuple.AppendString(nil, "use"), lower))
 }
 
+func TestTextIsAString(t *testing.T) {
+	for _, v := range adversarial() {
+		if s, ok := v.(string); ok {
+			require.Equal(t, tuple.AppendString([]byte("x"), s), tuple.AppendText([]byte("x"), []byte(s)))
+		}
+	}
+}
+
 func TestAccessorsOfOtherKindsReturnZero(t *testing.T) {
 	for _, v := range []any{nil, true, int64(7), uint64(7), 7.0, time.Unix(7, 7), "7", []byte("7"), []any{"7"}} {
 		got, _, err := tuple.Decode(appendAny(nil, v))

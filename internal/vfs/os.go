@@ -137,6 +137,12 @@ func (osFS) SyncDir(dir string) error { return osError("sync", dir, syncDir(dir)
 // Traits implements FS.
 func (osFS) Traits(dir string) (Traits, error) {
 	t, err := traits(dir)
+	if err == nil {
+		var info fs.FileInfo
+		if info, err = os.Stat(dir); err == nil {
+			t.Shared = sharedDir(info)
+		}
+	}
 	return t, osError("statfs", dir, err)
 }
 

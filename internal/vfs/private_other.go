@@ -6,3 +6,6 @@ import "io/fs"
 
 // ownedPrivately cannot tell: the mode that this system shows says nothing of other users.
 func ownedPrivately(fs.FileInfo) error { return nil }
+
+// sharedDir cannot tell either.
+func sharedDir(fs.FileInfo) bool { return false }

@@ -25,3 +25,6 @@ func ownedPrivately(info fs.FileInfo) error {
 	}
 	return nil
 }
+
+// sharedDir reports whether others than the owner may make files in a directory.
+func sharedDir(info fs.FileInfo) bool { return info.Mode().Perm()&0o022 != 0 }

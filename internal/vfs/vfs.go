@@ -84,6 +84,9 @@ type Traits struct {
 	// MappedLoads is true where loads from a mapping fault only for an error of the
 	// device or a truncated file: where stores are safe, and XFS.
 	MappedLoads bool
+	// Shared is true where others than the directory's owner may make and remove files in it.
+	// It is not known, and false, on Windows.
+	Shared bool
 }
 
 // File is an open file. ReadAt, WriteAt, Sync and Size may be called concurrently;

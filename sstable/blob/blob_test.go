@@ -3,6 +3,7 @@ package blob_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -33,9 +34,14 @@ func salt() (s [32]byte) {
 // write makes a blob file of the values.
 func write(t testing.TB, fs vfs.FS, name string, c block.Codec, values ...[]byte) (blob.Meta, []blob.Ref) {
 	t.Helper()
+	return writeWith(t, fs, name, blob.WriterOptions{UID: uid, Salt: salt(), Codec: c}, values...)
+}
+
+func writeWith(t testing.TB, fs vfs.FS, name string, o blob.WriterOptions, values ...[]byte) (blob.Meta, []blob.Ref) {
+	t.Helper()
 	f, err := fs.Create(name)
 	require.NoError(t, err)
-	w := blob.NewWriter(f, blob.WriterOptions{UID: uid, Salt: salt(), Codec: c})
+	w := blob.NewWriter(f, o)
 	var refs []blob.Ref
 	for _, v := range values {
 		ref, err := w.Add(v)
@@ -53,9 +59,14 @@ func write(t testing.TB, fs vfs.FS, name string, c block.Codec, values ...[]byte
 
 func open(t testing.TB, fs vfs.FS, name string, m blob.Meta, mapped bool) (*blob.Reader, error) {
 	t.Helper()
-	f, err := fs.Open(name, vfs.ReadOnly)
+	return openWith(t, fs, blob.ReaderOptions{UID: uid, Size: m.Size, Digest: m.Digest, Name: name, Mapped: mapped})
+}
+
+func openWith(t testing.TB, fs vfs.FS, o blob.ReaderOptions) (*blob.Reader, error) {
+	t.Helper()
+	f, err := fs.Open(o.Name, vfs.ReadOnly)
 	require.NoError(t, err)
-	r, err := blob.Open(f, blob.ReaderOptions{UID: uid, Size: m.Size, Digest: m.Digest, Name: name, Mapped: mapped})
+	r, err := blob.Open(f, o)
 	if err != nil {
 		require.NoError(t, f.Close())
 		return nil, err
@@ -251,7 +262,7 @@ func TestExamineListsEveryDamagedValue(t *testing.T) {
 	_, err = r.Examine(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 
-	whole, gotUID, err := blob.OpenDamaged(mustOpen(t, fs, "damaged"), "damaged", fileid.UID{})
+	whole, gotUID, err := blob.OpenDamaged(mustOpen(t, fs, "damaged"), blob.DamagedOptions{Name: "damaged"})
 	require.NoError(t, err)
 	require.Equal(t, uid, gotUID)
 	got, err := whole.Append(nil, &refs[4])
@@ -282,12 +293,12 @@ func TestDamagedFramesStillTellValues(t *testing.T) {
 		want := fileid.UID{}
 		if name == "both" {
 			f := mustOpen(t, fs, name)
-			_, _, err := blob.OpenDamaged(f, name, want)
+			_, _, err := blob.OpenDamaged(f, blob.DamagedOptions{UID: want, Name: name})
 			require.ErrorIs(t, err, blob.ErrCorrupt)
 			require.NoError(t, f.Close())
 			want = uid
 		}
-		r, _, err := blob.OpenDamaged(mustOpen(t, fs, name), name, want)
+		r, _, err := blob.OpenDamaged(mustOpen(t, fs, name), blob.DamagedOptions{UID: want, Name: name})
 		require.NoError(t, err, name)
 		got, err := r.Append(nil, &refs[0])
 		require.NoError(t, err)
@@ -306,6 +317,11 @@ func TestForeignAndLaterFilesAreRefused(t *testing.T) {
 	require.NoError(t, f.Close())
 	p := content(t, fs, "b", m.Size)
 	p[m.Size-88+72]++
+	put(t, fs, "damaged", p)
+	_, err = open(t, fs, "damaged", m, false)
+	require.ErrorContains(t, err, "checksum", "damage is not a later version")
+	sum := fileid.NewSeed(fileid.KindBlob, uid).Checksum(m.Size-88, p[m.Size-88:m.Size-12])
+	binary.LittleEndian.PutUint32(p[m.Size-12:], sum)
 	put(t, fs, "later", p)
 	_, err = open(t, fs, "later", m, false)
 	require.ErrorIs(t, err, blob.ErrTooNew)
@@ -343,7 +359,7 @@ func TestReferencesThatAreNone(t *testing.T) {
 		"before the values":    {Offset: 79, Stored: 108, Length: 100},
 		"beyond any file":      {Offset: 1<<62 + 1, Stored: 108, Length: 100},
 		"too long":             {Offset: 80, Stored: keys.MaxValueLen + 100, Length: keys.MaxValueLen + 1},
-		"too many bytes":       {Offset: 80, Stored: 109, Length: 100},
+		"too many bytes":       {Offset: 80, Stored: 121, Length: 100},
 		"too few bytes":        {Offset: 80, Stored: 8, Length: 100},
 		"too few for a chain":  {Offset: 80, Stored: 25, Length: 2*blob.ChunkBytes + 1},
 		"no value":             {Offset: 80, Stored: 9},

@@ -9,7 +9,8 @@
 //     finished.
 //   - V2. A value is one sealed block, or, when it is longer than ChunkBytes, a chain of them,
 //     so that neither writing nor reading one takes memory beyond the value and a chunk.
-//   - V3. The seed of every checksum has the file's identity, its kind and the block's place.
+//   - V3. The seed of every checksum has the file's identity, its kind and the block's place; in
+//     an encrypted file they are bound to every tag, and the footer's covers the header.
 //   - V4. No length from a file sizes an allocation before it was compared with what the stored
 //     bytes can hold.
 //

@@ -14,6 +14,10 @@ var (
 	// ErrForeign: the file is a blob file, but not the one that was asked for. It comes
 	// inside a *CorruptionError.
 	ErrForeign = errors.New("blob: another blob file")
+	// ErrSealed: the file is encrypted, and nothing was given that knows its key. What an
+	// encrypted file has that is not what was written there is a *CorruptionError around
+	// seal.ErrAuth.
+	ErrSealed = errors.New("blob: file is encrypted")
 	// ErrInvalidValue: a value that a blob file does not hold, empty or too long.
 	ErrInvalidValue = errors.New("blob: invalid value")
 	// ErrFinished: the writer was finished or aborted.

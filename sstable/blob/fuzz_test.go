@@ -41,13 +41,13 @@ func FuzzFile(f *testing.F) {
 		fs := vfs.NewMem()
 		put(t, fs, "b", p)
 		refused := func(err error) {
-			if err != nil && !errors.Is(err, blob.ErrCorrupt) && !errors.Is(err, blob.ErrTooNew) {
+			if err != nil && !errors.Is(err, blob.ErrCorrupt) && !errors.Is(err, blob.ErrTooNew) && !errors.Is(err, blob.ErrSealed) {
 				t.Fatal(err)
 			}
 		}
 		ref, rerr := blob.DecodeRef(reference)
 		bounded := rerr == nil && ref.Length <= 4<<20
-		r, got, err := blob.OpenDamaged(mustOpen(t, fs, "b"), "b", fileid.UID{})
+		r, got, err := blob.OpenDamaged(mustOpen(t, fs, "b"), blob.DamagedOptions{Name: "b"})
 		refused(err)
 		if err != nil {
 			return
@@ -81,10 +81,11 @@ func TestHostileBlocksTakeNoMemory(t *testing.T) {
 		m, refs := write(t, fs, "b", c, text(300))
 		p := content(t, fs, "b", m.Size)
 		// A block of 64 MiB of zeros, sealed for the place of the value.
-		bomb := block.Seal(nil, c, fileid.NewSeed(fileid.KindBlob, uid), refs[0].Offset, huge)
+		bomb, err := block.Seal(nil, c, &block.Guard{Seed: fileid.NewSeed(fileid.KindBlob, uid)}, refs[0].Offset, huge)
+		require.NoError(t, err)
 		p = append(append(p[:refs[0].Offset:refs[0].Offset], bomb...), p[refs[0].Offset+refs[0].Stored:]...)
 		put(t, fs, "bomb", p)
-		r, _, err := blob.OpenDamaged(mustOpen(t, fs, "bomb"), "bomb", fileid.UID{})
+		r, _, err := blob.OpenDamaged(mustOpen(t, fs, "bomb"), blob.DamagedOptions{Name: "bomb"})
 		require.NoError(t, err)
 		ref := refs[0]
 		if ref.Stored = int64(len(bomb)); ref.Stored > 308 {

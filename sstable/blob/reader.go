@@ -9,6 +9,7 @@ import (
 
 	"github.com/loamdb/loam/internal/cache"
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable/block"
 )
@@ -20,6 +21,11 @@ type ReaderOptions struct {
 	Size int64
 	// Digest is the file's XXH64, which Verify compares; 0 when it is not known.
 	Digest uint64
+	// OpenCipher makes the cipher of an encrypted file; nil: such files are refused.
+	OpenCipher seal.OpenCipher
+	// KeyID is the data key that the manifest names for the file, which must be the one that
+	// the file names; 0: whatever that names, and a plain file too.
+	KeyID seal.KeyID
 	// Cache holds short values; nil: none.
 	Cache *cache.Cache
 	// Name is the file's name in errors.
@@ -34,7 +40,7 @@ type ReaderOptions struct {
 type Reader struct {
 	f      vfs.File   // nil once mapped
 	mapped vfs.Mapped // nil: by ReadAt
-	seed   fileid.Seed
+	guard  block.Guard
 	o      ReaderOptions
 	footer footer
 	end    int64       // where the values end
@@ -50,15 +56,17 @@ const maxCached = 32 << 10
 const cachedHead = 8
 
 // Open opens the blob file in f, which was opened for reading and is the reader's from here
-// on when the error is nil.
+// on when the error is nil. Damage is a *CorruptionError, around seal.ErrAuth where the file is
+// encrypted, a file of a later version ErrTooNew, an encrypted one without OpenCipher ErrSealed,
+// and errors of OpenCipher and of the file keep their chain.
 func Open(f vfs.File, o ReaderOptions) (*Reader, error) {
-	r := &Reader{f: f, seed: fileid.NewSeed(fileid.KindBlob, o.UID), o: o}
+	r := &Reader{f: f, o: o}
 	size, err := f.Size()
 	if err != nil {
 		return nil, fmt.Errorf("blob: size of %s: %w", o.Name, err)
 	}
 	if size != o.Size || size < headerLen+footerLen {
-		return nil, r.corrupt(-1, fmt.Errorf("%d bytes instead of %d: %w", size, o.Size, errLength))
+		return nil, r.doubt(-1, fmt.Errorf("%d bytes instead of %d: %w", size, o.Size, errLength))
 	}
 	if o.Mapped {
 		m, err := f.Map(size, vfs.ReadOnly)
@@ -81,28 +89,31 @@ func Open(f vfs.File, o ReaderOptions) (*Reader, error) {
 }
 
 func (r *Reader) readFrame() error {
-	var buf [max(headerLen, footerLen)]byte
-	b := buf[:footerLen]
-	if err := r.readAt(b, r.o.Size-footerLen); err != nil {
-		return err
-	}
-	var err error
-	if r.footer, err = decodeFooter(b, r.o.Size, r.o.UID); err != nil {
-		return r.refuse(r.o.Size-footerLen, err)
-	}
-	b = buf[:headerLen]
+	var buf [max(headerLen, footerLen+seal.Overhead)]byte
+	b := buf[:headerLen]
 	if err := r.readAt(b, 0); err != nil {
 		return err
 	}
-	uid, keyID, err := decodeHeader(b)
-	if err == nil && (uid != r.o.UID || keyID != r.footer.keyID) {
-		err = fmt.Errorf("header and footer differ: %w", errMalformed)
-	}
-	if err == nil && keyID != 0 {
-		err = fmt.Errorf("encrypted under key %d: %w", keyID, ErrTooNew)
+	h, err := decodeHeader(b)
+	if err == nil {
+		err = h.agrees(r.o.UID, r.o.KeyID)
 	}
 	if err != nil {
-		return r.refuse(0, err)
+		return r.doubt(0, err)
+	}
+	if r.guard, err = h.guard(r.o.OpenCipher); err != nil {
+		return fmt.Errorf("blob: %s: %w", r.o.Name, err)
+	}
+	off := r.o.Size - h.footerSpace()
+	if off < headerLen {
+		return r.doubt(-1, fmt.Errorf("%d bytes: %w", r.o.Size, errLength))
+	}
+	b = buf[:h.footerSpace()]
+	if err := r.readAt(b, off); err != nil {
+		return err
+	}
+	if r.footer, err = h.openFooter(b, &r.guard, r.o.Size); err != nil {
+		return r.refuse(off, err)
 	}
 	r.end = r.footer.dirOff
 	if r.o.Cache != nil {
@@ -119,6 +130,9 @@ func (r *Reader) Data() int64 { return r.end - headerLen }
 
 // Values is how many values the file holds, and Bytes their length.
 func (r *Reader) Values() (n, bytes uint64) { return r.footer.values, r.footer.bytes }
+
+// Encrypted reports whether the file is.
+func (r *Reader) Encrypted() bool { return r.guard.Encrypted() }
 
 // Codec is what the values were offered to.
 func (r *Reader) Codec() block.Codec { return r.footer.codec }
@@ -244,7 +258,7 @@ func (c *chain) next(buf *scratch) ([]byte, error) {
 	size := c.left
 	if c.linked {
 		if c.left < chainHead {
-			return nil, c.r.corrupt(c.off, errMalformed)
+			return nil, c.r.doubt(c.off, errMalformed)
 		}
 		buf.stored = slices.Grow(buf.stored[:0], chainHead)[:chainHead]
 		if err := c.r.readAt(buf.stored, c.off); err != nil {
@@ -252,14 +266,14 @@ func (c *chain) next(buf *scratch) ([]byte, error) {
 		}
 		c.off, c.left, size = c.off+chainHead, c.left-chainHead, int64(le.Uint32(buf.stored))
 	}
-	if size > c.left || size < minBlock || size > int64(n)+block.TrailerLen {
-		return nil, c.r.corrupt(c.off, errMalformed)
+	if size > c.left || size < minBlock || size > int64(n+c.r.guard.TrailerLen()) {
+		return nil, c.r.doubt(c.off, errMalformed)
 	}
 	buf.stored = slices.Grow(buf.stored[:0], int(size))[:size]
 	if err := c.r.readAt(buf.stored, c.off); err != nil {
 		return nil, err
 	}
-	p, err := block.Open(buf.stored, c.r.seed, c.off, func(m int) []byte {
+	p, err := block.Open(buf.stored, &c.r.guard, c.off, func(m int) []byte {
 		if m != n {
 			return nil
 		}
@@ -279,7 +293,7 @@ func (c *chain) next(buf *scratch) ([]byte, error) {
 // end checks that nothing is left behind the last block.
 func (c *chain) end() error {
 	if c.left != 0 {
-		return c.r.corrupt(c.off, fmt.Errorf("%d bytes behind a value: %w", c.left, errMalformed))
+		return c.r.doubt(c.off, fmt.Errorf("%d bytes behind a value: %w", c.left, errMalformed))
 	}
 	return nil
 }
@@ -320,7 +334,7 @@ func (r *Reader) readAt(b []byte, off int64) error {
 	case err == nil, n == len(b) && errors.Is(err, io.EOF):
 		return nil
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return r.corrupt(off, fmt.Errorf("file ends: %w", errLength))
+		return r.doubt(off, fmt.Errorf("file ends: %w", errLength))
 	}
 	return fmt.Errorf("blob: read %s at %d: %w", r.o.Name, off, err)
 }
@@ -334,6 +348,16 @@ func (r *Reader) refuse(off int64, err error) error {
 		return fmt.Errorf("blob: %s: %w", r.o.Name, err)
 	}
 	return r.corrupt(off, err)
+}
+
+// doubt is refuse for what lies in clear, or is missing: a file that is encrypted is not
+// authentic then.
+func (r *Reader) doubt(off int64, err error) error {
+	encrypted := r.o.KeyID != 0 || r.guard.Encrypted()
+	if encrypted && !errors.Is(err, ErrTooNew) && !errors.Is(err, seal.ErrAuth) {
+		err = fmt.Errorf("%w: %w", seal.ErrAuth, err)
+	}
+	return r.refuse(off, err)
 }
 
 func (r *Reader) corrupt(off int64, err error) error {

@@ -19,7 +19,8 @@ const (
 	MaxFiles = 1 << 24
 	// maxOffset bounds what is accepted of a reference before the file is known.
 	maxOffset = 1 << 62
-	// minBlock is the least length of a sealed block that holds anything.
+	// minBlock is the least length of a sealed block that holds anything. Those of encrypted
+	// files are longer, which opening them checks.
 	minBlock = block.TrailerLen + 1
 )
 
@@ -78,7 +79,7 @@ func DecodeRef(p []byte) (Ref, error) {
 		}
 	}
 	if len(p) > 0 || f[0] >= MaxFiles || f[1] > maxOffset/minBlock || f[2] < headerLen || f[2] > maxOffset ||
-		f[4]+n > keys.MaxValueLen || f[3] > maxStored(f[4]) || f[3] < minStored(f[4]) || f[4] == 0 {
+		f[4]+n > keys.MaxValueLen || f[3] > maxStored(f[4], block.TagTrailerLen) || f[3] < minStored(f[4]) || f[4] == 0 {
 		return Ref{}, ErrMalformedRef
 	}
 	r.File, r.Ordinal, r.Offset, r.Stored, r.Length = int(f[0]), int64(f[1]), int64(f[2]), int64(f[3]), int64(f[4])
@@ -100,13 +101,13 @@ func uvarint(p []byte) (uint64, []byte, bool) {
 // chunks returns how many blocks a body of n bytes has, n at most MaxValueLen.
 func chunks(n uint64) uint64 { return (n + ChunkBytes - 1) / ChunkBytes }
 
-// maxStored is the most that a body of n bytes takes in the file: blocks that are not
-// compressed.
-func maxStored(n uint64) uint64 {
+// maxStored is the most that a body of n bytes takes in a file with such trailers: blocks that
+// are not compressed.
+func maxStored(n uint64, trailer int) uint64 {
 	if n <= ChunkBytes {
-		return n + block.TrailerLen
+		return n + uint64(trailer)
 	}
-	return n + chunks(n)*(block.TrailerLen+chainHead)
+	return n + chunks(n)*(uint64(trailer)+chainHead)
 }
 
 // minStored is the least that a body of n bytes takes in the file.

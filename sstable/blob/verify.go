@@ -8,9 +8,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/loamdb/loam/internal/codec"
-	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
-	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable/block"
 )
 
@@ -59,7 +57,7 @@ func (r *Reader) walk(ctx context.Context, report func(error) bool) error {
 	for d.Err() == nil && d.Len() > 0 {
 		stored, length := d.Uvarint(), d.Uvarint()
 		if d.Err() != nil || length == 0 || length > keys.MaxValueLen || stored < minStored(length) ||
-			stored > maxStored(length) || stored > uint64(r.end-off) {
+			stored > maxStored(length, r.guard.TrailerLen()) || stored > uint64(r.end-off) {
 			d.Fail(errMalformed)
 			break
 		}
@@ -121,7 +119,8 @@ type walker struct {
 const windowBytes = 512 << 10
 
 // piece returns n bytes at off, valid until the next call, and takes what it reads into the
-// digest. Offsets ascend.
+// digest. Offsets ascend: what was opened, in place where the file is encrypted, is not seen
+// again.
 func (w *walker) piece(off, n int64) ([]byte, error) {
 	if off < w.off || off+n > w.off+int64(len(w.buf)) {
 		if err := w.ctx.Err(); err != nil {
@@ -157,14 +156,14 @@ func (w *walker) hashTo(end int64) error {
 // directory returns the directory's content.
 func (w *walker) directory() ([]byte, error) {
 	r := w.r
-	if r.footer.dirLen-block.TrailerLen > 20*int64(r.footer.values) {
+	if r.footer.dirLen-int64(r.guard.TrailerLen()) > 20*int64(r.footer.values) {
 		return nil, r.corrupt(r.end, fmt.Errorf("directory of %d bytes: %w", r.footer.dirLen, errLength))
 	}
 	sealed := make([]byte, r.footer.dirLen)
 	if err := r.readAt(sealed, r.end); err != nil {
 		return nil, err
 	}
-	p, err := block.Open(sealed, r.seed, r.end, refuse)
+	p, err := block.Open(sealed, &r.guard, r.end, refuse)
 	if err != nil {
 		return nil, r.refuse(r.end, err)
 	}
@@ -183,7 +182,7 @@ func (w *walker) value(off, stored, length int64) error {
 		size := stored
 		if length > ChunkBytes {
 			if end-off < chainHead {
-				return w.r.corrupt(off, errMalformed)
+				return w.r.doubt(off, errMalformed)
 			}
 			head, err := w.piece(off, chainHead)
 			if err != nil {
@@ -191,14 +190,14 @@ func (w *walker) value(off, stored, length int64) error {
 			}
 			off, size = off+chainHead, int64(le.Uint32(head))
 		}
-		if size < minBlock || size > n+block.TrailerLen || size > end-off {
-			return w.r.corrupt(off, errMalformed)
+		if size < minBlock || size > n+int64(w.r.guard.TrailerLen()) || size > end-off {
+			return w.r.doubt(off, errMalformed)
 		}
 		raw, err := w.piece(off, size)
 		if err != nil {
 			return err
 		}
-		p, err := block.Open(raw, w.r.seed, off, func(m int) []byte {
+		p, err := block.Open(raw, &w.r.guard, off, func(m int) []byte {
 			if int64(m) != n {
 				return nil
 			}
@@ -216,46 +215,7 @@ func (w *walker) value(off, stored, length int64) error {
 		off, rest = off+size, rest-n
 	}
 	if off != end {
-		return w.r.corrupt(off, errMalformed)
+		return w.r.doubt(off, errMalformed)
 	}
 	return nil
-}
-
-// OpenDamaged returns a reader of what is left of a blob file: of its frame only the identity
-// is needed, from header or footer, and references are held to the length of the file. It
-// reads values and is not verified. f is the reader's when the error is nil.
-// want is the file's identity where that is known and the frame is beyond reading, else zero.
-func OpenDamaged(f vfs.File, name string, want fileid.UID) (*Reader, fileid.UID, error) {
-	r := &Reader{f: f, o: ReaderOptions{Name: name}}
-	var err error
-	if r.o.Size, err = f.Size(); err != nil {
-		return nil, fileid.UID{}, fmt.Errorf("blob: size of %s: %w", name, err)
-	}
-	r.end = r.o.Size
-	var uid fileid.UID
-	err = r.corrupt(-1, errLength)
-	if r.o.Size >= headerLen {
-		var b [headerLen]byte
-		if err = r.readAt(b[:], 0); err == nil {
-			if uid, _, err = decodeHeader(b[:]); err != nil {
-				err = r.refuse(0, err)
-			}
-		}
-	}
-	if err != nil && r.o.Size >= headerLen+footerLen {
-		var b [footerLen]byte
-		if ferr := r.readAt(b[:], r.o.Size-footerLen); ferr == nil {
-			if f, ferr := decodeFooter(b[:], r.o.Size, fileid.UID{}); ferr == nil {
-				uid, err = f.uid, nil
-			}
-		}
-	}
-	if err != nil && errors.Is(err, ErrCorrupt) && want != (fileid.UID{}) {
-		uid, err = want, nil
-	}
-	if err != nil {
-		return nil, fileid.UID{}, err
-	}
-	r.o.UID, r.seed = uid, fileid.NewSeed(fileid.KindBlob, uid)
-	return r, uid, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable/block"
 )
@@ -18,7 +19,10 @@ import (
 type WriterOptions struct {
 	// UID is the file's identity, fresh from fileid.NewUID. Salt is random too.
 	UID  fileid.UID
-	Salt [32]byte
+	Salt seal.Salt
+	// NewCipher makes the cipher of an encrypted file; nil: it is not encrypted. UID and Salt
+	// must then be new.
+	NewCipher seal.NewCipher
 	// Codec compresses values; blocks that gain less than an eighth are stored as they are.
 	Codec block.Codec
 }
@@ -32,6 +36,8 @@ type Meta struct {
 	Data int64
 	// Values counts them, Bytes is their length before compression.
 	Values, Bytes uint64
+	// KeyID names the data key of an encrypted file; 0: it is in clear.
+	KeyID seal.KeyID
 }
 
 // Writer writes one blob file, front to back. It is not safe for concurrent use. Its first
@@ -40,7 +46,8 @@ type Meta struct {
 type Writer struct {
 	f       vfs.File
 	o       WriterOptions
-	seed    fileid.Seed
+	head    header
+	guard   block.Guard
 	buf     []byte // what follows the first written bytes of the file
 	written int64
 	digest  xxhash.Digest
@@ -59,11 +66,13 @@ const (
 // buffers are shared by all files that are written.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// NewWriter begins a blob file in f, an empty file opened for writing.
+// NewWriter begins a blob file in f, an empty file opened for writing. An error of NewCipher is
+// that of the first call of Add.
 func NewWriter(f vfs.File, o WriterOptions) *Writer {
-	w := &Writer{f: f, o: o, seed: fileid.NewSeed(fileid.KindBlob, o.UID)}
+	w := &Writer{f: f, o: o}
 	w.digest.Reset()
-	w.buf = appendHeader((*buffers.Get().(*[]byte))[:0], o.UID, o.Salt)
+	w.head, w.guard, w.err = newHeader(&o)
+	w.buf = w.head.append((*buffers.Get().(*[]byte))[:0])
 	return w
 }
 
@@ -141,9 +150,17 @@ func (w *Writer) enter(ref *Ref) {
 
 // seal appends one sealed block.
 func (w *Writer) seal(payload []byte) {
-	w.buf = block.Seal(w.buf, w.o.Codec, w.seed, w.offset(), payload)
+	w.sealWith(w.o.Codec, payload)
 	if len(w.buf) >= outputBytes {
 		w.flush()
+	}
+}
+
+// sealWith appends a payload, sealed.
+func (w *Writer) sealWith(c block.Codec, payload []byte) {
+	var err error
+	if w.buf, err = block.Seal(w.buf, c, &w.guard, w.offset(), payload); err != nil {
+		_ = w.fail(err)
 	}
 }
 
@@ -151,7 +168,7 @@ func (w *Writer) seal(payload []byte) {
 func (w *Writer) sealLinked(payload []byte) {
 	at := len(w.buf)
 	w.buf = append(w.buf, make([]byte, chainHead)...)
-	w.buf = block.Seal(w.buf, w.o.Codec, w.seed, w.offset(), payload)
+	w.sealWith(w.o.Codec, payload)
 	le.PutUint32(w.buf[at:], uint32(len(w.buf)-at-chainHead))
 	if len(w.buf) >= outputBytes {
 		w.flush()
@@ -176,11 +193,14 @@ func (w *Writer) Finish() (Meta, error) {
 	if w.meta.Values == 0 {
 		return Meta{}, w.fail(fmt.Errorf("%w: none", ErrInvalidValue))
 	}
-	f := footer{uid: w.o.UID, dirOff: w.offset(), values: w.meta.Values, bytes: w.meta.Bytes, codec: w.o.Codec}
-	w.buf = block.Seal(w.buf, block.CodecNone, w.seed, f.dirOff, w.dir)
+	f := footer{uid: w.o.UID, keyID: w.head.keyID, dirOff: w.offset(), values: w.meta.Values, bytes: w.meta.Bytes, codec: w.o.Codec}
+	w.sealWith(block.CodecNone, w.dir)
 	f.dirLen = w.offset() - f.dirOff
-	f.fileLen = w.offset() + footerLen
-	w.buf = f.append(w.buf)
+	f.fileLen = w.offset() + w.head.footerSpace()
+	var err error
+	if w.buf, err = w.head.appendFooter(w.buf, &w.guard, &f); err != nil {
+		_ = w.fail(err)
+	}
 	w.flush()
 	if w.err == nil && !(mutant.Enabled && mutant.Is(mutant.SkipBlobSync)) {
 		if err := w.f.Sync(); err != nil {
@@ -192,7 +212,7 @@ func (w *Writer) Finish() (Meta, error) {
 		return Meta{}, w.err
 	}
 	w.err = ErrFinished
-	w.meta.Size, w.meta.Digest = w.written, w.digest.Sum64()
+	w.meta.Size, w.meta.Digest, w.meta.KeyID = w.written, w.digest.Sum64(), w.head.keyID
 	return w.meta, nil
 }
 

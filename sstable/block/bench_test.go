@@ -179,7 +179,7 @@ func BenchmarkSeal(b *testing.B) {
 	for _, c := range codecs {
 		b.Run(c.String(), func(b *testing.B) {
 			var dst []byte
-			best(b, 1, func() { dst = block.Seal(dst[:0], c, seed, 4096, p) })
+			best(b, 1, func() { dst = must(block.Seal(dst[:0], c, summed, 4096, p)) })
 			b.SetBytes(int64(len(p)))
 			b.ReportAllocs()
 		})
@@ -191,9 +191,40 @@ func BenchmarkOpen(b *testing.B) {
 	buf := make([]byte, len(p))
 	for _, c := range codecs {
 		b.Run(c.String(), func(b *testing.B) {
-			raw := block.Seal(nil, c, seed, 4096, p)
+			raw := must(block.Seal(nil, c, summed, 4096, p))
 			best(b, 1, func() {
-				p, err := block.Open(raw, seed, 4096, func(n int) []byte { return buf[:n] })
+				p, err := block.Open(raw, summed, 4096, func(n int) []byte { return buf[:n] })
+				if err != nil {
+					b.Fatal(err)
+				}
+				sink += len(p)
+			})
+			b.SetBytes(int64(len(p)))
+			b.ReportAllocs()
+		})
+	}
+}
+
+// BenchmarkEncrypted seals and opens a block of an encrypted file.
+func BenchmarkEncrypted(b *testing.B) {
+	p := halfText()
+	for _, c := range []block.Codec{block.CodecNone, block.CodecS2} {
+		b.Run("seal/"+c.String(), func(b *testing.B) {
+			var dst []byte
+			g, off := writing(aesGCM(1), encryptedUID), int64(0)
+			best(b, 1, func() {
+				off++
+				dst = must(block.Seal(dst[:0], c, g, off, p))
+			})
+			b.SetBytes(int64(len(p)))
+			b.ReportAllocs()
+		})
+		b.Run("open/"+c.String(), func(b *testing.B) {
+			raw := must(block.Seal(nil, c, writing(aesGCM(1), encryptedUID), 4096, p))
+			stored, buf, g := bytes.Clone(raw), make([]byte, len(p)), reading(aesGCM(1), encryptedUID)
+			best(b, 1, func() {
+				copy(raw, stored)
+				p, err := block.Open(raw, g, 4096, func(n int) []byte { return buf[:n] })
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -20,10 +20,11 @@
 //   - B3. A sequence number comes out as it went in. Numbers are stored as the block's
 //     greatest and the distance from it, so that a reader at or above the greatest
 //     never loads the column.
-//   - B4. A sealed block opens only with the seed of its file and at its offset.
+//   - B4. A sealed block opens only with the guard of its file, seed or key, and at its offset.
+//     In an encrypted file nothing else opens, and nothing is read before it has.
 //   - B5. No memory is allocated for a length from disk before it was compared with a
 //     limit.
 //
 // Reading order: layout.go, builder.go, finish.go, block.go, decode.go, search.go,
-// iter.go, codec.go, seal.go, open.go, extent.go.
+// iter.go, codec.go, guard.go, seal.go, open.go, extent.go.
 package block

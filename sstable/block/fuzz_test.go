@@ -2,11 +2,14 @@ package block_test
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/sstable/block"
 )
 
@@ -102,20 +105,20 @@ func FuzzBuild(f *testing.F) {
 // an error of the package, and take no more memory than they say.
 func FuzzOpenSealed(f *testing.F) {
 	for _, c := range codecs {
-		f.Add(block.Seal(nil, c, seed, 0, bytes.Repeat([]byte("text "), 50)), false)
-		f.Add(block.Seal(nil, c, seed, 0, make([]byte, 1000)), true)
+		f.Add(must(block.Seal(nil, c, summed, 0, bytes.Repeat([]byte("text "), 50))), false)
+		f.Add(must(block.Seal(nil, c, summed, 0, make([]byte, 1000))), true)
 	}
 	for _, frame := range [][]byte{zstdFrame([]byte("text"), 0, 19<<3), zstdFrame([]byte("text"), 1, 10<<3, 7)} {
 		f.Add(claim(4, block.CodecZstd, frame), true)
 	}
-	dictionary := block.Seal(nil, block.CodecS2, seed, 0, make([]byte, 1000))
+	dictionary := must(block.Seal(nil, block.CodecS2, summed, 0, make([]byte, 1000)))
 	dictionary[len(dictionary)-block.TrailerLen+1] = 1
 	f.Add(dictionary, true)
 	f.Fuzz(func(t *testing.T, raw []byte, fit bool) {
 		if fit && len(raw) >= block.TrailerLen {
 			raw = reseal(raw, 0)
 		}
-		got, err := block.Open(raw, seed, 0, func(n int) []byte {
+		got, err := block.Open(raw, summed, 0, func(n int) []byte {
 			require.LessOrEqual(t, n, block.MaxPayloadLen)
 			if n > 1<<20 {
 				return nil
@@ -134,4 +137,61 @@ func FuzzOpenSealed(f *testing.F) {
 		}
 		require.ErrorIs(t, err, block.ErrMalformed)
 	})
+}
+
+// FuzzOpenEncrypted: hostile bytes of an encrypted file are refused, or, where their tag fits,
+// opened or refused like any; nothing is decompressed that is not authentic.
+func FuzzOpenEncrypted(f *testing.F) {
+	for _, c := range codecs {
+		f.Add(must(block.Seal(nil, c, writing(aesGCM(1), encryptedUID), 0, bytes.Repeat([]byte("text "), 50))), false)
+		f.Add(must(block.Seal(nil, c, summed, 0, make([]byte, 1000))), true)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte, fit bool) {
+		if fit {
+			raw = retag(raw)
+		}
+		stored := bytes.Clone(raw)
+		got, err := block.Open(raw, reading(aesGCM(1), encryptedUID), 0, func(n int) []byte {
+			require.True(t, fit || authentic(stored), "memory for what is not authentic")
+			if n > 1<<20 {
+				return nil
+			}
+			return make([]byte, n)
+		})
+		if err == nil {
+			require.LessOrEqual(t, len(got), max(len(raw), 1<<20))
+			require.True(t, fit || authentic(stored))
+			return
+		}
+		for _, known := range []error{seal.ErrAuth, block.ErrCodec, block.ErrTooLong} {
+			if errors.Is(err, known) {
+				return
+			}
+		}
+		require.ErrorIs(t, err, block.ErrMalformed)
+	})
+}
+
+// retag makes a sealed block of bytes, of which the last four become the head of its trailer.
+func retag(p []byte) []byte {
+	if len(p) < 4 {
+		return p
+	}
+	n := len(p) - 4
+	head := p[n:]
+	at := seal.Place{Codec: head[0], Header: head}
+	tagged := must(seal.NewSealer(aesGCM(1), fileid.KindTable, encryptedUID).Seal(nil, p[:n], at))
+	return append(append(bytes.Clone(tagged[:n]), head...), tagged[n:]...)
+}
+
+// authentic opens a sealed block at offset 0 by the format alone.
+func authentic(p []byte) bool {
+	n := len(p) - block.TagTrailerLen
+	if n < 0 {
+		return false
+	}
+	head := p[n : n+4]
+	tagged := append(bytes.Clone(p[:n]), p[n+4:]...)
+	_, err := seal.NewOpener(aesGCM(1), fileid.KindTable, encryptedUID).Open(nil, tagged, seal.Place{Codec: head[0], Header: head})
+	return err == nil
 }

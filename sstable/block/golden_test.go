@@ -54,19 +54,19 @@ func TestDataBlocksGolden(t *testing.T) {
 // Compressed forms are not compared: another version of a compressor may write others.
 // What was written must stay readable.
 func TestSealedBlocksGolden(t *testing.T) {
-	raw := block.Seal(nil, block.CodecNone, seed, 4096, []byte("payload of a block"))
+	raw := must(block.Seal(nil, block.CodecNone, summed, 4096, []byte("payload of a block")))
 	golden.Assert(t, "testdata/sealed.hex", []byte(hex.Dump(raw)))
 }
 
 // The place of a dictionary's number in the trailer is kept: what a later version writes there
 // is refused by this one, and not taken for damage.
 func TestBlockWithADictionaryGolden(t *testing.T) {
-	raw := block.Seal(nil, block.CodecNone, seed, 4096, []byte("payload of a block"))
+	raw := must(block.Seal(nil, block.CodecNone, summed, 4096, []byte("payload of a block")))
 	raw[len(raw)-block.TrailerLen] = byte(block.CodecZstd)
 	raw[len(raw)-block.TrailerLen+1] = 1
 	raw = reseal(raw, 4096)
 	golden.Assert(t, "testdata/dictionary.hex", []byte(hex.Dump(raw)))
-	_, err := block.Open(raw, seed, 4096, refuse)
+	_, err := block.Open(raw, summed, 4096, refuse)
 	require.ErrorIs(t, err, block.ErrCodec)
 }
 
@@ -76,7 +76,7 @@ func TestCompressedBlocksStayReadable(t *testing.T) {
 		raw, err := hex.DecodeString(text)
 		require.NoError(t, err)
 		require.Equal(t, byte(c), raw[len(raw)-block.TrailerLen])
-		got, err := block.Open(raw, seed, 4096, heap)
+		got, err := block.Open(raw, summed, 4096, heap)
 		require.NoError(t, err)
 		require.Equal(t, string(want), string(got))
 	}

@@ -50,7 +50,7 @@ func TestHostileBlocksTakeNoMoreThanTheyDeclare(t *testing.T) {
 	twice := append(bytes.Clone(plain), zeros...)
 
 	// Make the decoder before anything is measured.
-	_, err = block.Open(block.Seal(nil, block.CodecZstd, seed, 0, make([]byte, 5000)), seed, 0, heap)
+	_, err = block.Open(must(block.Seal(nil, block.CodecZstd, summed, 0, make([]byte, 5000))), summed, 0, heap)
 	require.NoError(t, err)
 
 	for _, c := range []struct {
@@ -90,7 +90,7 @@ func TestHostileBlocksTakeNoMoreThanTheyDeclare(t *testing.T) {
 			var got []byte
 			var err error
 			took := allocated(func() {
-				got, err = block.Open(raw, seed, 0, func(n int) []byte {
+				got, err = block.Open(raw, summed, 0, func(n int) []byte {
 					asked = uint64(n)
 					return make([]byte, n)
 				})
@@ -107,7 +107,7 @@ func TestHostileBlocksTakeNoMoreThanTheyDeclare(t *testing.T) {
 				want = block.ErrTooLong
 			}
 			require.ErrorIs(t, err, want)
-			refused := allocated(func() { _, err = block.Open(raw, seed, 0, refuse) })
+			refused := allocated(func() { _, err = block.Open(raw, summed, 0, refuse) })
 			require.Error(t, err)
 			require.LessOrEqual(t, refused, uint64(slack), "nothing was given, and nothing may be taken")
 		})
@@ -119,9 +119,9 @@ func TestHostileBlocksTakeNoMoreThanTheyDeclare(t *testing.T) {
 func TestBlockThatNeedsADictionaryIsRefused(t *testing.T) {
 	for _, c := range codecs {
 		for _, id := range []byte{1, 7, 255} {
-			raw := block.Seal(nil, c, seed, 0, bytes.Repeat([]byte("some words "), 100))
+			raw := must(block.Seal(nil, c, summed, 0, bytes.Repeat([]byte("some words "), 100)))
 			raw[len(raw)-block.TrailerLen+1] = id
-			_, err := block.Open(reseal(raw, 0), seed, 0, func(int) []byte {
+			_, err := block.Open(reseal(raw, 0), summed, 0, func(int) []byte {
 				t.Error("memory for a block that cannot be read")
 				return nil
 			})
@@ -135,7 +135,7 @@ func TestBlockThatNeedsADictionaryIsRefused(t *testing.T) {
 func TestSealingTakesNoEncoderForEachTable(t *testing.T) {
 	p := bytes.Repeat([]byte("some words that come again "), 600)
 	dst := make([]byte, 0, len(p))
-	seal := func() { dst = block.Seal(dst[:0], block.CodecZstd, seed, 0, p) }
+	seal := func() { dst = must(block.Seal(dst[:0], block.CodecZstd, summed, 0, p)) }
 	seal()
 	require.Less(t, allocated(func() {
 		for range 50 {

@@ -337,10 +337,10 @@ func TestReadingDoesNotAllocate(t *testing.T) {
 	rows := benchRows("random", true)
 	var builder block.Builder
 	p := build(&builder, rows)
-	raw := block.Seal(nil, block.CodecNone, seed, 0, p)
+	raw := must(block.Seal(nil, block.CodecNone, summed, 0, p))
 	var it block.Iter
 	require.Zero(t, testing.AllocsPerRun(20, func() {
-		payload, _ := block.Open(raw, seed, 0, refuse)
+		payload, _ := block.Open(raw, summed, 0, refuse)
 		b := block.View(payload)
 		it.Init(&b)
 		for i := range rows {

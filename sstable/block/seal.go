@@ -1,30 +1,19 @@
 package block
 
-import (
-	"github.com/loamdb/loam/internal/codec"
-	"github.com/loamdb/loam/internal/fileid"
-	"github.com/loamdb/loam/internal/mutant"
-)
-
-// A sealed block (docs/formats/block.md):
+// A sealed block (docs/formats/block.md), with a checksum and encrypted:
 //
-//	payload, or length u32 and compressed payload
-//	codec u8 | dictionary u8 | flags u16 | checksum u32
+//	payload, or length u32 and compressed payload | codec u8 | dictionary u8 | flags u16 | checksum u32
+//	ciphertext of these                           | codec u8 | dictionary u8 | flags u16 | tag 16
 //
-// The checksum covers everything before it and is seeded with the file and the place.
-// Where a footer says that trailers hold authentication tags, the last four bytes, and
-// more after them, are the tag's: the table decides that, not the block.
+// The checksum covers everything before it and is seeded with the file and the place; the
+// tag covers them too. Which it is the file's header says, not the block.
 
-// TrailerLen is the length of a sealed block's trailer in bytes.
-const TrailerLen = 8
-
-const checksumLen = 4
-
-// Seal appends payload, sealed for the given offset in the file of the seed, to dst.
+// Seal appends payload, sealed for the given offset in the guard's file, to dst.
 // The payload is compressed with c unless that saves less than an eighth; it must not
 // overlap dst and be at most MaxPayloadLen long. Codecs other than the named ones are
-// taken for CodecNone. It may be called concurrently.
-func Seal(dst []byte, c Codec, seed fileid.Seed, offset int64, payload []byte) []byte {
+// taken for CodecNone. The error is seal.ErrOrdinal, of an encrypted file whose blocks do not
+// come in the order of their offsets; dst then is as it was. It may be called concurrently.
+func Seal(dst []byte, c Codec, g *Guard, offset int64, payload []byte) ([]byte, error) {
 	start := len(dst)
 	if c == CodecS2 || c == CodecZstd {
 		dst = appendCompressed(dst, c, payload)
@@ -37,14 +26,9 @@ func Seal(dst []byte, c Codec, seed fileid.Seed, offset int64, payload []byte) [
 	if c == CodecNone {
 		dst = append(dst, payload...)
 	}
-	dst = append(dst, byte(c), 0, 0, 0)
-	return le.AppendUint32(dst, checksum(seed, offset, dst[start:]))
-}
-
-// checksum is the checksum of a sealed block of which p is all but the checksum.
-func checksum(seed fileid.Seed, offset int64, p []byte) uint32 {
-	if mutant.Enabled && mutant.Is(mutant.UnseededChecksum) {
-		return codec.Checksum(0, p)
+	if g.Encrypted() {
+		return g.encrypt(dst, start, c, offset)
 	}
-	return seed.Checksum(offset, p)
+	dst = append(dst, byte(c), 0, 0, 0)
+	return le.AppendUint32(dst, checksum(g.Seed, offset, dst[start:])), nil
 }

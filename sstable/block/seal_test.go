@@ -15,10 +15,19 @@ import (
 )
 
 var (
-	seed      = fileid.NewSeed(fileid.KindTable, fileid.UID{1, 2, 3})
-	otherSeed = fileid.NewSeed(fileid.KindTable, fileid.UID{1, 2, 4})
-	codecs    = []block.Codec{block.CodecNone, block.CodecS2, block.CodecZstd}
+	seed   = fileid.NewSeed(fileid.KindTable, fileid.UID{1, 2, 3})
+	summed = &block.Guard{Seed: seed}
+	other  = &block.Guard{Seed: fileid.NewSeed(fileid.KindTable, fileid.UID{1, 2, 4})}
+	codecs = []block.Codec{block.CodecNone, block.CodecS2, block.CodecZstd}
 )
+
+// must returns what Seal has returned.
+func must(p []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
 
 func heap(n int) []byte { return make([]byte, n) }
 
@@ -43,11 +52,11 @@ func TestOpenReturnsWhatWasSealed(t *testing.T) {
 		for _, c := range codecs {
 			t.Run(name+"/"+c.String(), func(t *testing.T) {
 				dst := append(make([]byte, 0, 10), "before"...)
-				raw := block.Seal(dst, c, seed, 4096, p)
+				raw := must(block.Seal(dst, c, summed, 4096, p))
 				require.Equal(t, "before", string(raw[:6]))
 				raw = raw[6:]
 				require.LessOrEqual(t, len(raw), len(p)+block.TrailerLen)
-				got, err := block.Open(raw, seed, 4096, heap)
+				got, err := block.Open(raw, summed, 4096, heap)
 				require.NoError(t, err)
 				require.True(t, bytes.Equal(p, got))
 			})
@@ -58,7 +67,7 @@ func TestOpenReturnsWhatWasSealed(t *testing.T) {
 func TestPayloadIsCompressedIfThatSavesAnEighth(t *testing.T) {
 	for _, c := range codecs[1:] {
 		for name, p := range payloads() {
-			raw := block.Seal(nil, c, seed, 0, p)
+			raw := must(block.Seal(nil, c, summed, 0, p))
 			stored := block.Codec(raw[len(raw)-block.TrailerLen])
 			switch name {
 			case "text", "zeros", "half random":
@@ -72,8 +81,8 @@ func TestPayloadIsCompressedIfThatSavesAnEighth(t *testing.T) {
 }
 
 func TestUncompressedPayloadIsNotCopied(t *testing.T) {
-	raw := block.Seal(nil, block.CodecNone, seed, 0, []byte("payload"))
-	got, err := block.Open(raw, seed, 0, refuse)
+	raw := must(block.Seal(nil, block.CodecNone, summed, 0, []byte("payload")))
+	got, err := block.Open(raw, summed, 0, refuse)
 	require.NoError(t, err)
 	require.Same(t, &raw[0], &got[0])
 	require.Equal(t, len(got), cap(got))
@@ -81,30 +90,30 @@ func TestUncompressedPayloadIsNotCopied(t *testing.T) {
 
 func TestOpenRefusesEveryFlippedBit(t *testing.T) {
 	for _, c := range codecs {
-		raw := block.Seal(nil, c, seed, 99, bytes.Repeat([]byte("abc"), 40))
+		raw := must(block.Seal(nil, c, summed, 99, bytes.Repeat([]byte("abc"), 40)))
 		for i := range len(raw) * 8 {
 			raw[i/8] ^= 1 << (i % 8)
-			_, err := block.Open(raw, seed, 99, heap)
+			_, err := block.Open(raw, summed, 99, heap)
 			require.ErrorIs(t, err, block.ErrChecksum)
 			raw[i/8] ^= 1 << (i % 8)
 		}
-		_, err := block.Open(raw, seed, 99, heap)
+		_, err := block.Open(raw, summed, 99, heap)
 		require.NoError(t, err)
 	}
 }
 
 func TestOpenRefusesABlockOfAnotherPlaceOrFile(t *testing.T) {
-	raw := block.Seal(nil, block.CodecNone, seed, 100, []byte("payload"))
-	_, err := block.Open(raw, seed, 101, heap)
+	raw := must(block.Seal(nil, block.CodecNone, summed, 100, []byte("payload")))
+	_, err := block.Open(raw, summed, 101, heap)
 	require.ErrorIs(t, err, block.ErrChecksum)
-	_, err = block.Open(raw, otherSeed, 100, heap)
+	_, err = block.Open(raw, other, 100, heap)
 	require.ErrorIs(t, err, block.ErrChecksum)
 }
 
 func TestOpenRefusesEveryCut(t *testing.T) {
-	raw := block.Seal(nil, block.CodecNone, seed, 100, []byte("payload"))
+	raw := must(block.Seal(nil, block.CodecNone, summed, 100, []byte("payload")))
 	for n := range raw {
-		_, err := block.Open(raw[:n], seed, 100, heap)
+		_, err := block.Open(raw[:n], summed, 100, heap)
 		if n < block.TrailerLen {
 			require.ErrorIs(t, err, block.ErrTruncated)
 		} else {
@@ -120,18 +129,18 @@ func reseal(raw []byte, offset int64) []byte {
 }
 
 func TestOpenRefusesWhatItDoesNotKnow(t *testing.T) {
-	raw := block.Seal(nil, block.CodecNone, seed, 0, []byte("payload"))
+	raw := must(block.Seal(nil, block.CodecNone, summed, 0, []byte("payload")))
 	for i := range 4 {
 		p := slices.Clone(raw)
 		p[len(p)-block.TrailerLen+i] = 3
-		_, err := block.Open(reseal(p, 0), seed, 0, heap)
+		_, err := block.Open(reseal(p, 0), summed, 0, heap)
 		require.ErrorIs(t, err, block.ErrCodec)
 	}
 }
 
 func TestOpenBoundsTheDecompressedLength(t *testing.T) {
 	for _, c := range codecs[1:] {
-		raw := block.Seal(nil, c, seed, 0, make([]byte, 4096))
+		raw := must(block.Seal(nil, c, summed, 0, make([]byte, 4096)))
 		for n, want := range map[uint32]error{
 			block.MaxPayloadLen + 1: block.ErrTooLong,
 			1<<32 - 1:               block.ErrTooLong,
@@ -141,24 +150,24 @@ func TestOpenBoundsTheDecompressedLength(t *testing.T) {
 		} {
 			p := slices.Clone(raw)
 			binary.LittleEndian.PutUint32(p, n)
-			_, err := block.Open(reseal(p, 0), seed, 0, func(n int) []byte {
+			_, err := block.Open(reseal(p, 0), summed, 0, func(n int) []byte {
 				require.LessOrEqual(t, n, 4097, "memory for a length out of bounds")
 				return make([]byte, n)
 			})
 			require.ErrorIs(t, err, want, "%v: %d", c, n)
 		}
-		_, err := block.Open(raw, seed, 0, refuse)
+		_, err := block.Open(raw, summed, 0, refuse)
 		require.ErrorIs(t, err, block.ErrTooLong)
 		garbled := append([]byte{100, 0, 0, 0, 0xff, 0xff, 0xff}, raw[len(raw)-block.TrailerLen:]...)
-		_, err = block.Open(reseal(garbled, 0), seed, 0, heap)
+		_, err = block.Open(reseal(garbled, 0), summed, 0, heap)
 		require.ErrorIs(t, err, block.ErrMalformed)
-		_, err = block.Open(reseal(slices.Clone(garbled[4:]), 0), seed, 0, heap)
+		_, err = block.Open(reseal(slices.Clone(garbled[4:]), 0), summed, 0, heap)
 		require.ErrorIs(t, err, block.ErrMalformed, "no room for the length")
 	}
 }
 
 func TestChecksumIsSeededCRC32C(t *testing.T) {
-	raw := block.Seal(nil, block.CodecNone, seed, 4096, []byte("payload"))
+	raw := must(block.Seal(nil, block.CodecNone, summed, 4096, []byte("payload")))
 	place := []byte{0, 16, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0}
 	want := codec.Checksum(codec.Checksum(uint32(seed), place), append([]byte("payload"), 0, 0, 0, 0))
 	require.Equal(t, want, binary.LittleEndian.Uint32(raw[len(raw)-4:]))
@@ -169,11 +178,11 @@ func TestChecksumIsSeededCRC32C(t *testing.T) {
 // what will come out, and so many bytes of a codec hold only so much.
 func TestOpenAsksForNoMemoryThatTheStoredBytesCannotFill(t *testing.T) {
 	for _, c := range codecs[1:] {
-		raw := block.Seal(nil, c, seed, 0, make([]byte, 10_000))
+		raw := must(block.Seal(nil, c, summed, 0, make([]byte, 10_000)))
 		require.Equal(t, c, block.Codec(raw[len(raw)-block.TrailerLen]))
 		for _, n := range []uint32{0, 1, 9_999, 10_001, 1 << 20, block.MaxPayloadLen} {
 			binary.LittleEndian.PutUint32(raw, n)
-			_, err := block.Open(reseal(raw, 0), seed, 0, func(n int) []byte {
+			_, err := block.Open(reseal(raw, 0), summed, 0, func(n int) []byte {
 				t.Errorf("%v: asked for %d bytes", c, n)
 				return nil
 			})
@@ -190,7 +199,7 @@ func TestOpenAsksForNoMemoryThatTheStoredBytesCannotFill(t *testing.T) {
 	} {
 		raw := append(le.AppendUint32(nil, n), frame...)
 		raw = append(raw, byte(c), 0, 0, 0, 0, 0, 0, 0)
-		_, err := block.Open(reseal(raw, 0), seed, 0, func(n int) []byte {
+		_, err := block.Open(reseal(raw, 0), summed, 0, func(n int) []byte {
 			t.Errorf("%v: asked for %d bytes", c, n)
 			return nil
 		})

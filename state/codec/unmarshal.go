@@ -17,11 +17,21 @@ import (
 //
 // On an error the zero T is returned. Errors are *FormatError and *ValueError.
 func Unmarshal[T any](p []byte, l *Limits) (T, error) {
-	var out, zero T
 	if err := Validate(p, l); err != nil {
+		var zero T
 		return zero, err
 	}
-	d := decoder{p: p}
+	return FromNode[T](NodeOf(p))
+}
+
+// FromNode reads a value within an encoding into a T, as Unmarshal does, but does not look at the
+// bytes again. The zero Node is the zero T. Errors are *ValueError.
+func FromNode[T any](n Node) (T, error) {
+	var out, zero T
+	d := decoder{p: n.p}
+	if len(n.p) == 0 {
+		return zero, nil
+	}
 	if v, ok := any(&out).(*any); ok {
 		*v = d.value()
 		return out, nil

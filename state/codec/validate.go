@@ -266,6 +266,12 @@ func timeOf(p []byte) (sec int64, nanos uint32) {
 
 // skip returns how long the value at the front of p is. p must be accepted by Validate.
 func skip(p []byte) int {
+	switch c := p[0]; { // what most values are
+	case c <= posFixMax || c >= negFixMin:
+		return 1
+	case c >= fixStr && c < codeNil:
+		return 1 + int(c&0x1f)
+	}
 	v := validator{p: p, nodes: math.MaxInt}
 	for open := 1; open > 0; open-- {
 		kind, n, size, _ := v.head()

@@ -50,7 +50,7 @@ func Store(ctx context.Context, out io.Writer, dir string, o Options) error {
 func (d *dumper) all() (err error) {
 	// Looking first says of a directory without a store that it has none, not that its lock
 	// is missing.
-	if _, err := manifest.Load(d.fs, d.dir); err != nil {
+	if _, err := manifest.Load(d.fs, d.dir, nil); err != nil {
 		return err
 	}
 	lock, err := d.fs.Lock(path.Join(d.dir, manifest.LockName), false, "")
@@ -58,7 +58,7 @@ func (d *dumper) all() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	loaded, err := manifest.Load(d.fs, d.dir)
+	loaded, err := manifest.Load(d.fs, d.dir, nil)
 	if err != nil {
 		return err
 	}

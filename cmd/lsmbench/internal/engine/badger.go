@@ -29,12 +29,14 @@ type badgerEngine struct{}
 
 func (badgerEngine) Name() string { return "badger" }
 
+func (badgerEngine) encrypts() {}
+
 // badgerMemtables are the memtables that wait for the flush at most. Besides these there
 // are the one that is written and the one that is flushed. Under compression they leave
 // half of the budget to the cache, if there can be that few.
 func badgerMemtables(c Config) int {
 	share := c.BudgetBytes
-	if c.Compression != "none" {
+	if c.Compression != "none" || c.Encrypted {
 		share /= 2
 	}
 	return int(min(max(share/c.MemtableBytes-2, 1), 5))
@@ -60,8 +62,13 @@ func (badgerEngine) options(dir string, c Config) badger.Options {
 	}
 	o.BlockCacheSize = 0
 	o.Compression = badgerCompression(c.Compression)
-	if o.Compression != options.None {
+	if o.Compression != options.None || c.Encrypted {
 		o.BlockCacheSize = cacheBytes(c, o.NumMemtables+2)
+	}
+	if c.Encrypted { // it then needs a cache of indexes too
+		o.EncryptionKey = encryptionKey
+		o.IndexCacheSize = o.BlockCacheSize / 4
+		o.BlockCacheSize -= o.IndexCacheSize
 	}
 	return o
 }
@@ -86,6 +93,9 @@ func (e badgerEngine) Settings(c Config) string {
 	compression := map[options.CompressionType]string{
 		options.None: "none", options.Snappy: "snappy", options.ZSTD: fmt.Sprintf("zstd level %d", o.ZSTDCompressionLevel),
 	}[o.Compression]
+	if c.Encrypted {
+		compression += ", encrypted by AES-CTR without authentication, indexes cached in " + units.Bytes(o.IndexCacheSize)
+	}
 	return fmt.Sprintf("memtable %s ×%d, block cache %s, tables with indexes and filters mapped outside of the budget, "+
 		"bloom %d bits all levels, block %s, %d compactors, one version of a key, values from %s on in the value log, conflicts detected where transactions need it, no metrics, "+
 		"one transaction a write, a synced one followed by Sync, settled without the flush of the last memtable, compression %s",

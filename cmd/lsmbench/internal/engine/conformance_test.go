@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -29,6 +32,42 @@ func TestSetGetDelete(t *testing.T) {
 		s.set("a", "4")
 		s.want("a", "4")
 	})
+}
+
+// TestEncryptedStoresAre: what -encrypt compares is encrypted, in all files.
+func TestEncryptedStoresAre(t *testing.T) {
+	const canary = "canary-in-the-mine"
+	tried := 0
+	eachEngine(t, func(t *testing.T, e Engine) {
+		if !Encrypts(e) {
+			t.Skip("it cannot")
+		}
+		tried++
+		dir, c := t.TempDir(), small("none")
+		require.NoError(t, os.Chmod(dir, 0o700))
+		c.Encrypted = true
+		require.NotEqual(t, e.Settings(small("none")), e.Settings(c))
+		s := open(t, e, dir, c)
+		for i := range 20_000 {
+			s.set(fmt.Sprintf("%s-%06d", canary, i), canary)
+		}
+		s.close()
+		s = open(t, e, dir, c)
+		s.want(canary+"-000007", canary)
+		s.close()
+		files := 0
+		require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			files++
+			content, err := os.ReadFile(path)
+			require.NotContains(t, string(content), canary, path)
+			return err
+		}))
+		require.Positive(t, files)
+	})
+	require.Positive(t, tried)
 }
 
 // TestBuffersCanBeUsedAgain: slices passed in belong to the caller once a call returns.

@@ -16,6 +16,8 @@ type loamState struct{}
 
 func (loamState) Name() string { return "loam" }
 
+func (loamState) encrypts() {}
+
 func (loamState) Settings(c Config) string {
 	return "package state, values of class Standard in MessagePack, a write synced or not by its option; settled without a flush; " +
 		loamEngine{}.Settings(c)

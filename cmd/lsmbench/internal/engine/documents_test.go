@@ -13,12 +13,12 @@ import (
 
 // Every store of documents does the same, whatever it is made of.
 
-func eachDocuments(t *testing.T, test func(t *testing.T, store Store)) {
+func eachDocuments(t *testing.T, encrypted bool, test func(t *testing.T, store Store)) {
 	for _, e := range AllDocuments() {
 		t.Run(e.Name(), func(t *testing.T) {
 			t.Parallel()
 			c := small("none")
-			c.Conflicts = true
+			c.Conflicts, c.Encrypted = true, encrypted && Encrypts(e)
 			store, err := e.Open(t.TempDir(), c)
 			require.NoError(t, err)
 			test(t, store)
@@ -45,7 +45,7 @@ func wantDocument(t *testing.T, s DocumentScope, key string, want any) {
 }
 
 func TestDocumentsAreSetReadAndListed(t *testing.T) {
-	eachDocuments(t, func(t *testing.T, store Store) {
+	eachDocuments(t, false, func(t *testing.T, store Store) {
 		docs, end := newDocuments(t, store)
 		defer end()
 		a, b := docs.In("a"), docs.In("b")
@@ -84,8 +84,9 @@ func TestDocumentsAreSetReadAndListed(t *testing.T) {
 	})
 }
 
+// Those are encrypted whose engines can.
 func TestDocumentsAreChanged(t *testing.T) {
-	eachDocuments(t, func(t *testing.T, store Store) {
+	eachDocuments(t, true, func(t *testing.T, store Store) {
 		docs, end := newDocuments(t, store)
 		defer end()
 		s := docs.In("a")
@@ -136,7 +137,7 @@ func TestDocumentsAreChanged(t *testing.T) {
 
 // What reads and writes is one operation, also where several goroutines do it.
 func TestChangesOfDocumentsAreAtomic(t *testing.T) {
-	eachDocuments(t, func(t *testing.T, store Store) {
+	eachDocuments(t, false, func(t *testing.T, store Store) {
 		const goroutines, each = 4, 25
 		var wg sync.WaitGroup
 		for g := range goroutines {
@@ -198,6 +199,8 @@ func TestStoresOfDocumentsByName(t *testing.T) {
 	all, err := ChooseDocuments("all")
 	require.NoError(t, err)
 	require.Equal(t, AllDocuments(), all)
+	require.True(t, Encrypts(all[0]))
+	require.False(t, Encrypts(e))
 	if _, err := Find("sqlite"); err != nil {
 		_, err = FindDocuments("sqlite-json")
 		require.ErrorContains(t, err, "build with -tags peers")

@@ -9,6 +9,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,21 @@ type Config struct {
 	// Conflicts: there will be transactions that must see each other. Without them an
 	// engine may leave out what it costs to keep them apart.
 	Conflicts bool `json:"conflicts,omitempty"`
+	// Encrypted stores are, of engines for which Encrypts holds.
+	Encrypted bool `json:"encrypted,omitempty"`
 }
+
+// Encrypts reports whether an engine can encrypt its files.
+func Encrypts(e Engine) bool {
+	if d, ok := e.(documentsOver); ok {
+		e = d.Engine
+	}
+	_, ok := e.(interface{ encrypts() })
+	return ok
+}
+
+// encryptionKey is that of every encrypted store. It keeps no secret.
+var encryptionKey = bytes.Repeat([]byte{7}, 32)
 
 // Compressions are the names that Config.Compression may have.
 // s2-zstd is s2, and zstd for what lies at the last level.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/loamdb/loam/cmd/lsmbench/internal/units"
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/lsm"
 )
 
@@ -17,6 +18,8 @@ func init() { register(0, loamEngine{}) }
 type loamEngine struct{}
 
 func (loamEngine) Name() string { return "loam" }
+
+func (loamEngine) encrypts() {}
 
 func (loamEngine) options(c Config) *lsm.Options {
 	o := &lsm.Options{
@@ -28,6 +31,9 @@ func (loamEngine) options(c Config) *lsm.Options {
 	}
 	if c.FilterBits == 0 {
 		o.FilterBitsPerKey = -1
+	}
+	if c.Encrypted {
+		o.Encryption = &lsm.Encryption{Key: crypto.KeyBytes(encryptionKey)}
 	}
 	switch c.Compression {
 	case "s2":
@@ -44,9 +50,13 @@ func (loamEngine) options(c Config) *lsm.Options {
 
 func (e loamEngine) Settings(c Config) string {
 	o := e.options(c)
+	encrypted := ""
+	if c.Encrypted {
+		encrypted = ", encrypted and authenticated, log and manifest too"
+	}
 	return fmt.Sprintf("memtable %s, budget of cache, memtables, indexes and filters %s, filters %d bits all levels, block %s, "+
-		"compactions 1–%d, compression %s", units.Bytes(o.MemtableBytes), units.Bytes(o.MemoryBudget), c.FilterBits,
-		units.Bytes(int64(o.BlockBytes)), o.CompactionWorkers, o.Compression)
+		"compactions 1–%d, compression %s%s", units.Bytes(o.MemtableBytes), units.Bytes(o.MemoryBudget), c.FilterBits,
+		units.Bytes(int64(o.BlockBytes)), o.CompactionWorkers, o.Compression, encrypted)
 }
 
 func (loamEngine) LogFile(name string) bool { return strings.HasPrefix(name, "wal-") }

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/loamdb/loam/fuzz"
+	"github.com/loamdb/loam/internal/seal/sealtest"
+	"github.com/loamdb/loam/internal/vfs"
+)
+
+// Encryption. The stores of package fuzz are encrypted where their seed is a multiple of three,
+// and change their data keys under way.
+
+// encrypted is the setup of the n-th encrypted history.
+func encrypted(c config, n uint64) fuzz.Setup {
+	return fuzz.Setup{Seed: 3 * (c.seed*1000 + n), Mode: modes[n%2]}
+}
+
+// forgedFiles changes, cuts and exchanges the files of encrypted stores, one closed and one
+// killed: nothing that was changed is accepted.
+func forgedFiles(c config) ([]figure, error) {
+	x := &explored{}
+	for i, clean := range []bool{true, false} {
+		d, err := fuzz.NewDamaged(encrypted(c, uint64(i)), fuzz.Shape{
+			Batches: 40, SyncOneIn: 3, FlushEvery: 15, CompactEvery: 30,
+		}, clean)
+		if err != nil {
+			x.errs = append(x.errs, err)
+			continue
+		}
+		x.Explored.Add(d.EveryByte(of(c.size, 200, 31, 1)))
+		x.Explored.Add(d.EveryCut(of(c.size, 1997, 211, 7)))
+	}
+	return []figure{
+		{"forged-files", float64(x.States), "changes", atLeast(of(c.size, 300.0, 2_500, 80_000))},
+		{"forgeries-detected", float64(x.Points), "changes", target{}},
+		{"forgeries-accepted", x.failures(), "changes", exactly(0)},
+	}, x.err()
+}
+
+// usedNonces notes all that encrypted histories seal, and all that is sealed where they are
+// opened again after power cuts.
+func usedNonces(c config) ([]figure, error) {
+	x := &explored{}
+	var n sealtest.Nonces
+	for i := range uint64(of(c.size, 1, 2, 20)) {
+		setup := encrypted(c, 10+i)
+		setup.Nonces = &n
+		r, err := fuzz.Record(setup, fuzz.Ordinary(of(c.size, 60, 200, 1200)))
+		if err != nil {
+			x.errs = append(x.errs, err)
+			continue
+		}
+		x.Explored.Add(r.CutEverywhere(fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 2}, Limit: of(c.size, 500, 1_500, 0)}))
+	}
+	sealed, twice := n.Count()
+	return []figure{
+		{"nonces-used", float64(sealed), "nonces", atLeast(of(c.size, 2_000.0, 10_000, 1_000_000))},
+		{"nonces-used-twice", float64(twice), "nonces", exactly(0)},
+		{"encrypted-crash-states", float64(x.States), "states", atLeast(of(c.size, 400.0, 2_000, 50_000))},
+		{"encrypted-crash-violations", x.failures(), "states", exactly(0)},
+	}, x.err()
+}
+
+// keyTests are what R36, R37 and R40 count: tests of packages lsm and crypto by what they show.
+var keyTests = map[string][]string{
+	"R36": { // nothing of keys, values and secrets in files, errors and what is printed
+		"TestAnEncryptedStoreShowsNothing", "TestTablesAreIngestedEncrypted", "TestADamagedEncryptedStoreIsSalvaged",
+		"TestSecretsDoNotShow", "TestErrorsShowNoSecret", "TestFilesShowNothing",
+	},
+	"R37": { // wrong keys, damaged keyrings, and changes of keys that are cut off
+		"TestOptionsThatDoNotFitTheStore", "TestPowerCutWhileKeysChange", "TestAKeyringThatWasPutBackStaysRefused",
+		"TestWhatWasPutBackIsOlderThanTheAnchor", "TestAWrongKeyIsTold", "TestDamageAtEveryBitIsTold",
+		"TestPowerCutAtEveryOperation", "TestFaultAtEveryOperation",
+	},
+	"R40": {"TestFilesOfAStoreAreItsOwners"}, // modes, directories of others, links
+}
+
+// keyTestsOutput runs all of them once, for their packages take long to build.
+var keyTestsOutput = sync.OnceValues(func() (string, error) {
+	var all []string
+	for _, names := range keyTests {
+		all = append(all, names...)
+	}
+	return testOutput("-run=^("+strings.Join(all, "|")+")$", "./lsm", "./crypto")
+})
+
+// keyTestsOf counts the tests of an id that have passed.
+func keyTestsOf(id, name string) func(config) ([]figure, error) {
+	return func(config) ([]figure, error) {
+		out, err := keyTestsOutput()
+		passed := 0
+		for _, test := range keyTests[id] {
+			if strings.Contains(out, "\n--- PASS: "+test+" ") {
+				passed++
+			}
+		}
+		return []figure{{name, float64(passed), "tests", exactly(float64(len(keyTests[id])))}}, err
+	}
+}

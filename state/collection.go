@@ -1,0 +1,267 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/loamdb/loam/privacy"
+	"github.com/loamdb/loam/state/codec"
+	"github.com/loamdb/loam/state/index"
+)
+
+// Errors of collections. Those of package index have their details in its types.
+var (
+	// ErrUnique: another document has the same values in a unique index. Nothing was written. The
+	// type is *index.UniqueError.
+	ErrUnique = index.ErrUnique
+	// ErrToken: a page token is damaged, or of another query. The type is *index.TokenError.
+	ErrToken = index.ErrToken
+	// ErrDisagrees: an index has an entry that its document does not have; Rebuild mends it. The type
+	// is *index.DisagreeError.
+	ErrDisagrees = index.ErrDisagrees
+	// ErrReopen: the collection has other indexes than the handle was opened with. OpenCollection
+	// makes them those that it is given.
+	ErrReopen = errors.New("state: the collection has other indexes than this handle")
+	// ErrSensitive: a value of class Sensitive, or a field whose name says that it holds a secret,
+	// was to be indexed.
+	ErrSensitive = errors.New("state: what is sensitive is never indexed")
+)
+
+// Collection is documents of one Go type under keys of their own in a scope, with indexes to find
+// them by. It is a handle, which need not be closed, and may be used from any number of
+// goroutines, as long as the scope's handle may.
+//
+// A document and its index entries are written in one commit: whatever happens, they agree.
+// Documents are apart from the scope's other keys: no operation on these shows or touches them,
+// and what is done to the whole scope is done to them. Beyond what Scope says, operations fail with
+// ErrReopen, and when writing with index.ErrValue, ErrUnique and ErrSensitive. The key of a *Error
+// is the name of the collection, a slash, and the document's key.
+type Collection[T any] struct {
+	c *collection
+}
+
+// Doc is a document with its key.
+type Doc[T any] struct {
+	// Key is the document's key.
+	Key string
+	// Value is the document, the caller's own.
+	Value T
+}
+
+// OpenCollection returns the collection of a name in a scope, with exactly the indexes that are
+// declared. Neither scope nor collection need exist: they come into being with the first
+// document. If there are documents, indexes that are new are built, and those that are not
+// declared any more are deleted, before it returns; others may use the collection meanwhile. A build
+// that ends early begins anew with the next OpenCollection.
+//
+// On a scope of a snapshot, or of a store that is read only, indexes that are missing are not
+// used. Within a transaction it is ErrReopen if there are others than declared.
+//
+// Errors: index.ErrDef for declarations, ErrSensitive, ErrUnique and index.ErrValue for documents
+// that do not fit a new index.
+func OpenCollection[T any](ctx context.Context, s *Scope, name string, indexes ...index.Def) (*Collection[T], error) {
+	c, err := newCollection(s, name, indexes)
+	if err == nil {
+		err = c.open(ctx)
+	}
+	if err != nil {
+		return nil, s.fail("open collection", name, err)
+	}
+	return &Collection[T]{c}, nil
+}
+
+// IndexFunc makes of a function over documents one that index.Def.Func takes. It computes any number
+// of entries, each with a value for each of the index's fields.
+func IndexFunc[T any](fn func(doc T) [][]any) index.Func {
+	return func(p []byte) ([][]any, error) {
+		doc, err := codec.FromNode[T](codec.NodeOf(p))
+		if err != nil {
+			return nil, err
+		}
+		return fn(doc), nil
+	}
+}
+
+// In returns the same collection, with the same indexes, in another scope, snapshot or transaction.
+// Nothing is read, written or built: where there are documents and other indexes, operations fail
+// with ErrReopen.
+//
+//	err := store.Transact(ctx, func(tx *state.Txn) error {
+//		return users.In(tx.Scope(scope.Global())).Set(ctx, "ada", ada)
+//	})
+func (c *Collection[T]) In(s *Scope) *Collection[T] {
+	return &Collection[T]{&collection{scope: s, set: c.c.set, prefix: c.c.prefix, record: c.c.record}}
+}
+
+// Name returns the collection's name.
+func (c *Collection[T]) Name() string { return c.c.set.Collection() }
+
+// Set writes a document under key, whatever is there. Options are those of Scope.Set, but for class
+// Ephemeral.
+func (c *Collection[T]) Set(ctx context.Context, key string, doc T, opts ...Option) error {
+	w := docWrite{key: key, o: join(opts), change: func(*found) (any, bool, error) { return doc, true, nil }}
+	if _, err := c.c.write(ctx, w); err != nil {
+		return c.c.fail("set", key, err)
+	}
+	return nil
+}
+
+// Get returns the document under key, or ErrNotFound.
+func (c *Collection[T]) Get(ctx context.Context, key string) (T, error) {
+	store := c.c.scope.store
+	b := store.borrowDocs()
+	defer store.giveBackDocs(b)
+	err := c.c.usable(ctx, key, c.c.logical(key))
+	if err == nil {
+		err = c.c.find(b, key, &b.found)
+	}
+	if err == nil {
+		var doc T
+		if doc, err = codec.Unmarshal[T](b.found.payload, &stored); err == nil {
+			return doc, nil
+		}
+	}
+	var zero T
+	return zero, c.c.fail("get", key, err)
+}
+
+// Update makes the document under key what fn returns for it, and returns that, as the function
+// Update does for a value.
+func (c *Collection[T]) Update(ctx context.Context, key string, fn func(old T, found bool) (T, error), opts ...Option) (T, error) {
+	var result, zero T
+	w := docWrite{key: key, o: join(opts), keep: true, change: func(f *found) (any, bool, error) {
+		var old T
+		var err error
+		if f != nil {
+			if old, err = codec.Unmarshal[T](f.payload, &stored); err != nil {
+				return nil, false, err
+			}
+		}
+		result, err = fn(old, f != nil)
+		return result, true, err
+	}}
+	if _, err := c.c.write(ctx, w); err != nil {
+		return zero, c.c.fail("update", key, err)
+	}
+	return result, nil
+}
+
+// Delete removes the document under key and reports whether there was one. One that cannot be read, or
+// not be indexed any more, is removed too, but within a transaction: then all indexes are gone through as
+// by Rebuild, and while other documents are in the way of that none is used.
+func (c *Collection[T]) Delete(ctx context.Context, key string, opts ...Option) (bool, error) {
+	w := docWrite{key: key, o: join(opts), purge: true, change: func(*found) (any, bool, error) { return nil, false, nil }}
+	existed, err := c.c.write(ctx, w)
+	if err != nil {
+		return false, c.c.fail("delete", key, err)
+	}
+	return existed, nil
+}
+
+// Rebuild goes through the indexes of the given names, or all if there are none: entries that their
+// documents do not have are deleted, and those that are missing are made. Others may use the
+// collection meanwhile: queries then read without these indexes.
+func (c *Collection[T]) Rebuild(ctx context.Context, indexes ...string) error {
+	if err := c.c.rebuild(ctx, indexes); err != nil {
+		return c.c.scope.fail("rebuild", c.Name(), err)
+	}
+	return nil
+}
+
+// collection is a Collection without its type.
+type collection struct {
+	// Constant.
+	scope  *Scope
+	set    *index.Set
+	prefix []byte // of the keys of documents
+	record []byte // the key of the catalog
+
+	known atomic.Pointer[catalog] // the catalog as it was read last, nil if it has to be read
+}
+
+// What the store keeps of collections in a scope, docs/formats/index.md:
+//
+//	00 · 63 · name            the catalog: which indexes there are
+//	00 · 64 · name · 00 · key a document, as an envelope
+//	00 · 69 · …               entries, package index
+const (
+	areaCatalogs  = 'c'
+	areaDocuments = 'd'
+)
+
+func newCollection(s *Scope, name string, defs []index.Def) (*collection, error) {
+	set, err := index.NewSet(name, defs...)
+	if err != nil {
+		return nil, err
+	}
+	for _, ix := range set.Indexes() {
+		for _, n := range ix.Names() {
+			if privacy.SensitiveName(n) {
+				return nil, fmt.Errorf("%w: index %s, field %q", ErrSensitive, ix.Name(), n)
+			}
+		}
+	}
+	return &collection{
+		scope: s, set: set,
+		prefix: append([]byte{index.Reserved, areaDocuments}, name+"\x00"...),
+		record: append([]byte{index.Reserved, areaCatalogs}, name...),
+	}, nil
+}
+
+// usable returns the error of an operation on key that has no chance. A document's key is one if
+// what the rest of the store calls it is.
+func (c *collection) usable(ctx context.Context, key, logical string) error {
+	if key == "" {
+		return codec.CheckKey(key)
+	}
+	return c.scope.usable(ctx, logical)
+}
+
+// logical returns the name by which the rest of the store knows a document.
+func (c *collection) logical(key string) string { return c.set.Collection() + "/" + key }
+
+func (c *collection) fail(op, key string, err error) error {
+	return c.scope.fail(op, c.logical(key), err)
+}
+
+// find looks a document up. ErrNotFound is returned bare.
+func (c *collection) find(b *docScratch, key string, f *found) error {
+	b.counters.reads.Add(1)
+	b.key = append(append(b.key[:0], c.prefix...), key...)
+	var err error
+	if b.old, f.info, err = c.scope.space.get(b.old[:0], b.key); err != nil {
+		return err
+	}
+	return f.open(b.old)
+}
+
+// docScratch is the memory that one call works with.
+type docScratch struct {
+	*scratch
+	old     []byte // what was read
+	change  index.Change
+	ws      []write
+	found   found
+	pending pending
+	o       Option
+}
+
+var docScratches = sync.Pool{New: func() any { return new(docScratch) }}
+
+func (s *Store) borrowDocs() *docScratch {
+	b := docScratches.Get().(*docScratch)
+	b.scratch = s.borrow()
+	return b
+}
+
+func (s *Store) giveBackDocs(b *docScratch) {
+	s.giveBack(b.scratch)
+	clear(b.ws)
+	b.scratch, b.found, b.pending = nil, found{}, pending{}
+	if cap(b.old) <= maxPooledBytes && cap(b.ws) <= 64 {
+		docScratches.Put(b)
+	}
+}

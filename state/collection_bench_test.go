@@ -1,0 +1,118 @@
+package state_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/loamdb/loam/state"
+	"github.com/loamdb/loam/state/index"
+	"github.com/stretchr/testify/require"
+)
+
+// turn is a document of about 200 bytes as it is stored.
+type turn struct {
+	Role   string   `msgpack:"role"`
+	Tokens int      `msgpack:"tokens"`
+	Model  string   `msgpack:"model"`
+	Score  float64  `msgpack:"score"`
+	Text   string   `msgpack:"text"`
+	Tags   []string `msgpack:"tags"`
+	User   string   `msgpack:"user"`
+}
+
+func someTurn(i int) turn {
+	return turn{"assistant", i % 1000, "large-2026-03", 0.93, "The report has three parts, of which the second one is still to be written.",
+		[]string{"report", "draft"}, fmt.Sprintf("user%06d", i/10)}
+}
+
+// A Set of a document with two indexes against one without, and against a Set of a key: documents
+// that are new, that stay as they are, and whose indexed fields change.
+func BenchmarkCollectionSet(b *testing.B) {
+	byUser, byTokens := index.Def{Name: "user", Fields: []string{"user"}}, index.Def{Name: "tokens", Fields: []string{"tokens"}}
+	for _, bench := range []struct {
+		name    string
+		fresh   bool
+		change  int
+		plain   bool
+		indexes []index.Def
+		opts    []state.Option
+	}{
+		{"key/new", true, 0, true, nil, nil},
+		{"documents/new", true, 0, false, nil, nil},
+		{"indexes/new", true, 0, false, []index.Def{byUser, byTokens}, nil},
+		{"key/same", false, 0, true, nil, nil},
+		{"documents/same", false, 0, false, nil, nil},
+		{"indexes/same", false, 0, false, []index.Def{byUser, byTokens}, nil},
+		{"indexes/changed", false, 10, false, []index.Def{byUser, byTokens}, nil},
+	} {
+		for _, sync := range []state.Option{state.NoSync, state.Sync} {
+			name := bench.name + "/nosync"
+			if sync == state.Sync {
+				name = bench.name + "/sync"
+			}
+			b.Run(name, func(b *testing.B) {
+				sc := benchStore(b, nil)
+				c, err := state.OpenCollection[turn](ctx, sc, "turns", bench.indexes...)
+				require.NoError(b, err)
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					key := fmt.Sprintf("turn-%07d", i)
+					if !bench.fresh {
+						key = fmt.Sprintf("turn-%07d", i%1000)
+					}
+					doc := someTurn(i*bench.change + len(key))
+					if bench.plain {
+						err = state.Set(ctx, sc, key, doc, sync)
+					} else {
+						err = c.Set(ctx, key, doc, sync)
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// An equality query for 10 documents among a million (100,000 in the short form).
+func BenchmarkCollectionQuery(b *testing.B) {
+	n := 1_000_000
+	if testing.Short() {
+		n = 100_000
+	}
+	sc := benchStore(b, &state.Options{Class: state.Trusted})
+	c, err := state.OpenCollection[turn](ctx, sc, "turns", index.Def{Name: "user", Fields: []string{"user"}})
+	require.NoError(b, err)
+	for i := range n {
+		if err := c.Set(ctx, fmt.Sprintf("turn-%07d", i*7919%n), someTurn(i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	query := func(b *testing.B, user int) {
+		r, err := c.Query(ctx, index.Query{Where: []index.Cond{index.Eq("user", fmt.Sprintf("user%06d", user))}})
+		if err != nil || len(r.Docs) != 10 {
+			b.Fatal(len(r.Docs), err)
+		}
+	}
+	b.Run("hot", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			query(b, n/20)
+		}
+	})
+	b.Run("anywhere", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			query(b, i*7919%(n/10))
+		}
+	})
+	b.Run("get", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			if _, err := c.Get(ctx, fmt.Sprintf("turn-%07d", i*7919%n)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

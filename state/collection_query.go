@@ -1,0 +1,223 @@
+package state
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/loamdb/loam/state/codec"
+	"github.com/loamdb/loam/state/index"
+)
+
+// Result is a page of the documents that a query asks for.
+type Result[T any] struct {
+	// Docs are the documents, in the order of the query.
+	Docs []Doc[T]
+	// Next is for index.Query.After, to have the page behind this one; empty if there is none. The
+	// page behind a full one may be empty. It stays good whatever is written meanwhile.
+	Next index.Token
+}
+
+// Query returns the first page of the documents that q asks for, or the one behind q.After, all of
+// one moment. Pages that follow each other are of different moments: a document that nobody writes is
+// on one of them, once. Errors: index.ErrQuery, ErrToken, ErrDisagrees, and ErrType or ErrOverflow
+// for a document that does not go into a T.
+//
+//	page, err := users.Query(ctx, index.Query{
+//		Where: []index.Cond{index.Eq("team", "red"), index.Ge("age", 18)},
+//		Order: []index.Order{index.Desc("age")},
+//		Limit: 20,
+//	})
+func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], error) {
+	var r Result[T]
+	err := c.c.view(func(src *docSource) (err error) {
+		r.Docs = make([]Doc[T], 0, 8)
+		r.Next, err = runPage(ctx, src, &q, func(d Doc[T]) error {
+			r.Docs = append(r.Docs, d)
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return Result[T]{}, c.c.scope.fail("query", c.Name(), err)
+	}
+	return r, nil
+}
+
+// All yields every document that q asks for, in order, as of the first step, or as many as
+// q.Limit says if that is not 0. The loop may write. An order that no index has is made in memory,
+// 10,000 documents at a time, each time over all of them. An error is yielded once, with a zero
+// Doc, and ends the loop.
+func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T], error] {
+	return func(yield func(Doc[T], error) bool) {
+		left, limit := false, q.Limit
+		q := q
+		if limit == 0 {
+			q.Limit = index.MaxLimit
+		}
+		err := c.c.view(func(src *docSource) error {
+			for {
+				next, err := runPage(ctx, src, &q, func(d Doc[T]) error {
+					if left = !yield(d, nil); left {
+						return errLeft
+					}
+					return nil
+				})
+				if err != nil || next == "" || limit != 0 {
+					return err
+				}
+				q.After = next
+			}
+		})
+		if err != nil && !left {
+			yield(Doc[T]{}, c.c.scope.fail("query", c.Name(), err))
+		}
+	}
+}
+
+// errLeft ends a query whose loop was left.
+var errLeft = fmt.Errorf("state: the loop was left")
+
+// Explain says how Query would answer q now: by which index, what is filtered and what is sorted.
+func (c *Collection[T]) Explain(ctx context.Context, q index.Query) (index.Explain, error) {
+	var e index.Explain
+	err := c.c.view(func(src *docSource) error {
+		p, err := src.plan(ctx, &q)
+		if err == nil {
+			e = p.Explain()
+		}
+		return err
+	})
+	if err != nil {
+		return index.Explain{}, c.c.scope.fail("explain", c.Name(), err)
+	}
+	return e, nil
+}
+
+// runPage runs a query once.
+func runPage[T any](ctx context.Context, src *docSource, q *index.Query, add func(Doc[T]) error) (index.Token, error) {
+	p, err := src.plan(ctx, q)
+	if err != nil {
+		return "", err
+	}
+	return p.Run(src, func(key, doc []byte) error {
+		v, err := codec.FromNode[T](codec.NodeOf(doc))
+		if err != nil {
+			return fmt.Errorf("document %q: %w", key, err)
+		}
+		return add(Doc[T]{string(key), v})
+	})
+}
+
+// view calls fn with the documents and entries of one moment.
+func (c *collection) view(fn func(src *docSource) error) error {
+	s := c.scope
+	if s.err != nil {
+		return s.err
+	}
+	b := s.store.borrowDocs()
+	defer s.store.giveBackDocs(b)
+	src := &docSource{c: c, space: s.space, b: b}
+	if s.mode == live {
+		snap, err := s.store.engine.snapshot()
+		if err != nil {
+			return err
+		}
+		defer snap.close() // fails for a store that was closed, as the reads below then have
+		if src.space, err = snap.space(s.name); err != nil {
+			return err
+		}
+	}
+	return fn(src)
+}
+
+// docSource is what queries read of a collection: an index.Source.
+type docSource struct {
+	c     *collection
+	ctx   context.Context
+	space space
+	b     *docScratch
+}
+
+// plan makes the plan of a query that is run on src right away.
+func (src *docSource) plan(ctx context.Context, q *index.Query) (*index.Plan, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	src.ctx = ctx
+	cat, err := readCatalog(src.space, src.c.record)
+	if err != nil {
+		return nil, err
+	}
+	return src.c.set.Plan(q, cat.list.Ready)
+}
+
+// Entries implements index.Source.
+func (src *docSource) Entries(lower, upper []byte, reverse bool) iter.Seq2[index.Entry, error] {
+	return src.scan(lower, upper, reverse, func(key, value []byte) (index.Entry, error) {
+		return index.Entry{Key: key, Value: value}, nil
+	})
+}
+
+// Docs implements index.Source.
+func (src *docSource) Docs(lower, upper []byte, reverse bool) iter.Seq2[index.Entry, error] {
+	prefix := src.c.prefix
+	lower = append(bytes.Clone(prefix), lower...)
+	if upper != nil {
+		upper = append(bytes.Clone(prefix), upper...)
+	} else {
+		upper = prefixEnd(prefix)
+	}
+	return src.scan(lower, upper, reverse, func(key, value []byte) (index.Entry, error) {
+		payload, err := src.payload(value)
+		return index.Entry{Key: key[len(prefix):], Value: payload}, err
+	})
+}
+
+// scan yields what of makes of the stored entries within bounds.
+func (src *docSource) scan(lower, upper []byte, reverse bool, of func(key, value []byte) (index.Entry, error)) iter.Seq2[index.Entry, error] {
+	return func(yield func(index.Entry, error) bool) {
+		left := false
+		err := src.space.scan(lower, upper, reverse, func(key, value []byte, _ info) bool {
+			e, err := of(key, value)
+			if err == nil {
+				err = src.ctx.Err()
+			}
+			left = !yield(e, err) || err != nil
+			return !left
+		})
+		if err != nil && !left {
+			yield(index.Entry{}, err)
+		}
+	}
+}
+
+// Doc implements index.Source.
+func (src *docSource) Doc(key []byte) ([]byte, error) {
+	b := src.b
+	b.counters.reads.Add(1)
+	b.key = append(append(b.key[:0], src.c.prefix...), key...)
+	var err error
+	if b.old, _, err = src.space.get(b.old[:0], b.key); err != nil {
+		if err == ErrNotFound { // returned bare
+			return nil, nil
+		}
+		return nil, err
+	}
+	return src.payload(b.old)
+}
+
+// payload returns the value's part of what is stored of a document.
+func (src *docSource) payload(p []byte) ([]byte, error) { return soundPayload(&src.b.found, p) }
+
+// soundPayload returns the value's part of what is stored of a document, found to be sound. It uses f.
+func soundPayload(f *found, p []byte) ([]byte, error) {
+	if err := f.open(p); err != nil {
+		return nil, err
+	}
+	if err := codec.Validate(f.payload, &stored); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return f.payload, nil
+}

@@ -1,0 +1,272 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/state/codec"
+	"github.com/loamdb/loam/state/envelope"
+	"github.com/loamdb/loam/state/index"
+)
+
+// docWrite is a write of one document.
+type docWrite struct {
+	key     string
+	logical string // what the rest of the store calls it
+	o       Option
+	keep    bool // class and expiry of the document before, unless an option says otherwise
+	purge   bool // delete what is there, even if it cannot be read
+	// change makes of the document that is there, nil for none, the new one, and reports whether
+	// there is to be one. It may be called several times.
+	change func(old *found) (doc any, there bool, err error)
+}
+
+// write carries out a write, all over again while others write the same document, and reports
+// whether there was one before.
+func (c *collection) write(ctx context.Context, w docWrite) (existed bool, err error) {
+	w.logical = c.logical(w.key)
+	if err := c.usable(ctx, w.key, w.logical); err != nil {
+		return false, err
+	}
+	s := c.scope
+	if s.mode == atSnapshot || s.store.readOnly {
+		return false, ErrReadOnly
+	}
+	b := s.store.borrowDocs()
+	defer s.store.giveBackDocs(b)
+	for {
+		cat, err := c.catalog()
+		if err == nil && cat.there && !cat.list.Agrees(c.set) {
+			err = ErrReopen
+		}
+		if err != nil {
+			return false, err
+		}
+		existed, err := c.attempt(ctx, b, cat, w)
+		if w.purge && s.mode == live && (errors.Is(err, ErrMalformed) || errors.Is(err, index.ErrValue)) {
+			existed, err = true, c.purge(ctx, b, cat)
+		}
+		if err == nil || !errors.Is(err, ErrConflict) {
+			return existed, err
+		}
+		b.counters.conflicts.Add(1)
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+	}
+}
+
+// attempt carries out a write once. ErrConflict: another attempt may succeed.
+func (c *collection) attempt(ctx context.Context, b *docScratch, cat *catalog, w docWrite) (existed bool, err error) {
+	old := &b.found
+	switch err := c.find(b, w.key, old); {
+	case err == ErrNotFound: // returned bare
+		old = nil
+	case err != nil:
+		return false, err
+	}
+	doc, there, err := w.change(old)
+	if err != nil || !there && old == nil {
+		return false, err
+	}
+	unsynced, err := c.assemble(ctx, b, cat, w, old, doc, there)
+	if err == nil {
+		err = c.commit(b, cat, w.key, unsynced)
+	}
+	if errors.Is(err, ErrConflict) {
+		if found := c.conflict(b, cat, w.key); found != nil {
+			err = found
+		}
+	}
+	return old != nil, err
+}
+
+// purge deletes the document that was found, although it cannot be told which entries it has: all
+// indexes are built in the same commit's wake, which deletes those.
+func (c *collection) purge(ctx context.Context, b *docScratch, cat *catalog) error {
+	list := slices.Clone(cat.list)
+	for i := range list {
+		list[i].State = index.Building
+	}
+	sp := c.scope.space
+	_, err := c.scope.store.engine.commit([]write{
+		{space: sp, key: c.record, value: index.AppendCatalog(nil, list), conditional: true, version: cat.version},
+		{space: sp, key: b.key, conditional: true, version: b.found.version},
+	}, c.scope.unsynced(Standard, &b.o))
+	if errors.Is(err, ErrConflict) {
+		if _, failed := c.reload(); failed != nil {
+			return failed
+		}
+	}
+	if err == nil {
+		// The document is deleted, whatever comes of the indexes: none of them is used until one
+		// of its builds ends well.
+		_ = c.open(ctx)
+	}
+	return err
+}
+
+// assemble makes, in b, the operations that write a document, or delete it, with its entries, on
+// the condition that neither the document nor the catalog is written in between.
+func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, w docWrite, old *found, doc any, there bool) (unsynced bool, err error) {
+	s := c.scope
+	dw := write{space: s.space, key: b.key, conditional: true}
+	var before, after []byte
+	var expires int64
+	if old != nil {
+		dw.version, before, expires = old.version, old.payload, old.expires
+		if err := codec.Validate(before, &stored); err != nil {
+			return false, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+	}
+	b.o = w.o
+	if there {
+		b.pending = pending{key: w.logical, value: doc}
+		p := &b.pending
+		switch {
+		case w.keep:
+			p.before = old
+		case old != nil: // of which only this is kept
+			p.before = &found{header: envelope.Header{Created: old.header.Created}}
+		}
+		if after, err = c.ready(ctx, b, p); err != nil {
+			return false, err
+		}
+		dw.value, dw.expires, unsynced = b.buf, p.expires, p.unsynced
+	} else {
+		unsynced = s.unsynced(old.header.Class, &b.o)
+	}
+	if err := c.set.Change(&b.change, w.key, before, after, there && old != nil && expires != dw.expires); err != nil {
+		return false, err
+	}
+	b.ws = c.appendEntries(append(b.ws[:0], cat.condition(c)), &b.change, dw.expires)
+	b.ws = append(b.ws, dw)
+	return unsynced, nil
+}
+
+// ready makes what is stored of a document in b, and returns its value's part.
+func (c *collection) ready(ctx context.Context, b *docScratch, p *pending) (payload []byte, err error) {
+	if b.buf, err = c.scope.ready(ctx, b.buf[:0], p, &b.o, c.scope.store.engine.now()); err != nil {
+		return nil, err
+	}
+	switch class := p.header.Class; {
+	case class == Ephemeral:
+		return nil, fmt.Errorf("%w: documents of class %v", ErrUnsupported, class)
+	case class == Sensitive && len(c.set.Indexes()) > 0:
+		return nil, fmt.Errorf("%w: the document's class", ErrSensitive)
+	}
+	_, payload, err = envelope.Decode(b.buf)
+	return payload, err
+}
+
+// noBytes is the value of most entries.
+var noBytes = []byte{}
+
+// appendEntries appends the operations of a change, whose entries are to expire with the document.
+func (c *collection) appendEntries(ws []write, ch *index.Change, expires int64) []write {
+	for _, key := range ch.Delete {
+		ws = append(ws, write{space: c.scope.space, key: key})
+	}
+	for _, p := range ch.Put {
+		w := write{space: c.scope.space, key: p.Key, value: p.Value, expires: expires, conditional: p.Absent, version: Absent}
+		if w.value == nil {
+			w.value = noBytes
+		}
+		ws = append(ws, w)
+	}
+	return ws
+}
+
+// commit makes all operations of b or none, or makes them part of the transaction.
+func (c *collection) commit(b *docScratch, cat *catalog, key string, unsynced bool) error {
+	s := c.scope
+	if s.tx != nil {
+		// What was read is a condition already, but for what is not there in unique indexes.
+		if own, err := c.taken(b, key); err != nil {
+			return err
+		} else if own != "" {
+			return &index.DisagreeError{Index: own, Key: key}
+		}
+		s.tx.note(s, b.ws[len(b.ws)-1:], unsynced)
+		_, err := s.store.engine.commit(b.ws, unsynced)
+		return err
+	}
+	if mutant.Enabled && mutant.Is(mutant.SplitIndexCommit) {
+		last := len(b.ws) - 1
+		if _, err := s.store.engine.commit(b.ws[:last:last], unsynced); err != nil {
+			return err
+		}
+		b.ws = b.ws[last:]
+	}
+	_, err := s.store.engine.commit(b.ws, unsynced)
+	if err == nil {
+		b.counters.writes.Add(1)
+		if !cat.there {
+			c.known.Store(nil) // it is there now
+		}
+	}
+	return err
+}
+
+// conflict finds out what a commit has met that cannot be tried again: values that another
+// document has, an index that disagrees, a catalog that cannot be read.
+func (c *collection) conflict(b *docScratch, cat *catalog, key string) error {
+	now, err := c.reload()
+	if err != nil || now.version != cat.version {
+		return err
+	}
+	own, err := c.taken(b, key)
+	if err != nil || own == "" {
+		return err
+	}
+	// The document has the entry that it was to get: somebody has written it meanwhile, or it has
+	// had it all the time, for no value of its own.
+	before := b.ws[len(b.ws)-1].version
+	switch err := c.find(b, key, &b.found); {
+	case err != nil && err != ErrNotFound: // returned bare
+		return err
+	case b.found.version != before:
+		return nil
+	}
+	return &index.DisagreeError{Index: own, Key: key}
+}
+
+// taken returns a *index.UniqueError if another document than the one under key has the values of
+// an entry that b is to put. If the document itself has them it returns the index's name.
+func (c *collection) taken(b *docScratch, key string) (own string, err error) {
+	for i := range b.change.Put {
+		p := &b.change.Put[i]
+		if !p.Absent {
+			continue
+		}
+		switch holder, err := c.holder(p, nil); {
+		case err != nil:
+			return "", err
+		case holder == key:
+			own = p.Index.Name()
+		case holder != "":
+			return "", &index.UniqueError{Index: p.Index.Name(), Key: key, Holder: holder}
+		}
+	}
+	return own, nil
+}
+
+// holder returns the key of the document that has the values of an entry of a unique index, or ""
+// if none has. It reads into buf.
+func (c *collection) holder(p *index.Put, buf []byte) (string, error) {
+	value, _, err := c.scope.space.get(buf, p.Key)
+	if err == ErrNotFound { // returned bare
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	holder, err := p.Index.Holder(index.Entry{Key: p.Key, Value: value})
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return holder, nil
+}

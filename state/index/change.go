@@ -1,0 +1,103 @@
+package index
+
+import (
+	"bytes"
+
+	"github.com/loamdb/loam/internal/mutant"
+)
+
+// Change is what a write of one document does to the entries of its indexes. It can be used again:
+// its keys and values are valid until then.
+type Change struct {
+	// Put are the entries to write.
+	Put []Put
+	// Delete are the keys of the entries to delete. None of them is among those of Put.
+	Delete [][]byte
+
+	keys     []byte
+	old, now tuples
+}
+
+// Put is an entry to write.
+type Put struct {
+	Entry
+	// Index is the index that it is of.
+	Index *Index
+	// Absent says that the key must not be there, before the write: if it is, another document has
+	// the values, Index.Holder tells which, and the write is a *UniqueError.
+	Absent bool
+}
+
+// Entry is a key with its value.
+type Entry struct {
+	// Key and Value belong to whoever has made the entry.
+	Key, Value []byte
+}
+
+// Change makes c what becomes of the entries when the document under key, which was old, becomes
+// doc. Each is the encoding of a value, or nil where there is no document. With renew the entries
+// that stay are put again, as they must be when the document gets another expiry.
+//
+// It holds if old is what is stored at the time of the write, which the caller has to require.
+// Errors are *ValueError; c then says nothing.
+func (s *Set) Change(c *Change, key string, old, doc []byte, renew bool) error {
+	c.Put, c.Delete, c.keys = c.Put[:0], c.Delete[:0], c.keys[:0]
+	if old != nil && !renew && bytes.Equal(old, doc) {
+		return nil // X2
+	}
+	for _, ix := range s.indexes {
+		if err := c.old.read(ix, old); err != nil {
+			return inDoc(err, key)
+		}
+		if err := c.now.read(ix, doc); err != nil {
+			return inDoc(err, key)
+		}
+		c.merge(ix, key, renew)
+	}
+	return nil
+}
+
+// merge walks the two lists of tuples side by side.
+func (c *Change) merge(ix *Index, key string, renew bool) {
+	i, j := 0, 0
+	for i < len(c.old.spans) || j < len(c.now.spans) {
+		order := 0
+		switch {
+		case i == len(c.old.spans):
+			order = 1
+		case j == len(c.now.spans):
+			order = -1
+		default:
+			order = bytes.Compare(c.old.at(i), c.now.at(j))
+		}
+		if order < 0 && !(mutant.Enabled && mutant.Is(mutant.KeepOldEntries)) {
+			c.Delete = append(c.Delete, c.entry(ix, &c.old, i, key))
+		}
+		if order > 0 || order == 0 && renew {
+			c.put(ix, j, key, order > 0)
+		}
+		if order <= 0 {
+			i++
+		}
+		if order >= 0 {
+			j++
+		}
+	}
+}
+
+func (c *Change) put(ix *Index, j int, key string, fresh bool) {
+	p := Put{Index: ix, Entry: Entry{Key: c.entry(ix, &c.now, j, key)}}
+	if ix.bare(c.now.spans[j].null) {
+		from := len(c.keys)
+		c.keys = append(c.keys, key...)
+		p.Value, p.Absent = c.keys[from:len(c.keys):len(c.keys)], fresh
+	}
+	c.Put = append(c.Put, p)
+}
+
+// entry makes the key of an entry. Keys made before stay as they are when the buffer moves.
+func (c *Change) entry(ix *Index, t *tuples, i int, key string) []byte {
+	from := len(c.keys)
+	c.keys = ix.appendEntry(c.keys, t, i, key)
+	return c.keys[from:len(c.keys):len(c.keys)]
+}

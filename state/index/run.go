@@ -1,0 +1,248 @@
+package index
+
+import (
+	"bytes"
+	"iter"
+
+	"github.com/loamdb/loam/internal/mutant"
+)
+
+// Source is what a query reads: documents and entries of one moment, which belong together. The
+// slices that it gives are valid until it is asked, or yields, again.
+type Source interface {
+	// Entries yields the entries whose keys lie within [lower, upper), in order or backwards.
+	Entries(lower, upper []byte, reverse bool) iter.Seq2[Entry, error]
+	// Docs yields the documents whose keys lie within [lower, upper), nil being no bound: their
+	// keys, and the encodings of their values.
+	Docs(lower, upper []byte, reverse bool) iter.Seq2[Entry, error]
+	// Doc returns the encoding of the document under a key, or nil if there is none.
+	Doc(key []byte) ([]byte, error)
+}
+
+// Run reads the page that the plan is for, and calls yield with the key and the encoding of each
+// document, which are valid until yield returns; an error of yield ends it. It returns the token
+// with which the next page begins, or the empty one when the page was not filled: a page that was
+// may have been the last one all the same. A plan can be run many times. Errors are those of the
+// source and of yield, *ValueError, *DisagreeError and ErrMalformed.
+func (p *Plan) Run(src Source, yield func(key, doc []byte) error) (Token, error) {
+	switch {
+	case p.none:
+		return "", nil
+	case p.sorted:
+		return p.runSorted(src, yield)
+	}
+	n := 0
+	var last []byte
+	err := p.walk(src, &reading{}, func(position, key, doc []byte) (bool, error) {
+		if err := yield(key, doc); err != nil {
+			return false, err
+		}
+		if n++; n == p.req.limit {
+			last = bytes.Clone(position)
+		}
+		return last == nil, nil
+	})
+	if err != nil || last == nil {
+		return "", err
+	}
+	return p.token(last), nil
+}
+
+// reading is the memory of one run.
+type reading struct {
+	tuples tuples
+	form   []byte
+	best   []byte
+	key    []byte
+}
+
+// visitor is called with each document that a walk finds, and where in the walk it was found. It
+// reports whether the walk is to go on.
+type visitor func(position, key, doc []byte) (bool, error)
+
+// walk visits each document that meets the conditions once, in the order of the plan.
+func (p *Plan) walk(src Source, rd *reading, visit visitor) error {
+	lower, upper := p.bounds()
+	switch {
+	case upper != nil && bytes.Compare(lower, upper) >= 0:
+		return nil
+	case p.index == nil:
+		return p.walkDocs(src.Docs(lower, upper, p.reverse), rd, visit)
+	}
+	for e, err := range src.Entries(lower, upper, p.reverse) {
+		if err != nil {
+			return err
+		}
+		values, key, err := p.index.parse(e)
+		if err != nil {
+			return err
+		}
+		if !p.admits(values) {
+			continue
+		}
+		doc, err := src.Doc(key)
+		if err != nil {
+			return err
+		}
+		first, err := p.first(rd, values, key, doc)
+		if err != nil {
+			return err
+		}
+		if !first {
+			continue
+		}
+		if more, err := p.visit(rd, visit, e.Key[prefixLen:], key, doc); !more {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Plan) walkDocs(docs iter.Seq2[Entry, error], rd *reading, visit visitor) error {
+	for e, err := range docs {
+		if err != nil {
+			return err
+		}
+		if more, err := p.visit(rd, visit, e.Key, e.Key, e.Value); !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// visit visits a document if it meets the conditions that only it can tell of.
+func (p *Plan) visit(rd *reading, visit visitor, position, key, doc []byte) (bool, error) {
+	ok, err := p.matches(rd, key, doc)
+	if err != nil || !ok {
+		return err == nil, err
+	}
+	return visit(position, key, doc)
+}
+
+// bounds returns the bounds of what is left to be read.
+func (p *Plan) bounds() (lower, upper []byte) {
+	if p.after == nil || p.sorted {
+		return p.lower, p.upper
+	}
+	var from []byte
+	if p.index != nil {
+		from = appendPrefix(nil, p.index.id)
+	}
+	from = append(from, p.after...)
+	if p.reverse {
+		if p.upper != nil && bytes.Compare(p.upper, from) < 0 {
+			from = p.upper
+		}
+		return p.lower, from
+	}
+	if !(mutant.Enabled && mutant.Is(mutant.RepeatLast)) {
+		from = append(from, 0) // nothing lies between a key and that
+	}
+	if bytes.Compare(from, p.lower) < 0 {
+		from = p.lower
+	}
+	return from, p.upper
+}
+
+// admits reports whether the values of an entry meet the conditions on the index's fields.
+func (p *Plan) admits(values []byte) bool {
+	for _, place := range p.own {
+		n, err := valueLen(values)
+		if err != nil {
+			return false
+		}
+		if f := p.req.at(place); f != nil && f.asked && !f.admits(values[:n]) {
+			return false
+		}
+		values = values[n:]
+	}
+	return true
+}
+
+// first reports whether an entry is the first of its document's that the walk meets: the others
+// are passed over, so that each document is found once, on whichever page. X5: that the document
+// has the entry is found out on the way.
+func (p *Plan) first(rd *reading, values, key, doc []byte) (bool, error) {
+	t := &rd.tuples
+	if err := t.read(p.index, doc); err != nil {
+		return false, inDoc(err, string(key))
+	}
+	found, met, first := false, false, false
+	for i := range t.spans {
+		if p.reverse {
+			i = len(t.spans) - 1 - i
+		}
+		same := bytes.Equal(t.at(i), values)
+		if !met && (same || p.admits(t.at(i))) {
+			met, first = true, same
+		}
+		found = found || same
+	}
+	if !found {
+		return false, &DisagreeError{p.index.def.Name, string(key)}
+	}
+	return first, nil
+}
+
+// matches reports whether a document meets the conditions that the entry does not tell of.
+func (p *Plan) matches(rd *reading, key, doc []byte) (bool, error) {
+	for n, i := range p.checked {
+		f := &p.req.fields[i]
+		ok := false
+		switch {
+		case f.key:
+			ok = f.admits(key)
+		case f.fn != nil:
+			if p.asked(f.fn, p.checked[:n]) {
+				continue
+			}
+			t := &rd.tuples
+			if err := t.read(f.fn, doc); err != nil {
+				return false, inDoc(err, string(key))
+			}
+			for j := range t.spans {
+				ok = ok || p.admitsComputed(f.fn, t.at(j))
+			}
+		default:
+			ok = f.bestValue(rd, doc, false) != nil
+		}
+		if !ok {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// asked reports whether a function is among those of some fields.
+func (p *Plan) asked(fn *Index, fields []int) bool {
+	for _, i := range fields {
+		if p.req.fields[i].fn == fn {
+			return true
+		}
+	}
+	return false
+}
+
+// admitsComputed reports whether what a function has computed meets all conditions on it.
+func (p *Plan) admitsComputed(fn *Index, values []byte) bool {
+	for i := range p.req.fields {
+		if f := &p.req.fields[i]; f.fn == fn && f.asked && !f.admits(part(values, f.at)) {
+			return false
+		}
+	}
+	return true
+}
+
+// part returns the i-th of the values that p is made of.
+func part(p []byte, i int) []byte {
+	for {
+		n, err := valueLen(p)
+		if err != nil {
+			return nil
+		}
+		if i == 0 {
+			return p[:n]
+		}
+		p, i = p[n:], i-1
+	}
+}

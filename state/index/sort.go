@@ -1,0 +1,166 @@
+package index
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/loamdb/loam/state/codec"
+)
+
+// maxSortLen is how long the values may be by which one document is sorted in memory, encoded.
+const maxSortLen = 4 << 10
+
+// unordered is the form, in an order made in memory, of what has none: maps, and lists with maps.
+// It is behind all others.
+const unordered = 0xF0
+
+// found is a document of a sorted page: the form of its place in the order, at whose end stands
+// its key.
+type found struct {
+	place []byte
+	key   int // where in place the key begins
+}
+
+// runSorted is Run for a plan that sorts in memory. It keeps the places of up to twice as many
+// documents as a page has, and reads these again in the end.
+func (p *Plan) runSorted(src Source, yield func(key, doc []byte) error) (Token, error) {
+	var page []found
+	full := false // the page is full, and none behind its last one can enter it
+	cut := func() {
+		slices.SortFunc(page, func(a, b found) int { return bytes.Compare(a.place, b.place) })
+		if len(page) >= p.req.limit {
+			page, full = page[:p.req.limit], true
+		}
+	}
+	rd := &reading{}
+	err := p.walk(src, rd, func(_, key, doc []byte) (bool, error) {
+		place, at, err := p.sortPlace(rd, key, doc)
+		switch {
+		case err != nil:
+			return false, err
+		case p.after != nil && bytes.Compare(place, p.after) <= 0:
+			return true, nil
+		case full && bytes.Compare(place, page[p.req.limit-1].place) > 0:
+			return true, nil
+		}
+		if page = append(page, found{bytes.Clone(place), at}); len(page) >= 2*p.req.limit {
+			cut()
+		}
+		return true, nil
+	})
+	if err != nil {
+		return "", err
+	}
+	cut()
+	for _, f := range page {
+		key := f.place[f.key:]
+		doc, err := src.Doc(key)
+		if err != nil {
+			return "", err
+		}
+		if err := yield(key, doc); err != nil {
+			return "", err
+		}
+	}
+	if len(page) < p.req.limit {
+		return "", nil
+	}
+	return p.token(page[len(page)-1].place), nil
+}
+
+// sortPlace returns the form of a document's place in the order, and where in it the document's
+// key begins. Among the values that meet the conditions the first one in the order counts.
+func (p *Plan) sortPlace(rd *reading, key, doc []byte) (place []byte, at int, err error) {
+	place = rd.key[:0]
+	chosen := map[*Index][]byte{}
+	for _, b := range p.req.order {
+		f := &p.req.fields[b.field]
+		from := len(place)
+		switch {
+		case f.key:
+			place = append(append(place, key...), 0)
+		case f.fn != nil:
+			if chosen[f.fn] == nil {
+				if chosen[f.fn], err = p.bestComputed(rd, f.fn, key, doc); err != nil {
+					return nil, 0, err
+				}
+			}
+			place = append(place, part(chosen[f.fn], f.at)...)
+		default:
+			place = append(place, f.bestValue(rd, doc, b.desc)...)
+		}
+		if len(place) > maxSortLen {
+			return nil, 0, &ValueError{Key: string(key), Field: f.name, Index: "none",
+				Err: fmt.Errorf("values to sort by take more than %d bytes", maxSortLen)}
+		}
+		if b.desc {
+			invert(place[from:])
+		}
+	}
+	at = len(place)
+	place = append(place, key...)
+	rd.key = place
+	return place, at, nil
+}
+
+// invert turns the order of forms round, none of which begins another.
+func invert(p []byte) {
+	for i := range p {
+		p[i] = ^p[i]
+	}
+}
+
+// bestValue returns the least, or greatest, form of those of a path's values that lie in the
+// interval, or nil if none does. It is valid until the next call.
+func (f *field) bestValue(rd *reading, doc []byte, greatest bool) []byte {
+	there := false
+	for _, n := range f.path.values(codec.NodeOf(doc)) {
+		form, err := appendValue(rd.form[:0], n, 0)
+		if err != nil {
+			if form = append(form[:0], unordered); f.asked {
+				continue
+			}
+		}
+		rd.form = form
+		if f.asked && !f.admits(form) {
+			continue
+		}
+		if c := bytes.Compare(form, rd.best); !there || greatest && c > 0 || !greatest && c < 0 {
+			rd.best, there = append(rd.best[:0], form...), true
+		}
+	}
+	if !there {
+		return nil
+	}
+	return rd.best
+}
+
+// bestComputed returns, of what a function has computed and meets the conditions, what stands
+// first in the order, as a copy.
+func (p *Plan) bestComputed(rd *reading, fn *Index, key, doc []byte) ([]byte, error) {
+	t := &rd.tuples
+	if err := t.read(fn, doc); err != nil {
+		return nil, inDoc(err, string(key))
+	}
+	var best, bestPlace []byte
+	for i := range t.spans {
+		values := t.at(i)
+		if !p.admitsComputed(fn, values) {
+			continue
+		}
+		var place []byte
+		for _, b := range p.req.order {
+			if f := &p.req.fields[b.field]; f.fn == fn {
+				from := len(place)
+				if place = append(place, part(values, f.at)...); b.desc {
+					invert(place[from:])
+				}
+			}
+		}
+		if best == nil || bytes.Compare(place, bestPlace) < 0 {
+			best, bestPlace = bytes.Clone(values), place
+		}
+	}
+	return best, nil
+}
