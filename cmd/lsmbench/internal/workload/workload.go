@@ -7,7 +7,7 @@
 // Reading order: this file, spec.go (what a run is told), run.go (how one goes), loop.go
 // (how operations are issued and timed), then fill.go, read.go, update.go, mix.go,
 // upkeep.go, operations.go, merge.go, expiry.go, diff.go, scopes.go, agents.go, watch.go,
-// documents.go and documents_counts.go (what they are), measure.go (what is sampled).
+// documents.go and what else begins so (what they are), measure.go (what is sampled).
 package workload
 
 // Workload is one row of a table.
