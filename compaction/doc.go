@@ -40,6 +40,7 @@
 //     the job says that the file is to go.
 //
 // Reading order: params.go, job.go, ranges.go, shape.go, pick.go, pick_level0.go,
-// pick_level.go, pick_garbage.go, pick_dead.go, pick_small.go, pick_blobs.go, pick_manual.go, place.go, debt.go; then drop.go,
+// pick_level.go, pick_garbage.go, pick_dead.go, pick_small.go, pick_blobs.go, pick_keys.go, pick_manual.go, place.go, debt.go,
+// key_use.go; then drop.go,
 // elide.go, fold.go, split.go, merge.go, run_writer.go, blobs.go, run.go.
 package compaction

@@ -23,9 +23,10 @@ const (
 	ReasonDead                      // tables hold entries of dropped scopes
 	ReasonExpired                   // much of a table has expired
 	ReasonBlobs                     // blob files hold much garbage, or are small and many
+	ReasonKey                       // a data key is to leave
 )
 
-var reasonNames = [...]string{"none", "level0", "size", "garbage", "small", "idle", "manual", "covered", "dead", "expired", "blobs"}
+var reasonNames = [...]string{"none", "level0", "size", "garbage", "small", "idle", "manual", "covered", "dead", "expired", "blobs", "key"}
 
 // String returns the reason's name.
 func (r Reason) String() string {

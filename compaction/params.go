@@ -4,6 +4,7 @@ import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // Params are what picking depends on besides the version. Zero fields mean the defaults
@@ -54,6 +55,11 @@ type Params struct {
 	// merge leave out. Of a table that a merge has written without any of them it must say
 	// DeadNone. It may be nil.
 	Dead func(*manifest.Table) Dead
+
+	// Retiring reports data keys that are to leave: the tables and blob files under them are
+	// written anew. It must not report the key that Env.Writer.NewCipher gives new files. It may
+	// be nil.
+	Retiring func(seal.KeyID) bool
 
 	// Running are the jobs that run now.
 	Running []*Job

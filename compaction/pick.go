@@ -41,6 +41,9 @@ func Pick(v *manifest.Version, params Params) (*Job, bool) {
 	if j := pk.blobs(); j != nil {
 		return j, true
 	}
+	if j := pk.rekey(); j != nil {
+		return j, true
+	}
 	if pk.p.Idle {
 		if j := pk.settle(); j != nil {
 			return j, true

@@ -13,13 +13,14 @@ import (
 	"github.com/loamdb/loam/internal/golden"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // A script of picking. Tables of 16 bytes are full, the base level may have 640.
 //
 //	version                     a version, one table a line:
 //	L0 run=2 5 a-f 10-19 size=8 deletes=3
-//	pick [idle] [elide=n] [start]   the next job; with start it goes on running
+//	pick [idle] [elide=n] [retiring=key] [start]   the next job; with start it goes on running
 //	manual [lower=a] [upper=b]  the next job by hand
 //	done                        the running jobs end, without effect
 //	avoid 5                     a damaged table
@@ -37,6 +38,10 @@ func TestPicking(t *testing.T) {
 		case "pick":
 			_, params.Idle = b.Arg("idle")
 			_, start := b.Arg("start")
+			params.Retiring = nil
+			if _, leaves := b.Arg("retiring"); leaves {
+				params.Retiring = only(b.Int("retiring", 0))
+			}
 			j, ok := compaction.Pick(v, params)
 			require.Equal(t, ok, j != nil)
 			if ok && start {
@@ -73,6 +78,11 @@ func TestPicking(t *testing.T) {
 	})
 }
 
+// only reports one data key.
+func only(key int) func(seal.KeyID) bool {
+	return func(k seal.KeyID) bool { return k == seal.KeyID(key) }
+}
+
 func bound(b *golden.Block, name string) []byte {
 	if s, ok := b.Arg(name); ok {
 		return []byte(s)
@@ -101,6 +111,8 @@ func parseVersion(t *testing.T, text string) *manifest.Version {
 				tab.Bytes = int64(number(value))
 			case "deletes":
 				tab.Deletes = number(value)
+			case "key":
+				tab.Key = seal.KeyID(number(value))
 			default:
 				require.Fail(t, "unknown argument", line)
 			}

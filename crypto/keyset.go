@@ -34,6 +34,9 @@ func (s KeyState) String() string {
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
 
+// KeyID numbers the data keys of a keyring, from 1. In headers of files, 0 means in clear.
+type KeyID = seal.KeyID
+
 // KeyInfo is what may be known of a data key.
 type KeyInfo struct {
 	ID     seal.KeyID

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
 )
@@ -44,6 +45,7 @@ type Stats struct {
 	Batches, Synced, Reopens, Snapshots int
 	Flushes, Compactions                int64
 	Deleted                             int64 // table files removed
+	Retired                             int   // data keys
 }
 
 // Play opens the store, plays the steps and closes it.
@@ -121,7 +123,10 @@ func (p *Player) Do(s Step) error {
 	case Flush:
 		return p.DB.Flush(ctx)
 	case Compact:
-		return p.DB.Compact(ctx, bound(s.Lower), bound(s.Upper))
+		if err := p.DB.Compact(ctx, bound(s.Lower), bound(s.Upper)); err != nil {
+			return err
+		}
+		return p.rotate()
 	case Reopen:
 		return p.reopen()
 	case Hold:
@@ -133,6 +138,32 @@ func (p *Player) Do(s Step) error {
 		return err
 	}
 	return fmt.Errorf("fuzz: no step is of kind %d", s.Kind)
+}
+
+// rotate has all data keys of an encrypted store leave it, when those that were to leave before
+// have: these are retired.
+func (p *Player) rotate() error {
+	if !p.Setup.Encrypted() {
+		return nil
+	}
+	st, err := p.DB.KeyStatus()
+	if err != nil {
+		return err
+	}
+	for _, k := range st.Keys {
+		if !k.Leaving {
+			continue
+		}
+		err := p.DB.RetireDataKey(k.ID, nil)
+		if errors.Is(err, crypto.ErrInUse) {
+			return nil // snapshots do not keep it, but iterators, and jobs that are at work
+		}
+		if err != nil {
+			return err
+		}
+		p.stats.Retired++
+	}
+	return p.DB.RotateDataKeys()
 }
 
 func bound(key string) []byte {

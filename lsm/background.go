@@ -20,6 +20,7 @@ import (
 //	feed       wakes watchers that something concerns
 //	scrubber   reads every table again, slowly, in search of damage
 //	horizons   gives up horizons that have become too old or hold too much
+//	rotator    brings log and manifest out of data keys that are to leave
 //
 // The log has one of its own, the preparer, which package wal starts and stops.
 type background struct {
@@ -39,6 +40,7 @@ func (d *DB) startBackground() {
 	d.background.wg.Go(d.scrubber.loop)
 	d.background.wg.Go(d.horizons.loop)
 	d.background.wg.Go(d.expirer.loop)
+	d.background.wg.Go(d.rotator.loop)
 	d.background.wg.Go(func() { d.feed.loop(d.background.ctx) })
 	for range d.opts.CompactionWorkers {
 		d.background.wg.Go(d.compactor.loop)

@@ -91,6 +91,7 @@ func (b *blobFile) unref() {
 	if r := b.reader.Load(); r != nil {
 		_ = r.Close() // nothing was written through it
 	}
+	b.db.keyring.release(b.meta.Key, manifest.BlobName(b.meta.Num))
 	if b.obsolete.Load() {
 		b.db.deleter.add(manifest.BlobName(b.meta.Num), b.meta.Bytes)
 	}
@@ -108,6 +109,7 @@ func (d *DB) holdBlobs(m *manifest.Version, t *manifest.Table) []*blobFile {
 		if b == nil {
 			b = &blobFile{db: d, meta: m.Blob(r.Num).Blob}
 			d.blobs[r.Num] = b
+			d.keyring.hold(b.meta.Key, manifest.BlobName(r.Num))
 		}
 		b.refs.Add(1)
 		out[i] = b

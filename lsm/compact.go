@@ -157,6 +157,7 @@ func (c *compactor) pickParamsLocked(manual bool) compaction.Params {
 	if dead := d.reaper.ripe.Load(); dead.len() > 0 {
 		p.Dead = func(t *manifest.Table) compaction.Dead { return d.reaper.judge(dead, t) }
 	}
+	p.Retiring = retiring(d.manifestLog.State())
 	p.Avoid = func(n fileid.Num) bool { return c.aside.avoids(n, now, manual) }
 	return p
 }
@@ -176,10 +177,14 @@ func (c *compactor) stuck() error {
 func (c *compactor) run(ctx context.Context, job *compaction.Job, version *version) error {
 	d := c.db
 	var out compaction.Result
+	done := d.rotator.timed(job)
 	if !job.Move && !job.Drop {
 		var err error
 		dead := d.reaper.ripe.Load()
 		env := d.mergeEnv(version, dead)
+		outputs := d.keyring.outputs("a compaction")
+		defer outputs.end()
+		env.Writer.NewCipher = outputs.newCipher()
 		env.Writer.Codec = d.opts.Compression.codec(job.Lowest(version.Version))
 		if out, err = compaction.Run(ctx, version.Version, job, c.params(), env); err != nil {
 			var read *compaction.ReadError
@@ -221,6 +226,7 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		d.metrics.compactedBytes.Add(out.Stats.BytesWritten)
 		d.metrics.blobBytesWritten.Add(out.Stats.BlobBytes)
 		d.metrics.expired.Add(int64(out.Stats.Expired))
+		done(&out.Stats)
 	}
 	d.event("compacted", "reason", job.Reason, "to level", job.Output, "moved", job.Move,
 		"bytes read", out.Stats.BytesRead, "bytes written", out.Stats.BytesWritten, "blob bytes", out.Stats.BlobBytes,
@@ -283,7 +289,7 @@ func (d *DB) mergeEnv(v *version, dead *deadIDs) *compaction.Env {
 func (d *DB) tableEnv(dead *deadIDs) *compaction.Env {
 	expiry := d.expiryEnv() // its time is before the list of snapshots
 	writer := d.opts.tableOptions(false)
-	writer.NewCipher = d.keyring.newCipher()
+	writer.NewCipher = d.keyring.newCipher() // who can meet a retirement replaces it by that of outputs
 	return &compaction.Env{
 		Expiry: expiry,
 		FS:     d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,

@@ -92,6 +92,7 @@ type DB struct {
 	horizons   horizonKeeper
 	scrubber   scrubber
 	expirer    expirer
+	rotator    rotator
 	metrics    counters
 }
 

@@ -109,7 +109,9 @@
 //
 // An encrypted store (encryption.go) reads its keyring (keyring.go) before anything else, and has
 // it give log, manifest, tables and blob files their ciphers. An Anchor (anchor.go) shows whether
-// a store was put back. ingest_rewrite.go takes tables in clear in. docs/security.md describes it.
+// a store was put back. ingest_rewrite.go takes tables in clear in. Data keys leave (rotate.go,
+// rotator.go) and are retired when nobody holds them any more (key_holders.go); key_status.go tells
+// how far that is. docs/security.md describes it.
 //
 // # Reading order
 //

@@ -24,10 +24,10 @@ func TestPowerCutWhileKeysChange(t *testing.T) {
 	}
 	set(0)
 	from := mem.Ops()
-	require.NoError(t, db.RotateDataKey())
+	require.NoError(t, db.RotateDataKeys())
 	set(1)
 	require.NoError(t, db.Flush(ctx))
-	require.NoError(t, db.ChangeMasterKey(ctx, masterKey(2)))
+	require.NoError(t, db.RotateMasterKey(ctx, masterKey(2)))
 	changed := mem.Ops()
 	set(2)
 	require.NoError(t, db.Flush(ctx))
@@ -35,7 +35,7 @@ func TestPowerCutWhileKeysChange(t *testing.T) {
 	states := map[byte]int{}
 	every := 1
 	if testing.Short() {
-		every = 4
+		every = 40
 	}
 	for e, k := mem.Explore(), from; k <= mem.Ops(); k++ {
 		if e.AdvanceTo(k); k%every > 0 && k != changed && k != mem.Ops() {

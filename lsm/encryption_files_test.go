@@ -89,10 +89,9 @@ func TestAKeyringThatWasPutBackStaysRefused(t *testing.T) {
 	o := encrypted(fs, 1)
 	db := mustOpen(t, o)
 	fillCanaries(t, db, 0, 20)
-	require.NoError(t, db.RotateDataKey())
-	older := filesIn(t, fs.Copy(), "db")[crypto.KeyringName]
-	require.NoError(t, db.RotateDataKey())
-	require.NoError(t, db.ChangeMasterKey(context.Background(), masterKey(2)))
+	require.NoError(t, db.RotateDataKeys())
+	older := filesIn(t, fs.Copy(), "db")[crypto.KeyringName] // it has all data keys that there will be
+	require.NoError(t, db.RotateMasterKey(context.Background(), masterKey(2)))
 	require.NoError(t, db.Close())
 	putFile(t, fs, "db/"+crypto.KeyringName, older)
 	for range 6 {

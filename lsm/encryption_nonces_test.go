@@ -27,7 +27,7 @@ func TestNoNonceIsUsedTwice(t *testing.T) {
 	for i := range 4 {
 		db := mustOpen(t, options(fs))
 		fillCanaries(t, db, 150*i, 150*(i+1))
-		require.NoError(t, db.RotateDataKey())
+		require.NoError(t, db.RotateDataKeys())
 		require.NoError(t, db.Checkpoint(ctx, fmt.Sprintf("copy-%d", i)))
 		killed := fs.Copy()
 		require.NoError(t, db.Close())

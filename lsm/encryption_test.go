@@ -272,7 +272,7 @@ func TestTheMasterKeyIsChanged(t *testing.T) {
 	require.NoError(t, db.Checkpoint(ctx, "copy"))
 	require.NoError(t, db.Compact(ctx, nil, nil))
 	tables := tableFiles(t, fs)
-	require.NoError(t, db.ChangeMasterKey(ctx, masterKey(2)))
+	require.NoError(t, db.RotateMasterKey(ctx, masterKey(2)))
 	require.Subset(t, tables, tableFiles(t, fs), "none is written anew")
 	fillCanaries(t, db, 120, 140)
 	require.NoError(t, db.Close())
@@ -287,8 +287,7 @@ func TestTheMasterKeyIsChanged(t *testing.T) {
 	require.NoError(t, copied.Close())
 }
 
-// B61: data keys change by age at an opening and at a flush, by bytes at a flush, and on demand;
-// what is there keeps its key.
+// B61: data keys change by age at an opening and at a flush, by bytes at a flush, and on demand.
 func TestDataKeysAreRotated(t *testing.T) {
 	var mu sync.Mutex
 	now := time.UnixMilli(1e12)
@@ -320,7 +319,7 @@ func TestDataKeysAreRotated(t *testing.T) {
 	pass(2 * time.Hour)
 	db = mustOpen(t, o)
 	require.Equal(t, seal.KeyID(3), active(db))
-	require.NoError(t, db.RotateDataKey())
+	require.NoError(t, db.RotateDataKeys())
 	require.Equal(t, seal.KeyID(4), active(db))
 	checkCanaries(t, db, 200)
 	st, err := db.KeyStatus()
@@ -422,6 +421,6 @@ func TestAPlainStoreHasNoKeys(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotEncrypted)
 	_, err = db.KeyStatus()
 	require.ErrorIs(t, err, ErrNotEncrypted)
-	require.ErrorIs(t, db.RotateDataKey(), ErrNotEncrypted)
-	require.ErrorIs(t, db.ChangeMasterKey(context.Background(), masterKey(1)), ErrNotEncrypted)
+	require.ErrorIs(t, db.RotateDataKeys(), ErrNotEncrypted)
+	require.ErrorIs(t, db.RotateMasterKey(context.Background(), masterKey(1)), ErrNotEncrypted)
 }

@@ -99,7 +99,9 @@ func (f *flusher) flushOldest(ctx context.Context) (more bool, err error) {
 		}
 	}
 	d.rotateIfDue()
-	out, err := d.writeRun(ctx, m)
+	outputs := d.keyring.outputs("a flush")
+	defer outputs.end()
+	out, err := d.writeRun(ctx, m, outputs)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -137,7 +139,7 @@ func (f *flusher) flushOldest(ctx context.Context) (more bool, err error) {
 
 // writeRun writes a memtable to tables: the newest version of each key, and those that
 // snapshots see. Tables are cut where the next level's are, so that merges stay narrow.
-func (d *DB) writeRun(ctx context.Context, m *mutableTable) (compaction.Result, error) {
+func (d *DB) writeRun(ctx context.Context, m *mutableTable, outputs *outputs) (compaction.Result, error) {
 	// Tombstones stay: what they delete may be in any table.
 	guard := d.readers.Enter()
 	v := d.state.Load().version // everything older than the memtable
@@ -147,6 +149,7 @@ func (d *DB) writeRun(ctx context.Context, m *mutableTable) (compaction.Result, 
 	splits := compaction.FlushSplits(v.Version, int64(m.UsedBytes()), d.compactor.params())
 	dead := d.reaper.ripe.Load()
 	env := d.tableEnv(dead)
+	env.Writer.NewCipher = outputs.newCipher()
 	env.Writer.Codec = d.opts.Compression.codec(d.landsLowest(v, m))
 	env.ValueAt = d.valueAt(v)
 	w := compaction.NewFlushWriter(env, splits, tombstonesOf(m.ranges.Load()))

@@ -59,7 +59,8 @@ func (d *DB) Ingest(ctx context.Context, tables ...string) error {
 		return err
 	}
 	defer d.release()
-	var in ingestion
+	in := ingestion{outputs: d.keyring.outputs("an ingestion")}
+	defer in.outputs.end()
 	err := in.bringAll(ctx, d, tables)
 	if err == nil {
 		err = d.enter(ctx, in.tables)
@@ -75,7 +76,8 @@ func (d *DB) Ingest(ctx context.Context, tables ...string) error {
 // ingestion are files on their way into the store.
 type ingestion struct {
 	// tables are in the directory, or may be, and in no version.
-	tables []*manifest.Table
+	tables  []*manifest.Table
+	outputs *outputs
 }
 
 // bringAll brings the files into the directory, their entries durable, and checks that

@@ -30,7 +30,7 @@ func (in *ingestion) rewrite(ctx context.Context, d *DB, file string) error {
 		return err
 	}
 	o := d.opts.tableOptions(true) // as NewTableWriter does
-	o.NewCipher = d.keyring.newCipher()
+	o.NewCipher = in.outputs.newCipher()
 	if o.UID, err = fileid.NewUID(d.opts.seams.Random); err == nil {
 		_, err = io.ReadFull(d.opts.seams.Random, o.Salt[:])
 	}

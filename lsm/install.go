@@ -116,9 +116,13 @@ func (d *DB) reserveSeqNums(need keys.SeqNum) error {
 // registerSegment lists a prepared log segment, before any commit may use it. The log's
 // preparer calls it.
 func (d *DB) registerSegment(s wal.Segment) error {
-	return d.install(func(*manifest.Version) (*manifest.Edit, error) {
+	err := d.install(func(*manifest.Version) (*manifest.Edit, error) {
 		return &manifest.Edit{AddedSegments: []manifest.Segment{toManifestSegment(s)}}, nil
 	}, nil)
+	if err == nil {
+		d.keyring.listed()
+	}
+	return err
 }
 
 func toManifestSegment(s wal.Segment) manifest.Segment {

@@ -28,8 +28,16 @@ import (
 //   - Each change of the keyring is in the keyring first, then in the manifest: what the manifest
 //     has is never newer.
 type keyring struct {
-	ring *crypto.Ring
-	wrap seams.WrapCipher
+	ring    *crypto.Ring
+	wrap    seams.WrapCipher
+	holders keyHolders
+	segment *outputs // of the log, while one is prepared
+}
+
+func newKeyring(ring *crypto.Ring, wrap seams.WrapCipher) *keyring {
+	k := &keyring{ring: ring, wrap: wrap}
+	k.segment = k.outputs("a segment of the log that is being prepared")
+	return k
 }
 
 // openKeyring opens the keyring of the store in dir for reading. Errors: ErrEncrypted,
@@ -51,7 +59,7 @@ func openKeyring(fs vfs.FS, dir string, o *Options) (*keyring, error) {
 	if err != nil {
 		return nil, keyError(err)
 	}
-	return &keyring{ring, o.seams.WrapCipher}, nil
+	return newKeyring(ring, o.seams.WrapCipher), nil
 }
 
 // createKeyring makes the keyring of a new store.
@@ -60,7 +68,7 @@ func createKeyring(store fileid.UID, fs vfs.FS, dir string, o *Options) (*keyrin
 	if err != nil {
 		return nil, keyError(err)
 	}
-	return &keyring{ring, o.seams.WrapCipher}, nil
+	return newKeyring(ring, o.seams.WrapCipher), nil
 }
 
 // keyFiles says where files of keys are, and how they are made.
@@ -74,7 +82,7 @@ func (k *keyring) copyTo(store fileid.UID, files crypto.Options) (*keyring, erro
 	if err != nil {
 		return nil, keyError(err)
 	}
-	return &keyring{ring, k.wrap}, nil
+	return newKeyring(ring, k.wrap), nil
 }
 
 // newCipher gives files that are written their ciphers, nil in a store in clear.
@@ -129,14 +137,18 @@ func (k *keyring) anchor() *manifest.KeyAnchor {
 	return &m
 }
 
-// due reports whether a policy asks for a new data key.
-func (k *keyring) due(p crypto.Policy, now time.Time) bool {
+// due reports whether a policy asks for a new data key, and whether it does for the age of the
+// present one.
+func (k *keyring) due(p crypto.Policy, now time.Time) (due, aged bool) {
 	st, err := k.ring.Status()
 	if err != nil {
-		return false // closed meanwhile
+		return false, false // closed meanwhile
 	}
 	i := slices.IndexFunc(st.Keys, func(i crypto.KeyInfo) bool { return i.ID == st.Active })
-	return i >= 0 && p.Due(st.Keys[i], now)
+	if i < 0 {
+		return false, false
+	}
+	return p.Due(st.Keys[i], now), crypto.Policy{MaxAge: p.MaxAge}.Due(st.Keys[i], now)
 }
 
 // count adds the files that an edit has brought to the bytes under their data keys.

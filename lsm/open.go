@@ -63,6 +63,7 @@ func newDB(dir string, opts Options) *DB {
 	d.compactor.init(d)
 	d.reaper = reaper{db: d, alarm: newAlarm()}
 	d.horizons.init(d)
+	d.rotator = rotator{db: d, alarm: newAlarm()}
 	d.directory.init(d.opts.MemoryBudget)
 	return d
 }
@@ -128,6 +129,7 @@ func (d *DB) openLocked() error {
 		d.startBackground()
 		d.flusher.wake()
 		d.compactor.wake()
+		d.rotator.alarm.wake()
 		if len(rec.log.Live) >= maxReplayedSegments {
 			// Waited for, lest a store that is closed again at once never gets there. A
 			// failure is met, and reported, by whoever writes next.

@@ -83,6 +83,7 @@ func (d *DB) newVersion(m *manifest.Version) *version {
 				t := d.tables[meta.Num]
 				if t == nil {
 					t = &table{db: d, meta: meta, blobs: d.holdBlobs(m, meta)}
+					d.keyring.hold(meta.Key, manifest.TableName(meta.Num))
 					d.tables[meta.Num] = t
 				}
 				t.refs.Add(1)

@@ -11,6 +11,7 @@ import (
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/internal/rangedel"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/wal"
 )
@@ -176,7 +177,7 @@ func (d *DB) walOptions() wal.Options {
 		FS: d.opts.seams.FS, Dir: d.dir, Store: d.store, Random: d.opts.seams.Random,
 		Mode:            map[LogMode]wal.Mode{LogAuto: wal.Auto, LogMapped: wal.Mapped, LogWritten: wal.Written}[d.opts.LogMode],
 		MinSegmentBytes: z.MinSegmentBytes, MaxSegmentBytes: z.MaxSegmentBytes,
-		NewCipher: d.keyring.newCipher(), OpenCipher: d.keyring.openCipher(),
+		NewCipher: d.keyring.segmentCipher(), OpenCipher: d.keyring.openCipher(),
 		Register: d.registerSegment, Now: d.opts.seams.Now, Logger: d.logger,
 	}
 }
@@ -277,7 +278,8 @@ func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) erro
 // opened before anything is written: only then is it sure that no power cut brings back an
 // earlier one, for which a slot that looks free, or a table that looks orphaned, counts.
 func (d *DB) startWriting(loaded *manifest.Loaded, rec *replayed) (err error) {
-	if err := d.rotateAtOpen(); err != nil {
+	least, err := d.rotateAtOpen()
+	if err != nil {
 		return err
 	}
 	if d.manifestLog, err = manifest.OpenLog(loaded, d.manifestOptions()); err != nil {
@@ -306,7 +308,7 @@ func (d *DB) startWriting(loaded *manifest.Loaded, rec *replayed) (err error) {
 		return err
 	}
 	defer first.Close() // nothing once the log has it
-	if err := d.logOpening(loaded, rec, first.Segment()); err != nil {
+	if err := d.logOpening(loaded, rec, first.Segment(), least); err != nil {
 		return err
 	}
 	if d.wal, err = wal.Open(o, first, rec.log.End, rec.log.Live); err != nil {
@@ -334,8 +336,8 @@ func (d *DB) freezeReplayed(rec *replayed) error {
 }
 
 // logOpening logs the edit of this opening: from then on the old log ends where it was
-// found to end.
-func (d *DB) logOpening(loaded *manifest.Loaded, rec *replayed, first wal.Segment) error {
+// found to end. Data keys below least are to leave.
+func (d *DB) logOpening(loaded *manifest.Loaded, rec *replayed, first wal.Segment, least seal.KeyID) error {
 	id, err := fileid.NewUID(d.opts.seams.Random)
 	if err != nil {
 		return err
@@ -350,6 +352,7 @@ func (d *DB) logOpening(loaded *manifest.Loaded, rec *replayed, first wal.Segmen
 		Cut:            &manifest.Cut{Segment: uint64(end.Num), UID: end.UID, Bytes: end.Length, LastSeqNum: max(end.LastSeqNum, loaded.State.FlushedSeqNum)},
 		LastTime:       d.clock.millis(),
 		Keyring:        d.keyring.anchor(),
+		MinKey:         least,
 	}
 	var segments []manifest.Segment
 	for _, live := range rec.log.Live {
@@ -362,6 +365,7 @@ func (d *DB) logOpening(loaded *manifest.Loaded, rec *replayed, first wal.Segmen
 	}
 	d.reserved.Store(uint64(e.ReservedSeqNum))
 	d.keyring.count(e)
+	d.keyring.listed()
 	return nil
 }
 

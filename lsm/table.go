@@ -93,6 +93,7 @@ func (t *table) unref() {
 	for _, b := range t.blobs {
 		b.unref()
 	}
+	t.db.keyring.release(t.meta.Key, manifest.TableName(t.meta.Num))
 	if t.obsolete.Load() {
 		t.db.deleter.add(manifest.TableName(t.meta.Num), t.meta.Bytes)
 	}

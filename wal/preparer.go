@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/internal/vfs"
 )
 
@@ -54,6 +55,62 @@ func (l *Log) ensure(need int64) error {
 			return fmt.Errorf("%w: %w", ErrUnready, l.mu.lastTry)
 		}
 	}
+}
+
+// Leave makes the next record go into a segment above num, so that what was appended before lies
+// in segments that can be dropped, and so that none of those up to num, spares included, takes
+// anything more. A segment that is left unused has its link alone. It is for Append's caller.
+// An error that matches ErrUnready may be retried when its cause is gone; the log may have left
+// some segments then.
+func (l *Log) Leave(num SegmentNum) error {
+	for l.cur.Num <= num {
+		// Killed by TestLeftSegmentsTakeNothingMore.
+		if mutant.Enabled && mutant.Is(mutant.LeaveOneSegment) {
+			num = l.cur.Num
+		}
+		if err := l.ensureSpare(); err != nil {
+			return err
+		}
+		l.begin(NoSync)
+		if l.off == headerSize {
+			if err := l.emitLink(); err != nil {
+				return err
+			}
+		}
+		if err := l.rotate(); err != nil {
+			return err
+		}
+		if _, err := l.commit(); err != nil {
+			return err
+		}
+	}
+	return l.Err()
+}
+
+// ensureSpare waits until there is a spare, as ensure does.
+func (l *Log) ensureSpare() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for failures := 0; len(l.mu.spares) == 0; {
+		tries := l.mu.attempts
+		l.mu.ahead = true
+		l.wake.Broadcast()
+		for l.mu.attempts == tries && l.Err() == nil && !l.mu.closed {
+			l.changed.Wait()
+		}
+		switch {
+		case l.Err() != nil:
+			return l.Err()
+		case l.mu.closed:
+			return ErrClosed
+		case l.mu.lastTry == nil:
+			continue
+		}
+		if failures++; failures == 2 {
+			return fmt.Errorf("%w: %w", ErrUnready, l.mu.lastTry)
+		}
+	}
+	return nil
 }
 
 // spareRoomLocked is how many bytes of records the spares take at least, however the

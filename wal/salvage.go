@@ -264,7 +264,8 @@ func (s *salvager) look(slot Slot) (g salvagedSegment, err error) {
 // data key that a sound header names.
 func (s *salvager) begin(g *salvagedSegment, key seal.KeyID, p []byte) {
 	planted := !g.listed && g.Key == 0 && s.o.OpenCipher != nil
-	if planted && g.Num < s.o.Min {
+	unwanted := !g.listed && g.Num < s.o.Min // its key may have been retired since
+	if planted && unwanted {
 		g.Num = 0
 		return
 	}
@@ -273,7 +274,11 @@ func (s *salvager) begin(g *salvagedSegment, key seal.KeyID, p []byte) {
 		return
 	}
 	var err error
-	if g.open, err = s.opener(g, p); err != nil {
+	if g.open, err = s.opener(g, p); err != nil && unwanted {
+		g.Num = 0
+		return
+	}
+	if err != nil {
 		g.unreadable(err)
 		return
 	}

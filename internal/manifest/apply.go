@@ -36,6 +36,7 @@ func (s *State) Apply(e *Edit) (*State, error) {
 		slices.Sort(n.Operators)
 		n.Operators = slices.Compact(n.Operators)
 	}
+	n.MinKey = max(s.MinKey, e.MinKey)
 	n.Keyring, n.Vault = s.Keyring.raise(e.Keyring), s.Vault.raise(e.Vault)
 	n.Extra = mergeFields(s.Extra, e.Extra)
 	for i := range e.Added {

@@ -3,6 +3,7 @@ package manifest
 import (
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/seal"
 )
 
 // AddedTable is a table that an edit puts into a level and run. A run that the level
@@ -55,6 +56,8 @@ type Edit struct {
 	// Keyring and Vault replace the anchors of State, unless that is a later one of the same
 	// file.
 	Keyring, Vault *KeyAnchor
+	// MinKey raises the mark of State of that name.
+	MinKey seal.KeyID
 	// Extra are fields unknown to this code, ascending by tag.
 	Extra []Field
 }
@@ -72,7 +75,7 @@ func Snapshot(s *State, v *Version) *Edit {
 		ReservedSeqNum: s.ReservedSeqNum, ReservedScopeID: s.ReservedScopeID,
 		HistoryFloor: s.HistoryFloor, MinSegment: s.MinSegment, FlushedSeqNum: s.FlushedSeqNum,
 		LastTime: s.LastTime, Lineage: s.Lineage, Cut: s.Cut, AddedSegments: s.Segments,
-		Operators: s.Operators, Extra: s.Extra,
+		Operators: s.Operators, MinKey: s.MinKey, Extra: s.Extra,
 	}
 	if s.Keyring != (KeyAnchor{}) {
 		e.Keyring = &s.Keyring

@@ -112,6 +112,8 @@ func (e *Edit) decodeMark(tag uint64, d *codec.Decoder) bool {
 		e.HistoryFloor = keys.SeqNum(d.Uvarint())
 	case tagMinSegment:
 		e.MinSegment = d.Uvarint()
+	case tagMinKey:
+		e.MinKey = seal.KeyID(d.Uvarint())
 	case tagFlushedSeqNum:
 		e.FlushedSeqNum = keys.SeqNum(d.Uvarint())
 	case tagLastTime:

@@ -42,6 +42,7 @@ const (
 	tagBlob            = 19<<1 | 1
 	tagKeyring         = 20<<1 | 1
 	tagVault           = 21<<1 | 1
+	tagMinKey          = 22<<1 | 1
 )
 
 // tagTableKey is the field of an added table that has the id of its data key.
@@ -95,6 +96,7 @@ func AppendEdit(dst []byte, e *Edit) []byte {
 	if e.Vault != nil {
 		enc.field(tagVault, appendKeyAnchor(enc.scratch[:0], e.Vault))
 	}
+	enc.number(tagMinKey, uint64(e.MinKey))
 	enc.fields(e.Extra)
 	return enc.dst
 }

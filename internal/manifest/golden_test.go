@@ -65,6 +65,7 @@ func fullEdit() *manifest.Edit {
 	e.AddedSegments[1].Key, b.Key, e.Blobs[0].Key = 4, 300, 5
 	e.Keyring = &manifest.KeyAnchor{UID: storeUID, Epoch: 200, Digest: [32]byte{1, 31: 2}}
 	e.Vault = &manifest.KeyAnchor{UID: [16]byte{8}, Epoch: 3, Digest: [32]byte{5}}
+	e.MinKey = 300
 	return e
 }
 

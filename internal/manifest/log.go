@@ -124,6 +124,9 @@ func (l *Log) Version() *Version { return l.version }
 // Name returns the name of the file that the log is in.
 func (l *Log) Name() string { return manifestName(l.num) }
 
+// Key returns the data key that the log's file is under; 0: it is in clear.
+func (l *Log) Key() seal.KeyID { return l.guard.dataKey() }
+
 // Bytes returns the length of the log's file.
 func (l *Log) Bytes() int64 { return l.length }
 
@@ -159,6 +162,18 @@ func (l *Log) Append(e *Edit) error {
 		return l.fail(err)
 	}
 	l.state, l.version = state, version
+	return nil
+}
+
+// Roll goes on in a new file with the same contents, under the data key that new files take.
+// When it returns nil, no Load after any crash reads the old one. Errors: as Append.
+func (l *Log) Roll() error {
+	if l.err != nil {
+		return l.err
+	}
+	if err := l.roll(l.state, l.version); err != nil {
+		return l.fail(err)
+	}
 	return nil
 }
 

@@ -21,6 +21,7 @@ import (
 
 // guard binds what is sealed to its place in one file. Nil is that of a file in clear.
 type guard struct {
+	key    seal.KeyID
 	sealer *seal.Sealer // of a file that this process has made
 	opener *seal.Opener
 	head   []byte // the file's header
@@ -43,7 +44,7 @@ func newGuard(o *LogOptions, h *fileHeader) (*guard, error) {
 		return nil, fmt.Errorf("cipher: %w", err)
 	}
 	h.key = id
-	return &guard{sealer: seal.NewSealer(c, fileid.KindManifest, h.uid), head: h.append(nil)}, nil
+	return &guard{key: id, sealer: seal.NewSealer(c, fileid.KindManifest, h.uid), head: h.append(nil)}, nil
 }
 
 // openGuard is newGuard for a file that is read; head is its header as it stands there.
@@ -60,7 +61,15 @@ func openGuard(open seal.OpenCipher, h *fileHeader, head []byte) (*guard, error)
 	if err != nil {
 		return nil, fmt.Errorf("manifest: cipher: %w", err)
 	}
-	return &guard{opener: seal.NewOpener(c, fileid.KindManifest, h.uid), head: head[:fileHeaderLen]}, nil
+	return &guard{key: h.key, opener: seal.NewOpener(c, fileid.KindManifest, h.uid), head: head[:fileHeaderLen]}, nil
+}
+
+// dataKey is the data key that the file is under.
+func (g *guard) dataKey() seal.KeyID {
+	if g == nil {
+		return 0
+	}
+	return g.key
 }
 
 // overhead is how many bytes longer what is stored of a body is.

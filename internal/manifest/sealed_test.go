@@ -334,6 +334,11 @@ func TestKeyAnchorsRise(t *testing.T) {
 	apply(&manifest.Edit{Keyring: &manifest.KeyAnchor{}, Vault: &manifest.KeyAnchor{}})
 	require.Zero(t, s.Keyring)
 	require.Nil(t, manifest.Snapshot(s, &manifest.Version{}).Keyring)
+	apply(&manifest.Edit{MinKey: 4})
+	apply(&manifest.Edit{MinKey: 3})
+	require.EqualValues(t, 4, s.MinKey, "the least key rises")
+	require.EqualValues(t, 4, manifest.Snapshot(s, &manifest.Version{}).MinKey)
+	require.EqualValues(t, 4, s.Copy(fileid.UID{2}, fileid.UID{3}, 0).MinKey)
 }
 
 // What is left of an encrypted manifest is read with its key: of one with a damaged record the

@@ -76,6 +76,8 @@ type State struct {
 	Operators []string
 	// Keyring and Vault are the anchors of the store's files of keys as it last knew them.
 	Keyring, Vault KeyAnchor
+	// MinKey: what is under a data key below it is to be written anew.
+	MinKey seal.KeyID
 	// Extra are fields unknown to this code, ascending by tag.
 	Extra []Field
 }

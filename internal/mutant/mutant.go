@@ -119,6 +119,10 @@ const (
 	IgnoreListedKey     Name = "ignore-listed-key"      // read a segment in clear where the list has an encrypted one
 	AcceptPlainManifest Name = "accept-plain-manifest"  // read a manifest in clear where an encrypted one is expected
 	ForgetManifest      Name = "forget-manifest"        // take a manifest that was put back for the newest one
+	RetireHeldKey       Name = "retire-held-key"        // retire a data key that files which are written or read have
+	RetireLogKey        Name = "retire-log-key"         // retire a data key that the log or the manifest has
+	KeepRetiringTable   Name = "keep-retiring-table"    // move a table as it is, whose data key is to leave
+	LeaveOneSegment     Name = "leave-one-segment"      // leave the log's current segment and go on in a spare under the old key
 	RenewFirst          Name = "renew-first"            // write the keyring before it was compared with the manifest
 	ForgetKeyring       Name = "forget-keyring"         // change the keyring without a note in the manifest
 	AdmitPlain          Name = "admit-plain"            // take over files in clear that lie in an encrypted store

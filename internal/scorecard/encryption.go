@@ -73,6 +73,7 @@ var keyTests = map[string][]string{
 		"TestOptionsThatDoNotFitTheStore", "TestPowerCutWhileKeysChange", "TestAKeyringThatWasPutBackStaysRefused",
 		"TestWhatWasPutBackIsOlderThanTheAnchor", "TestAWrongKeyIsTold", "TestDamageAtEveryBitIsTold",
 		"TestPowerCutAtEveryOperation", "TestFaultAtEveryOperation",
+		"TestAPowerCutWhileKeysAreRotated", "TestAFaultWhileKeysAreRotated", "TestDataKeysLeaveTheStore", "TestAKeyThatIsHeldIsNotRetired",
 	},
 	"R40": {"TestFilesOfAStoreAreItsOwners"}, // modes, directories of others, links
 }
