@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
 )
@@ -174,6 +175,8 @@ func (d *Damaged) verified(h harm) (detected bool, err error) {
 	switch {
 	case errors.Is(err, lsm.ErrTooNew), errors.Is(err, lsm.ErrNotExist):
 		return true, nil // refused as what it seems to be
+	case ofKeyring(err):
+		return true, nil // without which nothing can be read
 	case err != nil:
 		return false, err
 	case len(v.Findings) > 0:
@@ -192,4 +195,10 @@ func (d *Damaged) verified(h harm) (detected bool, err error) {
 		return false, fmt.Errorf("verify found nothing: %w", err)
 	}
 	return false, nil
+}
+
+// ofKeyring reports whether an error is damage of the keyring.
+func ofKeyring(err error) bool {
+	var c *lsm.CorruptionError
+	return errors.As(err, &c) && c.File == crypto.KeyringName
 }

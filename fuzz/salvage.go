@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
 )
@@ -62,9 +61,8 @@ func (d *Damaged) salvaged(h harm) (detected bool, err error) {
 		return false, err
 	}
 	v, err := lsm.Verify(ctx, Dir, d.setup.Options(fs))
-	var keyring *lsm.CorruptionError
 	switch {
-	case errors.As(err, &keyring) && keyring.File == crypto.KeyringName:
+	case ofKeyring(err):
 		return true, nil // without it nothing can be read
 	case errors.Is(err, lsm.ErrTooNew):
 		return true, nil // a file of a later version is refused as such
