@@ -140,7 +140,7 @@ func (b *bench) one(ctx context.Context, g *group, c workload.Choice, e engine.E
 		Group: g.name, Workload: c.Name, Engine: e.Name(), Repeat: repeat, Config: g.config, Params: g.params,
 	}
 	spec.Seed += uint64(repeat)
-	dir, own, err := b.storeFor(ctx, spec, c.Workload.Start)
+	dir, own, err := b.storeFor(ctx, spec, c.Workload)
 	if err != nil {
 		return b.note(ctx, what, err)
 	}
@@ -171,7 +171,8 @@ func (b *bench) one(ctx context.Context, g *group, c workload.Choice, e engine.E
 
 // storeFor returns the directory of a store in the state that a workload needs, and
 // whether it is the workload's own.
-func (b *bench) storeFor(ctx context.Context, spec workload.Spec, start workload.Start) (dir string, own bool, err error) {
+func (b *bench) storeFor(ctx context.Context, spec workload.Spec, w *workload.Workload) (dir string, own bool, err error) {
+	start := w.Start
 	if start == workload.Empty {
 		return b.newDir(spec.Engine), true, nil
 	}
@@ -181,7 +182,7 @@ func (b *bench) storeFor(ctx context.Context, spec workload.Spec, start workload
 		t := task{Run: &spec}
 		return spec.Dir, true, t.crashInChild(ctx, b.dir)
 	}
-	base, err := b.base(ctx, spec)
+	base, err := b.base(ctx, spec, w.Prepare())
 	if err != nil || start == workload.Filled {
 		return base, false, err
 	}
@@ -193,12 +194,12 @@ func (b *bench) storeFor(ctx context.Context, spec workload.Spec, start workload
 	return dir, true, nil
 }
 
-// base returns the directory of the store that holds every key.
-func (b *bench) base(ctx context.Context, spec workload.Spec) (string, error) {
+// base returns the directory of the store that holds every key, which prepare makes.
+func (b *bench) base(ctx context.Context, spec workload.Spec, prepare string) (string, error) {
 	if dir := b.bases[spec.Engine]; dir != "" {
 		return dir, nil
 	}
-	spec.Workload, spec.Dir = workload.Prepare, b.newDir(spec.Engine)
+	spec.Workload, spec.Dir = prepare, b.newDir(spec.Engine)
 	b.display.start("filling a store of " + spec.Engine)
 	t := task{Run: &spec}
 	if _, err := t.inChild(ctx, b.dir, b.display.progress); err != nil {

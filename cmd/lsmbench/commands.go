@@ -108,6 +108,9 @@ func (o *options) run(ctx context.Context, dir, commandLine string, groups []gro
 	}
 	runErr := b.all(ctx, groups)
 	d.erase()
+	if o.remarks != nil {
+		b.notes = append(b.notes, o.remarks(set.Runs)...)
+	}
 	if len(b.notes) > 0 {
 		set.Environment.Notes = append(set.Environment.Notes, b.notes...)
 		if lines != nil {

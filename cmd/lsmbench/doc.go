@@ -14,10 +14,10 @@
 //  4. Nothing is left behind: stores live in a temporary directory that is removed.
 //  5. Values of a user's store are printed only when asked for.
 //
-// Reading order: main.go and commands.go (what people ask for), flags.go, full.go, load.go;
+// Reading order: main.go and commands.go (what people ask for), flags.go, full.go, load.go, state.go;
 // bench.go (in which order engines take turns), task.go (a measurement in a process of
 // its own), display.go; results.go (what becomes of the figures). Below internal: engine (what an engine is, and one file for
 // each), workload (what is measured), dist (which records, of what length), proc (what
 // the system says), hdr and result (what a measurement is), report (how it is shown),
-// realdata (real records loaded, killed, verified), dump.
+// realdata (real records loaded, killed, verified), document (typed values), dump.
 package main

@@ -12,6 +12,7 @@ import (
 
 	"github.com/loamdb/loam/cmd/lsmbench/internal/dist"
 	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/result"
 	"github.com/loamdb/loam/cmd/lsmbench/internal/workload"
 )
 
@@ -30,6 +31,8 @@ type options struct {
 	dir          string // parent of the temporary directory; "" is the system's
 	reference    string // the engine that ratios are to
 	profiles     string // directory of CPU profiles
+	// remarks says what else is to be noted of the runs; it may be nil.
+	remarks func(runs []result.Run) []string
 	output
 }
 
@@ -63,7 +66,8 @@ func newFlags(command, engines, compression string, usage func(io.Writer)) *rawF
 		fmt.Fprintf(f.Output(), "\nFlags:\n")
 		f.PrintDefaults()
 	}
-	f.StringVar(&r.engines, "engines", engines, "engines, separated by commas, or all; in this build: "+strings.Join(engine.Names(), ", "))
+	all, _ := enginesOf(command)("all")
+	f.StringVar(&r.engines, "engines", engines, "engines, separated by commas, or all; in this build: "+strings.Join(namesOf(all), ", "))
 	f.StringVar(&r.compress, "compress", compression, "compression of tables: "+strings.Join(engine.Compressions, ", ")+"; load compares several, separated by commas, or all")
 	f.Float64Var(&r.memtable, "memtable", 64, "write buffer, `MiB`")
 	f.Float64Var(&r.budget, "budget", 256, "memory for cache, memtables, indexes and filters, `MiB`")
@@ -76,6 +80,22 @@ func newFlags(command, engines, compression string, usage func(io.Writer)) *rawF
 	return r
 }
 
+// enginesOf returns what resolves a command's list of engines.
+func enginesOf(command string) func(list string) ([]engine.Engine, error) {
+	if command == stateName {
+		return engine.ChooseDocuments
+	}
+	return engine.Choose
+}
+
+func namesOf(engines []engine.Engine) []string {
+	names := make([]string, len(engines))
+	for i, e := range engines {
+		names[i] = e.Name()
+	}
+	return names
+}
+
 const referenceUsage = "engine that ratios are to; pebble if it is there, or else the last one"
 
 func (o *output) addFlags(f *flag.FlagSet) {
@@ -86,21 +106,40 @@ func (o *output) addFlags(f *flag.FlagSet) {
 	f.StringVar(&o.html, "html", "", "write a report with charts to this `file`")
 }
 
-// addWorkloadFlags declares the flags of the workloads.
+// addWorkloadFlags declares the flags of the workloads of keys and values.
 func (r *rawFlags) addWorkloadFlags(d workload.Params, workloads string, repeats int) {
+	r.addRunFlags(d, workloads, ", read=95,update=5 a mix (then separate by spaces)", repeats)
 	f, p := r.set, &r.opts.params
-	f.StringVar(&r.workloads, "workloads", workloads, "workloads, separated by commas, or all; NAME@4 is with four goroutines, read=95,update=5 a mix (then separate by spaces)")
-	f.Uint64Var(&p.Records, "n", d.Records, "number of keys")
 	f.StringVar(&p.Key, "key", d.Key, "key `size`: 16, uniform:16-32, lognormal:24,0.3, corpus:FILE, or ycsb for keys as YCSB makes them")
 	f.StringVar(&p.Value, "value", d.Value, "value `size`: 100, uniform:50-150, lognormal:100,0.8, corpus:FILE (the lengths of its lines)")
-	f.StringVar(&r.compressible, "compressible", "0.5", "`share` to which a compressor can bring values; 1 is not at all")
+	f.StringVar(&r.compressible, "compressible", compressibleValues, "`share` to which a compressor can bring values; 1 is not at all")
+	f.Float64Var(&r.writeLimit, "write-seconds", d.WriteLimit.Seconds(), "limit of workloads that write every key, `seconds`; 0 is none")
+}
+
+// compressibleValues is the share to which a compressor can bring values unless told otherwise.
+const compressibleValues = "0.5"
+
+// addDocumentFlags declares the flags of the workloads of documents.
+func (r *rawFlags) addDocumentFlags(d workload.Params, workloads string, repeats int) {
+	r.addRunFlags(d, workloads, "", repeats)
+	f, p := r.set, &r.opts.params
+	f.StringVar(&p.Value, "value", d.Value, "`size` of a document in MessagePack, about: as with bench; if it is not given there is a table for 2048 as well")
+	f.BoolVar(&p.Sync, "sync", false, "have every write be on the device before the next")
+	p.Key, r.compressible = d.Key, compressibleValues
+}
+
+// addRunFlags declares the flags that say what is run, and how long; mixes is what the help says
+// of them.
+func (r *rawFlags) addRunFlags(d workload.Params, workloads, mixes string, repeats int) {
+	f, p := r.set, &r.opts.params
+	f.StringVar(&r.workloads, "workloads", workloads, "workloads, separated by commas, or all; NAME@4 is with four goroutines"+mixes)
+	f.Uint64Var(&p.Records, "n", d.Records, "number of keys")
 	f.StringVar(&p.Chooser, "dist", "", "which records random operations choose: uniform, zipfian, zipfian:0.8, latest, hotspot:0.2,0.8, sequential; the workload's own unless given")
 	f.IntVar(&p.Goroutines, "goroutines", 1, "goroutines that share each workload")
 	f.Float64Var(&p.Rate, "rate", 0, "issue so many operations per second (of multireadrandom and fillbatch: calls), and count latency from when each was due; 0: the next when the last has ended")
 	f.Uint64Var(&p.Seed, "seed", 1, "seed of everything random")
 	f.IntVar(&r.opts.repeats, "repeats", repeats, "times to run each workload; the median is shown, and the spread")
 	f.Float64Var(&r.limit, "seconds", d.Limit.Seconds(), "length of reads, mixes and synced writes, `seconds`")
-	f.Float64Var(&r.writeLimit, "write-seconds", d.WriteLimit.Seconds(), "limit of workloads that write every key, `seconds`; 0 is none")
 	f.Float64Var(&r.warm, "warm", d.Warm.Seconds(), "length of the unmeasured beginning of reads, `seconds`")
 	f.StringVar(&r.opts.profiles, "profile", "", "write a CPU profile of each run into this `directory`, as ENGINE-WORKLOAD-REPEAT.pprof")
 	f.Float64Var(&r.rest, "rest", d.Rest.Seconds(), "idle time of a store that was filled, or in which data has died, for what engines put off until then, `seconds`")
@@ -122,7 +161,7 @@ func (r *rawFlags) parse(args []string, out io.Writer) (*options, []string, erro
 // check makes options of the flags.
 func (r *rawFlags) check() (err error) {
 	o := &r.opts
-	if o.engines, err = engine.Choose(r.engines); err != nil {
+	if o.engines, err = enginesOf(r.command)(r.engines); err != nil {
 		return err
 	}
 	if o.config.Encrypted {
@@ -130,11 +169,7 @@ func (r *rawFlags) check() (err error) {
 			return errors.New("none of the engines can encrypt its stores")
 		}
 	}
-	names := make([]string, len(o.engines))
-	for i, e := range o.engines {
-		names[i] = e.Name()
-	}
-	if o.reference, err = chooseReference(o.reference, names); err != nil {
+	if o.reference, err = chooseReference(o.reference, namesOf(o.engines)); err != nil {
 		return err
 	}
 	err = firstWrong(
@@ -229,7 +264,7 @@ func (r *rawFlags) given(name string) (found bool) {
 
 func (r *rawFlags) parseWorkloads() (err error) {
 	o := &r.opts
-	if o.choices, err = chooseWorkloads(r.workloads); err != nil {
+	if o.choices, err = chooseWorkloads(r.workloads, r.command == stateName); err != nil {
 		return err
 	}
 	p := &o.params
@@ -255,13 +290,24 @@ func (r *rawFlags) parseWorkloads() (err error) {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// chooseWorkloads resolves a list, "all" meaning every one.
-func chooseWorkloads(list string) ([]workload.Choice, error) {
+// chooseWorkloads resolves a list of workloads, of documents or of keys and values, "all" meaning
+// every one.
+func chooseWorkloads(list string, documents bool) ([]workload.Choice, error) {
 	if list != "all" {
-		return workload.ParseList(list)
+		chosen, err := workload.ParseList(list)
+		for _, c := range chosen {
+			if c.Workload.Documents != documents {
+				return nil, fmt.Errorf("workload %q is not one of this command; -help lists them", c.Name)
+			}
+		}
+		return chosen, err
+	}
+	workloads := workload.All()
+	if documents {
+		workloads = workload.AllDocuments()
 	}
 	var all []workload.Choice
-	for _, w := range workload.All() {
+	for _, w := range workloads {
 		all = append(all, workload.Choice{Name: w.Name, Workload: w})
 	}
 	return all, nil

@@ -60,6 +60,8 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		return fullCommand(ctx, args[1:], out)
 	case loadName:
 		return loadCommand(ctx, args[1:], out)
+	case stateName:
+		return stateCommand(ctx, args[1:], out)
 	case "report":
 		return reportCommand(args[1:], out)
 	case "compare":

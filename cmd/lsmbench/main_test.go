@@ -49,7 +49,7 @@ func tiny(t *testing.T, more ...string) []string {
 // wait for the device, or for an engine that closes slowly. TestLoadVerifiesOnEveryEngine has all
 // engines in one run.
 func TestEveryWorkloadRunsOnEveryEngine(t *testing.T) {
-	all, err := chooseWorkloads("all")
+	all, err := chooseWorkloads("all", false)
 	require.NoError(t, err)
 	require.Len(t, all, len(workload.All()))
 	var names [2][]string

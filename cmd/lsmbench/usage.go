@@ -17,6 +17,7 @@ const usageText = `lsmbench measures Loam beside other engines, and puts real da
   lsmbench full [flags]       the whole comparison: all engines, every workload, an hour and a half
   lsmbench load [flags] FILE… load records, verify them against their source, print rates;
                               without FILE, what this machine has; under several compressions
+  lsmbench state [flags]      typed values: Loam's state layer beside what is written over other engines
   lsmbench report FILE…       show results that were kept, as a table or with charts
   lsmbench compare OLD NEW    compare two files of results
   lsmbench dump [flags] DIR   print the manifest, log and tables of a store
@@ -44,6 +45,7 @@ What people do:
   your own data                 lsmbench load -engines loam events.jsonl
   what agents do to a store     lsmbench bench -engines loam -workloads agentturn,agentstep@16,agentfork
   data and a killed process     lsmbench load -kill -engines loam words.txt
+  typed values in scopes        go run -tags peers ./cmd/lsmbench state -repeats 3
   look into a store             lsmbench dump -values ./data
 
 Workloads, each of which can be followed by @GOROUTINES:

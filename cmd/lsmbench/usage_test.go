@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,6 +29,13 @@ func TestWrongArgumentsAreExplained(t *testing.T) {
 		{"flag provided but not defined: -nosuch; lsmbench bench -help lists the flags", "bench -nosuch"},
 		{"not defined: -nosuch; lsmbench -help lists the flags", "-nosuch"},
 		{`engine "rocks" is unknown`, "bench -engines rocks"},
+		{`store of documents "bbolt" is unknown; there are loam, `, "state -engines bbolt"},
+		{`engine "bbolt-json" is unknown`, "bench -engines bbolt-json"},
+		{`workload "set" is not one of this command`, "bench -workloads set"},
+		{`workload "fillseq" is not one of this command`, "state -workloads fillseq"},
+		{"not one of this command", "state -workloads read=100"},
+		{"not defined: -key", "state -key 20"},
+		{`argument "set" is not`, "state set"},
 		{`engine "" is unknown`, "bench -engines="},
 		{`engine "pebble" is named twice`, "bench -engines pebble,pebble"},
 		{`the reference "bbolt" is not`, "bench -engines loam -reference bbolt"},
@@ -120,10 +128,15 @@ func TestHelpListsEveryWorkload(t *testing.T) {
 	for _, w := range workload.All() {
 		require.Contains(t, out, "  "+w.Name+" ")
 	}
+	out, err = runLine(t, "state", "-help")
+	require.ErrorIs(t, err, flag.ErrHelp)
+	for _, w := range workload.AllDocuments() {
+		require.Contains(t, out, "  "+w.Name+" ")
+	}
 }
 
 // commandsWithHelp are all that people call.
-var commandsWithHelp = []string{"", "bench", "full", "load", "report", "compare", "dump"}
+var commandsWithHelp = []string{"", "bench", "full", "load", "state", "report", "compare", "dump"}
 
 // Help is what was asked for, so it goes where it can be paged.
 func TestHelpOfEveryCommand(t *testing.T) {

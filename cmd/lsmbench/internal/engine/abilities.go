@@ -28,9 +28,10 @@ type Scoper interface {
 
 // Transactor is a session that reads and writes in transactions.
 type Transactor interface {
-	// Transact runs fn in a transaction, which is as if done alone, and commits it unsynced.
-	// It tries again, with fn, when others were in the way, and returns how often that was.
-	Transact(fn func(tx Txn) error) (retries int, err error)
+	// Transact runs fn in a transaction, which is as if done alone, and commits it; sync: it is
+	// on the device when Transact returns. It tries again, with fn, when others were in the way,
+	// and returns how often that was.
+	Transact(sync bool, fn func(tx Txn) error) (retries int, err error)
 }
 
 // Txn is a transaction. It is for the function that is given it.

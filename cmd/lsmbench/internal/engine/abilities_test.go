@@ -217,7 +217,7 @@ func TestTransactions(t *testing.T) {
 			txns := transactions(session)
 			wg.Go(func() {
 				for range each {
-					if retries, err := txns.Transact(count); err != nil || retries < 0 {
+					if retries, err := txns.Transact(false, count); err != nil || retries < 0 {
 						t.Error(err, retries)
 						break
 					}
@@ -235,7 +235,7 @@ func TestTransactions(t *testing.T) {
 			require.EqualValues(t, goroutines*each, binary.BigEndian.Uint64(v))
 		}
 		failed := errors.New("changed its mind")
-		_, err := transactions(s.Session).Transact(func(tx Txn) error {
+		_, err := transactions(s.Session).Transact(false, func(tx Txn) error {
 			copy(value, "whatever")
 			require.NoError(t, tx.Set(keys[0], value))
 			return failed

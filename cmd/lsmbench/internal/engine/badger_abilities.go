@@ -44,21 +44,21 @@ func commonPrefix(lower, upper []byte) []byte {
 	return lower[:n]
 }
 
-func (s *badgerSession) Transact(fn func(tx Txn) error) (retries int, err error) {
+func (s *badgerSession) Transact(sync bool, fn func(tx Txn) error) (retries int, err error) {
 	for ; ; retries++ {
-		if err := s.transactOnce(fn); !errors.Is(err, badger.ErrConflict) {
+		if err := s.transactOnce(sync, fn); !errors.Is(err, badger.ErrConflict) {
 			return retries, err
 		}
 	}
 }
 
-func (s *badgerSession) transactOnce(fn func(tx Txn) error) error {
+func (s *badgerSession) transactOnce(sync bool, fn func(tx Txn) error) error {
 	txn := s.store.db.NewTransaction(true)
 	defer txn.Discard()
 	if err := fn(&badgerTxn{s, txn}); err != nil {
 		return err
 	}
-	return txn.Commit()
+	return s.commit(txn, sync)
 }
 
 type badgerTxn struct {

@@ -76,8 +76,8 @@ func (s *bboltSession) DropScope(scope []byte) error {
 }
 
 // Transact never tries again: there is one writer at a time.
-func (s *bboltSession) Transact(fn func(tx Txn) error) (retries int, err error) {
-	return 0, s.update(false, func(tx *bolt.Tx) error { return fn(bboltTxn{tx.Bucket(bboltBucket)}) })
+func (s *bboltSession) Transact(sync bool, fn func(tx Txn) error) (retries int, err error) {
+	return 0, s.update(sync, func(tx *bolt.Tx) error { return fn(bboltTxn{tx.Bucket(bboltBucket)}) })
 }
 
 type bboltTxn struct{ bucket *bolt.Bucket }

@@ -57,7 +57,7 @@ func newAddsByTransaction(txns Transactor) *addsByTransaction {
 
 func (a *addsByTransaction) Add(key []byte, delta int64) error {
 	a.key, a.delta = key, delta
-	_, err := a.txns.Transact(a.add)
+	_, err := a.txns.Transact(false, a.add)
 	return err
 }
 

@@ -5,7 +5,7 @@
 //
 // Reading order: this file, then loam.go and pebble.go as models for a new engine;
 // abilities.go (what only some engines can do) and standin.go (what their users do where
-// theirs cannot).
+// theirs cannot); documents.go (stores of typed values, Loam's state layer and what stands beside it).
 package engine
 
 import (
@@ -43,6 +43,9 @@ type Config struct {
 
 // Encrypts reports whether an engine can encrypt its files.
 func Encrypts(e Engine) bool {
+	if d, ok := e.(documentsOver); ok {
+		e = d.Engine
+	}
 	_, ok := e.(interface{ encrypts() })
 	return ok
 }
@@ -191,13 +194,15 @@ func Names() []string {
 
 // Choose resolves a comma-separated list of names, "all" meaning every engine of the
 // build.
-func Choose(list string) ([]Engine, error) {
+func Choose(list string) ([]Engine, error) { return choose(list, All, Find) }
+
+func choose(list string, all func() []Engine, find func(name string) (Engine, error)) ([]Engine, error) {
 	if list == "all" {
-		return All(), nil
+		return all(), nil
 	}
 	var chosen []Engine
 	for _, name := range strings.Split(list, ",") {
-		e, err := Find(name)
+		e, err := find(name)
 		if err != nil {
 			return nil, err
 		}

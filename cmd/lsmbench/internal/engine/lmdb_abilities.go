@@ -15,12 +15,16 @@ import (
 
 // Transact never tries again: there is one writer at a time. Its transaction belongs to
 // the thread that began it.
-func (s *lmdbSession) Transact(fn func(tx Txn) error) (retries int, err error) {
+func (s *lmdbSession) Transact(sync bool, fn func(tx Txn) error) (retries int, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := lmdbError(C.mdb_env_set_flags(s.env, C.MDB_NOSYNC, 1)); err != nil {
+	unsynced := C.int(1)
+	if sync {
+		unsynced = 0
+	}
+	if err := lmdbError(C.mdb_env_set_flags(s.env, C.MDB_NOSYNC, unsynced)); err != nil {
 		return 0, err
 	}
 	t := lmdbTxn{dbi: s.dbi}

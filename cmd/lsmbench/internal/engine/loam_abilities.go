@@ -66,10 +66,10 @@ func (s *loamSession) DropScope(name []byte) error {
 	return sc.Drop(lsm.NoSync)
 }
 
-func (s *loamSession) Transact(fn func(tx Txn) error) (retries int, err error) {
+func (s *loamSession) Transact(sync bool, fn func(tx Txn) error) (retries int, err error) {
 	for ; ; retries++ {
 		err := s.db.Update(func(tx *lsm.Txn) error {
-			tx.SetWriteOptions(lsm.NoSync)
+			tx.SetWriteOptions(loamWrite(sync))
 			return fn(loamTxn{tx})
 		})
 		if !errors.Is(err, lsm.ErrConflict) {

@@ -45,8 +45,8 @@ func (s *sqliteSession) copyPrefix(from, to []byte) error {
 }
 
 // Transact never tries again: there is one writer at a time.
-func (s *sqliteSession) Transact(fn func(tx Txn) error) (retries int, err error) {
-	return 0, s.update(false, func() error {
+func (s *sqliteSession) Transact(sync bool, fn func(tx Txn) error) (retries int, err error) {
+	return 0, s.update(sync, func() error {
 		return s.transact(s.write, func() error { return fn(sqliteTxn{s}) })
 	})
 }

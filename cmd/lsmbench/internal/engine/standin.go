@@ -184,14 +184,14 @@ type transactionsByLock struct {
 	n     int
 }
 
-func (t *transactionsByLock) Transact(fn func(tx Txn) error) (retries int, err error) {
+func (t *transactionsByLock) Transact(sync bool, fn func(tx Txn) error) (retries int, err error) {
 	t.lock.Lock()
 	defer t.lock.Unlock()
 	t.n = 0
 	if err := fn(t); err != nil {
 		return 0, err
 	}
-	return 0, t.SetBatch(t.pairs[:t.n], false)
+	return 0, t.SetBatch(t.pairs[:t.n], sync)
 }
 
 // Get sees what the transaction has written.

@@ -156,7 +156,7 @@ func (t *teller) transfer() error {
 	to := (from + 1 + t.rng.Uint64N(accounts-1)) % accounts
 	t.keys[0], t.keys[1] = accountKey(t.keys[0][:0], from), accountKey(t.keys[1][:0], to)
 	amount := 1 + t.rng.Uint64N(greatestAmount)
-	retries, err := t.txns.Transact(func(tx engine.Txn) error { return t.move(tx, amount) })
+	retries, err := t.txns.Transact(false, func(tx engine.Txn) error { return t.move(tx, amount) })
 	t.retries += uint64(retries)
 	t.written += int64(len(t.keys[0]) + len(t.keys[1]) + 2*8)
 	t.read += int64(len(t.keys[0]) + len(t.keys[1]) + 2*8)

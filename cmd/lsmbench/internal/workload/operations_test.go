@@ -63,7 +63,7 @@ func (l ledger) Set(key, value []byte) error {
 	return nil
 }
 
-func (l ledger) Transact(fn func(tx engine.Txn) error) (int, error) { return 1, fn(l) }
+func (l ledger) Transact(_ bool, fn func(tx engine.Txn) error) (int, error) { return 1, fn(l) }
 
 func TestTransfersKeepTheSumAndOverdrawNothing(t *testing.T) {
 	accountsOf := ledger{}

@@ -51,7 +51,11 @@ func Do(ctx context.Context, spec Spec, report func(ops uint64)) (*result.Run, e
 	}
 	spec.Goroutines = cmp.Or(c.Goroutines, max(spec.Goroutines, c.Workload.goroutines))
 	spec.Config.Conflicts = c.Workload.Conflicts
-	e, err := engine.Find(spec.Engine)
+	find := engine.Find
+	if c.Workload.Documents {
+		find = engine.FindDocuments
+	}
+	e, err := find(spec.Engine)
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,8 @@ type Params struct {
 	Compressible float64 `json:"compressible"`
 	// Chooser overrides which records a workload of random ones chooses.
 	Chooser string `json:"chooser,omitempty"`
+	// Sync has every write of documents be on the device before the next.
+	Sync bool `json:"sync,omitempty"`
 	// Goroutines that share the operations.
 	Goroutines int    `json:"goroutines"`
 	Seed       uint64 `json:"seed"`

@@ -6,8 +6,8 @@
 //
 // Reading order: this file, spec.go (what a run is told), run.go (how one goes), loop.go
 // (how operations are issued and timed), then fill.go, read.go, update.go, mix.go,
-// upkeep.go, operations.go, merge.go, expiry.go, diff.go, scopes.go, agents.go and watch.go (what
-// they are), measure.go (what is sampled).
+// upkeep.go, operations.go, merge.go, expiry.go, diff.go, scopes.go, agents.go, watch.go,
+// documents.go and what else begins so (what they are), measure.go (what is sampled).
 package workload
 
 // Workload is one row of a table.
@@ -26,6 +26,8 @@ type Workload struct {
 	Kills bool
 	// Conflicts: it needs transactions that see each other.
 	Conflicts bool
+	// Documents: it is about a store of documents.
+	Documents bool
 	// Hidden: it is for other workloads.
 	Hidden bool
 	// goroutines is how many it has unless told otherwise; 0 is those of the run.
@@ -54,18 +56,31 @@ const (
 var all []*Workload
 
 func init() {
-	for _, list := range [][]Workload{fills, updates, reads, mixes, upkeep, operations, merges, expiries, diffs, scopeRows, agents, watches} {
+	for _, list := range [][]Workload{fills, updates, reads, mixes, upkeep, operations, merges, expiries, diffs, scopeRows, agents, watches, documents} {
 		for i := range list {
 			all = append(all, &list[i])
 		}
 	}
 }
 
-// All returns the workloads that people can ask for, in order.
-func All() []*Workload {
+// All returns the workloads of keys and values that people can ask for, in order.
+func All() []*Workload { return shown(false) }
+
+// AllDocuments returns the workloads of documents that people can ask for, in order.
+func AllDocuments() []*Workload { return shown(true) }
+
+// Prepare is the name of the workload that makes the filled store that w needs.
+func (w *Workload) Prepare() string {
+	if w.Documents {
+		return PrepareDocuments
+	}
+	return Prepare
+}
+
+func shown(documents bool) []*Workload {
 	var shown []*Workload
 	for _, w := range all {
-		if !w.Hidden {
+		if !w.Hidden && w.Documents == documents {
 			shown = append(shown, w)
 		}
 	}

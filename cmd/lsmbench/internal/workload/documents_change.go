@@ -1,0 +1,184 @@
+package workload
+
+import (
+	"fmt"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/document"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
+)
+
+// The workloads that change documents.
+
+// setNext writes the next version of one of the worker's records.
+func (d *documentWorker) setNext(typed bool) error {
+	i := d.own()
+	rev := d.counts[i].Add(1)
+	v := d.version(i, rev)
+	d.written += d.length
+	if typed {
+		doc := *d.versions[v]
+		doc.ID, doc.Rev = d.keys[i], rev
+		return d.scope(i).Set(d.keys[i], &doc, d.sync)
+	}
+	doc := d.docs[v]
+	doc["id"], doc["rev"] = d.keys[i], rev
+	return d.scope(i).Set(d.keys[i], doc, d.sync)
+}
+
+func setDocuments(durable durability) func(*run) error {
+	return func(r *run) error { return r.setDocuments(durable, false) }
+}
+
+func setTyped(r *run) error { return r.setDocuments(ifAsked, true) }
+
+func (r *run) setDocuments(durable durability, typed bool) error {
+	r.kinds = []string{"set"}
+	t, err := r.newDocuments(durable)
+	if err != nil {
+		return err
+	}
+	t.live = t.length * int64(r.Records)
+	r.check = func() error { return t.checkDocuments(t.want) }
+	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
+		return func(uint64) (kind, error) { return 0, d.setNext(typed) }
+	})
+}
+
+// patchBytes is about what a patch takes.
+const patchBytes = 40
+
+func patchDocuments(durable durability) func(*run) error {
+	return func(r *run) error {
+		r.kinds = []string{"patch"}
+		t, err := r.newDocuments(durable)
+		if err != nil {
+			return err
+		}
+		t.live = t.length * int64(r.Records)
+		r.check = func() error {
+			return t.checkDocuments(func(i uint64, changes int64) map[string]any {
+				doc := t.want(i, 0)
+				if changes > 0 {
+					doc["status"], doc["rev"] = "patched", changes
+					doc["usage"].(map[string]any)["reply"] = changes
+				}
+				return doc
+			})
+		}
+		return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
+			usage := map[string]any{}
+			patch := map[string]any{"status": "patched", "usage": usage}
+			return func(uint64) (kind, error) {
+				i := d.own()
+				rev := d.counts[i].Add(1)
+				patch["rev"], usage["reply"] = rev, rev
+				d.written += patchBytes
+				return 0, d.scope(i).Patch(d.keys[i], patch, d.sync)
+			}
+		})
+	}
+}
+
+func compareAndSet(r *run) error {
+	r.kinds = []string{"cas"}
+	t, err := r.newDocuments(ifAsked)
+	if err != nil {
+		return err
+	}
+	t.live = t.length * int64(r.Records)
+	r.check = func() error {
+		return t.checkDocuments(func(i uint64, changes int64) map[string]any {
+			doc := t.want(i, 0)
+			doc["rev"] = changes
+			return doc
+		})
+	}
+	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
+		var rev int64
+		change := func(doc map[string]any) error {
+			if was, ok := document.Number(doc["rev"]); !ok || was != float64(rev-1) {
+				return fmt.Errorf("%w: revision %v, not %d", ErrWrongAnswer, doc["rev"], rev-1)
+			}
+			doc["rev"] = rev
+			return nil
+		}
+		return func(uint64) (kind, error) {
+			i := d.own()
+			rev = d.counts[i].Add(1)
+			d.written += d.length
+			done, err := d.scope(i).Replace(d.keys[i], change, d.sync)
+			if err == nil && !done {
+				err = fmt.Errorf("%w: nobody else writes %q, but it was changed", ErrWrongAnswer, d.keys[i])
+			}
+			return 0, err
+		}
+	})
+}
+
+// setClasses writes to keys of their own for each class: a key has one class.
+func setClasses(r *run) error {
+	t, err := r.newDocuments(ifAsked)
+	if err != nil {
+		return err
+	}
+	beside, err := t.besideDocuments()
+	if err != nil {
+		return err
+	}
+	has, ok := beside.Documents.(engine.Classes)
+	if !ok {
+		return engine.ErrUnsupported
+	}
+	names := has.Classes()
+	r.kinds = names
+	const keys = 1000 // of each class, so that memory has room for all
+	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
+		classes := d.Documents.(engine.Classes)
+		return func(i uint64) (kind, error) {
+			k := kind(i % uint64(len(names)))
+			n := d.rng.Uint64N(keys)
+			d.written += d.length
+			key := names[k] + "/" + d.keys[n%d.Records]
+			return k, classes.SetAs(names[k], d.scopes[n%uint64(len(d.scopes))], key, d.docs[n%documentVersions])
+		}
+	})
+}
+
+const (
+	memorySet kind = iota
+	memoryGet
+)
+
+// inMemory sets a document and reads another in turn.
+func inMemory(r *run) (err error) {
+	m, ok := r.engine.(engine.MemoryOpener)
+	if !ok {
+		return engine.ErrUnsupported
+	}
+	if r.store, err = m.OpenMemory(r.Config); err != nil {
+		return err
+	}
+	r.kinds = []string{"set", "get"}
+	t, err := r.newDocuments(ifAsked)
+	if err != nil {
+		return err
+	}
+	beside, err := t.besideDocuments()
+	if err != nil {
+		return err
+	}
+	for i := range r.Records {
+		if err := beside.scope(i).Set(t.keys[i], t.want(i, 0), false); err != nil {
+			return err
+		}
+	}
+	r.check = func() error { return t.checkDocuments(t.want) }
+	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
+		return func(i uint64) (kind, error) {
+			if i%2 == 0 {
+				return memorySet, d.setNext(false)
+			}
+			return memoryGet, d.getOne()
+		}
+	})
+}

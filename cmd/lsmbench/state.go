@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/loamdb/loam/cmd/lsmbench/internal/result"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/units"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/workload"
+)
+
+const stateName = "state"
+
+// stateParams make two tables of documents in about a minute, on what a first build has.
+var stateParams = workload.Params{
+	Records: 20_000, Key: "16", Value: "200",
+	Limit: 250 * time.Millisecond, Warm: 50 * time.Millisecond, Rest: 100 * time.Millisecond,
+}
+
+const stateWorkloads = "set,setsync,settyped,get,gettyped,patch,append,increment,cas,list,txn,txnsync,classes,memory"
+
+// The table of large documents, such as agents have: fewer of them, and the rows in which their
+// length counts.
+const (
+	largeDocument  = "2048"
+	largeDocuments = 5_000
+)
+
+var largeDocumentWorkloads = []string{"set", "setsync", "get", "patch", "cas", "list"}
+
+func stateUsage(w io.Writer) {
+	var b strings.Builder
+	b.WriteString("lsmbench state [flags] measures typed values in scopes: Loam's state layer, and the same over other\n" +
+		"engines as their users write it, with values in JSON and in MessagePack. Documents are sessions of\n" +
+		"200 bytes and agents of 2 KiB, of a seed. What is not called sync is unsynced, with every store.\n\nWorkloads, each of which can be followed by @GOROUTINES:\n\n")
+	for _, wl := range workload.AllDocuments() {
+		fmt.Fprintf(&b, "  %-10s %s\n", wl.Name, wl.Doc)
+	}
+	b.WriteString("\nNotes say how Loam stands to the figures that it promises: a read within 1 ms, a synced write\n" +
+		"within 5 ms, 100,000 operations a second in memory.\n" +
+		"\nExamples:\n\n  lsmbench state\n  go run -tags peers ./cmd/lsmbench state -repeats 3 -out state.jsonl\n" +
+		"  lsmbench state -engines loam,bbolt-msgpack -workloads set,get,patch,cas@4 -value lognormal:500,0.6\n")
+	_, _ = io.WriteString(w, b.String())
+}
+
+// stateCommand measures stores of documents.
+func stateCommand(ctx context.Context, args []string, out io.Writer) error {
+	flags := newFlags(stateName, "all", "none", stateUsage)
+	flags.addDocumentFlags(stateParams, stateWorkloads, 1)
+	opts, rest, err := flags.parse(args, out)
+	if err != nil {
+		return err
+	}
+	if err := none(rest); err != nil {
+		return err
+	}
+	opts.remarks = promised
+	groups := stateGroups(opts, flags.given("value"))
+	return withTempDir(opts.dir, func(dir string) error {
+		return opts.run(ctx, dir, flags.commandLine(), groups, out)
+	})
+}
+
+// stateGroups are the table of documents of the size asked for and, if none was, that of large
+// ones.
+func stateGroups(o *options, given bool) []group {
+	g := group{name: "documents of " + o.params.Value + " bytes", params: o.params, config: o.config, choices: o.choices}
+	groups := []group{g}
+	if given {
+		return groups
+	}
+	g.name, g.params.Value = "documents of 2 KiB", largeDocument
+	g.params.Records = min(o.params.Records, largeDocuments)
+	g.choices = slices.DeleteFunc(slices.Clone(g.choices), func(c workload.Choice) bool {
+		return !slices.Contains(largeDocumentWorkloads, c.Workload.Name)
+	})
+	if len(g.choices) > 0 {
+		groups = append(groups, g)
+	}
+	return groups
+}
+
+// What Loam promises of its state layer.
+const (
+	promisedRead   = time.Millisecond
+	promisedWrite  = 5 * time.Millisecond
+	promisedMemory = 100_000 // operations a second
+)
+
+// promised says, for each table, how Loam's rows stand to what it promises: latencies of 99 in a
+// hundred.
+func promised(runs []result.Run) []string {
+	rows := result.Rows(runs)
+	var notes []string
+	for i := range rows {
+		r := &rows[i]
+		if r.Engine != "loam" {
+			continue
+		}
+		base, _, _ := strings.Cut(r.Workload, "@")
+		switch base {
+		case "get":
+			notes = append(notes, promisedLatency(r, "a read", promisedRead))
+		case "setsync":
+			notes = append(notes, promisedLatency(r, "a synced write", promisedWrite))
+		case "memory":
+			notes = append(notes, fmt.Sprintf("%s, %s: at least %s operations a second in memory are promised, %s: %s",
+				r.Group, r.Workload, units.Rate(promisedMemory), verdict(r.Rate >= promisedMemory), units.Rate(r.Rate)))
+		}
+	}
+	return notes
+}
+
+func promisedLatency(r *result.Row, what string, most time.Duration) string {
+	if len(r.Latencies) == 0 {
+		return fmt.Sprintf("%s, %s: %s within %s is promised, not measured", r.Group, r.Workload, what, units.Duration(most))
+	}
+	p99 := r.Latencies[0].P99
+	return fmt.Sprintf("%s, %s: %s within %s is promised, %s: 99%% within %s",
+		r.Group, r.Workload, what, units.Duration(most), verdict(p99 <= most), units.Duration(p99))
+}
+
+func verdict(kept bool) string {
+	if kept {
+		return "kept"
+	}
+	return "not kept"
+}
