@@ -204,11 +204,8 @@ func newCollection(s *Scope, name string, defs []index.Def) (*collection, error)
 			}
 		}
 	}
-	return &collection{
-		scope: s, set: set,
-		prefix: append([]byte{index.Reserved, areaDocuments}, name+"\x00"...),
-		record: append([]byte{index.Reserved, areaCatalogs}, name...),
-	}, nil
+	s.store.sweeper.know(set)
+	return collectionOf(s, set), nil
 }
 
 // usable returns the error of an operation on key that has no chance. A document's key is one if

@@ -39,6 +39,16 @@ var doors = []door{
 	{"Append", access.OpUpdate, func(sc *state.Scope) error { _, err := sc.Append(ctx, "l", 1); return err }},
 	{"IncrementBlind", access.OpUpdate, func(sc *state.Scope) error { return sc.IncrementBlind(ctx, "k", 1) }},
 	{"PatchBlind", access.OpUpdate, func(sc *state.Scope) error { return sc.PatchBlind(ctx, "m", map[string]any{}) }},
+	{"AppendBlind", access.OpUpdate, func(sc *state.Scope) error { return sc.AppendBlind(ctx, "l", 1) }},
+	{"AcquireLease", access.OpUpdate, func(sc *state.Scope) error {
+		l, err := sc.AcquireLease(ctx, "k", "me", 1e12)
+		if err == nil {
+			err = l.Release(ctx)
+		}
+		return err
+	}},
+	{"LeaseInfo", access.OpGet, func(sc *state.Scope) error { _, err := sc.LeaseInfo(ctx, "k"); return err }},
+	{"History", access.OpGet, func(sc *state.Scope) error { return last(sc.History(ctx, "k")) }},
 	{"Delete", access.OpDelete, func(sc *state.Scope) error { _, err := sc.Delete(ctx, "k"); return err }},
 	{"DeleteMany", access.OpDelete, func(sc *state.Scope) error { _, err := sc.DeleteMany(ctx, []string{"k"}); return err }},
 	{"List", access.OpScan, func(sc *state.Scope) error { _, err := sc.List(ctx, state.ListOptions{}); return err }},
@@ -55,6 +65,8 @@ var doors = []door{
 		return err
 	}},
 	{"Stats", access.OpStats, func(sc *state.Scope) error { _, err := sc.Stats(ctx); return err }},
+	{"Retention", access.OpSettings, func(sc *state.Scope) error { _, err := sc.Retention(ctx); return err }},
+	{"SetRetention", access.OpSettings, func(sc *state.Scope) error { return sc.SetRetention(ctx, state.Retention{}) }},
 	{"Copy", access.OpCopy, func(sc *state.Scope) error { _, err := sc.Copy(ctx, other); return err }},
 	{"Move", access.OpMove, func(sc *state.Scope) error { return sc.Move(ctx, other) }},
 	{"Drop", access.OpDrop, func(sc *state.Scope) error { return sc.Drop(ctx) }},

@@ -38,17 +38,21 @@ type Store struct {
 	recordValues bool       // of these
 	retain       *retention // nil: nothing is recorded
 
+	sweeper *sweeper // carries out rules of retention
+
 	ephemeral ephemerals
 	scratch   sync.Pool // of *scratch
 	sources   sync.Pool // of *source
 
-	ended      context.Context // ends with the store
+	ended      context.Context // ends when the store begins to close
+	closed     atomic.Bool     // nobody is told of anything any more
 	end        context.CancelFunc
 	background sync.WaitGroup
 	unrecorded atomic.Int64
 
 	counters [counterShards]counters
 	borrowed atomic.Uint32 // how often memory was made for a scratch
+	appends  atomic.Uint32 // blind ones
 }
 
 // counters count what calls do. There are several, so that processors do not wait for each other.
@@ -132,6 +136,9 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 		err = s.openProtection(o.Privacy)
 	}
 	if err == nil {
+		err = s.openSweeper(settings.Clock != nil)
+	}
+	if err == nil {
 		s.hooks, err = hook.New(hookOptions(o.Hooks))
 	}
 	if err == nil {
@@ -146,7 +153,8 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 		return err
 	}
 	if !s.readOnly {
-		s.background.Go(func() { s.engine.expiries(s.ended, s.expired) })
+		s.background.Go(s.tellExpiries)
+		s.background.Go(s.sweeper.run)
 	}
 	return nil
 }
@@ -159,6 +167,7 @@ func (s *Store) Close() error {
 	s.end()
 	s.background.Wait()
 	_ = s.hooks.Close(context.Background()) // there is no error but the context's
+	s.closed.Store(true)
 	s.control.close()
 	s.ephemeral.close()
 	return s.engine.close()
@@ -241,6 +250,9 @@ func (s *Store) Metrics() Metrics {
 		m.Conflicts += c.conflicts.Load()
 	}
 	m.Unrecorded = s.unrecorded.Load()
+	k := s.sweeper
+	m.RetentionLooks, m.RetentionDeleted = k.looks.Load(), k.deleted.Load()
+	m.RetentionDropped, m.RetentionFailed = k.dropped.Load(), k.failed.Load()
 	m.Ephemeral, m.EphemeralBytes, m.Evicted = s.ephemeral.figures()
 	m.Findings, m.Blocked = s.protection.findings.Load(), s.protection.blocked.Load()
 	if c := s.control; c != nil {
@@ -268,6 +280,10 @@ type Metrics struct {
 	// Unrecorded counts operations on whole scopes that were made, and whose event could then not be
 	// recorded.
 	Unrecorded int64
+	// RetentionLooks counts how often a scope was looked through for what its rule does not keep, RetentionDeleted
+	// the entries and documents that were deleted for that, RetentionDropped scopes that were dropped as
+	// idle, RetentionFailed what could not be done and is tried again.
+	RetentionLooks, RetentionDeleted, RetentionDropped, RetentionFailed int64
 	// Engine has those of the storage engine.
 	Engine EngineMetrics
 }

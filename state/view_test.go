@@ -160,6 +160,7 @@ var arguments = map[reflect.Type]any{
 	reflect.TypeFor[[]state.Option]():                         []state.Option(nil),
 	reflect.TypeFor[state.ListOptions]():                      state.ListOptions{},
 	reflect.TypeFor[time.Duration]():                          time.Hour,
+	reflect.TypeFor[state.Retention]():                        state.Retention{MaxEntries: 1},
 	reflect.TypeFor[state.Version]():                          state.Version(0),
 	reflect.TypeFor[state.Position]():                         state.Position{},
 	reflect.TypeFor[*state.Position]():                        (*state.Position)(nil),
@@ -245,10 +246,10 @@ func TestEveryDoorIsChecked(t *testing.T) {
 		require.NoError(t, mallory.Transact(ctx, func(tx *state.Txn) error {
 			check(tx.Scope(agent), "Name")
 			check(tx.Scope(agent), "Name") // the second handle too
-			check(tx, "Scope")
+			check(tx, "Scope", "Commit", "Rollback")
 			return nil
 		}))
-		check(mallory, "Scope", "Principal", "Snapshot", "Transact", "ListScopes", "Timeline")
+		check(mallory, "Scope", "Principal", "Snapshot", "Transact", "Begin", "ListScopes", "Timeline")
 		require.Greater(t, doors, 100)
 		for _, tl := range []*timeline.Timeline{mallory.Timeline(), f.Timeline()} {
 			for _, err := range tl.ByTime(ctx, timeline.Range{}) {

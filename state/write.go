@@ -363,3 +363,11 @@ type info struct {
 	version Version // 0: written by this very transaction
 	expires int64   // milliseconds since 1970; 0: never
 }
+
+// millisOf returns an expiry in milliseconds; the zero Time is never.
+func millisOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
