@@ -190,11 +190,9 @@ func (in *ruled) leave(l left, written, bytes int64) {
 	in.roomFor.Store(beyond(in.rule.MaxBytes) - l.bytes - 1)
 }
 
-// sweep looks at a scope and deletes what has to go. It returns how many entries were deleted.
-func (k *sweeper) sweep(in *ruled, now int64) (gone int, err error) {
+// pass looks at all entries of a scope.
+func (k *sweeper) pass(in *ruled, docs *documents) (*look, error) {
 	k.looks.Add(1)
-	written, sum := in.written.Load(), in.bytes.Load()
-	docs := k.documentsOf(in)
 	l := &look{rule: &in.rule, most: mostCandidates}
 	add := func(key, value []byte, i info) bool {
 		if key[0] != index.Reserved || docs.removable(key) {
@@ -202,13 +200,22 @@ func (k *sweeper) sweep(in *ruled, now int64) (gone int, err error) {
 		}
 		return k.store.ended.Err() == nil
 	}
-	if err := in.space.scan(documentsFirst, documentsEnd, false, add); err != nil {
-		return 0, err
+	err := in.space.scan(documentsFirst, documentsEnd, false, add)
+	if err == nil {
+		err = in.space.scan([]byte(firstKey), nil, false, add)
 	}
-	if err := in.space.scan([]byte(firstKey), nil, false, add); err != nil {
-		return 0, err
+	if err == nil {
+		err = k.store.ended.Err()
 	}
-	if err := k.store.ended.Err(); err != nil {
+	return l, err
+}
+
+// sweep looks at a scope and deletes what has to go. It returns how many entries were deleted.
+func (k *sweeper) sweep(in *ruled, now int64) (gone int, err error) {
+	written, sum := in.written.Load(), in.bytes.Load()
+	docs := k.documentsOf(in)
+	l, err := k.pass(in, docs)
+	if err != nil {
 		return 0, err
 	}
 	chosen, after, full := l.choose(now)
