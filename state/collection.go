@@ -250,7 +250,7 @@ var docScratches = sync.Pool{New: func() any { return new(docScratch) }}
 
 func (s *Store) borrowDocs() *docScratch {
 	b := docScratches.Get().(*docScratch)
-	b.scratch = s.borrow()
+	b.scratch = s.borrowFor(timedDocument)
 	return b
 }
 

@@ -110,3 +110,15 @@ var (
 	DecodeLease = func(p []byte) (Token, string, error) { r, err := decodeLease(p); return r.token, r.holder, err }
 	EncodeLease = func(t Token, holder string) []byte { return (&leaseRecord{t, holder}).encode() }
 )
+
+// FigureRows returns the rows of the table of figures in docs/state-metrics.md.
+func FigureRows() []string {
+	var rows []string
+	for i := range exposedFigures {
+		e := &exposedFigures[i]
+		rows = append(rows, "| `"+e.name+"` | "+e.kind()+" | `"+e.field+"` | "+e.help+" |")
+	}
+	return append(rows,
+		"| `"+latencyName+"` | gauge | `Latencies` | "+latencyHelp+" |",
+		"| `"+samplesName+"` | counter | `Latencies.Samples` | "+samplesHelp+" |")
+}

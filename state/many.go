@@ -35,7 +35,7 @@ func (s *Scope) getMany(ctx context.Context, keys []string) (map[string]any, err
 		at = s.store.scopeIn(snap, s.name)
 		at.witness = s.witness
 	}
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedBatch)
 	defer s.store.giveBack(b)
 	values := make(map[string]any, len(keys))
 	var f found
@@ -105,7 +105,7 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 	if len(inMemory) > 0 && s.mode != live {
 		return errEphemeralPart
 	}
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedBatch)
 	defer s.store.giveBack(b)
 	if err := s.commitAll(ctx, b, ws, unsynced); err != nil {
 		return err
@@ -149,7 +149,7 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 		return 0, err
 	}
 	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedBatch)
 	defer s.store.giveBack(b)
 	for {
 		ws, unsynced, n := make([]write, 0, len(keys)), true, 0

@@ -121,6 +121,7 @@ func (tx *Txn) end() {
 
 // commit commits what was written, and tells of it.
 func (tx *Txn) commit(ctx context.Context) error {
+	defer tx.store.took(timedCommit, tx.store.clock.now())
 	e := &tx.store.ephemeral
 	var h held
 	tx.stripes(&h)

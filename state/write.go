@@ -128,7 +128,7 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 	if err != nil {
 		return 0, err
 	}
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedSet)
 	defer s.store.giveBack(b)
 	if s.err != nil {
 		return 0, s.err
@@ -287,7 +287,7 @@ func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedDelete)
 	defer s.store.giveBack(b)
 	var f found
 	for {
