@@ -154,5 +154,5 @@ func TestMeasuringMakesNoGarbage(t *testing.T) {
 	}
 	all.Wait()
 	m := f.Metrics()
-	require.GreaterOrEqual(t, latencyOf(&m, "get").Samples, uint64(8*640/64/2))
+	require.GreaterOrEqual(t, latencyOf(&m, "get").Samples, uint64(8*640/61/2))
 }

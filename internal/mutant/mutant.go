@@ -151,7 +151,7 @@ const (
 	SweepNewer          Name = "sweep-newer"            // let retention delete what was written since it looked
 	DropBusy            Name = "drop-busy"              // drop a scope as idle although it was written to meanwhile
 	LeaveIndexEntries   Name = "leave-index-entries"    // let retention delete documents without their index entries
-	ReuseToken          Name = "reuse-token"            // count the tokens of a lease from the one before
+	ReuseToken          Name = "reuse-token"            // give every holder of a lease the same token
 	StealLease          Name = "steal-lease"            // let whoever asks have a lease that another one holds
 	ShowOwnRecords      Name = "show-own-records"       // list what the store keeps in a scope for itself
 	KeepOldEntries      Name = "keep-old-entries"       // leave entries of an index behind that a document has no more
