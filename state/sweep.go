@@ -315,14 +315,16 @@ func (d *documents) appendRemoval(ws []write, doc *candidate) (out []write, logi
 	if err != nil || i.version != doc.version {
 		return ws, "", false // written meanwhile (R2)
 	}
-	payload, err := soundPayload(&found{}, value)
 	var ch index.Change
-	if err == nil {
-		err = r.c.set.Change(&ch, key, payload, nil, false)
-	}
-	if err != nil {
-		d.k.failed.Add(1) // Collection.Delete says more
-		return ws, "", false
+	if len(r.c.set.Indexes()) > 0 {
+		payload, err := soundPayload(&found{}, value)
+		if err == nil {
+			err = r.c.set.Change(&ch, key, payload, nil, false)
+		}
+		if err != nil {
+			d.k.failed.Add(1) // Collection.Delete says more
+			return ws, "", false
+		}
 	}
 	if !r.has {
 		ws, r.has = append(ws, r.cat.condition(r.c)), true
