@@ -72,11 +72,12 @@ func SweepWith(s *Scope, between func()) (int, error) {
 	k := s.store.sweeper
 	in := (*k.scopes.Load())[s.name]
 	docs := k.documentsOf(in)
-	l, err := k.pass(in, docs)
+	now := s.store.engine.now()
+	l, err := k.pass(in, docs, now)
 	if err != nil {
 		return 0, err
 	}
-	chosen, _, _ := l.choose(s.store.engine.now())
+	chosen, _, _ := l.choose()
 	between()
 	return k.remove(in, docs, chosen)
 }
@@ -121,4 +122,13 @@ func FigureRows() []string {
 	return append(rows,
 		"| `"+latencyName+"` | gauge | `Latencies` | "+latencyHelp+" |",
 		"| `"+samplesName+"` | counter | `Latencies.Samples` | "+samplesHelp+" |")
+}
+
+// Borrow borrows the memory of a call and gives it back, as a Get does, or without its time being taken.
+func (s *Store) Borrow(timed bool) {
+	if timed {
+		s.giveBack(s.borrowFor(timedGet))
+	} else {
+		s.giveBack(s.borrow())
+	}
 }

@@ -32,7 +32,7 @@ func (s *Store) Metrics() Metrics {
 type Metrics struct {
 	// Uptime is how long ago the store was opened.
 	Uptime time.Duration
-	// Latencies say how long calls took, since Open: one call in 61 is measured.
+	// Latencies say how long calls took, since Open: one call in 251 is measured.
 	Latencies []Latency
 	// Reads counts keys that were looked up, those that a write depends on included; Writes keys
 	// that were written or deleted, by whichever operation; Conflicts how often a change, a delete
@@ -110,7 +110,7 @@ var timedNames = [timedOps]string{"get", "set", "change", "delete", "batch", "li
 
 // sampleEvery is of how many calls that have had the same memory one is measured, the first one first: a
 // prime, so that no rhythm of calls keeps one kind from being met. Lists and commits are all measured.
-const sampleEvery = 61
+const sampleEvery = 251
 
 // clock takes the time of calls.
 type clock struct {

@@ -40,7 +40,7 @@ func TestMetricsTellHowTheStoreDoes(t *testing.T) {
 			_, err := sc.Get(ctx, fmt.Sprintf("k%04d", i))
 			require.NoError(t, err)
 		}
-		for range 200 {
+		for range 600 {
 			_, err := sc.Increment(ctx, "n", 1, state.NoSync)
 			require.NoError(t, err)
 		}
@@ -145,7 +145,7 @@ func TestMeasuringMakesNoGarbage(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			for range 640 {
+			for range 2510 {
 				if _, err := sc.Get(ctx, "k"); err != nil {
 					t.Error(err)
 				}
@@ -154,5 +154,20 @@ func TestMeasuringMakesNoGarbage(t *testing.T) {
 	}
 	all.Wait()
 	m := f.Metrics()
-	require.GreaterOrEqual(t, latencyOf(&m, "get").Samples, uint64(8*640/61/2))
+	require.GreaterOrEqual(t, latencyOf(&m, "get").Samples, uint64(8*2510/251/2))
+}
+
+// What it costs a call that its time may be taken: the difference between the two.
+func BenchmarkMeasuring(b *testing.B) {
+	store, err := state.OpenMemory(nil)
+	require.NoError(b, err)
+	defer store.Close()
+	for _, timed := range []bool{false, true} {
+		b.Run(fmt.Sprintf("timed=%v", timed), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				store.Borrow(timed)
+			}
+		})
+	}
 }

@@ -2,6 +2,8 @@ package state
 
 import (
 	"container/heap"
+	"errors"
+	"math"
 	"slices"
 	"strings"
 
@@ -53,7 +55,10 @@ type left struct {
 // look is one pass over the entries of a scope.
 type look struct {
 	rule  *rule
-	most  int // candidates that are kept
+	now   int64
+	most  int   // candidates that are kept
+	aged  int64 // what was written by then is too old
+	byAge bool  // nothing else has to go
 	found left
 	heap  oldest
 	// passed is the time of the oldest entry that is not among the candidates, 0 if there is none.
@@ -66,18 +71,34 @@ const (
 	removeTogether = 256
 )
 
+// lookAt returns a look at a scope, whose entries may be as many as said.
+func (in *ruled) lookAt(now, entries int64) *look {
+	r := &in.rule
+	l := &look{rule: r, now: now, most: mostCandidates, aged: now - ceilMillis(r.MaxAge)}
+	l.byAge = r.MaxEntries == 0 && r.MaxBytes == 0
+	switch {
+	case l.byAge && r.MaxAge == 0: // it is looked when something was written
+		l.aged = 0
+	case r.MaxAge == 0 && r.MaxBytes == 0:
+		l.most = int(min(max(entries-r.MaxEntries, 1), mostCandidates))
+	}
+	return l
+}
+
 // add takes an entry in. key is copied.
 func (l *look) add(key []byte, value []byte, version Version) {
-	h, _, _ := envelope.Decode(value) // of what cannot be read nobody knows when it was written: long ago
-	c := candidate{version: version, size: int64(len(key) + len(value)), time: int64(max(h.Created, h.Updated))}
+	c := candidate{version: version, size: int64(len(key) + len(value)), time: l.now}
+	if h, _, err := envelope.Decode(value); err == nil { // else nobody knows when it was written
+		c.time = int64(max(h.Created, h.Updated))
+	}
 	l.found.entries++
 	l.found.bytes += c.size
 	l.found.newest = max(l.found.newest, c.time)
+	if l.byAge && c.time > l.aged || len(l.heap) == l.most && version >= l.heap[0].version {
+		l.passed = earlier(l.passed, c.time)
+		return
+	}
 	if len(l.heap) == l.most {
-		if version >= l.heap[0].version {
-			l.passed = earlier(l.passed, c.time)
-			return
-		}
 		l.passed = earlier(l.passed, l.heap[0].time)
 		c.key = string(key)
 		l.heap[0] = c
@@ -97,7 +118,7 @@ func earlier(a, b int64) int64 {
 }
 
 // choose returns the entries that have to go, the oldest writes first. full says that there may be more.
-func (l *look) choose(now int64) (gone []candidate, after left, full bool) {
+func (l *look) choose() (gone []candidate, after left, full bool) {
 	slices.SortFunc(l.heap, func(a, b candidate) int {
 		if a.version < b.version != (mutant.Enabled && mutant.Is(mutant.SweepNewest)) {
 			return -1
@@ -105,12 +126,12 @@ func (l *look) choose(now int64) (gone []candidate, after left, full bool) {
 		return 1
 	})
 	after = l.found
-	after.at = now
+	after.at = l.now
 	after.oldest = l.passed
 	n := 0
 	for i := range l.heap {
 		c := &l.heap[i]
-		if !l.over(c, &after, now) {
+		if !l.over(c, &after) {
 			after.oldest = earlier(after.oldest, c.time)
 			continue
 		}
@@ -123,10 +144,10 @@ func (l *look) choose(now int64) (gone []candidate, after left, full bool) {
 }
 
 // over reports whether c, the oldest of what is left, has to go.
-func (l *look) over(c *candidate, after *left, now int64) bool {
+func (l *look) over(c *candidate, after *left) bool {
 	r := l.rule
 	return r.MaxEntries > 0 && after.entries > r.MaxEntries || r.MaxBytes > 0 && after.bytes > r.MaxBytes ||
-		r.MaxAge > 0 && c.time <= now-ceilMillis(r.MaxAge)
+		r.MaxAge > 0 && c.time <= l.aged
 }
 
 // due reports whether the scope is to be looked at.
@@ -172,12 +193,21 @@ func (in *ruled) below() (bool, error) {
 		return false, nil
 	}
 	written, sum := in.written.Load(), in.bytes.Load()
-	entries, bytes, _, err := in.space.stats()
+	entries, bytes, err := in.most()
 	if err != nil || r.MaxEntries > 0 && entries >= beyond(r.MaxEntries) || r.MaxBytes > 0 && bytes >= beyond(r.MaxBytes) {
 		return false, err
 	}
 	in.leave(left{entries: entries, bytes: bytes, at: in.last.Load()}, written, sum)
 	return true, nil
+}
+
+// most returns how many entries the scope has at most, and bytes.
+func (in *ruled) most() (entries, bytes int64, err error) {
+	entries, bytes, _, err = in.space.stats()
+	if errors.Is(err, ErrMerge) { // of a scope so small that it was counted
+		return math.MaxInt64, math.MaxInt64, nil
+	}
+	return entries, bytes, err
 }
 
 // leave makes what a look has left what is counted on from. written and bytes are what had been counted
@@ -191,18 +221,22 @@ func (in *ruled) leave(l left, written, bytes int64) {
 }
 
 // pass looks at all entries of a scope.
-func (k *sweeper) pass(in *ruled, docs *documents) (*look, error) {
+func (k *sweeper) pass(in *ruled, docs *documents, now int64) (*look, error) {
 	k.looks.Add(1)
-	l := &look{rule: &in.rule, most: mostCandidates}
+	entries, _, err := in.most()
+	if err != nil {
+		return nil, err
+	}
+	l := in.lookAt(now, entries)
 	add := func(key, value []byte, i info) bool {
 		if key[0] != index.Reserved || docs.removable(key) {
 			l.add(key, value, i.version)
 		}
 		return k.store.ended.Err() == nil
 	}
-	err := in.space.scan(documentsFirst, documentsEnd, false, add)
+	err = in.space.scan(documentsFirst, documentsEnd, false, add)
 	if err == nil {
-		err = in.space.scan([]byte(firstKey), nil, false, add)
+		err = scanAround(in.space, []byte(firstKey), add)
 	}
 	if err == nil {
 		err = k.store.ended.Err()
@@ -210,15 +244,31 @@ func (k *sweeper) pass(in *ruled, docs *documents) (*look, error) {
 	return l, err
 }
 
+// scanAround yields the entries from lower on, in order, but for one that cannot be read because of a blind
+// change: then those behind it follow backwards. Of several the ones between them are left out.
+func scanAround(sp space, lower []byte, yield func(key, value []byte, i info) bool) error {
+	last := slices.Clone(lower)
+	err := sp.scan(lower, nil, false, func(key, value []byte, i info) bool {
+		last = append(append(last[:0], key...), 0)
+		return yield(key, value, i)
+	})
+	if errors.Is(err, ErrMerge) {
+		if err = sp.scan(last, nil, true, yield); errors.Is(err, ErrMerge) {
+			err = nil
+		}
+	}
+	return err
+}
+
 // sweep looks at a scope and deletes what has to go. It returns how many entries were deleted.
 func (k *sweeper) sweep(in *ruled, now int64) (gone int, err error) {
 	written, sum := in.written.Load(), in.bytes.Load()
 	docs := k.documentsOf(in)
-	l, err := k.pass(in, docs)
+	l, err := k.pass(in, docs, now)
 	if err != nil {
 		return 0, err
 	}
-	chosen, after, full := l.choose(now)
+	chosen, after, full := l.choose()
 	for part := range slices.Chunk(chosen, removeTogether) {
 		n, err := k.remove(in, docs, part)
 		if gone += n; err != nil {
