@@ -73,7 +73,7 @@ func (s *Scope) ask(ctx context.Context, p *pending) error {
 		src.value, src.limits = v, &s.store.limits
 		c.Source = src
 	}
-	err := h.Before(ctx, &c)
+	err := h.Before(s.acting(ctx), &c)
 	switch {
 	case src == nil:
 	case c.Lingers():
@@ -99,7 +99,7 @@ func (s *Scope) askToDelete(ctx context.Context, key string, class Class) error 
 		return nil
 	}
 	c := hook.Change{Op: hook.OpDelete, Scope: s.name, Key: key}
-	if err := s.store.hooks.Before(ctx, &c); err != nil {
+	if err := s.store.hooks.Before(s.acting(ctx), &c); err != nil {
 		return s.refuse("delete", key, err)
 	}
 	return nil
@@ -111,7 +111,7 @@ func (s *Scope) askWhole(ctx context.Context, op hook.Op, to scope.Scope) error 
 		return hook.ErrSimulated
 	}
 	c := hook.Change{Op: op, Scope: s.name, To: to}
-	return ended(s.store.hooks.Before(ctx, &c))
+	return ended(s.store.hooks.Before(s.acting(ctx), &c))
 }
 
 // refuse returns the error of a hook, which ends the transaction if there is one (N3).

@@ -47,6 +47,7 @@ func (s *Scope) notice(n *notice, op hook.Op, key string, class Class, in hook.I
 
 // commitTold commits writes of which somebody is told.
 func (s *Scope) commitTold(ctx context.Context, b *scratch, ws []write, unsynced bool) (Version, error) {
+	ctx = s.acting(ctx)
 	conditional := false
 	for i := range ws {
 		conditional = conditional || ws[i].conditional
@@ -189,6 +190,7 @@ func (s *Scope) tellWhole(ctx context.Context, op hook.Op, to scope.Scope, unsyn
 	if !s.store.recording && !s.store.hooks.Interest(op, s.name, to, "").After {
 		return
 	}
+	ctx = s.acting(ctx)
 	ev := hook.Event{Op: op, Scope: s.name, To: to, Time: s.store.time()}
 	s.store.hooks.Stamp(ctx, &ev)
 	if s.store.recording {
@@ -203,10 +205,10 @@ func (s *Scope) tellWhole(ctx context.Context, op hook.Op, to scope.Scope, unsyn
 	s.store.hooks.After(ctx, ev)
 }
 
-// eventOf names the key of an event of a transaction.
+// eventOf names what an event of a transaction is about.
 type eventOf struct {
 	scope scope.Scope
-	key   string
+	key   string // as it is stored: a key and a document may be called the same
 }
 
 // hear keeps the events of writes of the transaction, as they are before the writes are part of it. A
@@ -215,13 +217,14 @@ func (tx *Txn) hear(ctx context.Context, s *Scope, ws []write) error {
 	if _, _, err := s.readOld(ws); err != nil {
 		return err
 	}
+	ctx = s.acting(ctx)
 	for i := range ws {
 		n := ws[i].tell
 		if n == nil {
 			continue
 		}
 		s.describe(ctx, &ws[i])
-		key := eventOf{s.name, n.event.Key}
+		key := eventOf{s.name, string(ws[i].key)}
 		at, again := tx.heard[key]
 		if !again {
 			if tx.heard == nil {
@@ -260,6 +263,7 @@ func (tx *Txn) record() error {
 
 // tell tells of the events of the transaction, which was committed up to a number.
 func (tx *Txn) tell(ctx context.Context, last Version) {
+	ctx = acting(ctx, tx.who)
 	for i := range tx.events {
 		tx.events[i].SeqNum = uint64(last)
 		tx.store.hooks.After(ctx, tx.events[i])
@@ -272,10 +276,11 @@ func (s *Store) expired(gone []expiry, commit func([]write) error) error {
 	var events []hook.Event
 	var ws []write
 	for _, e := range gone {
-		if string(e.Key) < firstKey || reservedScope(e.Scope) {
+		key, ok := userKey(e.Key)
+		if !ok || reservedScope(e.Scope) {
 			continue // the store's own
 		}
-		ev := hook.Event{Op: hook.OpExpire, Scope: e.Scope, Key: string(e.Key), Time: e.Expiry.UTC()}
+		ev := hook.Event{Op: hook.OpExpire, Scope: e.Scope, Key: key, Time: e.Expiry.UTC()}
 		s.hooks.Stamp(context.Background(), &ev)
 		if s.recording {
 			var err error
