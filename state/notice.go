@@ -48,6 +48,24 @@ func (s *Scope) notice(n *notice, op hook.Op, key string, class Class, in hook.I
 // commitTold commits writes of which somebody is told.
 func (s *Scope) commitTold(ctx context.Context, b *scratch, ws []write, unsynced bool) (Version, error) {
 	ctx = s.acting(ctx)
+	v, err := s.commitNoted(ctx, b, ws, func(all []write) (Version, error) { return s.commitWrites(b, ws, all, unsynced) })
+	if err == nil {
+		s.tell(ctx, ws)
+	}
+	return v, err
+}
+
+// tell tells of writes that were committed.
+func (s *Scope) tell(ctx context.Context, ws []write) {
+	for i := range ws {
+		if n := ws[i].tell; n != nil {
+			s.store.hooks.After(ctx, n.event)
+		}
+	}
+}
+
+// commitNoted has commit make writes, together with what records their events, which are complete then.
+func (s *Scope) commitNoted(ctx context.Context, b *scratch, ws []write, commit func(all []write) (Version, error)) (Version, error) {
 	conditional := false
 	for i := range ws {
 		conditional = conditional || ws[i].conditional
@@ -64,7 +82,7 @@ func (s *Scope) commitTold(ctx context.Context, b *scratch, ws []write, unsynced
 		if err != nil {
 			return 0, err
 		}
-		v, err := s.commitWrites(b, ws, all, unsynced)
+		v, err := commit(all)
 		if pinned && errors.Is(err, ErrConflict) {
 			if conflict, err = err, ctx.Err(); err != nil {
 				return 0, err
@@ -76,11 +94,6 @@ func (s *Scope) commitTold(ctx context.Context, b *scratch, ws []write, unsynced
 			return 0, err
 		}
 		number(all, v)
-		for i := range ws {
-			if n := ws[i].tell; n != nil {
-				s.store.hooks.After(ctx, n.event)
-			}
-		}
 		return v, nil
 	}
 }

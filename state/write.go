@@ -140,7 +140,7 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 		if p.conditional || s.mode != live {
 			return 0, errEphemeralPart
 		}
-		return 0, s.putEphemeral(b, p.key, b.buf, p.expires)
+		return 0, s.putEphemeral(ctx, b, p.key, b.buf, p.expires, o)
 	}
 	b.key = append(b.key[:0], p.key...)
 	b.one[0] = write{
