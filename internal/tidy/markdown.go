@@ -86,27 +86,56 @@ type Snippet struct {
 	Line int
 	// Src is the code.
 	Src string
+	// Given are the declarations that a fragment takes for granted: those of a comment before it
+	// that no reader sees, <!-- go: var x int -->.
+	Given string
+	// Prints is what a program prints, as a block says that follows it behind the word "prints";
+	// empty where the document does not say.
+	Prints string
 }
 
 // Program reports whether the snippet is a whole program.
 func (s Snippet) Program() bool { return strings.HasPrefix(s.Src, "package main\n") }
 
+// Declarations reports whether the snippet stands outside functions; other fragments are
+// statements.
+func (s Snippet) Declarations() bool { return parses("package p\n"+s.Src) == nil }
+
+var given = regexp.MustCompile(`(?s)<!-- go:(.*?)-->\s*$`)
+
 // Snippets returns the fenced blocks marked go of all documents.
 func Snippets(t *Tree) []Snippet {
 	var out []Snippet
 	for _, f := range t.withSuffix(".md") {
-		var current *Snippet
+		before := "" // the text since the last fence
+		var inside *Snippet
+		var prints *string
 		n := 0
 		for line := range strings.Lines(f.Src) {
 			n++
-			switch fence := strings.TrimSpace(line); {
-			case current != nil && fence == "```":
-				out = append(out, *current)
-				current = nil
-			case current != nil:
-				current.Src += line
+			fence := strings.TrimSpace(line)
+			switch {
+			case inside != nil && fence == "```":
+				out = append(out, *inside)
+				inside, before = nil, ""
+			case inside != nil:
+				inside.Src += line
+			case prints != nil && fence == "```":
+				prints, before = nil, ""
+			case prints != nil:
+				*prints += line
 			case fence == "```go":
-				current = &Snippet{Path: f.Path, Line: n + 1}
+				inside = &Snippet{Path: f.Path, Line: n + 1}
+				if m := given.FindStringSubmatch(before); m != nil {
+					inside.Given = strings.TrimSpace(m[1])
+				}
+			case strings.HasPrefix(fence, "```"):
+				prints = new(string)
+				if len(out) > 0 && strings.TrimSpace(before) == "prints" {
+					prints = &out[len(out)-1].Prints
+				}
+			default:
+				before += line
 			}
 		}
 	}
@@ -118,20 +147,15 @@ func Snippets(t *Tree) []Snippet {
 func SnippetSyntax(t *Tree) []Problem {
 	var out []Problem
 	for _, s := range Snippets(t) {
-		var firstErr error
-		for _, wrapped := range []string{s.Src, "package p\n" + s.Src, "package p\nfunc _() {\n" + s.Src + "\n}"} {
-			_, err := parser.ParseFile(token.NewFileSet(), "snippet.go", wrapped, parser.SkipObjectResolution)
-			if err == nil {
-				firstErr = nil
-				break
-			}
-			if firstErr == nil {
-				firstErr = err
-			}
-		}
-		if firstErr != nil {
-			out = append(out, Problem{Path: s.Path, Line: s.Line, Text: "Go code does not parse: " + firstErr.Error()})
+		err := parses(s.Src)
+		if err != nil && !s.Declarations() && parses("package p\nfunc _() {\n"+s.Src+"\n}") != nil {
+			out = append(out, Problem{Path: s.Path, Line: s.Line, Text: "Go code does not parse: " + err.Error()})
 		}
 	}
 	return out
+}
+
+func parses(src string) error {
+	_, err := parser.ParseFile(token.NewFileSet(), "snippet.go", src, parser.SkipObjectResolution)
+	return err
 }
