@@ -45,19 +45,9 @@ func run(ctx context.Context) error {
 	}
 	fmt.Println("read:", len(some), some["doc/0999"])
 
-	// A long list by pages, for somebody who turns them slowly.
-	pages, entries := 0, 0
-	for o := (state.ListOptions{Prefix: "doc/", Limit: 300}); ; {
-		page, err := agent.List(ctx, o)
-		if err != nil {
-			return err
-		}
-		pages, entries = pages+1, entries+len(page.Entries)
-		if o.After = page.Next; o.After == "" {
-			break
-		}
+	if err := pages(ctx, agent); err != nil {
+		return err
 	}
-	fmt.Println("pages:", pages, "entries:", entries)
 
 	// Change many, over several scopes, in one commit: a transaction.
 	err = store.Transact(ctx, func(tx *state.Txn) error {
@@ -86,5 +76,22 @@ func run(ctx context.Context) error {
 	}
 	stats, err := agent.Stats(ctx)
 	fmt.Println("removed:", removed, "left after the drop:", stats.Entries, err)
+	return nil
+}
+
+// pages reads a long list by pages, for somebody who turns them slowly.
+func pages(ctx context.Context, agent *state.Scope) error {
+	n, entries := 0, 0
+	for o := (state.ListOptions{Prefix: "doc/", Limit: 300}); ; {
+		page, err := agent.List(ctx, o)
+		if err != nil {
+			return err
+		}
+		n, entries = n+1, entries+len(page.Entries)
+		if o.After = page.Next; o.After == "" {
+			break
+		}
+	}
+	fmt.Println("pages:", n, "entries:", entries)
 	return nil
 }

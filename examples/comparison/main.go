@@ -35,7 +35,7 @@ func run(ctx context.Context) error {
 		open              func() (*state.Store, error)
 	}{
 		{"memory", "no", "no", func() (*state.Store, error) { return state.OpenMemory(nil) }},
-		{"disk, unsynced", "but for a second", "yes", func() (*state.Store, error) { return state.Open(unsynced, &state.Options{NoSync: true}) }},
+		{"disk, unsynced", "all but a second", "yes", func() (*state.Store, error) { return state.Open(unsynced, &state.Options{NoSync: true}) }},
 		{"disk, durable", "yes", "yes", func() (*state.Store, error) { return state.Open(durable, nil) }},
 	}
 	fmt.Printf("%-15s %-17s %-20s %-17s %s\n", "", "waits for device", "survives power cut", "survives a kill", "there after closing")

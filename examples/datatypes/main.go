@@ -57,7 +57,7 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%-9s  %T  %v\n", e.Key, e.Value, e.Value)
+		fmt.Printf("%-9s  %-22T  %v\n", e.Key, e.Value, e.Value)
 	}
 
 	turn, err := state.Get[Turn](ctx, sc, "12 struct")

@@ -64,7 +64,7 @@ func run(ctx context.Context) error {
 	// Without the key, or with another one, the store does not open, and says why.
 	_, err = state.Open(storeDir, nil)
 	fmt.Println("without a key:", errors.Is(err, lsm.ErrEncrypted))
-	_, err = open(storeDir, crypto.KeyBytes(make([]byte, crypto.KeyLen)))
+	_, err = open(storeDir, crypto.KeyBytes(bytes.Repeat([]byte{7}, crypto.KeyLen)))
 	fmt.Println("with a wrong key:", errors.Is(err, lsm.ErrWrongKey))
 
 	store, err = open(storeDir, crypto.KeyFile(keyFile))

@@ -1,6 +1,7 @@
 package tidy
 
 import (
+	"go/format"
 	"go/parser"
 	"go/token"
 	"path"
@@ -99,7 +100,10 @@ func (s Snippet) Program() bool { return strings.HasPrefix(s.Src, "package main\
 
 // Declarations reports whether the snippet stands outside functions; other fragments are
 // statements.
-func (s Snippet) Declarations() bool { return parses("package p\n"+s.Src) == nil }
+func (s Snippet) Declarations() bool {
+	_, err := parser.ParseFile(token.NewFileSet(), "", "package p\n"+s.Src, parser.SkipObjectResolution)
+	return err == nil
+}
 
 var given = regexp.MustCompile(`(?s)<!-- go:(.*?)-->\s*$`)
 
@@ -107,7 +111,8 @@ var given = regexp.MustCompile(`(?s)<!-- go:(.*?)-->\s*$`)
 func Snippets(t *Tree) []Snippet {
 	var out []Snippet
 	for _, f := range t.withSuffix(".md") {
-		before := "" // the text since the last fence
+		before := ""     // the text since the last block
+		follows := false // on Go code
 		var inside *Snippet
 		var prints *string
 		n := 0
@@ -117,11 +122,11 @@ func Snippets(t *Tree) []Snippet {
 			switch {
 			case inside != nil && fence == "```":
 				out = append(out, *inside)
-				inside, before = nil, ""
+				inside, before, follows = nil, "", true
 			case inside != nil:
 				inside.Src += line
 			case prints != nil && fence == "```":
-				prints, before = nil, ""
+				prints, before, follows = nil, "", false
 			case prints != nil:
 				*prints += line
 			case fence == "```go":
@@ -131,7 +136,7 @@ func Snippets(t *Tree) []Snippet {
 				}
 			case strings.HasPrefix(fence, "```"):
 				prints = new(string)
-				if len(out) > 0 && strings.TrimSpace(before) == "prints" {
+				if follows && strings.TrimSpace(before) == "prints" {
 					prints = &out[len(out)-1].Prints
 				}
 			default:
@@ -142,20 +147,18 @@ func Snippets(t *Tree) []Snippet {
 	return out
 }
 
-// SnippetSyntax reports Go code in documents that is neither a file, nor declarations,
-// nor statements.
+// SnippetSyntax reports Go code in documents that is neither a file, nor declarations, nor
+// statements, or is not formatted.
 func SnippetSyntax(t *Tree) []Problem {
 	var out []Problem
 	for _, s := range Snippets(t) {
-		err := parses(s.Src)
-		if err != nil && !s.Declarations() && parses("package p\nfunc _() {\n"+s.Src+"\n}") != nil {
+		formatted, err := format.Source([]byte(s.Src))
+		switch {
+		case err != nil:
 			out = append(out, Problem{Path: s.Path, Line: s.Line, Text: "Go code does not parse: " + err.Error()})
+		case string(formatted) != s.Src:
+			out = append(out, Problem{Path: s.Path, Line: s.Line, Text: "Go code is not as gofmt writes it"})
 		}
 	}
 	return out
-}
-
-func parses(src string) error {
-	_, err := parser.ParseFile(token.NewFileSet(), "snippet.go", src, parser.SkipObjectResolution)
-	return err
 }

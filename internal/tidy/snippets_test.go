@@ -63,7 +63,7 @@ func TestGoThatDoesNotCompileIsFound(t *testing.T) {
 // programs import.
 var known = []string{
 	"./access/...", "./crypto", "./hook/...", "./lsm", "./privacy", "./scope", "./state/...",
-	"context", "errors", "fmt", "log", "os", "strings", "sync", "time",
+	"context", "errors", "fmt", "iter", "log", "log/slog", "os", "strings", "sync", "time",
 }
 
 // A checker checks types against the packages as the go command has compiled them, which takes no
