@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -50,6 +51,26 @@ func TestTheRepositoryKeepsItsRules(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The README shows some rows of the table of all engines, as they are.
+func TestFiguresInTheREADMEAreThoseOfTheBenchmarks(t *testing.T) {
+	read := func(name string) string {
+		p, err := os.ReadFile(root + "/" + name)
+		require.NoError(t, err)
+		return string(p)
+	}
+	measured, rows := read("docs/benchmarks/README.md"), 0
+	_, table, found := strings.Cut(read("README.md"), "| row | | Loam | Pebble | best of the others |\n|---|---|---:|---:|---|\n")
+	require.True(t, found)
+	table, _, _ = strings.Cut(table, "\n\n")
+	for _, row := range strings.Split(table, "\n") {
+		cell := strings.Split(row, " | ")
+		require.Len(t, cell, 5, row)
+		require.Regexp(t, regexp.QuoteMeta("\n"+cell[0]+" | "+cell[2]+" | "+cell[3]+" | ")+".*"+regexp.QuoteMeta("| "+cell[4]+"\n"), measured)
+		rows++
+	}
+	require.Greater(t, rows, 5)
 }
 
 // A new exported name is a promise: it must show in review.
