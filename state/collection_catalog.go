@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/state/index"
 )
 
@@ -101,6 +102,8 @@ func (c *collection) open(ctx context.Context) error {
 			err = c.build(ctx)
 		case c.scope.mode == inTransaction:
 			return ErrReopen
+		case hook.Simulated(ctx):
+			return hook.ErrSimulated
 		default:
 			list, gone := c.set.Reconcile(cat.list, index.Building)
 			if err = c.replace(cat, list, gone); err == nil {
@@ -129,6 +132,8 @@ func (c *collection) rebuild(ctx context.Context, names []string) error {
 		return ErrReadOnly
 	case c.scope.mode == inTransaction:
 		return fmt.Errorf("%w: building an index is no part of transactions", ErrUnsupported)
+	case hook.Simulated(ctx):
+		return hook.ErrSimulated
 	}
 	for _, name := range names {
 		if c.set.Index(name) == nil {

@@ -524,8 +524,13 @@ func TestALateHookSeesNothingMore(t *testing.T) {
 func TestNothingIsWrittenInASimulation(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {
 		require.NoError(t, f.Set(ctx, agent, "there", 1))
-		h := hear(t, f.Store, false)
 		sc, sim := f.Scope(agent), hook.Simulate(ctx)
+		c := people(t, sc, byTeam)
+		require.NoError(t, c.Set(ctx, "ada", person{Team: "red"}))
+		h := hear(t, f.Store, false)
+		before := kept(t, sc)
+		_, opened := state.OpenCollection[person](sim, sc, "people", byTeam, byMail)
+		_, removed := c.Delete(sim, "ada")
 		_, deleted := sc.Delete(sim, "there")
 		_, deletedMany := sc.DeleteMany(sim, []string{"there"})
 		_, incremented := sc.Increment(sim, "there", 1)
@@ -533,6 +538,8 @@ func TestNothingIsWrittenInASimulation(t *testing.T) {
 		for i, err := range []error{
 			sc.Set(sim, "k", 1), sc.SetMany(sim, map[string]any{"k": 1}), sc.Set(sim, "k", 1, ephemeral), sc.IncrementBlind(sim, "k", 1),
 			deleted, deletedMany, incremented, copied, sc.Drop(sim), sc.Move(sim, scope.Agent("b")),
+			opened, removed, c.Set(sim, "bob", person{}), c.Rebuild(sim),
+			f.Timeline().Record(sim, hook.Event{ID: hook.ID{1}, Op: hook.OpBackup, Time: time.Unix(1, 0)}),
 			f.Transact(ctx, func(tx *state.Txn) error { return tx.Scope(agent).Set(sim, "k", 1) }),
 		} {
 			require.ErrorIs(t, err, hook.ErrSimulated, i)
@@ -541,6 +548,9 @@ func TestNothingIsWrittenInASimulation(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 1, v)
 		require.Empty(t, h.take())
+		require.Equal(t, before, kept(t, sc))
+		_, err = state.OpenCollection[person](sim, sc, "people", byTeam)
+		require.NoError(t, err, "nothing is to be written")
 	})
 }
 

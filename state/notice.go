@@ -128,10 +128,11 @@ func (s *Scope) readOld(ws []write) (pinned, changed bool, err error) {
 	return pinned, changed, nil
 }
 
-// valueIn returns the value of what is stored, and whether it can be read.
+// valueIn returns the value of what is stored, and whether it can be read and may be told: one of class Sensitive,
+// which another may have replaced, may not.
 func valueIn(p []byte) (any, bool) {
 	var f found
-	if f.open(p) != nil {
+	if f.open(p) != nil || f.header.Class == Sensitive {
 		return nil, false
 	}
 	v, err := codec.Decode(f.payload, &stored)
