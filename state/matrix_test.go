@@ -21,6 +21,24 @@ type policy struct {
 	rules   []access.Rule
 	members map[access.Role][]access.Subject
 	now     func() time.Time
+
+	about map[access.Principal][]access.Rule // those that are about one, once they were looked for
+}
+
+func (p *policy) rulesOf(who access.Principal) []access.Rule {
+	rules, ok := p.about[who]
+	if !ok {
+		for i := range p.rules {
+			if p.is(who, p.rules[i].Subject) {
+				rules = append(rules, p.rules[i])
+			}
+		}
+		if p.about == nil {
+			p.about = map[access.Principal][]access.Rule{}
+		}
+		p.about[who] = rules
+	}
+	return rules
 }
 
 // is reports whether a principal is a rule's subject.
@@ -46,9 +64,10 @@ func likeScope(pattern string, s scope.Scope) bool {
 
 // ruled returns the effects on a verb of the rules about a principal and a scope whose pattern of keys is so.
 func (p *policy) ruled(who access.Principal, verb access.Verbs, s scope.Scope, keys func(r *access.Rule) bool) (allowed, denied bool) {
-	for i := range p.rules {
-		r := &p.rules[i]
-		if r.Verbs&verb == 0 || !p.is(who, r.Subject) || !likeScope(r.Scopes, s) || !r.Expires.IsZero() && !p.now().Before(r.Expires) || !keys(r) {
+	rules := p.rulesOf(who)
+	for i := range rules {
+		r := &rules[i]
+		if r.Verbs&verb == 0 || !likeScope(r.Scopes, s) || !r.Expires.IsZero() && !p.now().Before(r.Expires) || !keys(r) {
 			continue
 		}
 		allowed, denied = allowed || r.Effect == access.Allow, denied || r.Effect == access.Deny
@@ -251,12 +270,12 @@ func TestEveryCellOfTheStoresMatrix(t *testing.T) {
 
 // decides returns the first rule that denies something that is needed.
 func (p *policy) decides(who access.Principal, op access.Op, s scope.Scope, key string) access.RuleID {
-	for i := range p.rules {
-		one := &policy{rules: p.rules[i : i+1], members: p.members, now: p.now}
+	for _, rule := range p.rulesOf(who) {
+		one := &policy{about: map[access.Principal][]access.Rule{who: {rule}}, now: p.now}
 		for verb := access.Read; verb <= access.Admin; verb <<= 1 {
 			_, denied := one.ruled(who, op.Needs()&verb, s, func(r *access.Rule) bool { return op.Whole() || like(r.Keys, key) })
 			if denied {
-				return p.rules[i].ID
+				return rule.ID
 			}
 		}
 	}

@@ -57,7 +57,7 @@ func TestRandomOperationsOfViews(t *testing.T) {
 				})
 				rules, err := f.As("root").Rules(ctx)
 				require.NoError(t, err)
-				p.rules = rules.All()
+				p = &policy{rules: rules.All(), now: time.Now}
 			}
 			who, name, key := access.Principal(pick("ann", "ann", "bob", "eve")), scopes[rng.IntN(len(scopes))], pick("a", "ab", "b")
 			ok, told := w.act(t, p, f.As(who), who, c, name, key, rng)
