@@ -3,6 +3,7 @@ package state_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"testing"
 
@@ -57,6 +58,8 @@ var doors = []door{
 	{"Stats", access.OpStats, func(sc *state.Scope) error { _, err := sc.Stats(ctx); return err }},
 	{"Copy", access.OpCopy, func(sc *state.Scope) error { _, err := sc.Copy(ctx, other); return err }},
 	{"Move", access.OpMove, func(sc *state.Scope) error { return sc.Move(ctx, other) }},
+	{"Export", access.OpExport, func(sc *state.Scope) error { _, err := sc.Export(ctx, io.Discard, state.ExportOptions{}); return err }},
+	{"Import", access.OpImport, func(sc *state.Scope) error { return importEntries(sc, nil) }},
 	{"Drop", access.OpDrop, func(sc *state.Scope) error { return sc.Drop(ctx) }},
 }
 

@@ -30,7 +30,7 @@ import (
 // hooks with its Before and After. It is closed with the store.
 //
 // Before-hooks run before values of class Standard, Sensitive and External are written or deleted, and
-// before a scope is dropped, moved or copied. After-hooks are told of these, of class Trusted, and
+// before a scope is dropped, moved, copied, exported or imported to. After-hooks are told of these, of class Trusted, and
 // of values that have expired. Of class Ephemeral nobody is told. Those at the point BeforeExpire
 // never run: nothing keeps a value beyond its time.
 //

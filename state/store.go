@@ -128,7 +128,13 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 		return err
 	}
 	s.ended, s.end = context.WithCancel(context.Background())
-	if s.control, err = s.openControl(o.Access); err == nil {
+	if !s.readOnly {
+		err = s.dropImports()
+	}
+	if err == nil {
+		s.control, err = s.openControl(o.Access)
+	}
+	if err == nil {
 		err = s.openProtection(o.Privacy)
 	}
 	if err == nil {
