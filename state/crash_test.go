@@ -33,6 +33,7 @@ type history struct {
 	seed, steps int
 	encrypted   bool
 	mode        lsm.LogMode
+	script      func(store *state.Store, n int) error // what the steps are, all of them synced; nil: by seed
 
 	// Of the time when all went well; the first element of each is before the first step.
 	held         []string // what was stored after each step
@@ -84,8 +85,8 @@ func holdings(t *testing.T, store *state.Store) string {
 
 // brought is what histories import.
 var brought = fileOf([]scopefile.Entry{
-	{Collection: "people", Key: "p1", Value: map[string]any{"mail": "m1", "team": "x", "age": int64(1)}},
-	{Collection: "people", Key: "p9", Value: map[string]any{"mail": "m9", "team": "x", "age": int64(9)}},
+	{Collection: "people", Key: "p1", Value: map[string]any{"mail": "b1", "team": "x", "age": int64(1)}},
+	{Collection: "people", Key: "p9", Value: map[string]any{"mail": "b9", "team": "x", "age": int64(9)}},
 	{Key: "k1", Value: "brought"}, {Key: "k2", Value: "brought", Class: state.Trusted}, {Key: "n", Value: int64(1000)},
 })
 
@@ -93,6 +94,9 @@ var crashScopes = []scope.Scope{scope.Agent("a"), scope.Agent("b"), scope.Step("
 
 // act does the n-th step and tells whether a power cut leaves it.
 func (h *history) act(store *state.Store, n int) (synced bool, err error) {
+	if h.script != nil {
+		return true, h.script(store, n)
+	}
 	rnd := rand.New(rand.NewPCG(uint64(h.seed), uint64(n)))
 	name := crashScopes[rnd.IntN(3)]
 	sc, key := store.Scope(name), fmt.Sprint("k", rnd.IntN(4))
@@ -235,7 +239,7 @@ func (h *history) requireOneOf(t *testing.T, fs vfs.FS, first, last int, where s
 	for s, err := range store.ListScopes(scope.AnyKind, "") {
 		require.NoError(t, err)
 		sc := store.Scope(s)
-		requireEntries(t, sc, where)
+		requireEntries(t, sc, true, where)
 		requireAgreement(t, sc, people(t, sc, byMail, byTeam))
 	}
 	require.NoError(t, store.Close())
@@ -254,29 +258,66 @@ func TestPowerCutsLeaveWholeOperations(t *testing.T) {
 	opened := 0
 	for round := range rounds {
 		h := &history{seed: round, steps: steps, encrypted: round%2 == 1, mode: []lsm.LogMode{lsm.LogWritten, lsm.LogMapped}[round/2%2]}
-		mem := vfs.NewCrashMem()
-		store := h.play(t, mem)
-		e := mem.Explore()
-		last, begun := 0, 0
-		for k := h.acked[0]; k <= e.Len(); k += every {
-			e.AdvanceTo(k)
-			for last < steps && h.acked[last+1] <= k {
-				last++
-			}
-			for begun < steps && h.begun[begun+1] <= k {
-				begun++
-			}
-			h.requireOneOf(t, e.Live().Mem(), last, begun, fmt.Sprint("round ", round, ", killed after ", k))
-			from := h.durable(last)
-			for left := range e.States(vfs.StateOptions{Random: 1, Pending: 1, Cuts: 1, Expect: uint64(from*1000 + begun + 1)}) {
-				h.requireOneOf(t, left.Mem(), from, begun, fmt.Sprint("round ", round, ", ", left))
-				opened++
-			}
-		}
-		require.NoError(t, store.Close())
+		opened += h.explore(t, every)
 	}
 	require.Greater(t, opened, 100)
 	t.Logf("%d states", opened)
+}
+
+// explore plays the history, and opens what a kill and a power cut leave after each so many-th operation of
+// the file system. It returns how many states that are.
+func (h *history) explore(t *testing.T, every int) (opened int) {
+	mem := vfs.NewCrashMem()
+	store := h.play(t, mem)
+	e := mem.Explore()
+	last, begun := 0, 0
+	for k := h.acked[0]; k <= e.Len(); k += every {
+		e.AdvanceTo(k)
+		for last < h.steps && h.acked[last+1] <= k {
+			last++
+		}
+		for begun < h.steps && h.begun[begun+1] <= k {
+			begun++
+		}
+		h.requireOneOf(t, e.Live().Mem(), last, begun, fmt.Sprint("seed ", h.seed, ", killed after ", k))
+		from := h.durable(last)
+		for left := range e.States(vfs.StateOptions{Random: 1, Pending: 1, Cuts: 1, Expect: uint64(from*1000 + begun + 1)}) {
+			h.requireOneOf(t, left.Mem(), from, begun, fmt.Sprint("seed ", h.seed, ", ", left))
+			opened++
+		}
+	}
+	require.NoError(t, store.Close())
+	return opened
+}
+
+// B11: an import is all there or not at all, whether the scope was there or not, and what it has staged is gone.
+func TestImportsAreWholeAfterPowerCuts(t *testing.T) {
+	entries := []scopefile.Entry{{Collection: "people", Key: "p1", Value: map[string]any{"mail": "new"}}}
+	for i := range 260 { // more than goes into a commit
+		entries = append(entries, scopefile.Entry{Key: fmt.Sprintf("k%03d", i), Value: int64(i)})
+	}
+	file := fileOf(entries)
+	h := &history{steps: 3, mode: lsm.LogWritten, script: func(store *state.Store, n int) error {
+		there, o := store.Scope(agent), state.ImportOptions{Existing: state.ExistingReplace}
+		switch n {
+		case 0:
+			c, err := state.OpenCollection[person](ctx, there, "people", byMail, byTeam)
+			if err != nil {
+				return err
+			}
+			return c.Set(ctx, "p1", person{Mail: "old"})
+		case 1:
+			_, err := there.Import(ctx, strings.NewReader(file), o)
+			return err
+		}
+		_, err := store.Scope(other).Import(ctx, strings.NewReader(file), o)
+		return err
+	}}
+	every := 3
+	if testing.Short() {
+		every = 11
+	}
+	require.Positive(t, h.explore(t, every))
 }
 
 // B6, B11, B12, B22: a call that fails fails an operation, with an error that names it, or nothing at all;

@@ -123,11 +123,11 @@ func (g *merger) commit(unsynced bool) error {
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
 	ws := g.ws
-	if mutant.Enabled && mutant.Is(mutant.ImportInParts) && len(ws) > 1 {
-		if _, err := s.commitWrites(b, ws[:1], ws[:1], unsynced); err != nil {
+	if half := len(ws) / 2; mutant.Enabled && mutant.Is(mutant.ImportInParts) && half > 0 {
+		if _, err := s.commitWrites(b, ws[:half], ws[:half], unsynced); err != nil {
 			return err
 		}
-		ws = ws[1:]
+		ws = ws[half:]
 	}
 	_, err := s.commitWrites(b, ws, ws, unsynced)
 	return err
