@@ -33,7 +33,7 @@ func (c *collection) write(ctx context.Context, w docWrite) (existed bool, err e
 	}
 	s := c.scope
 	if s.mode == atSnapshot || s.store.readOnly {
-		return false, ErrReadOnly
+		return false, s.readOnly()
 	}
 	b := s.store.borrowDocs()
 	defer s.store.giveBackDocs(b)

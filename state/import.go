@@ -94,7 +94,7 @@ func (o *ImportOptions) validate() error {
 func (s *Scope) importFrom(ctx context.Context, r io.Reader, o *ImportOptions, unsynced bool) (Imported, error) {
 	err := s.wholeToWrite(ctx)
 	if err == nil && s.store.readOnly {
-		err = ErrReadOnly
+		err = s.readOnly()
 	}
 	if err == nil {
 		err = o.validate()

@@ -48,7 +48,7 @@ func (s *Scope) prepare(ctx context.Context, p *pending, o *Option, now int64) e
 		return err
 	}
 	if s.mode == atSnapshot || s.store.readOnly {
-		return ErrReadOnly
+		return s.readOnly()
 	}
 	trace := hook.TraceOf(ctx)
 	if trace.Simulated() {
@@ -328,13 +328,21 @@ func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error)
 	}
 }
 
+// readOnly returns the error of a write to a handle that takes none.
+func (s *Scope) readOnly() error {
+	if s.store.ended.Err() != nil {
+		return ErrClosed
+	}
+	return ErrReadOnly
+}
+
 // removable returns the error of a delete that has no chance.
 func (s *Scope) removable(ctx context.Context) error {
 	switch {
 	case s.err != nil:
 		return s.err
 	case s.mode == atSnapshot:
-		return ErrReadOnly
+		return s.readOnly()
 	case hook.Simulated(ctx):
 		return hook.ErrSimulated
 	}
