@@ -72,7 +72,7 @@ func TestAnExportedScopeIsImportedAsItWas(t *testing.T) {
 		_, err := sc.Increment(ctx, "int", 1)
 		require.NoError(t, err)
 		c := people(t, sc, byMail, byTeam)
-		for i := range 700 { // more than goes into a commit
+		for i := range 300 { // more than goes into a commit
 			require.NoError(t, c.Set(ctx, fmt.Sprint(i), person{Mail: fmt.Sprint(i), Team: fmt.Sprint(i % 3), Age: i}, state.NoSync))
 		}
 		file := exported(t, sc)
@@ -86,14 +86,14 @@ func TestAnExportedScopeIsImportedAsItWas(t *testing.T) {
 		defer func() { require.NoError(t, to.Close()) }()
 		for _, in := range []*state.Scope{to.Scope(scope.User("u")), f.Scope(scope.User("u"))} {
 			done := imported(t, in, file, state.ExistingFail)
-			require.Equal(t, state.Imported{Entries: int64(700 + len(want))}, done)
+			require.Equal(t, state.Imported{Entries: int64(300 + len(want))}, done)
 			require.Equal(t, want, entriesOf(t, in))
 			requireNothingLeft(t, f.Store)
 			got := people(t, in, byMail, byTeam)
 			requireAgreement(t, in, got)
-			p, err := got.Get(ctx, "699")
+			p, err := got.Get(ctx, "299")
 			require.NoError(t, err)
-			require.Equal(t, person{Mail: "699", Team: "0", Age: 699}, p)
+			require.Equal(t, person{Mail: "299", Team: "2", Age: 299}, p)
 			require.ErrorIs(t, got.Set(ctx, "new", person{Mail: "5"}), state.ErrUnique)
 			lines, again := strings.Split(file, "\n"), strings.Split(exported(t, in), "\n")
 			require.Equal(t, lines[1:len(lines)-2], again[1:len(again)-2], "but for the header's scope, and so the trailer")
@@ -445,5 +445,65 @@ func TestImportedValuesAreProtected(t *testing.T) {
 		again, err := f.Scope(other).Get(ctx, "k")
 		require.NoError(t, err)
 		require.Equal(t, v, again, "what is protected stays as it is")
+	})
+}
+
+// Beside writers of the same keys and documents an import takes all or what is not there, nothing of
+// theirs is lost, and indexes agree with documents.
+func TestImportsBesideWriters(t *testing.T) {
+	const keys = 60
+	var entries []scopefile.Entry
+	for i := range keys {
+		entries = append(entries, scopefile.Entry{Collection: "people", Key: fmt.Sprintf("d%02d", i), Value: map[string]any{"team": "file", "age": int64(i)}})
+	}
+	for i := range keys {
+		entries = append(entries, scopefile.Entry{Key: fmt.Sprintf("k%02d", i), Value: "file"})
+	}
+	file := fileOf(entries)
+	everywhere(t, &state.Options{NoSync: true}, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		c := people(t, sc, byTeam)
+		require.NoError(t, c.Set(ctx, "first", person{Team: "writer"}))
+		var done state.Imported
+		wrote := make([]bool, keys)
+		together(5, func(w int) {
+			if w == 4 {
+				done = imported(t, sc, file, state.ExistingSkip)
+				return
+			}
+			for i := w; i < keys; i += 4 {
+				var err error
+				if wrote[i], err = sc.SetIfAbsent(ctx, fmt.Sprintf("k%02d", i), "writer"); err != nil {
+					t.Error(err)
+				}
+				if _, err = c.Update(ctx, fmt.Sprintf("d%02d", i), func(p person, found bool) (person, error) {
+					p.Age += 1000
+					return p, nil
+				}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		require.Equal(t, int64(2*keys), done.Entries+done.Skipped)
+		skipped := int64(0)
+		for i := range keys {
+			v, err := sc.Get(ctx, fmt.Sprintf("k%02d", i))
+			require.NoError(t, err)
+			require.Equal(t, map[bool]any{true: "writer", false: "file"}[wrote[i]], v)
+			if wrote[i] {
+				skipped++
+			}
+			p, err := c.Get(ctx, fmt.Sprintf("d%02d", i))
+			require.NoError(t, err)
+			want := 1000
+			if p.Team == "file" {
+				want += i
+			} else {
+				skipped++
+			}
+			require.Equal(t, want, p.Age, "no update is lost")
+		}
+		require.Equal(t, done.Skipped, skipped)
+		requireAgreement(t, sc, people(t, sc, byTeam))
 	})
 }
