@@ -2,6 +2,7 @@ package scopefile_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -190,46 +191,60 @@ type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
-// Any bytes: no panic, and what is accepted is written again and read as the same.
+// Any bytes, as a file and as the entries of one: no panic, and what is accepted is written again and read
+// as the same.
 func FuzzReader(f *testing.F) {
-	f.Add(written(f, samples()))
-	f.Add(written(f, nil))
+	file := written(f, samples())
+	f.Add(file)
+	lines := bytes.SplitAfter(file, []byte("\n"))
+	for _, line := range lines[1 : len(lines)-2] {
+		f.Add(bytes.TrimSuffix(line, []byte("\n")))
+	}
 	f.Add([]byte(`{"format":"loam scope","scope":"global","version":1}` + "\n" + `{"key":"k","value":1}` + "\n" + `{"entries":1,"sha256":"00"}`))
 	f.Fuzz(func(t *testing.T, p []byte) {
-		entries, name, err := read(bytes.NewReader(p), &codec.Limits{MaxBytes: 1 << 16})
-		var where *scopefile.LineError
-		if err != nil && !errors.As(err, &where) {
-			t.Fatalf("%q: %v", p, err)
-		}
-		if name == (scope.Scope{}) {
-			return
-		}
-		var out bytes.Buffer
-		w, err := scopefile.NewWriter(&out, name)
-		for i := range entries {
-			if err == nil {
-				err = w.Write(&entries[i])
-			}
-		}
-		if err == nil {
-			err = w.Close()
-		}
-		if err != nil {
-			t.Fatalf("%q: %v", p, err)
-		}
-		again, _, err := read(bytes.NewReader(out.Bytes()), nil)
-		if err != nil || len(again) != len(entries) {
-			t.Fatalf("%q becomes %q: %v", p, out.Bytes(), err)
-		}
-		for i := range again {
-			a, b := again[i], entries[i]
-			if !codec.Equal(a.Value, b.Value) {
-				t.Fatalf("%v becomes %v", b.Value, a.Value)
-			}
-			a.Value, b.Value = nil, nil
-			if a != b {
-				t.Fatalf("%v becomes %v", b, a)
-			}
-		}
+		readTwice(t, p)
+		body := append([]byte(`{"format":"loam scope","scope":"global","version":1}`+"\n"), p...)
+		body = append(body, '\n')
+		readTwice(t, fmt.Appendf(body, `{"entries":%d,"sha256":"%x"}`, bytes.Count(p, []byte("\n"))+1, sha256.Sum256(body)))
 	})
+}
+
+// readTwice reads a file, writes what it has, and reads that.
+func readTwice(t *testing.T, p []byte) {
+	t.Helper()
+	entries, name, err := read(bytes.NewReader(p), &codec.Limits{MaxBytes: 1 << 16})
+	var where *scopefile.LineError
+	if err != nil && !errors.As(err, &where) {
+		t.Fatalf("%q: %v", p, err)
+	}
+	if name == (scope.Scope{}) {
+		return
+	}
+	var out bytes.Buffer
+	w, err := scopefile.NewWriter(&out, name)
+	for i := range entries {
+		if err == nil {
+			err = w.Write(&entries[i])
+		}
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatalf("%q: %v", p, err)
+	}
+	again, _, err := read(bytes.NewReader(out.Bytes()), nil)
+	if err != nil || len(again) != len(entries) {
+		t.Fatalf("%q becomes %q: %v", p, out.Bytes(), err)
+	}
+	for i := range again {
+		a, b := again[i], entries[i]
+		if !codec.Equal(a.Value, b.Value) {
+			t.Fatalf("%v becomes %v", b.Value, a.Value)
+		}
+		a.Value, b.Value = nil, nil
+		if a != b {
+			t.Fatalf("%v becomes %v", b, a)
+		}
+	}
 }
