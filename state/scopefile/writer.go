@@ -54,16 +54,21 @@ func (f *Writer) Write(e *Entry) error {
 	if e.Class != 0 {
 		m[fieldClass] = e.Class.String()
 	}
-	for name, text := range map[string]string{fieldCollection: e.Collection, fieldCorrelated: e.Correlation} {
-		if text != "" {
-			m[name] = text
+	text := func(name, s string) {
+		if s != "" {
+			m[name] = s
 		}
 	}
-	for name, at := range map[string]envelope.Millis{fieldCreated: e.Created, fieldUpdated: e.Updated, fieldExpires: e.Expires} {
+	text(fieldCollection, e.Collection)
+	text(fieldCorrelated, e.Correlation)
+	instant := func(name string, at envelope.Millis) {
 		if at != 0 {
 			m[name] = at.Time()
 		}
 	}
+	instant(fieldCreated, e.Created)
+	instant(fieldUpdated, e.Updated)
+	instant(fieldExpires, e.Expires)
 	f.write(m)
 	f.last.Collection, f.last.Key = e.Collection, e.Key
 	f.entries++
