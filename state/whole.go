@@ -142,7 +142,7 @@ func (s *Scope) whole(ctx context.Context) error {
 	switch {
 	case s.err != nil:
 		return s.err
-	case s.store.ended.Err() != nil:
+	case s.store.closed.Load():
 		return ErrClosed
 	case s.mode == inTransaction:
 		return fmt.Errorf("%w: operations on whole scopes are no part of transactions", ErrUnsupported)

@@ -330,7 +330,7 @@ func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error)
 
 // readOnly returns the error of a write to a handle that takes none.
 func (s *Scope) readOnly() error {
-	if s.store.ended.Err() != nil {
+	if s.store.closed.Load() {
 		return ErrClosed
 	}
 	return ErrReadOnly
