@@ -129,7 +129,7 @@ func (c *collection) rebuild(ctx context.Context, names []string) error {
 	case c.scope.err != nil:
 		return c.scope.err
 	case c.scope.mode == atSnapshot:
-		return ErrReadOnly
+		return c.scope.readOnly()
 	case c.scope.mode == inTransaction:
 		return fmt.Errorf("%w: building an index is no part of transactions", ErrUnsupported)
 	case hook.Simulated(ctx):

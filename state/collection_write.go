@@ -51,7 +51,7 @@ func (c *collection) carryOut(ctx context.Context, w docWrite) (existed bool, er
 	}
 	s := c.scope
 	if s.mode == atSnapshot || s.store.readOnly {
-		return false, ErrReadOnly
+		return false, s.readOnly()
 	}
 	if hook.Simulated(ctx) {
 		return false, hook.ErrSimulated

@@ -154,6 +154,8 @@ const (
 	RecordApart         Name = "record-apart"           // record events in a commit of their own, before that of the change
 	ShowOwnRecords      Name = "show-own-records"       // list what the store keeps in a scope for itself
 	KeepOldEntries      Name = "keep-old-entries"       // leave entries of an index behind that a document has no more
+	ImportInParts       Name = "import-in-parts"        // take an imported file into a scope by several commits
+	KeepStagedImport    Name = "keep-staged-import"     // leave what an import has staged when the process ended
 	SplitIndexCommit    Name = "split-index-commit"     // commit a document's index entries before the document
 	RepeatLast          Name = "repeat-last"            // begin a page with the last document of the page before
 )
