@@ -1,7 +1,6 @@
 package state
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -270,14 +269,16 @@ func (m *importer) keyOf(e *scopefile.Entry) ([]byte, error) {
 	if e.Collection == "" {
 		return []byte(e.Key), codec.CheckKey(e.Key)
 	}
-	c, err := newCollection(m.scope, e.Collection, nil, nil)
-	if err == nil {
-		err = c.usable(context.Background(), e.Key, c.logical(e.Key))
+	if e.Collection != m.collection { // else it is known to be one
+		if _, err := index.NewSet(e.Collection); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, err
+	if e.Key == "" {
+		return nil, codec.CheckKey(e.Key)
 	}
-	return append(bytes.Clone(c.prefix), e.Key...), nil
+	key := append([]byte{index.Reserved, areaDocuments}, e.Collection...)
+	return append(append(key, 0), e.Key...), codec.CheckKey(nameIn(e.Collection, e.Key))
 }
 
 // catalog returns the write of the record that a collection without indexes has.
