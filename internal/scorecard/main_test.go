@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,32 @@ func TestTableOfPlantedBugsIsRead(t *testing.T) {
 	require.Error(t, err)
 	_, err = parsePlanted("nothing")
 	require.Error(t, err)
+}
+
+// Every row has its turn once in n commits, and those of a small program in the same one.
+func TestEveryPlantedBugHasItsTurn(t *testing.T) {
+	var rows []planted
+	for i := range 50 {
+		rows = append(rows, planted{fmt.Sprint("large-", i), "./lsm", "TestIt", ""})
+		rows = append(rows, planted{fmt.Sprint("small-", i), fmt.Sprint("./p", i/3), "TestIt", ""})
+	}
+	rows = append(rows, planted{bug: "untested"})
+	seen := map[string]int{}
+	for commit := 7; commit < 10; commit++ {
+		chosen := turn(rows, 3, commit)
+		require.InDelta(t, len(rows)/3, len(chosen), 3)
+		programs := map[string]int{}
+		for _, row := range chosen {
+			seen[row.bug]++
+			programs[row.program()]++
+		}
+		require.Less(t, len(programs), 10)
+	}
+	for _, row := range rows[:100] {
+		require.Equal(t, 1, seen[row.bug], row.bug)
+	}
+	require.Equal(t, 3, seen["untested"])
+	require.Len(t, turn(rows, 1, 5), len(rows))
 }
 
 // A bug counts as killed only when its test passes without it and fails with it.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,22 +18,24 @@ import (
 
 // Programs in documents are what users copy first. Each is built as a package of the
 // root module, by way of an overlay that adds it without writing into the tree, and
-// run in an empty directory.
+// run in an empty directory. One go command builds them all.
 func TestProgramsInDocumentsRun(t *testing.T) {
 	ordinary(t)
-	tree := repository(t)
-	programs := 0
-	for i, s := range tidy.Snippets(tree) {
-		if !s.Program() {
-			continue
+	sources := map[string]string{}
+	for _, s := range tidy.Snippets(repository(t)) {
+		if s.Program() {
+			sources[fmt.Sprintf("%s_%d", strings.NewReplacer("/", "_", ".", "_").Replace(s.Path), s.Line)] = s.Src
 		}
-		programs++
-		t.Run(fmt.Sprintf("%s:%d", s.Path, s.Line), func(t *testing.T) {
-			out, err := runProgram(t, i, s.Src)
+	}
+	require.NotEmpty(t, sources)
+	dir, out, err := buildPrograms(t, sources)
+	require.NoError(t, err, "%s", out)
+	for name := range sources {
+		t.Run(name, func(t *testing.T) {
+			out, err := runProgram(t, dir, name)
 			require.NoError(t, err, "%s", out)
 		})
 	}
-	require.NotZero(t, programs)
 }
 
 // ordinary skips a test in its short form, which other lanes run under other builds: the
@@ -46,42 +49,61 @@ func ordinary(t *testing.T) {
 
 func TestProgramsThatDoNotBuildOrFailAreFound(t *testing.T) {
 	ordinary(t)
-	out, err := runProgram(t, 1000, "package main\n\nfunc main() { undefined() }\n")
+	_, out, err := buildPrograms(t, map[string]string{
+		"sound": "package main\n\nfunc main() {}\n", "broken": "package main\n\nfunc main() { undefined() }\n",
+	})
 	require.Error(t, err)
 	require.Contains(t, out, "undefined")
-	_, err = runProgram(t, 1001, "package main\n\nfunc main() { panic(1) }\n")
+	require.Contains(t, out, "broken")
+	dir, out, err := buildPrograms(t, map[string]string{
+		"panics": "package main\n\nfunc main() { panic(1) }\n",
+		"prints": "package main\n\nimport \"os\"\n\nfunc main() { os.Stdout.WriteString(`hello`) }\n",
+	})
+	require.NoError(t, err, "%s", out)
+	_, err = runProgram(t, dir, "panics")
 	require.Error(t, err)
-	out, err = runProgram(t, 1002, "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Print(`hello`) }\n")
+	out, err = runProgram(t, dir, "prints")
 	require.NoError(t, err)
 	require.Equal(t, "hello", out)
 }
 
-// runProgram builds and runs src and returns what the compiler or the program printed.
-func runProgram(t *testing.T, n int, src string) (string, error) {
+// buildPrograms builds programs, by name, into a directory, and returns what the compiler said.
+func buildPrograms(t *testing.T, sources map[string]string) (dir, out string, err error) {
 	t.Helper()
 	absRoot, err := filepath.Abs(root)
 	require.NoError(t, err)
-	dir := t.TempDir()
-	file, overlay, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "program")
-	if runtime.GOOS == "windows" {
-		binary += ".exe"
+	scratch := t.TempDir()
+	overlay := filepath.Join(scratch, "overlay.json")
+	dir = filepath.Join(scratch, "programs")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	replace := map[string]string{}
+	args := []string{"build", "-overlay", overlay, "-ldflags=-s", "-o", dir}
+	for name, src := range sources {
+		file := filepath.Join(scratch, name+".go")
+		require.NoError(t, os.WriteFile(file, []byte(src), 0o600))
+		replace[filepath.Join(absRoot, name, "main.go")] = file
+		args = append(args, "./"+name)
 	}
-	require.NoError(t, os.WriteFile(file, []byte(src), 0o600))
-	pkg := fmt.Sprintf("snippet%d", n)
-	replace, err := json.Marshal(map[string]map[string]string{
-		"Replace": {filepath.Join(absRoot, pkg, "main.go"): file},
-	})
+	p, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(overlay, replace, 0o600))
-
+	require.NoError(t, os.WriteFile(overlay, p, 0o600))
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	build := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", binary, "./"+pkg)
+	build := exec.CommandContext(ctx, "go", args...)
 	build.Dir = absRoot
-	if out, err := build.CombinedOutput(); err != nil {
-		return string(out), err
+	said, err := build.CombinedOutput()
+	return dir, string(said), err
+}
+
+// runProgram runs a program in an empty directory and returns what it printed.
+func runProgram(t *testing.T, dir, name string) (string, error) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		name += ".exe"
 	}
-	program := exec.CommandContext(ctx, binary)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	program := exec.CommandContext(ctx, filepath.Join(dir, name))
 	program.Dir = t.TempDir()
 	out, err := program.CombinedOutput()
 	return string(out), err
