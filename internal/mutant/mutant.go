@@ -150,5 +150,6 @@ const (
 	ShowOwnRecords      Name = "show-own-records"       // list what the store keeps in a scope for itself
 	KeepOldEntries      Name = "keep-old-entries"       // leave entries of an index behind that a document has no more
 	SplitIndexCommit    Name = "split-index-commit"     // commit a document's index entries before the document
+	LogKeys             Name = "log-keys"               // name the smallest keys of tables in what is logged
 	RepeatLast          Name = "repeat-last"            // begin a page with the last document of the page before
 )

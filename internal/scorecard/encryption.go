@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -64,6 +65,37 @@ func usedNonces(c config) ([]figure, error) {
 		{"encrypted-crash-states", float64(x.States), "states", atLeast(of(c.size, 400.0, 2_000, 50_000))},
 		{"encrypted-crash-violations", x.failures(), "states", exactly(0)},
 	}, x.err()
+}
+
+// shownCanaries looks for keys, values and names of scopes in all that encrypted stores write, log
+// and answer, and in what stores in clear log and answer, while each call in turn fails.
+func shownCanaries(c config) ([]figure, error) {
+	x := &explored{}
+	var places int
+	canaries := of(c.size, 200, 1000, 1000)
+	sweep := func(setup fuzz.Setup, canaries, every int) {
+		f := fuzz.AnyCall
+		f.Every = every
+		y, searched, err := fuzz.SweepCanaries(setup, canaries, f)
+		if err != nil {
+			x.errs = append(x.errs, err)
+		}
+		x.Explored.Add(y)
+		places += searched
+	}
+	for m := range uint64(len(modes)) {
+		sweep(encrypted(c, 20+m), canaries, of(c.size, 97, 97, 5))
+		clear := encrypted(c, 20+m)
+		clear.Seed++
+		sweep(clear, 200, of(c.size, 97, 31, 1))
+	}
+	tests, err := keyTestsOf("R36", "canary-tests")(c)
+	return append([]figure{
+		{"canaries", float64(canaries), "canaries", atLeast(of(c.size, 200.0, 1_000, 1_000))},
+		{"canary-faults", float64(x.Points), "faults", atLeast(of(c.size, 30.0, 120, 2_000))},
+		{"canary-places-searched", float64(places), "places", atLeast(of(c.size, 10_000.0, 50_000, 1_000_000))},
+		{"canaries-seen", x.failures(), "runs", exactly(0)},
+	}, tests...), errors.Join(x.err(), err)
 }
 
 // keyTests are what R36, R37 and R40 count: tests of packages lsm and crypto by what they show.
