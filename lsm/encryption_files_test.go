@@ -36,7 +36,7 @@ func TestWhatWasPutBackIsOlderThanTheAnchor(t *testing.T) {
 	fillCanaries(t, db, 0, 120)
 	first, err := db.Anchor()
 	require.NoError(t, err)
-	older := filesIn(t, fs.Copy(), "db")
+	older := filesIn(t, fs, "db")
 	fillCanaries(t, db, 120, 240)
 	second, err := db.Anchor()
 	require.NoError(t, err)
@@ -90,7 +90,7 @@ func TestAKeyringThatWasPutBackStaysRefused(t *testing.T) {
 	db := mustOpen(t, o)
 	fillCanaries(t, db, 0, 20)
 	require.NoError(t, db.RotateDataKeys())
-	older := filesIn(t, fs.Copy(), "db")[crypto.KeyringName] // it has all data keys that there will be
+	older := filesIn(t, fs, "db")[crypto.KeyringName] // it has all data keys that there will be
 	require.NoError(t, db.RotateMasterKey(context.Background(), masterKey(2)))
 	require.NoError(t, db.Close())
 	putFile(t, fs, "db/"+crypto.KeyringName, older)
