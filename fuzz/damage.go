@@ -70,7 +70,7 @@ func newDamaged(setup Setup, steps []Step, clean bool) (*Damaged, error) {
 		}
 	}
 	if !clean {
-		if err := waitForFiles(p.DB, d.mem); err != nil {
+		if err := waitForFiles(p.DB, d.mem, Dir); err != nil {
 			return nil, err
 		}
 	}
@@ -96,9 +96,9 @@ func (d *Damaged) Bytes() int {
 
 // waitForFiles waits until the store has no table or blob file that it does not use: harm to
 // one that is about to be removed, or is not in use yet, would be found by nobody.
-func waitForFiles(db *lsm.DB, fs vfs.FS) error {
+func waitForFiles(db *lsm.DB, fs vfs.FS, dir string) error {
 	for range patience {
-		names, err := fs.List(Dir)
+		names, err := fs.List(dir)
 		if err != nil {
 			return err
 		}

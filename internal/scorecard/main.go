@@ -122,11 +122,12 @@ type figure struct {
 
 // target is what a figure must reach.
 type target struct {
-	kind  byte // 0: none; '>': at least; '=': exactly
+	kind  byte // 0: none; '>': at least; '<': at most; '=': exactly
 	value float64
 }
 
 func atLeast(v float64) target { return target{'>', v} }
+func atMost(v float64) target  { return target{'<', v} }
 func exactly(v float64) target { return target{'=', v} }
 
 // String returns the target without blanks.
@@ -134,6 +135,8 @@ func (t target) String() string {
 	switch t.kind {
 	case '>':
 		return ">=" + number(t.value)
+	case '<':
+		return "<=" + number(t.value)
 	case '=':
 		return "=" + number(t.value)
 	}
@@ -144,6 +147,8 @@ func (f figure) passes() bool {
 	switch f.want.kind {
 	case '>':
 		return f.value >= f.want.value
+	case '<':
+		return f.value <= f.want.value
 	case '=':
 		return f.value == f.want.value
 	}

@@ -17,6 +17,10 @@ func TestLineOfAFigure(t *testing.T) {
 	require.Equal(t, []string{"R1", "crash-states", "19999", "states", ">=20000", "FAIL"}, strings.Fields(f.line("R1")))
 	f = figure{"lost", 1, "batches", exactly(0)}
 	require.Equal(t, []string{"R1", "lost", "1", "batches", "=0", "FAIL"}, strings.Fields(f.line("R1")))
+	f = figure{"grown", 2, "KiB", atMost(2)}
+	require.Equal(t, []string{"R1", "grown", "2", "KiB", "<=2", "pass"}, strings.Fields(f.line("R1")))
+	f.value = 3
+	require.Equal(t, []string{"R1", "grown", "3", "KiB", "<=2", "FAIL"}, strings.Fields(f.line("R1")))
 	f = figure{"operations", 0.5, "ops", target{}}
 	require.Equal(t, []string{"R1", "operations", "0.5", "ops", "-", "pass"}, strings.Fields(f.line("R1")))
 }

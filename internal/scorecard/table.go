@@ -57,5 +57,5 @@ var table = []measure{
 	{"R36", shownCanaries},
 	{"R37", keyTestsOf("R37", "key-tests")},
 	{"R38", accessMatrix},
-	{"R40", keyTestsOf("R40", "file-tests")},
+	{"R40", soakedStore},
 }
