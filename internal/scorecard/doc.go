@@ -20,5 +20,5 @@
 //
 // Reading order: main.go; table.go, which lists what is measured; then the files of the
 // figures: crashes.go, copies.go, faults.go, misdirected.go, metamorphic.go, targets.go,
-// planted.go, conformance.go, access.go.
+// planted.go, conformance.go, encryption.go, soak.go, access.go.
 package main

@@ -110,7 +110,9 @@ var keyTests = map[string][]string{
 		"TestPowerCutAtEveryOperation", "TestFaultAtEveryOperation",
 		"TestAPowerCutWhileKeysAreRotated", "TestAFaultWhileKeysAreRotated", "TestDataKeysLeaveTheStore", "TestAKeyThatIsHeldIsNotRetired",
 	},
-	"R40": {"TestFilesOfAStoreAreItsOwners"}, // modes, directories of others, links
+	"R40": { // modes under any umask, directories of others, links, second openings
+		"TestFilesOfAStoreAreItsOwners", "TestPlantedLinksAreNotFollowed", "TestASecondOpenIsRefusedAndNamesTheHolder", "TestASecondProcessIsRefused",
+	},
 }
 
 // keyTestsPrinted is what all of them print: they run once, for their packages take long to build.

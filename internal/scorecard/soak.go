@@ -36,7 +36,7 @@ func soakedStore(c config) ([]figure, error) {
 	}
 	defer os.RemoveAll(dir)
 	s := fuzz.Soak{Setup: encrypted(c, 30), FS: vfs.NewOS(), Dir: filepath.Join(dir, "db")}
-	rounds := of(c.size, 8, 32, 1<<30)
+	rounds := of(c.size, 8, 20, 1<<30)
 	began := time.Now()
 	var samples []held
 	var broken error
@@ -53,7 +53,7 @@ func soakedStore(c config) ([]figure, error) {
 	}
 	tests, err := keyTestsOf("R40", "file-tests")(c)
 	return append(append([]figure{
-		{"soak-rounds", float64(len(samples)), "rounds", atLeast(float64(of(c.size, 8, 32, 200)))},
+		{"soak-rounds", float64(len(samples)), "rounds", atLeast(float64(of(c.size, 8, 20, 200)))},
 		{"soak-faults", float64(s.Faults), "faults", atLeast(float64(of(c.size, 3, 12, 100)))},
 		{"soak-promises-broken", broke(broken), "rounds", exactly(0)},
 	}, growth(samples, c.size == full)...), tests...), errors.Join(broken, err)
