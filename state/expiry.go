@@ -3,11 +3,9 @@ package state
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/loamdb/loam/hook"
-	"github.com/loamdb/loam/state/index"
 )
 
 // Values that have expired. The engine tells of each until a commit takes the telling away, which is the
@@ -42,7 +40,7 @@ func (s *Store) tellExpired(gone []expiry) error {
 	var events []hook.Event
 	var ws []write
 	for _, e := range gone {
-		key, told := nameOf(string(e.Key))
+		key, told := userKey(e.Key)
 		if !told || reservedScope(e.Scope) {
 			continue // the store's own
 		}
@@ -63,18 +61,4 @@ func (s *Store) tellExpired(gone []expiry) error {
 		s.hooks.After(context.Background(), events[i])
 	}
 	return nil
-}
-
-// nameOf returns what users call a stored key: a key of theirs as it is, that of a document by its
-// collection and its own. There is none of what the store keeps for itself, as index entries are.
-func nameOf(stored string) (name string, ok bool) {
-	if stored >= firstKey {
-		return stored, true
-	}
-	doc, ok := strings.CutPrefix(stored, string([]byte{index.Reserved, areaDocuments}))
-	if !ok {
-		return "", false
-	}
-	collection, key, ok := strings.Cut(doc, "\x00")
-	return collection + "/" + key, ok
 }

@@ -132,3 +132,14 @@ func (s *Store) Borrow(timed bool) {
 		s.giveBack(s.borrow())
 	}
 }
+
+// Staged returns how many scopes imports have left.
+func (s *Store) Staged() (n int, err error) {
+	for _, err = range s.engine.scopes(scope.KindCustom, importScopes) {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, err
+}

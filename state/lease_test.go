@@ -141,7 +141,7 @@ func TestManyWantALease(t *testing.T) {
 // A lease that was acquired is held whatever a power cut leaves, and no token is given out twice.
 func TestLeasesSurvivePowerCuts(t *testing.T) {
 	mem := vfs.NewCrashMem()
-	store := openOn(t, mem)
+	store := smallStore(t, mem)
 	begin := mem.Ops()
 	name := scope.Agent("a")
 	var tokens []state.Token
@@ -160,7 +160,7 @@ func TestLeasesSurvivePowerCuts(t *testing.T) {
 	for k := begin; k <= held; k += 3 {
 		e.AdvanceTo(k)
 		for left := range e.States(vfs.StateOptions{Pending: 1, Cuts: 1}) {
-			again := openOn(t, left.Mem())
+			again := smallStore(t, left.Mem())
 			l, err := again.Scope(name).AcquireLease(ctx, "one", "new", time.Hour)
 			if err == nil {
 				for i, at := range returned {
@@ -174,7 +174,7 @@ func TestLeasesSurvivePowerCuts(t *testing.T) {
 	}
 	e.AdvanceTo(held)
 	for left := range e.States(vfs.StateOptions{Pending: 1, Cuts: 1}) {
-		again := openOn(t, left.Mem())
+		again := smallStore(t, left.Mem())
 		_, err := again.Scope(name).AcquireLease(ctx, "one", "new", time.Hour)
 		require.ErrorIs(t, err, state.ErrLeaseHeld)
 		require.NoError(t, again.Close())

@@ -5,12 +5,27 @@ import (
 	"testing"
 	"time"
 
+	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/lsm"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
 	"github.com/loamdb/loam/state/index"
 	"github.com/stretchr/testify/require"
 )
+
+// smallStore opens a store on a file system, in sizes so small that a short history flushes.
+func smallStore(t *testing.T, fs vfs.FS) *state.Store {
+	t.Helper()
+	o := &lsm.Options{LogMode: lsm.LogWritten, CompactionWorkers: 1, SyncInterval: -1}
+	seams.Inject(o, seams.Seams{FS: fs, Sizing: seams.Sizing{
+		MinSegmentBytes: 8 << 10, MaxSegmentBytes: 16 << 10, MinMemtableBytes: 8 << 10, MemtableBytes: 8 << 10,
+		BudgetBytes: 256 << 10, TableBytes: 4 << 10, L0Trigger: 2, SettleAfter: time.Hour,
+	}})
+	store, err := state.Open("db", &state.Options{Engine: o})
+	require.NoError(t, err)
+	return store
+}
 
 // Whatever a power cut leaves, a rule that a scope has is carried out, documents agree with their indexes, and
 // what was written last is there.
@@ -20,7 +35,7 @@ func TestRetentionSurvivesPowerCuts(t *testing.T) {
 		steps, every = 20, 9
 	}
 	m := vfs.NewCrashMem()
-	store := openOn(t, m)
+	store := smallStore(t, m)
 	begin := m.Ops()
 	moved := scope.Agent("moved")
 	sc := store.Scope(agent)
@@ -62,7 +77,7 @@ func TestRetentionSurvivesPowerCuts(t *testing.T) {
 		}
 		for s := range e.States(vfs.StateOptions{Pending: 1, Cuts: 1}) {
 			states++
-			store := openOn(t, s.Mem())
+			store := smallStore(t, s.Mem())
 			listed, err := store.ListedForRetention()
 			require.NoError(t, err)
 			found := false
@@ -94,7 +109,7 @@ func TestRetentionSurvivesPowerCuts(t *testing.T) {
 // A scope that was dropped as idle is gone with its rule, or is all there with it.
 func TestAnIdleDropSurvivesPowerCuts(t *testing.T) {
 	m := vfs.NewCrashMem()
-	store := openOn(t, m)
+	store := smallStore(t, m)
 	sc := store.Scope(agent)
 	require.NoError(t, sc.SetMany(ctx, map[string]any{"a": 1, "b": 2}))
 	require.NoError(t, sc.SetRetention(ctx, state.Retention{DropIdle: time.Hour}))
@@ -110,7 +125,7 @@ func TestAnIdleDropSurvivesPowerCuts(t *testing.T) {
 	for k := begin; k <= m.Ops(); k++ {
 		e.AdvanceTo(k)
 		for s := range e.States(vfs.StateOptions{Pending: 1, Cuts: 1}) {
-			store := openOn(t, s.Mem())
+			store := smallStore(t, s.Mem())
 			sc := store.Scope(agent)
 			settled(t, func() bool {
 				r, err := sc.Retention(ctx)
