@@ -282,10 +282,11 @@ func (k *sweeper) visit(in *ruled) (next int64, err error) {
 			return 0, err
 		}
 		in.looked = true
-		if now = k.store.engine.now(); gone == 0 && in.due(now) {
-			in.restsTo = now + retryRest // it is in others' hands, or in those of collections that are not open
+		if gone == 0 && in.due(now) { // what there is to go cannot
+			in.restsTo = now + retryRest
 			return in.restsTo, nil
 		}
+		now = k.store.engine.now()
 	}
 	if in.rule.DropIdle > 0 && now >= in.idleAt() {
 		if err := k.dropIdle(in); err != nil {

@@ -265,8 +265,8 @@ func TestEveryDoorIsChecked(t *testing.T) {
 				requireDenied(t, errs[0], "%T.%s", on, m.Name)
 			}
 		}
-		check(f.Store, "Scope", "As", "Snapshot", "Transact", "ListScopes", "Timeline", "Hooks", "Metrics", "Close",
-			"SetInOwnScope", "FlipAudit", "Staged") // of export_test.go
+		check(f.Store, "Scope", "As", "Snapshot", "Transact", "Begin", "ListScopes", "Timeline", "Hooks", "Metrics", "Expvar", "Close",
+			"SetInOwnScope", "FlipAudit", "Staged", "Borrow", "ListedForRetention") // of export_test.go
 		check(mallory.Scope(agent), "Name")
 		check(documents.In(mallory.Scope(agent)), "In", "Name")
 		check(documents.In(f.Scope(agent)), "In", "Name")
