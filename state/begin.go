@@ -50,9 +50,9 @@ var errNotBegun = fmt.Errorf("%w: a transaction of Transact ends with its functi
 // else has written what it has read; what Begin begins anew may succeed. If a hook has forbidden one of
 // the writes that is the error. It cannot be called twice, whatever it has returned.
 func (tx *Txn) Commit() error {
-	err := errNotBegun
-	if tx.begun {
-		err = tx.alive()
+	err := tx.alive()
+	if err == nil && !tx.begun {
+		err = errNotBegun
 	}
 	if err == nil {
 		err = tx.refused
@@ -76,9 +76,13 @@ func (tx *Txn) Commit() error {
 // Rollback ends a transaction of Begin without writing anything. One that has ended is left as it is. It
 // returns an error only for one of Transact, whose function returns an error instead.
 func (tx *Txn) Rollback() error {
-	if !tx.begun {
-		return &Error{Op: "rollback", Err: errNotBegun}
+	if tx.begun {
+		tx.end()
+		return nil
 	}
-	tx.end()
-	return nil
+	err := tx.alive()
+	if err == nil {
+		err = errNotBegun
+	}
+	return &Error{Op: "rollback", Err: err}
 }

@@ -20,6 +20,9 @@ func (s *Scope) History(ctx context.Context, key string) iter.Seq2[hook.Event, e
 		if err == nil {
 			err = in.usable(ctx, key)
 		}
+		if err == nil && in.store.closed.Load() {
+			err = ErrClosed
+		}
 		if err == nil && in.mode != live {
 			err = fmt.Errorf("%w: events are not read at a snapshot or in a transaction", ErrUnsupported)
 		}

@@ -144,6 +144,8 @@ func (s *Scope) leasable(ctx context.Context, name string) error {
 		return err
 	}
 	switch {
+	case s.store.closed.Load():
+		return ErrClosed
 	case s.mode == atSnapshot || s.store.readOnly:
 		return ErrReadOnly
 	case s.mode == inTransaction:
