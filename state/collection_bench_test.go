@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/loamdb/loam/internal/turns"
 	"github.com/loamdb/loam/state"
 	"github.com/loamdb/loam/state/index"
 	"github.com/stretchr/testify/require"
@@ -72,6 +73,40 @@ func BenchmarkCollectionSet(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// The same unsynced, beside each other.
+func BenchmarkCollectionSetBeside(b *testing.B) {
+	byUser, byTokens := index.Def{Name: "user", Fields: []string{"user"}}, index.Def{Name: "tokens", Fields: []string{"tokens"}}
+	docs := make([]turn, 1000)
+	for i := range docs {
+		docs[i] = someTurn(i)
+	}
+	for _, keys := range []int{10_000_000, 1000} {
+		name := "new"
+		if keys == len(docs) {
+			name = "changed"
+		}
+		b.Run(name, func(b *testing.B) {
+			side := func(name string, set func(key string, doc turn) error) turns.Side {
+				n := 0
+				return turns.Side{Name: name, Call: func() error {
+					key, doc := fmt.Sprintf("turn-%07d", n%keys), docs[(n*7+n/keys)%len(docs)]
+					n++
+					return set(key, doc)
+				}}
+			}
+			collection := func(indexes ...index.Def) func(key string, doc turn) error {
+				c, err := state.OpenCollection[turn](ctx, benchStore(b, nil), "turns", indexes...)
+				require.NoError(b, err)
+				return func(key string, doc turn) error { return c.Set(ctx, key, doc, state.NoSync) }
+			}
+			plain := benchStore(b, nil)
+			turns.Run(b, 200,
+				side("plain", func(key string, doc turn) error { return state.Set(ctx, plain, key, doc, state.NoSync) }),
+				side("documents", collection()), side("indexes", collection(byUser, byTokens)))
+		})
 	}
 }
 

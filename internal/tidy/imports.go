@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"internal/seams":      {"internal/seal", "internal/vfs"},
 	"internal/tidy":       {},
 	"internal/tuple":      {},
+	"internal/turns":      {},
 	"internal/vfs":        {"internal/invariants", "internal/mutant"},
 	"privacy":             {"internal/mutant"},
 	"scope":               {"internal/glob"},
