@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/loamdb/loam/hook"
-	"github.com/loamdb/loam/internal/turns"
+	"github.com/loamdb/loam/internal/interleave"
 	"github.com/loamdb/loam/privacy"
 	"github.com/loamdb/loam/state"
 	"github.com/stretchr/testify/require"
@@ -68,12 +68,12 @@ func BenchmarkClasses(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			sc := benchStore(b, c.o)
 			register(b, state.StoreOf(sc), c.hooks...)
-			side := func(class state.Class) turns.Side {
-				return turns.Side{Name: class.String(), Call: func() error {
+			side := func(class state.Class) interleave.Side {
+				return interleave.Side{Name: class.String(), Call: func() error {
 					return sc.Set(ctx, "conversation/"+class.String(), document, state.WithClass(class), state.NoSync)
 				}}
 			}
-			turns.Run(b, 200, side(state.Ephemeral), side(state.Trusted), side(state.Standard), side(state.External))
+			interleave.Run(b, 200, side(state.Ephemeral), side(state.Trusted), side(state.Standard), side(state.External))
 		})
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/loamdb/loam/internal/turns"
+	"github.com/loamdb/loam/internal/interleave"
 	"github.com/loamdb/loam/state"
 	"github.com/loamdb/loam/state/index"
 	"github.com/stretchr/testify/require"
@@ -89,9 +89,9 @@ func BenchmarkCollectionSetBeside(b *testing.B) {
 			name = "changed"
 		}
 		b.Run(name, func(b *testing.B) {
-			side := func(name string, set func(key string, doc turn) error) turns.Side {
+			side := func(name string, set func(key string, doc turn) error) interleave.Side {
 				n := 0
-				return turns.Side{Name: name, Call: func() error {
+				return interleave.Side{Name: name, Call: func() error {
 					key, doc := fmt.Sprintf("turn-%07d", n%keys), docs[(n*7+n/keys)%len(docs)]
 					n++
 					return set(key, doc)
@@ -103,7 +103,7 @@ func BenchmarkCollectionSetBeside(b *testing.B) {
 				return func(key string, doc turn) error { return c.Set(ctx, key, doc, state.NoSync) }
 			}
 			plain := benchStore(b, nil)
-			turns.Run(b, 200,
+			interleave.Run(b, 200,
 				side("plain", func(key string, doc turn) error { return state.Set(ctx, plain, key, doc, state.NoSync) }),
 				side("documents", collection()), side("indexes", collection(byUser, byTokens)))
 		})

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/loamdb/loam/hook"
-	"github.com/loamdb/loam/internal/turns"
+	"github.com/loamdb/loam/internal/interleave"
 	"github.com/loamdb/loam/state"
 )
 
@@ -40,14 +40,14 @@ func BenchmarkSetWithHooks(b *testing.B) {
 func BenchmarkHookOverhead(b *testing.B) {
 	before := hook.Hook{Name: "before", Points: []hook.Point{hook.BeforeSet}, Before: func(context.Context, *hook.Change) error { return nil }}
 	after := hook.Hook{Name: "after", Points: []hook.Point{hook.AfterSet}, After: func(context.Context, hook.Event) error { return nil }}
-	side := func(name string, hooks ...hook.Hook) turns.Side {
+	side := func(name string, hooks ...hook.Hook) interleave.Side {
 		sc := benchStore(b, nil)
 		register(b, state.StoreOf(sc), hooks...)
-		return turns.Side{
+		return interleave.Side{
 			Name: name,
 			Call: func() error { return sc.Set(ctx, "conversation/turn-17", document, state.NoSync) },
 			Rest: func() error { return state.StoreOf(sc).Hooks().Drain(ctx) },
 		}
 	}
-	turns.Run(b, 200, side("none"), side("before", before), side("after", after), side("pair", before, after))
+	interleave.Run(b, 200, side("none"), side("before", before), side("after", after), side("pair", before, after))
 }

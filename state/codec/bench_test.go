@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/loamdb/loam/internal/turns"
+	"github.com/loamdb/loam/internal/interleave"
 	"github.com/loamdb/loam/state/codec"
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -188,10 +188,10 @@ func BenchmarkDecodeBeside(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.Run(name, func(b *testing.B) {
-			turns.Run(b, 100,
-				turns.Side{Name: "once", Call: func() error { _, err := codec.Decode(p, nil); return err }},
-				turns.Side{Name: "twice", Call: func() error { _, err := codec.DecodeTwice(p, nil); return err }},
-				turns.Side{Name: "library", Call: func() error { var v any; return msgpack.Unmarshal(p, &v) }})
+			interleave.Run(b, 100,
+				interleave.Side{Name: "once", Call: func() error { _, err := codec.Decode(p, nil); return err }},
+				interleave.Side{Name: "twice", Call: func() error { _, err := codec.DecodeTwice(p, nil); return err }},
+				interleave.Side{Name: "library", Call: func() error { var v any; return msgpack.Unmarshal(p, &v) }})
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package turns_test
+package interleave_test
 
 import (
 	"flag"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/loamdb/loam/internal/turns"
+	"github.com/loamdb/loam/internal/interleave"
 )
 
 func TestSidesTakeTurns(t *testing.T) {
@@ -15,8 +15,8 @@ func TestSidesTakeTurns(t *testing.T) {
 	defer func(before string) { require.NoError(t, times.Set(before)) }(times.String())
 	require.NoError(t, times.Set("3x"))
 	var order []string
-	side := func(name string) turns.Side {
-		return turns.Side{
+	side := func(name string) interleave.Side {
+		return interleave.Side{
 			Name: name,
 			Call: func() error { order = append(order, name); return nil },
 			Rest: func() error { order = append(order, "rest"); return nil },
@@ -24,7 +24,7 @@ func TestSidesTakeTurns(t *testing.T) {
 	}
 	r := testing.Benchmark(func(b *testing.B) {
 		order = nil
-		turns.Run(b, 2, side("a"), side("b"))
+		interleave.Run(b, 2, side("a"), side("b"))
 	})
 	forth, back := []string{"a", "a", "rest", "b", "b", "rest"}, []string{"b", "b", "rest", "a", "a", "rest"}
 	require.Equal(t, slices.Concat(forth, back, forth), order)

@@ -1,7 +1,7 @@
-// Package turns measures several ways of doing a thing beside each other, in one process: rounds of
+// Package interleave measures several ways of doing a thing beside each other, in one process: rounds of
 // calls of each take turns, so that whatever else the machine does meets all of them alike. It is for
 // benchmarks alone.
-package turns
+package interleave
 
 import (
 	"slices"
