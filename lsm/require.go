@@ -5,7 +5,6 @@ import (
 
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
-	"github.com/loamdb/loam/wal"
 )
 
 // Require makes the batch depend on key having the given version, which may be Absent,
@@ -111,7 +110,7 @@ func (d *DB) commitUnderLead(r *request, c *conditions) error {
 		d.queue.passLead()
 		return err
 	}
-	r.crc = wal.PayloadChecksum(r.payload)
+	d.sumUp(r)
 	limit := int64(0) // alone: unsynced ones that wait would get lower numbers, and so overtake it
 	if mutant.Enabled && mutant.Is(mutant.OvertakeTheLead) {
 		limit = maxGroupBytes
