@@ -30,8 +30,10 @@ type Batch struct {
 	index  map[scope.Scope]int
 	at     int // the scope of the next key in scopes, counted from 1; 0: the root
 
-	requires []point     // require.go
-	merges   batchMerges // merge.go
+	requires   []point     // require.go
+	required   []byte      // their keys
+	conditions conditions  // what Apply makes of them
+	merges     batchMerges // merge.go
 
 	ttls    []batchTTL // ttl.go
 	scratch []byte
@@ -76,7 +78,7 @@ func (b *Batch) Bytes() int64 { return int64(len(b.payload)) }
 func (b *Batch) Reset() {
 	b.payload, b.ops, b.ranges, b.bytes, b.err = b.payload[:0], 0, 0, 0, nil
 	clear(b.requires)
-	b.requires = b.requires[:0]
+	b.requires, b.required, b.conditions = b.requires[:0], b.required[:0], conditions{}
 	b.ttls = b.ttls[:0]
 	b.merges.operands, b.merges.names = 0, b.merges.names[:0]
 	b.resetScopes()

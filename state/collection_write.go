@@ -113,7 +113,7 @@ func (c *collection) purge(ctx context.Context, b *docScratch, cat *catalog) err
 // the condition that neither the document nor the catalog is written in between.
 func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, w docWrite, old *found, doc any, there bool) (unsynced bool, err error) {
 	s := c.scope
-	dw := write{space: s.space, key: b.key, conditional: true}
+	dw := write{space: s.space, key: b.key, conditional: true, asOf: b.found.asOf}
 	var before, after []byte
 	var expires int64
 	if old != nil {
@@ -201,9 +201,10 @@ func (c *collection) commit(b *docScratch, cat *catalog, key string, unsynced bo
 		}
 		b.ws = b.ws[last:]
 	}
-	_, err := s.store.engine.commit(b.ws, unsynced)
+	version, err := s.store.engine.commit(b.ws, unsynced)
 	if err == nil {
 		b.counters.writes.Add(1)
+		cat.asOf.Store(uint64(version))
 		if !cat.there {
 			c.known.Store(nil) // it is there now
 		}
