@@ -22,6 +22,7 @@ type Batch struct {
 	payload []byte
 	ops     int
 	ranges  int // of them, those that delete a range
+	lasting int // of them, those that are known to write nothing that expires
 	bytes   int64
 	err     error // first limit exceeded; Apply returns it
 
@@ -77,6 +78,7 @@ func (b *Batch) Bytes() int64 { return int64(len(b.payload)) }
 // Reset empties the batch, its requirements too, and keeps its memory.
 func (b *Batch) Reset() {
 	b.payload, b.ops, b.ranges, b.bytes, b.err = b.payload[:0], 0, 0, 0, nil
+	b.lasting = 0
 	clear(b.requires)
 	b.requires, b.required, b.conditions = b.requires[:0], b.required[:0], conditions{}
 	b.ttls = b.ttls[:0]
@@ -106,6 +108,9 @@ func (b *Batch) addInternal(kind keys.Kind, key, value []byte) {
 	b.payload = appendOp(b.payload, kind, b.prefix, key, value)
 	if b.at > 0 && kind != keys.KindDelete && kind != keys.KindRangeDelete {
 		b.scopes[b.at-1].writes = true
+	}
+	if kind != keys.KindSetWithExpiry {
+		b.lasting++
 	}
 	b.ops++
 	b.bytes = bytes

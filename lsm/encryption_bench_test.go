@@ -41,7 +41,7 @@ func BenchmarkEncryption(b *testing.B) {
 			})
 			sides = append(sides, interleave.Side{Name: c.name, Call: call})
 		}
-		interleave.Run(b, 500, sides...)
+		interleave.Run(b, 50, sides...)
 	}
 	b.Run("set", func(b *testing.B) {
 		beside(b, func(db *DB, key func() []byte) func() error {

@@ -68,6 +68,9 @@ func (tx *Txn) LastVersion() Version { return tx.last }
 
 // endsExpiring reports whether the last operation writes an entry that expires.
 func (b *Batch) endsExpiring() bool {
+	if b.lasting == b.ops {
+		return false
+	}
 	var last keys.Kind
 	for ops := (opReader{rest: b.payload}); ops.next(); {
 		last = ops.kind

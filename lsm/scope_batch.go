@@ -191,7 +191,7 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 	r.reset(len(b.scopes))
 	payload := r.payload[:0]
 	r.ops, r.bytes = 0, 0
-	r.ranges, r.merges = b.ranges, b.merges.operands > 0
+	r.ranges, r.merges, r.lasting = b.ranges, b.merges.operands > 0, b.lasting == b.ops
 	for i := range b.scopes {
 		s := &b.scopes[i]
 		cl, err := d.planScope(s)

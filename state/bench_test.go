@@ -73,7 +73,7 @@ func BenchmarkClasses(b *testing.B) {
 					return sc.Set(ctx, "conversation/"+class.String(), document, state.WithClass(class), state.NoSync)
 				}}
 			}
-			interleave.Run(b, 200, side(state.Ephemeral), side(state.Trusted), side(state.Standard), side(state.External))
+			interleave.Run(b, 20, side(state.Ephemeral), side(state.Trusted), side(state.Standard), side(state.External))
 		})
 	}
 }

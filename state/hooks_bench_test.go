@@ -49,5 +49,5 @@ func BenchmarkHookOverhead(b *testing.B) {
 			Rest: func() error { return state.StoreOf(sc).Hooks().Drain(ctx) },
 		}
 	}
-	interleave.Run(b, 200, side("none"), side("before", before), side("after", after), side("pair", before, after))
+	interleave.Run(b, 20, side("none"), side("before", before), side("after", after), side("pair", before, after))
 }

@@ -19,7 +19,7 @@ type Side struct {
 	Rest func() error
 }
 
-// Run makes a round of as many calls of each side in each iteration of the benchmark, every other time
+// Run makes a round of calls of each side in each iteration of the benchmark, every other time
 // in the opposite order, and reports for each the median of the nanoseconds that a call takes, as
 // NAME-ns; and for each but the first the median of how many times the first's that is, as
 // NAME/FIRST, and of the difference, as NAME-added-ns, of the two rounds that belong together.

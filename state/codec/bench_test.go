@@ -188,7 +188,7 @@ func BenchmarkDecodeBeside(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.Run(name, func(b *testing.B) {
-			interleave.Run(b, 100,
+			interleave.Run(b, 50,
 				interleave.Side{Name: "once", Call: func() error { _, err := codec.Decode(p, nil); return err }},
 				interleave.Side{Name: "twice", Call: func() error { _, err := codec.DecodeTwice(p, nil); return err }},
 				interleave.Side{Name: "library", Call: func() error { var v any; return msgpack.Unmarshal(p, &v) }})

@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"iter"
+	"sync"
 
 	"github.com/loamdb/loam/internal/mutant"
 )
@@ -33,7 +34,9 @@ func (p *Plan) Run(src Source, yield func(key, doc []byte) error) (Token, error)
 	}
 	n := 0
 	var last []byte
-	err := p.walk(src, &reading{}, func(position, key, doc []byte) (bool, error) {
+	rd := readings.Get().(*reading)
+	defer readings.Put(rd)
+	err := p.walk(src, rd, func(position, key, doc []byte) (bool, error) {
 		if err := yield(key, doc); err != nil {
 			return false, err
 		}
@@ -48,7 +51,9 @@ func (p *Plan) Run(src Source, yield func(key, doc []byte) error) (Token, error)
 	return p.token(last), nil
 }
 
-// reading is the memory of one run.
+var readings = sync.Pool{New: func() any { return new(reading) }}
+
+// reading is the memory of one run: as long as the values of a few entries.
 type reading struct {
 	tuples tuples
 	form   []byte
