@@ -327,17 +327,6 @@ func (p *part) wake(self *request) {
 // release wakes all members but self.
 func (p *part) release(self *request) { p.fail(nil, self) }
 
-// sumUp takes the checksum of what r writes, which a log that seals does without.
-func (d *DB) sumUp(r *request) {
-	if d.wal.Seals() {
-		return
-	}
-	r.crc = wal.PayloadChecksum(r.payload)
-	if r.tail != nil {
-		r.crc = wal.ExtendChecksum(r.crc, r.tail)
-	}
-}
-
 // commit takes a framed request through the pipeline and returns its outcome.
 func (d *DB) commit(r *request) error {
 	if d.opts.ExpiryEvents && !r.indexed && !r.lasting {
