@@ -40,6 +40,7 @@ const (
 	TrustYoungRing      Name = "trust-young-ring"       // judge a commit by a ring that began after its committer had looked
 	OvertakeTheLead     Name = "overtake-the-lead"      // let others into the group of a commit that was judged under the lead
 	TrustRing           Name = "trust-ring"             // take every write of a key for a conflict, if it changed anything or not
+	TrustOldReads       Name = "trust-old-reads"        // believe what was read of a key whatever was committed since
 	SkipRangeReads      Name = "skip-range-reads"       // do not look for what was written into the ranges that a transaction has read
 	FilterOffByOne      Name = "filter-off-by-one"      // leave the last key of a table out of its filter
 	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
