@@ -169,7 +169,7 @@ func (d *DB) writeOp(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	} else {
 		r.payload = appendOp(r.payload[:0], kind, rootPrefix, key, value)
 	}
-	r.ops, r.merges = 1, kind == keys.KindMerge
+	r.ops, r.merges, r.lasting = 1, kind == keys.KindMerge, kind != keys.KindSetWithExpiry
 	if kind == keys.KindRangeDelete {
 		r.ranges = 1
 	}

@@ -28,8 +28,8 @@ var (
 	// makes them those that it is given.
 	ErrReopen = errors.New("state: the collection has other indexes than this handle")
 	// ErrSensitive: a value of class Sensitive, or a field whose name says that it holds a secret,
-	// was to be indexed.
-	ErrSensitive = errors.New("state: what is sensitive is never indexed")
+	// was to be indexed; or a value of the class was to be exported, which nobody has asked for.
+	ErrSensitive = errors.New("state: what is sensitive is never indexed, and exported only if asked for")
 )
 
 // Collection is documents of one Go type under keys of their own in a scope, with indexes to find

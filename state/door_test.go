@@ -3,6 +3,7 @@ package state_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"testing"
 
@@ -69,6 +70,11 @@ var doors = []door{
 	{"Copy", access.OpCopy, "", func(sc *state.Scope, _ docs) error { _, err := sc.Copy(ctx, other); return err }},
 	{"Move", access.OpMove, "", func(sc *state.Scope, _ docs) error { return sc.Move(ctx, other) }},
 	{"Drop", access.OpDrop, "", func(sc *state.Scope, _ docs) error { return sc.Drop(ctx) }},
+	{"Export", access.OpExport, "", func(sc *state.Scope, _ docs) error {
+		_, err := sc.Export(ctx, io.Discard, state.ExportOptions{})
+		return err
+	}},
+	{"Import", access.OpImport, "", func(sc *state.Scope, _ docs) error { return importEntries(sc, nil) }},
 	{"document Set", access.OpSet, "people/k", func(_ *state.Scope, c docs) error { return c.Set(ctx, "k", person{Team: "red"}) }},
 	{"document Get", access.OpGet, "people/k", func(_ *state.Scope, c docs) error { _, err := c.Get(ctx, "k"); return err }},
 	{"document Update", access.OpUpdate, "people/k", func(_ *state.Scope, c docs) error {

@@ -30,9 +30,9 @@ import (
 // hooks with its Before and After. It is closed with the store.
 //
 // Before-hooks run before values of class Standard, Sensitive and External are written or deleted, documents
-// of collections too, and before a scope is dropped, moved or copied. After-hooks are told of these, of class
-// Trusted, and of values that have expired. Of class Ephemeral nobody is told, but of the stored value whose
-// place one takes. Those at the point BeforeExpire
+// of collections too, and before a scope is dropped, moved, copied, exported or imported to. After-hooks are
+// told of these, of class Trusted, and of values that have expired. Of class Ephemeral nobody is told, but of
+// the stored value whose place one takes. Those at the point BeforeExpire
 // never run: nothing keeps a value beyond its time.
 //
 //	err := store.Hooks().Register(hook.Hook{

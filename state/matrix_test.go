@@ -121,7 +121,7 @@ func (p *policy) door(who access.Principal, d *door, s scope.Scope) bool {
 		return p.whole(who, d.op, s) && p.whole(who, access.OpCopyTo, other)
 	case access.OpMove:
 		return p.whole(who, d.op, s) && p.whole(who, access.OpMoveTo, other)
-	case access.OpStats, access.OpDrop, access.OpSettings:
+	case access.OpStats, access.OpDrop, access.OpSettings, access.OpExport, access.OpImport:
 		return p.whole(who, d.op, s)
 	}
 	return p.key(who, d.op, s, d.key)

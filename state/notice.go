@@ -122,7 +122,7 @@ func (s *Scope) readOld(ws []write) (pinned, changed bool, err error) {
 		}
 		if s.tx == nil && (!w.conditional || n.pinned) {
 			changed = changed || !n.pinned || w.version != f.version
-			pinned, n.pinned, w.conditional, w.version = true, true, true, f.version
+			pinned, n.pinned, w.conditional, w.version, w.asOf = true, true, true, f.version, f.asOf
 		}
 	}
 	return pinned, changed, nil
@@ -201,13 +201,14 @@ func number(ws []write, last Version) {
 
 // tellWhole records that an operation on the whole scope was made, and tells of it.
 func (s *Scope) tellWhole(ctx context.Context, op hook.Op, to scope.Scope, unsynced bool) {
-	if !s.store.recording && !s.store.hooks.Interest(op, s.name, to, "").After {
+	records := s.store.recording && !s.store.readOnly // an export of one that is leaves no record
+	if !records && !s.store.hooks.Interest(op, s.name, to, "").After {
 		return
 	}
 	ctx = s.acting(ctx)
 	ev := hook.Event{Op: op, Scope: s.name, To: to, Time: s.store.time()}
 	s.store.hooks.Stamp(ctx, &ev)
-	if s.store.recording {
+	if records {
 		ws, err := s.store.appendRecord(nil, s.store.records.space, &ev)
 		if err == nil {
 			_, err = s.store.engine.commit(ws, unsynced)

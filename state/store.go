@@ -42,7 +42,8 @@ type Store struct {
 	scratch   sync.Pool // of *scratch
 	sources   sync.Pool // of *source
 
-	ended      context.Context // ends with the store
+	ended      context.Context // ends when the store begins to close
+	closed     atomic.Bool     // nobody is told of anything any more
 	end        context.CancelFunc
 	background sync.WaitGroup
 	unrecorded atomic.Int64
@@ -133,7 +134,13 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 		return err
 	}
 	s.ended, s.end = context.WithCancel(context.Background())
-	if s.control, err = s.openControl(o.Access); err == nil {
+	if !s.readOnly {
+		err = s.dropImports()
+	}
+	if err == nil {
+		s.control, err = s.openControl(o.Access)
+	}
+	if err == nil {
 		err = s.openProtection(o.Privacy)
 	}
 	if err == nil {
@@ -164,6 +171,7 @@ func (s *Store) Close() error {
 	s.end()
 	s.background.Wait()
 	_ = s.hooks.Close(context.Background()) // there is no error but the context's
+	s.closed.Store(true)
 	s.control.close()
 	s.ephemeral.close()
 	return s.engine.close()

@@ -81,6 +81,10 @@ func (s *Store) visible(who access.Principal, names iter.Seq2[scope.Scope, error
 		return names
 	}
 	return func(yield func(scope.Scope, error) bool) {
+		if s.control.closed.Load() {
+			yield(scope.Scope{}, &Error{Op: "list scopes", Err: ErrClosed})
+			return
+		}
 		if who == "" {
 			r := access.Request{Op: access.OpList}
 			yield(scope.Scope{}, &Error{Op: "list scopes", Err: s.control.deny(context.Background(), r, access.Decision{})})

@@ -3,7 +3,9 @@ package state_test
 import (
 	"context"
 	"errors"
+	"io"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -160,6 +162,10 @@ var arguments = map[reflect.Type]any{
 	reflect.TypeFor[map[string]any]():                         map[string]any{"secret": int64(1)},
 	reflect.TypeFor[[]state.Option]():                         []state.Option(nil),
 	reflect.TypeFor[state.ListOptions]():                      state.ListOptions{},
+	reflect.TypeFor[io.Writer]():                              io.Discard,
+	reflect.TypeFor[io.Reader]():                              strings.NewReader("unread"),
+	reflect.TypeFor[state.ExportOptions]():                    state.ExportOptions{},
+	reflect.TypeFor[state.ImportOptions]():                    state.ImportOptions{},
 	reflect.TypeFor[time.Duration]():                          time.Hour,
 	reflect.TypeFor[state.Version]():                          state.Version(0),
 	reflect.TypeFor[state.Position]():                         state.Position{},
@@ -259,7 +265,7 @@ func TestEveryDoorIsChecked(t *testing.T) {
 			}
 		}
 		check(f.Store, "Scope", "As", "Snapshot", "Transact", "ListScopes", "Timeline", "Hooks", "Metrics", "Close",
-			"SetInOwnScope", "FlipAudit") // of export_test.go
+			"SetInOwnScope", "FlipAudit", "Staged") // of export_test.go
 		check(mallory.Scope(agent), "Name")
 		check(documents.In(mallory.Scope(agent)), "In", "Name")
 		check(documents.In(f.Scope(agent)), "In", "Name")

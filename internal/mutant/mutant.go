@@ -40,6 +40,7 @@ const (
 	TrustYoungRing      Name = "trust-young-ring"       // judge a commit by a ring that began after its committer had looked
 	OvertakeTheLead     Name = "overtake-the-lead"      // let others into the group of a commit that was judged under the lead
 	TrustRing           Name = "trust-ring"             // take every write of a key for a conflict, if it changed anything or not
+	TrustOldReads       Name = "trust-old-reads"        // believe what was read of a key whatever was committed since
 	SkipRangeReads      Name = "skip-range-reads"       // do not look for what was written into the ranges that a transaction has read
 	FilterOffByOne      Name = "filter-off-by-one"      // leave the last key of a table out of its filter
 	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
@@ -154,6 +155,9 @@ const (
 	RecordApart         Name = "record-apart"           // record events in a commit of their own, before that of the change
 	ShowOwnRecords      Name = "show-own-records"       // list what the store keeps in a scope for itself
 	KeepOldEntries      Name = "keep-old-entries"       // leave entries of an index behind that a document has no more
+	ImportInParts       Name = "import-in-parts"        // take an imported file into a scope by several commits
+	KeepStagedImport    Name = "keep-staged-import"     // leave what an import has staged when the process ended
 	SplitIndexCommit    Name = "split-index-commit"     // commit a document's index entries before the document
+	LogKeys             Name = "log-keys"               // name the smallest keys of tables in what is logged
 	RepeatLast          Name = "repeat-last"            // begin a page with the last document of the page before
 )
