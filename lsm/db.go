@@ -45,6 +45,8 @@ type DB struct {
 	replayed *replayed     // of an opening that is under way
 	madeDirs int           // directories that this opening has made
 
+	converting *conversion // that this opening begins, or nil
+
 	// Read path: own synchronization.
 	readers   epoch.Domain
 	state     atomic.Pointer[readState]
@@ -282,6 +284,10 @@ func (d *DB) closeFiles() (errs []error) {
 			LastTime: d.closingTime(),
 		})
 	}
+	inClear := false
+	if err == nil {
+		inClear, err = d.endDecryption()
+	}
 	if err != nil {
 		errs = append(errs, fmt.Errorf("lsm: close: %w", err))
 	}
@@ -289,7 +295,7 @@ func (d *DB) closeFiles() (errs []error) {
 		errs = append(errs, fmt.Errorf("lsm: close: %w", err))
 	}
 	d.deleter.drain(d)
-	if d.keyring != nil && err == nil {
+	if d.keyring != nil && !inClear && err == nil {
 		if err := d.keyring.ring.Save(); err != nil { // nothing is lost but what was counted
 			d.event("keyring not saved", "cause", err)
 		}
