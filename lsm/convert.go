@@ -10,7 +10,9 @@ import (
 	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/wal"
 )
 
 // Turning encryption on and off; docs/security.md says what it is for, docs/adr/0037 why so. A store that
@@ -21,7 +23,8 @@ import (
 //   - E1. Under the name KEYRING a keyring says that the store is encrypted, and a manifest in clear beside it
 //     is none. While it may be the one or the other the keyring is aside (crypto.AsideName), where it counts
 //     only if the manifest cannot be read without.
-//   - E2. The log is never in clear in a store that is to be encrypted: all of it is in tables before.
+//   - E2. Nothing of a log in clear is read in a store that is to be encrypted: all of it is in tables before. Where a
+//     crash has left segments of it on the list there must be nothing in them.
 //   - E3. A file in clear is read only if it is, byte for byte, what the conversion has found, or if the store is
 //     to be in clear.
 
@@ -178,21 +181,38 @@ func (d *DB) mayConvert(to manifest.Direction) error {
 	return it.err
 }
 
+// replayedNothing reports whether everything in the log is in tables.
+func (d *DB) replayedNothing(rec *replayed) bool { return d.mutable.empty() && len(rec.frozen) == 0 }
+
+// dropClearLog takes segments in clear off the log of a store that is to be encrypted (E2).
+func (d *DB) dropClearLog(s *manifest.State, rec *replayed) error {
+	if d.keyring == nil || s.Conversion == nil || s.Conversion.To != manifest.ToEncrypted {
+		return nil
+	}
+	for _, seg := range s.Segments {
+		switch {
+		case seg.Key != 0:
+		case d.replayedNothing(rec):
+			rec.log.Live = nil
+		default:
+			name := wal.SlotName(wal.Slot(seg.Slot))
+			return &CorruptionError{File: name, Offset: -1, Err: fmt.Errorf("%w: log in clear, of which nothing was left", seal.ErrAuth)}
+		}
+	}
+	return nil
+}
+
 // errLogged: a store that is to be converted has something in its log all the same.
 var errLogged = errors.New("the log is not empty")
 
 // beginConversion changes what was loaded of a store into one that is on its way, and gives it a keyring
-// aside if it has none. Nothing of the log is needed any more. It becomes durable with the manifest that OpenLog makes.
+// aside if it has none. Nothing of the log is needed. It becomes durable with the manifest that OpenLog makes.
 func (d *DB) beginConversion(loaded *manifest.Loaded, rec *replayed) error {
-	if !d.mutable.empty() || len(rec.frozen) > 0 {
+	if !d.replayedNothing(rec) {
 		return errLogged
 	}
-	e := &manifest.Edit{DropSegments: true}
-	for _, seg := range loaded.State.Segments {
-		e.MinSegment = max(e.MinSegment, seg.Num+1)
-	}
-	rec.log.Live = nil
-	e.Conversion = &manifest.Conversion{To: d.converting.to}
+	rec.log.Live = nil // the edit of the opening takes them off the list
+	e := &manifest.Edit{Conversion: &manifest.Conversion{To: d.converting.to}}
 	if d.converting.to == manifest.ToEncrypted {
 		var err error
 		if e.Conversion, err = d.digestClear(d.converting.ctx, loaded); err != nil {

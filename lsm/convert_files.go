@@ -52,7 +52,7 @@ func (k *keyring) admits(f vfs.File, num fileid.Num, encrypted bool) error {
 	if !found {
 		return fmt.Errorf("%w: file in clear", seal.ErrAuth)
 	}
-	// Killed by TestFilesInClearKeepToWhatWasFound.
+	// Killed by TestAForgedTableInClearIsRefused.
 	if mutant.Enabled && mutant.Is(mutant.IgnoreClearList) {
 		return nil
 	}

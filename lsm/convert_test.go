@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"path/filepath"
@@ -15,6 +16,8 @@ import (
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/scope"
+	"github.com/loamdb/loam/sstable"
+	"github.com/loamdb/loam/wal"
 )
 
 // clearStore makes a store in clear that has n canaries, some in the log alone, and a scope.
@@ -283,7 +286,7 @@ func TestFilesInClearKeepToWhatWasFound(t *testing.T) {
 	tried := 0
 	for _, name := range clearFiles(t, withFiles(t, good)) {
 		content := good[name]
-		forged := forgeTable(t, content, foreign[name])
+		forged := damagedForms(content, foreign[name])
 		for what, with := range forged {
 			files := map[string][]byte{}
 			for n, c := range good {
@@ -306,6 +309,80 @@ func TestFilesInClearKeepToWhatWasFound(t *testing.T) {
 	require.Greater(t, tried, 4)
 }
 
+// R34: a table in clear that was forged by somebody who knows all that the store has, with the identity, the size and the
+// keys of the one that was there, and other values, is not taken for it, be it read or encrypted.
+func TestAForgedTableInClearIsRefused(t *testing.T) {
+	ctx := context.Background()
+	fs := vfs.NewMem()
+	o := encrypted(fs, 1)
+	o.BlobThreshold, o.Compression = -1, NoCompression
+	clearStore(t, o, 120)
+	require.NoError(t, Encrypt(ctx, "db", paused(o)))
+	tried := 0
+	for _, name := range clearFiles(t, withFiles(t, filesIn(t, fs, "db"))) {
+		for _, idle := range []bool{true, false} {
+			fs := fs.Copy()
+			forgeTable(t, fs, name)
+			o := encrypted(fs, 1)
+			if o.BlobThreshold = -1; idle {
+				o = paused(o)
+			}
+			db := mustOpen(t, o)
+			refused := 0
+			for i := range 120 {
+				v, err := db.Get(canaryKey(i))
+				if err != nil {
+					require.ErrorIs(t, err, ErrAuth)
+					refused++
+					continue
+				}
+				require.Equal(t, string(canaryValue(i)), string(v))
+			}
+			require.Positive(t, refused)
+			require.NoError(t, db.Close())
+			tried++
+		}
+	}
+	require.Greater(t, tried, 1)
+}
+
+// forgeTable changes the values of a table in clear and nothing else.
+func forgeTable(t *testing.T, fs vfs.FS, name string) {
+	t.Helper()
+	f, err := fs.Open("db/"+name, vfs.ReadOnly)
+	require.NoError(t, err)
+	w, err := sstable.OpenWreck(t.Context(), f, sstable.WreckOptions{Name: name})
+	require.NoError(t, err)
+	made, err := fs.Create("db/forged")
+	require.NoError(t, err)
+	o := (&Options{Compression: NoCompression, BlockBytes: 4096, FilterBitsPerKey: 10}).tableOptions(false)
+	o.UID = w.UID()
+	out, err := sstable.NewWriter(made, o)
+	require.NoError(t, err)
+	for w.Next() {
+		value := bytes.ReplaceAll(w.Value(), []byte("value"), []byte("VALUE"))
+		require.NoError(t, out.Add(w.Key(), w.Trailer(), value))
+	}
+	require.NoError(t, w.Err())
+	meta, err := out.Finish()
+	require.NoError(t, err)
+	require.Equal(t, w.Size(), meta.Size, "it would be found by its size")
+	require.NoError(t, errors.Join(made.Close(), f.Close(), fs.Rename("db/forged", "db/"+name)))
+}
+
+// Where a crash has left segments in clear on the list of a store that is being encrypted, nothing in them is believed.
+func TestALogInClearHasNothing(t *testing.T) {
+	db := mustOpen(t, paused(halfway(t, vfs.NewMem(), 110)))
+	s := &manifest.State{Conversion: &manifest.Conversion{To: manifest.ToEncrypted}, Segments: []manifest.Segment{{Num: 3, Slot: 2}}}
+	rec := &replayed{log: wal.Recovery{Live: []wal.Segment{{Num: 3}}}}
+	require.NoError(t, db.dropClearLog(s, rec))
+	require.Empty(t, rec.log.Live)
+	require.NoError(t, db.Set([]byte("k"), []byte("v"), nil))
+	err := db.dropClearLog(s, rec)
+	require.ErrorIs(t, err, ErrAuth)
+	require.ErrorContains(t, err, "wal-0002")
+}
+
 // clearFiles are the names of the tables and blob files in clear.
 func clearFiles(t *testing.T, o *Options) (names []string) {
 	t.Helper()
@@ -325,12 +402,11 @@ func clearFiles(t *testing.T, o *Options) (names []string) {
 	return names
 }
 
-// forgeTable makes files that could take the place of one in clear.
-func forgeTable(t *testing.T, content, foreign []byte) map[string][]byte {
-	t.Helper()
-	bit := slices.Clone(content)
+// damagedForms are files that could take the place of one in clear.
+func damagedForms(content, foreign []byte) map[string][]byte {
+	bit := bytes.Clone(content)
 	bit[len(bit)/2] ^= 1
-	last := slices.Clone(content)
+	last := bytes.Clone(content)
 	last[len(last)-1] ^= 0x80
 	out := map[string][]byte{"a bit": bit, "the last byte": last}
 	if foreign != nil {
@@ -339,8 +415,7 @@ func forgeTable(t *testing.T, content, foreign []byte) map[string][]byte {
 	return out
 }
 
-// A store with an unlisted file in clear under a number that the manifest has as encrypted refuses it, and the
-// conversion ends only when readers have left what is in clear.
+// The conversion ends only when readers have left what is in clear, and its files are gone.
 func TestEncryptionEndsWhenNothingInClearIsLeft(t *testing.T) {
 	fs := vfs.NewMem()
 	o := halfway(t, fs, 300)
@@ -356,12 +431,11 @@ func TestEncryptionEndsWhenNothingInClearIsLeft(t *testing.T) {
 			held++
 		}
 	}
+	require.Positive(t, held, "the iterator has some")
+	require.NoError(t, db.endEncryption())
 	st, err := db.KeyStatus()
 	require.NoError(t, err)
-	if held > 0 {
-		require.Equal(t, Encrypting, st.Conversion, "%d files are in clear", held)
-	}
-	require.Positive(t, held, "the iterator has some")
+	require.Equal(t, Encrypting, st.Conversion, "%d files are in clear", held)
 	require.NoError(t, it.Close())
 	converted(t, db)
 	for name, content := range filesIn(t, fs.Copy(), "db") {

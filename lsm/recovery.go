@@ -207,6 +207,9 @@ func (d *DB) replay(s *manifest.State) (*replayed, error) {
 	}
 	rec.found.Clean = rec.log.Verdict == wal.Clean
 	rec.found.LostBytes = rec.log.LostBytes
+	if err := d.dropClearLog(s, rec); err != nil {
+		return nil, err
+	}
 	err = d.clock.begin(d.opts.clock(), max(s.LastTime, int64(rec.log.LastTime)), d.opts.AcceptClock)
 	return rec, err
 }

@@ -50,7 +50,7 @@ func findSlots(o Options, listed []Segment) (*slotSet, error) {
 		if err != nil {
 			return nil, err
 		}
-		// What follows a segment in its slot is from earlier lives. Killed by TestSlotsInClearAreNotUsedForWhatIsEncrypted.
+		// What follows a segment in its slot is from earlier lives. Killed by TestAStoreInClearIsEncrypted.
 		if o.NewCipher != nil && !sealed && !(mutant.Enabled && mutant.Is(mutant.KeepClearSlot)) {
 			if err := removeFile(o, free); err != nil {
 				return nil, err
