@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/loamdb/loam/compaction"
 	"github.com/loamdb/loam/crypto"
@@ -202,6 +203,16 @@ func (d *DB) dropClearLog(s *manifest.State, rec *replayed) error {
 	return nil
 }
 
+// inClearLog reports whether nothing in a segment of a damaged store is to be believed (E2).
+func (s *salvage) inClearLog(num wal.SegmentNum) bool {
+	if s.keyring == nil || s.keyring.conversion == nil || s.keyring.decrypting() {
+		return false
+	}
+	return slices.ContainsFunc(s.remains.State.Segments, func(seg manifest.Segment) bool {
+		return wal.SegmentNum(seg.Num) == num && seg.Key == 0
+	})
+}
+
 // errLogged: a store that is to be converted has something in its log all the same.
 var errLogged = errors.New("the log is not empty")
 
@@ -249,7 +260,7 @@ func (d *DB) endEncryption() error {
 		if c == nil || c.To != manifest.ToEncrypted {
 			return nil, errNoConversion
 		}
-		if err := d.removeClear(v, c); err != nil {
+		if err := d.nothingClear(v, c); err != nil {
 			return nil, err
 		}
 		return &manifest.Edit{Conversion: &manifest.Conversion{}}, nil

@@ -130,9 +130,9 @@ func digestsOf(ctx context.Context, f vfs.File, bytes int64) (secure [sha256.Siz
 	return [sha256.Size]byte(h.Sum(nil)), x.Sum64(), nil
 }
 
-// removeClear removes manifests that are left in the directory, and returns nil if no table and no blob file in clear
-// is in v or there, durably. Called with manifestMu held, so that no manifest is being made.
-func (d *DB) removeClear(v *manifest.Version, c *manifest.Conversion) error {
+// nothingClear returns nil if nothing in clear is in v, or in the directory: no table or blob file from before the
+// conversion, and no manifest; and if that is durable. Called with manifestMu held, so that no manifest is being made.
+func (d *DB) nothingClear(v *manifest.Version, c *manifest.Conversion) error {
 	clear := false
 	v.All(func(_ manifest.Level, _ manifest.RunID, t *manifest.Table) bool {
 		clear = t.Key == 0
@@ -156,9 +156,7 @@ func (d *DB) removeClear(v *manifest.Version, c *manifest.Conversion) error {
 			}
 			return errStillClear
 		case num == 0 && manifest.IsStoreFile(name) && name != d.manifestLog.Name():
-			if err := fs.Remove(d.path(name)); err != nil {
-				return err
-			}
+			return errStillClear // the manifest's own business: the next roll or opening removes it
 		}
 	}
 	return fs.SyncDir(d.dir)
