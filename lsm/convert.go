@@ -12,7 +12,6 @@ import (
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/seal"
-	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/wal"
 )
 
@@ -274,32 +273,33 @@ func (d *DB) endEncryption() error {
 	return err
 }
 
-// endDecryption makes a store that is to be in clear such a one, and reports whether it did: not while anything
-// encrypted is left. Called at Close, with manifestMu held.
+// endDecryption puts the keyring aside if the store is to be in clear and nothing encrypted is left but the manifest,
+// and reports whether it did: the manifest may be one in clear then (E1). Called by Close, without manifestMu.
 func (d *DB) endDecryption() (bool, error) {
 	if !d.keyring.decrypting() {
 		return false, nil
 	}
-	for _, u := range compaction.KeyUses(d.manifestLog.Version(), d.manifestLog.State().Segments) {
-		if u.Key != 0 {
-			return false, nil
-		}
+	d.manifestMu.Lock()
+	uses := compaction.KeyUses(d.manifestLog.Version(), d.manifestLog.State().Segments)
+	d.manifestMu.Unlock()
+	if slices.ContainsFunc(uses, func(u compaction.KeyUse) bool { return u.Key != 0 }) {
+		return false, nil
 	}
 	if err := d.keyring.ring.Move(true); err != nil {
 		return false, keyError(err)
 	}
-	if err := d.manifestLog.Unseal(); err != nil {
-		return false, err
-	}
-	// It counts for nothing now. One that stays is removed by the next opening.
+	return true, nil
+}
+
+// removeKeyring removes that of a store that is in clear now. One that stays is removed by the next opening.
+func (d *DB) removeKeyring() {
 	fs := d.opts.seams.FS
 	err := fs.Remove(d.path(crypto.AsideName))
 	if err == nil {
 		err = fs.SyncDir(d.dir)
 	}
-	if err != nil && !errors.Is(err, vfs.ErrNotExist) {
+	if err != nil {
 		d.event("keyring not removed", "cause", err)
 	}
 	d.event("decrypted")
-	return true, nil
 }

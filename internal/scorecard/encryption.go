@@ -67,13 +67,14 @@ func usedNonces(c config) ([]figure, error) {
 var keyTests = map[string][]string{
 	"R36": { // nothing of keys, values and secrets in files, errors and what is printed
 		"TestAnEncryptedStoreShowsNothing", "TestTablesAreIngestedEncrypted", "TestADamagedEncryptedStoreIsSalvaged",
-		"TestSecretsDoNotShow", "TestErrorsShowNoSecret", "TestFilesShowNothing",
+		"TestSecretsDoNotShow", "TestErrorsShowNoSecret", "TestFilesShowNothing", "TestAStoreInClearIsEncrypted",
 	},
 	"R37": { // wrong keys, damaged keyrings, and changes of keys that are cut off
 		"TestOptionsThatDoNotFitTheStore", "TestPowerCutWhileKeysChange", "TestAKeyringThatWasPutBackStaysRefused",
 		"TestWhatWasPutBackIsOlderThanTheAnchor", "TestAWrongKeyIsTold", "TestDamageAtEveryBitIsTold",
 		"TestPowerCutAtEveryOperation", "TestFaultAtEveryOperation",
 		"TestAPowerCutWhileKeysAreRotated", "TestAFaultWhileKeysAreRotated", "TestDataKeysLeaveTheStore", "TestAKeyThatIsHeldIsNotRetired",
+		"TestAPowerCutWhileAStoreIsConverted", "TestAFaultWhileAStoreIsConverted", "TestAForgedTableInClearIsRefused",
 	},
 	"R40": {"TestFilesOfAStoreAreItsOwners"}, // modes, directories of others, links
 }
