@@ -73,7 +73,7 @@ func TestAPowerCutWhileAStoreIsConverted(t *testing.T) {
 	case os.Getenv("LOAM_LONG") != "":
 		every, deep = 1, 2
 	case !testing.Short():
-		every = 2
+		every = 8
 	}
 	for _, mode := range []LogMode{LogMapped, LogWritten} {
 		r := playConversions(t, mode)
@@ -172,7 +172,7 @@ func (r *conversions) finishConversion(t *testing.T, db *DB, fs vfs.FS, mode Log
 // a power cut as well, has what was acknowledged, and can be taken to the end of either way.
 func TestAFaultWhileAStoreIsConverted(t *testing.T) {
 	every := 3
-	if !testing.Short() || os.Getenv("LOAM_LONG") != "" {
+	if os.Getenv("LOAM_LONG") != "" {
 		every = 1
 	}
 	for _, to := range []manifest.Direction{manifest.ToEncrypted, manifest.ToClear} {

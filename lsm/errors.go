@@ -26,7 +26,7 @@ var (
 
 // Errors of encryption.
 var (
-	// ErrEncrypted: the store is encrypted, and Options.Encryption was not set.
+	// ErrEncrypted: the store is encrypted, and Options.Encryption was not set, or it was to be encrypted.
 	ErrEncrypted = errors.New("lsm: store is encrypted")
 	// ErrNotEncrypted: the store is in clear, and Options.Encryption was set, or the operation
 	// is one of an encrypted store. Nothing was written. Encrypt makes it an encrypted one.

@@ -25,8 +25,9 @@ type KeyStatus struct {
 	Estimate time.Duration
 }
 
-// ClearStatus is what of a store is in clear, as DataKeyStatus.
+// ClearStatus is what of a store is in clear and in its manifest.
 type ClearStatus struct {
+	// Tables, BlobFiles and LogSegments count it, segments that are prepared included; Bytes is their length.
 	Tables, BlobFiles, LogSegments int
 	Bytes                          int64
 }
