@@ -130,6 +130,9 @@ const (
 	LeaveOneSegment     Name = "leave-one-segment"      // leave the log's current segment and go on in a spare under the old key
 	RenewFirst          Name = "renew-first"            // write the keyring before it was compared with the manifest
 	ForgetKeyring       Name = "forget-keyring"         // change the keyring without a note in the manifest
+	IgnoreClearList     Name = "ignore-clear-list"      // take any file in clear for one that is to be encrypted
+	EndEarly            Name = "end-early"              // take a store for encrypted while it has files in clear
+	KeepClearSlot       Name = "keep-clear-slot"        // use slots of the log again for what is encrypted that had records in clear
 	AdmitPlain          Name = "admit-plain"            // take over files in clear that lie in an encrypted store
 	IgnoreCheckDigit    Name = "ignore-check-digit"     // take numbers of cards with a wrong check digit for right ones
 	ProtectTwice        Name = "protect-twice"          // look into what is protected already
