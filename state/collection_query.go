@@ -179,8 +179,12 @@ func (src *docSource) Docs(lower, upper []byte, reverse bool) iter.Seq2[index.En
 func (src *docSource) scan(lower, upper []byte, reverse bool, of func(key, value []byte) (index.Entry, error)) iter.Seq2[index.Entry, error] {
 	return func(yield func(index.Entry, error) bool) {
 		left := false
-		err := src.space.scan(lower, upper, reverse, func(key, value []byte, _ info) bool {
-			e, err := of(key, value)
+		err := src.space.scan(lower, upper, reverse, func(key, value []byte, i info) bool {
+			var e index.Entry
+			err := i.unread
+			if err == nil {
+				e, err = of(key, value)
+			}
 			if err == nil {
 				err = src.ctx.Err()
 			}

@@ -135,7 +135,7 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 		if after, err = c.ready(ctx, b, p); err != nil {
 			return false, err
 		}
-		dw.value, dw.expires, unsynced = b.buf, p.expires, p.unsynced
+		dw.value, dw.expires, dw.sealed, unsynced = b.buf, p.expires, p.sealed(), p.unsynced
 	} else {
 		unsynced = s.unsynced(old.header.Class, &b.o)
 	}
@@ -157,6 +157,8 @@ func (c *collection) ready(ctx context.Context, b *docScratch, p *pending) (payl
 		return nil, fmt.Errorf("%w: documents of class %v", ErrUnsupported, class)
 	case class == Sensitive && len(c.set.Indexes()) > 0:
 		return nil, fmt.Errorf("%w: the document's class", ErrSensitive)
+	case len(c.set.Indexes()) > 0 && c.scope.sealedWhole(): // keys of entries are not sealed
+		return nil, fmt.Errorf("%w: the scope is sealed", ErrSensitive)
 	}
 	_, payload, err = envelope.Decode(b.buf)
 	return payload, err

@@ -317,10 +317,10 @@ func (s *Scope) putEphemeral(b *scratch, key string, value []byte, expires int64
 	if b.buf, _, err = s.space.get(b.buf[:0], b.key); err == ErrNotFound { // returned bare
 		return nil
 	}
-	if err == nil || errors.Is(err, ErrMerge) {
+	if err == nil || errors.Is(err, ErrMerge) || unread(err) {
 		class := Class(0)
-		if err == nil {
-			class = b.class()
+		if !errors.Is(err, ErrMerge) {
+			class = b.classUnless(err)
 		}
 		e.changes.Add(1)
 		b.one[0] = write{space: s.space, key: b.key}

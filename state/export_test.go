@@ -1,6 +1,10 @@
 package state
 
-import "github.com/loamdb/loam/scope"
+import (
+	"context"
+
+	"github.com/loamdb/loam/scope"
+)
 
 // PutOwn writes a record of the store's own into the scope.
 func (s *Scope) PutOwn(name string) error {
@@ -65,3 +69,11 @@ func (s *Store) FlipAudit() error {
 
 // StoreOf returns the store of a handle.
 func StoreOf(s *Scope) *Store { return s.store }
+
+// Flush writes what is in memory to tables.
+func (s *Store) Flush() error { return s.engine.db.Flush(context.Background()) }
+
+// CheckpointTo makes a checkpoint of the store.
+func (s *Store) CheckpointTo(dir string) error {
+	return s.engine.db.Checkpoint(context.Background(), dir)
+}

@@ -14,10 +14,10 @@ import (
 )
 
 // The engine under the state layer. This is the only file that knows package lsm; another store
-// can take its place by doing what these fifteen methods do:
+// can take its place by doing what these nineteen methods do:
 //
-//	engine  now space scopes snapshot position transact commit metrics
-//	space   get scan stats rename copy diff watch
+//	engine  now space scopes snapshot position transact commit metrics sealed shreds
+//	space   get scan stats rename copy diff watch seal shred
 //
 // besides openEngine, close and expiries, which begin and end a store and its sweep, and what watch
 // returns. Keys and values are bytes here; errors are those of this package.
@@ -31,6 +31,12 @@ type EngineMetrics = lsm.Metrics
 
 // Position is a place in the history of a store, which may leave the process.
 type Position = lsm.Position
+
+// ShredReport says what a Shred has done, and which checkpoints it could not reach.
+type ShredReport = lsm.ShredReport
+
+// ShredRecord is what the store keeps of a Shred, for as long as it lives.
+type ShredRecord = lsm.ShredRecord
 
 // Errors of the engine that are errors of a store as they are.
 var (
@@ -60,6 +66,15 @@ var (
 	ErrMerge = lsm.ErrMerge
 	// ErrClock: the machine's clock is far ahead of the store.
 	ErrClock = lsm.ErrClock
+	// ErrNotEncrypted: something was to be sealed, in a store that is not encrypted. Nothing was
+	// written.
+	ErrNotEncrypted = lsm.ErrNotEncrypted
+	// ErrShredded: the value was sealed in a scope whose key was destroyed since, or was to be sealed
+	// there.
+	ErrShredded = lsm.ErrShredded
+	// ErrNoScopeKey: the value was sealed under a key that is not here: that of the store of which this
+	// one is a checkpoint (Encryption.Vault), or of a vault that is gone.
+	ErrNoScopeKey = lsm.ErrNoScopeKey
 )
 
 // named are the errors of the engine that have another name here.
@@ -75,6 +90,11 @@ var named = []struct{ theirs, ours error }{
 	{lsm.ErrInvalidOptions, ErrInvalidOptions},
 }
 
+// unread reports whether an error says that a value is there and can be read by nobody here.
+func unread(err error) bool {
+	return err != nil && (errors.Is(err, ErrShredded) || errors.Is(err, ErrNoScopeKey))
+}
+
 // translate returns an error of the engine as one of this package.
 func translate(err error) error {
 	if err == nil {
@@ -87,6 +107,9 @@ func translate(err error) error {
 		if errors.Is(err, n.theirs) {
 			return fmt.Errorf("%w: %w", n.ours, err)
 		}
+	}
+	if errors.Is(err, lsm.ErrScopeSealed) {
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	return err
 }
@@ -109,6 +132,8 @@ type engine struct {
 	db      *lsm.DB
 	snap    *lsm.Snapshot
 	batches *sync.Pool // of *lsm.Batch
+
+	encrypted bool // values can be sealed
 }
 
 func openEngine(dir string, o *EngineOptions) (*engine, error) {
@@ -119,7 +144,7 @@ func openEngine(dir string, o *EngineOptions) (*engine, error) {
 	if err != nil {
 		return nil, translate(err)
 	}
-	return &engine{db: db, batches: &sync.Pool{New: func() any { return db.NewBatch() }}}, nil
+	return &engine{db: db, batches: &sync.Pool{New: func() any { return db.NewBatch() }}, encrypted: o.Encryption != nil}, nil
 }
 
 // expiry is that of an entry, which the engine tells of until the telling is taken away.
@@ -199,7 +224,7 @@ func (e *engine) snapshot() (*engine, error) {
 	if err != nil {
 		return nil, translate(err)
 	}
-	return &engine{db: e.db, snap: snap, batches: e.batches}, nil
+	return &engine{db: e.db, snap: snap, batches: e.batches, encrypted: e.encrypted}, nil
 }
 
 // position returns where in the history the snapshot is.
@@ -250,10 +275,10 @@ func (e *engine) commit(ws []write, unsynced bool) (Version, error) {
 			}
 		}
 		return 0, nil
-	case len(ws) == 1 && w.tell != nil && w.value != nil && !w.conditional && w.operator == "" && w.expires == 0:
+	case len(ws) == 1 && w.tell != nil && w.value != nil && !w.conditional && w.operator == "" && w.expires == 0 && !w.sealed:
 		v, err := w.space.sc.SetVersion(w.key, w.value, o)
 		return Version(v), translate(err)
-	case len(ws) > 1 || w.conditional || w.tell != nil:
+	case len(ws) > 1 || w.conditional || w.tell != nil || w.sealed:
 		return e.apply(ws, o)
 	case w.value == nil:
 		return 0, translate(w.space.sc.Delete(w.key, o))
@@ -284,6 +309,10 @@ func (w *write) enlist() error {
 		return w.space.tx.Delete(w.key)
 	case w.operator != "":
 		return w.space.tx.Merge(w.operator, w.key, w.value)
+	case w.sealed && w.expires != 0:
+		return w.space.tx.SetSealedWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
+	case w.sealed:
+		return w.space.tx.SetSealed(w.key, w.value)
 	case w.expires != 0:
 		return w.space.tx.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
 	}
@@ -307,6 +336,10 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions, gone ...expiry) (Version
 			b.Delete(w.key)
 		case w.operator != "":
 			b.Merge(w.operator, w.key, w.value)
+		case w.sealed && w.expires != 0:
+			b.SetSealedWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
+		case w.sealed:
+			b.SetSealed(w.key, w.value)
 		case w.expires != 0:
 			b.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
 		default:
@@ -325,6 +358,22 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions, gone ...expiry) (Version
 	return version, translate(err)
 }
 
+// sealed reports whether every value of a scope is sealed, whoever writes it.
+func (e *engine) sealed(name scope.Scope) (bool, error) {
+	if !e.encrypted {
+		return false, nil
+	}
+	sc, err := e.db.Scope(name)
+	if err != nil {
+		return false, translate(err)
+	}
+	sealed, err := sc.Sealed()
+	return sealed, translate(err)
+}
+
+// shreds yields the records of all Shreds.
+func (e *engine) shreds() iter.Seq2[ShredRecord, error] { return e.db.Shreds() }
+
 // space is where the keys of one scope are: in the store as of now or at a snapshot, or, where tx
 // is set, within a transaction. It may be used by many goroutines, but within a transaction.
 type space struct {
@@ -332,7 +381,8 @@ type space struct {
 	tx *lsm.Txn
 }
 
-// get appends the value of key to dst, or returns dst and ErrNotFound.
+// get appends the value of key to dst, or returns dst and ErrNotFound. With an error that is unread it
+// tells what else is known of the entry.
 func (sp space) get(dst, key []byte) ([]byte, info, error) {
 	var i lsm.EntryInfo
 	var err error
@@ -341,10 +391,10 @@ func (sp space) get(dst, key []byte) ([]byte, info, error) {
 	} else {
 		dst, i, err = sp.sc.AppendGetInfo(dst, key)
 	}
-	if err != nil {
+	if err != nil && !unread(err) {
 		return dst, info{}, translate(err)
 	}
-	return dst, info{Version(i.Version), millisOf(i.Expiry)}, nil
+	return dst, info{version: Version(i.Version), expires: millisOf(i.Expiry), unread: err}, err
 }
 
 // millisOf returns an expiry in milliseconds; the zero Time is never.
@@ -363,6 +413,7 @@ type cursor interface {
 	Prev() bool
 	Key() []byte
 	Value() []byte
+	Shredded() bool
 	Version() lsm.Version
 	Expiry() time.Time
 	Err() error
@@ -376,8 +427,8 @@ func (sp space) cursor(o *lsm.IterOptions) (cursor, error) {
 	return sp.sc.NewIter(o)
 }
 
-// scan yields the entries of [lower, upper) in order, or backwards, until yield returns false.
-// Key and value are valid within the call.
+// scan yields the entries of [lower, upper) in order, or backwards, until yield returns false. Key and
+// value are valid within the call. What cannot be read is yielded without a value.
 func (sp space) scan(lower, upper []byte, reverse bool, yield func(key, value []byte, i info) bool) error {
 	it, err := sp.cursor(&lsm.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
@@ -390,8 +441,16 @@ func (sp space) scan(lower, upper []byte, reverse bool, yield func(key, value []
 		ok = it.First()
 	}
 	for ; ok; ok = step() {
-		value := it.Value()
-		if it.Err() != nil || !yield(it.Key(), value, info{Version(it.Version()), millisOf(it.Expiry())}) {
+		i := info{version: Version(it.Version()), expires: millisOf(it.Expiry())}
+		var value []byte
+		if it.Shredded() {
+			if _, _, i.unread = sp.get(nil, it.Key()); !unread(i.unread) {
+				i.unread = ErrShredded // and written anew since
+			}
+		} else if value = it.Value(); it.Err() != nil {
+			break
+		}
+		if !yield(it.Key(), value, i) {
 			break
 		}
 	}
@@ -421,6 +480,15 @@ func (sp space) copy(ctx context.Context, to scope.Scope, unsynced bool) (int64,
 	return n, translate(err)
 }
 
+// seal makes the scope as one in which every value is sealed.
+func (sp space) seal(unsynced bool) error { return translate(sp.sc.Seal(syncOf(unsynced))) }
+
+// shred destroys the key of the scope.
+func (sp space) shred(ctx context.Context) (*ShredReport, error) {
+	report, err := sp.sc.Shred(ctx)
+	return report, translate(err)
+}
+
 // rawChange is a change before its value is decoded. Its slices are valid until the next one.
 type rawChange struct {
 	kind         ChangeKind
@@ -443,7 +511,10 @@ func (sp space) diff(from Position) iter.Seq2[rawChange, error] {
 	return func(yield func(rawChange, error) bool) {
 		for c, err := range sp.sc.Diff(from) {
 			r := rawChange{kind: diffKinds[c.Kind], key: c.Key, upper: c.Upper, value: c.Value}
-			r.info = info{Version(c.Version), millisOf(c.Expiry)}
+			r.info = info{version: Version(c.Version), expires: millisOf(c.Expiry)}
+			if unread(err) {
+				r.info.unread, err = err, nil
+			}
 			if !yield(r, translate(err)) {
 				return
 			}
@@ -468,7 +539,11 @@ var watchKinds = map[lsm.WatchKind]ChangeKind{
 func (f feed) next() (rawChange, error) {
 	e, err := f.w.Next()
 	r := rawChange{kind: watchKinds[e.Kind], key: e.Key, upper: e.Upper, value: e.Value, last: e.Last, durable: e.Durable, operator: e.Operator}
-	r.info, r.commit, r.from = info{Version(e.Version), millisOf(e.Expiry)}, Version(e.Commit), Version(e.From)
+	r.info = info{version: Version(e.Version), expires: millisOf(e.Expiry)}
+	r.commit, r.from = Version(e.Commit), Version(e.From)
+	if unread(err) {
+		r.info.unread, err = err, nil
+	}
 	return r, translate(err)
 }
 
