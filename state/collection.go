@@ -25,8 +25,8 @@ var (
 	// ErrReopen: the collection has other indexes than the handle was opened with. OpenCollection
 	// makes them those that it is given.
 	ErrReopen = errors.New("state: the collection has other indexes than this handle")
-	// ErrSensitive: a value of class Sensitive, or a field whose name says that it holds a secret,
-	// was to be indexed.
+	// ErrSensitive: a value of class Sensitive or of a sealed scope, or a field whose name says that it
+	// holds a secret, was to be indexed.
 	ErrSensitive = errors.New("state: what is sensitive is never indexed")
 )
 
@@ -64,6 +64,9 @@ type Doc[T any] struct {
 // that do not fit a new index.
 func OpenCollection[T any](ctx context.Context, s *Scope, name string, indexes ...index.Def) (*Collection[T], error) {
 	c, err := newCollection(s, name, indexes)
+	if err == nil {
+		err = c.indexable()
+	}
 	if err == nil {
 		err = c.open(ctx)
 	}
@@ -209,6 +212,19 @@ func newCollection(s *Scope, name string, defs []index.Def) (*collection, error)
 		prefix: append([]byte{index.Reserved, areaDocuments}, name+"\x00"...),
 		record: append([]byte{index.Reserved, areaCatalogs}, name...),
 	}, nil
+}
+
+// indexable returns ErrSensitive if there are indexes and the scope is sealed: keys of their entries, which
+// have values of documents in them, are not.
+func (c *collection) indexable() error {
+	if len(c.set.Indexes()) == 0 || c.scope.err != nil {
+		return nil
+	}
+	sealed, err := c.scope.store.engine.sealed(c.scope.name)
+	if err == nil && sealed {
+		err = fmt.Errorf("%w: the scope is sealed", ErrSensitive)
+	}
+	return err
 }
 
 // usable returns the error of an operation on key that has no chance. A document's key is one if

@@ -157,8 +157,9 @@ func (c *collection) ready(ctx context.Context, b *docScratch, p *pending) (payl
 		return nil, fmt.Errorf("%w: documents of class %v", ErrUnsupported, class)
 	case class == Sensitive && len(c.set.Indexes()) > 0:
 		return nil, fmt.Errorf("%w: the document's class", ErrSensitive)
-	case len(c.set.Indexes()) > 0 && c.scope.sealedWhole(): // keys of entries are not sealed
-		return nil, fmt.Errorf("%w: the scope is sealed", ErrSensitive)
+	}
+	if err = c.indexable(); err != nil {
+		return nil, err
 	}
 	_, payload, err = envelope.Decode(b.buf)
 	return payload, err

@@ -90,8 +90,9 @@ func writeSecrets(t *testing.T, store *state.Store, name scope.Scope) (all []str
 	require.NoError(t, err)
 	_, err = sc.Increment(ctx, seed("increment", int64(7)), 1)
 	require.NoError(t, err)
+	seed("txn-update", secretText)
 	require.NoError(t, store.Transact(ctx, func(tx *state.Txn) error {
-		_, err := tx.Scope(name).Update(ctx, seed("txn-update", secretText), func(old any, _ bool) (any, error) { return old, nil })
+		_, err := tx.Scope(name).Update(ctx, "txn-update", func(old any, _ bool) (any, error) { return old, nil })
 		return err
 	}))
 	notes, err := state.OpenCollection[person](ctx, sc, "people")
