@@ -66,7 +66,15 @@ func TestShredReachesRegisteredCheckpoints(t *testing.T) {
 	bob := sealedIn(t, db, scope.User("bob"))
 	for _, dir := range []string{"one", "two", "three"} {
 		require.NoError(t, db.Checkpoint(ctx, dir))
-		putFile(t, fs, dir+"/"+crypto.VaultName, filesIn(t, fs, "db")[crypto.VaultName])
+		f, err := fs.Open("db/"+crypto.VaultName, vfs.ReadOnly)
+		require.NoError(t, err)
+		size, err := f.Size()
+		require.NoError(t, err)
+		vault := make([]byte, size)
+		_, err = f.ReadAt(vault, 0)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		putFile(t, fs, dir+"/"+crypto.VaultName, vault)
 	}
 	putFile(t, fs, "three/"+crypto.VaultName, []byte("no vault"))
 	copied, err := Open("one", o)

@@ -11,7 +11,7 @@
 // Go types are written as what they amount to (docs/values.md). A scope is a space of keys of its
 // own (docs/scopes.md). A class says how a value is treated on its way (docs/state.md).
 //
-// The package must not know how bytes are kept: store_lsm.go alone knows package lsm.
+// The package must not know how bytes are kept: store_lsm.go and the files named after it alone know package lsm.
 //
 // Invariants:
 //

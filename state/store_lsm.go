@@ -13,7 +13,7 @@ import (
 	"github.com/loamdb/loam/scope"
 )
 
-// The engine under the state layer. This is the only file that knows package lsm; another store
+// The engine under the state layer. This and the files named after it alone know package lsm; another store
 // can take its place by doing what these nineteen methods do:
 //
 //	engine  now space scopes snapshot position transact commit metrics sealed shreds
@@ -31,12 +31,6 @@ type EngineMetrics = lsm.Metrics
 
 // Position is a place in the history of a store, which may leave the process.
 type Position = lsm.Position
-
-// ShredReport says what a Shred has done, and which checkpoints it could not reach.
-type ShredReport = lsm.ShredReport
-
-// ShredRecord is what the store keeps of a Shred, for as long as it lives.
-type ShredRecord = lsm.ShredRecord
 
 // Errors of the engine that are errors of a store as they are.
 var (
@@ -66,15 +60,6 @@ var (
 	ErrMerge = lsm.ErrMerge
 	// ErrClock: the machine's clock is far ahead of the store.
 	ErrClock = lsm.ErrClock
-	// ErrNotEncrypted: something was to be sealed, in a store that is not encrypted. Nothing was
-	// written.
-	ErrNotEncrypted = lsm.ErrNotEncrypted
-	// ErrShredded: the value was sealed in a scope whose key was destroyed since, or was to be sealed
-	// there.
-	ErrShredded = lsm.ErrShredded
-	// ErrNoScopeKey: the value was sealed under a key that is not here: that of the store of which this
-	// one is a checkpoint (Encryption.Vault), or of a vault that is gone.
-	ErrNoScopeKey = lsm.ErrNoScopeKey
 )
 
 // named are the errors of the engine that have another name here.
@@ -88,11 +73,6 @@ var named = []struct{ theirs, ours error }{
 	{lsm.ErrTooLarge, ErrTooLarge},
 	{lsm.ErrInvalidExpiry, ErrInvalidExpiry},
 	{lsm.ErrInvalidOptions, ErrInvalidOptions},
-}
-
-// unread reports whether an error says that a value is there and can be read by nobody here.
-func unread(err error) bool {
-	return err != nil && (errors.Is(err, ErrShredded) || errors.Is(err, ErrNoScopeKey))
 }
 
 // translate returns an error of the engine as one of this package.
@@ -112,19 +92,6 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	return err
-}
-
-// operators are those of blind changes.
-var operators = []lsm.Operator{operatorOf(opIncrement), operatorOf(opPatch)}
-
-func operatorOf(name string) lsm.Operator {
-	return lsm.Operator{
-		Name:  name,
-		Check: checkOperand,
-		Fold: func(dst, value []byte, operands [][]byte) ([]byte, error) {
-			return foldOperands(name, dst, value, operands)
-		},
-	}
 }
 
 // engine is a store of bytes in scopes, as of now or, where snap is set, as of a snapshot.
@@ -358,22 +325,6 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions, gone ...expiry) (Version
 	return version, translate(err)
 }
 
-// sealed reports whether every value of a scope is sealed, whoever writes it.
-func (e *engine) sealed(name scope.Scope) (bool, error) {
-	if !e.encrypted {
-		return false, nil
-	}
-	sc, err := e.db.Scope(name)
-	if err != nil {
-		return false, translate(err)
-	}
-	sealed, err := sc.Sealed()
-	return sealed, translate(err)
-}
-
-// shreds yields the records of all Shreds.
-func (e *engine) shreds() iter.Seq2[ShredRecord, error] { return e.db.Shreds() }
-
 // space is where the keys of one scope are: in the store as of now or at a snapshot, or, where tx
 // is set, within a transaction. It may be used by many goroutines, but within a transaction.
 type space struct {
@@ -478,15 +429,6 @@ func (sp space) copy(ctx context.Context, to scope.Scope, unsynced bool) (int64,
 	o := syncOf(unsynced)
 	n, err := sp.sc.Copy(ctx, to, o)
 	return n, translate(err)
-}
-
-// seal makes the scope as one in which every value is sealed.
-func (sp space) seal(unsynced bool) error { return translate(sp.sc.Seal(syncOf(unsynced))) }
-
-// shred destroys the key of the scope.
-func (sp space) shred(ctx context.Context) (*ShredReport, error) {
-	report, err := sp.sc.Shred(ctx)
-	return report, translate(err)
 }
 
 // rawChange is a change before its value is decoded. Its slices are valid until the next one.
