@@ -556,3 +556,69 @@ func TestASealedScopeAgreesWithItsModel(t *testing.T) {
 		require.NoError(t, db.Close())
 	}
 }
+
+// Whichever operation of the file system fails while a scope is sealed, written and shredded, nothing that
+// was acknowledged is lost, and after a Shred that has failed another ends what it began.
+func TestFailuresAroundASealedScope(t *testing.T) {
+	ctx := context.Background()
+	name := scope.User("alice")
+	history := func(db *DB, done func(string)) error {
+		sc, err := db.Scope(name)
+		if err == nil {
+			if err = sc.Seal(nil); err == nil {
+				done("sealed")
+				err = sc.Set([]byte("k"), []byte("v"), nil)
+			}
+		}
+		if err == nil {
+			done("written")
+			if _, err = sc.Shred(ctx); err == nil {
+				done("shredded")
+			}
+		}
+		return err
+	}
+	failed := 0
+	for skip := 0; ; skip++ {
+		mem := vfs.NewMem()
+		faults := vfs.NewFaults(mem)
+		db, err := Open("db", encrypted(faults, 1))
+		require.NoError(t, err)
+		faults.Add(vfs.Rule{Kinds: vfs.OpWrites, Skip: skip})
+		did := map[string]bool{}
+		err = history(db, func(what string) { did[what] = true })
+		fired := len(faults.Fired()) > 0
+		faults.Clear()
+		_ = db.Close() // which may tell of the failure again
+		if err != nil {
+			failed++
+		}
+
+		db, err = Open("db", encrypted(mem, 1))
+		require.NoError(t, err, "operation %d", skip)
+		sc, err := db.Scope(name)
+		require.NoError(t, err)
+		v, err := sc.Get([]byte("k"))
+		switch {
+		case did["shredded"]:
+			require.ErrorIs(t, err, ErrShredded, "operation %d", skip)
+		case err == nil:
+			require.Equal(t, "v", string(v))
+		default:
+			require.True(t, errors.Is(err, ErrShredded) || !did["written"] && errors.Is(err, ErrNotFound), "operation %d: %v", skip, err)
+		}
+		is, err := sc.Sealed()
+		require.True(t, is || !did["sealed"], "operation %d: %v", skip, err)
+		if is {
+			report, err := sc.Shred(ctx)
+			require.NoError(t, err)
+			require.NoError(t, db.Close())
+			keyIsGone(t, mem, "db", report.Key)
+		}
+		require.NoError(t, db.Close())
+		if !fired {
+			break
+		}
+	}
+	require.Greater(t, failed, 5)
+}
