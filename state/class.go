@@ -40,8 +40,8 @@ func acceptable(c Class) error {
 }
 
 // errUnsealable is the error of values that cannot be sealed where the store is in clear.
-var errUnsealable = fmt.Errorf("%w: %w: values of class %v are sealed with a key of their scope, for which the store must be encrypted: Options.Engine.Encryption",
-	ErrUnsupported, ErrNotEncrypted, Sensitive)
+var errUnsealable = fmt.Errorf("%w: values of class %v are sealed with a key of their scope, for which the store must be encrypted: Options.Engine.Encryption",
+	ErrNotEncrypted, Sensitive)
 
 // infer returns the class that a key's name stands for, 0 if for none.
 func infer(key string) Class {

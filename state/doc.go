@@ -9,7 +9,13 @@
 //
 // A value is nil, a bool, an int64, uint64 or float64, a string, bytes, a time, a list or a map;
 // Go types are written as what they amount to (docs/values.md). A scope is a space of keys of its
-// own (docs/scopes.md). A class says how a value is treated on its way (docs/state.md).
+// own (docs/guide/scopes.md). A class says how a value is treated on its way (docs/state.md).
+//
+// Begin with Open and OpenMemory, Store.Scope, and the methods of Scope; Get, Set, Key and
+// Collection are their typed forms. Options say what a store does with what is written, Option what
+// one call does. Store.Transact changes several scopes together, Store.Snapshot keeps a moment, Scope.Watch
+// tells of changes, Store.Hooks runs functions before and after them, Store.As is the store as one
+// principal may use it. Programs to copy are in the directory examples, a guide in docs/guide.
 //
 // The package must not know how bytes are kept: store_lsm.go and the files named after it alone know package lsm.
 //
@@ -35,7 +41,8 @@
 // Reading order: store_lsm.go, what the engine does; options.go, option.go, class.go, errors.go;
 // store.go, scope.go, list.go; write.go, the way of a value into the store, then modify.go,
 // blind.go and many.go; hooks.go, notice.go and timeline.go, what looks at it and is told;
-// ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, watch.go; control.go,
+// ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, export.go,
+// import.go and import_merge.go, watch.go; control.go,
 // view.go, gate.go and own.go, what principals may do; protect.go, what is personal; shred.go, what is
 // sealed and its end; typed.go and explicit.go, other forms of the same; collection.go and the files named after it.
 package state

@@ -70,10 +70,21 @@ func (s *Store) FlipAudit() error {
 // StoreOf returns the store of a handle.
 func StoreOf(s *Scope) *Store { return s.store }
 
-// Flush writes what is in memory to tables.
-func (s *Store) Flush() error { return s.engine.db.Flush(context.Background()) }
+// Flush writes what a store has in memory to tables.
+func Flush(s *Store) error { return s.engine.db.Flush(context.Background()) }
 
-// CheckpointTo makes a checkpoint of the store.
-func (s *Store) CheckpointTo(dir string) error {
+// CheckpointTo makes a checkpoint of a store.
+func CheckpointTo(s *Store, dir string) error {
 	return s.engine.db.Checkpoint(context.Background(), dir)
+}
+
+// Staged returns how many scopes imports have left.
+func (s *Store) Staged() (n int, err error) {
+	for _, err = range s.engine.scopes(scope.KindCustom, importScopes) {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, err
 }

@@ -112,7 +112,7 @@ func (s *Store) shreds(ctx context.Context) iter.Seq2[ShredRecord, error] {
 				yield(ShredRecord{}, &Error{Op: "list shreds", Err: translate(err)})
 				return
 			}
-			if !yield(r, nil) {
+			if !reservedScope(r.Scope) && !yield(r, nil) {
 				return
 			}
 		}

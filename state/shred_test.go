@@ -162,9 +162,9 @@ func TestASealedScopeOfValues(t *testing.T) {
 	c, err := state.OpenCollection[person](ctx, ann, "people")
 	require.NoError(t, err)
 	require.NoError(t, c.Set(ctx, "ada", person{Notes: secretText}))
-	require.NoError(t, store.Flush())
+	require.NoError(t, state.Flush(store))
 	for _, dir := range []string{"reached", "gone"} {
-		require.NoError(t, store.CheckpointTo(dir))
+		require.NoError(t, state.CheckpointTo(store, dir))
 	}
 	require.NoError(t, fs.Remove("gone/CURRENT"))
 	require.NoError(t, store.Close())
@@ -204,7 +204,7 @@ func TestASealedScopeOfValues(t *testing.T) {
 		records++
 	}
 	require.Equal(t, 1, records)
-	require.NoError(t, store.Flush())
+	require.NoError(t, state.Flush(store))
 	require.NoError(t, store.Close())
 	require.Zero(t, plain.Has(secretText))
 
@@ -387,7 +387,7 @@ func TestSealedValuesAgreeWithAModel(t *testing.T) {
 				require.NoError(t, err)
 				sc = store.Scope(to)
 			case 9:
-				require.NoError(t, store.Flush())
+				require.NoError(t, state.Flush(store))
 			case 10:
 				require.NoError(t, sc.Set(ctx, key, text, ephemeral))
 				require.NoError(t, sc.Set(ctx, key, text, class))
@@ -415,4 +415,78 @@ func TestSealedValuesAgreeWithAModel(t *testing.T) {
 		require.Len(t, model, n)
 		require.NoError(t, store.Close())
 	}
+}
+
+// What is sensitive in a file that is imported is sealed, where it is staged too, and so is all of it in a
+// sealed scope. What was shredded is not exported, and what is sealed only if that is asked for.
+func TestSealedValuesAreExportedAndImported(t *testing.T) {
+	fs, plain := vfs.NewMem(), &sealtest.Plaintexts{}
+	store, err := state.Open("db", sealingOn(fs, plain.Wrap))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, store.Close()) }()
+	from := store.Scope(scope.User("from"))
+	require.NoError(t, from.Set(ctx, "clear", "another bird"))
+	require.NoError(t, from.Set(ctx, "secret", secretText, sensitive))
+	require.NoError(t, people(t, from).Set(ctx, "ada", person{Name: secretText}, sensitive))
+	var file strings.Builder
+	_, err = from.Export(ctx, &file, state.ExportOptions{})
+	require.ErrorIs(t, err, state.ErrSensitive)
+	file.Reset()
+	_, err = from.Export(ctx, &file, state.ExportOptions{Sensitive: true})
+	require.NoError(t, err)
+	require.Contains(t, file.String(), secretText)
+
+	sealed := store.Scope(scope.User("sealed"))
+	require.NoError(t, sealed.Seal(ctx))
+	there := store.Scope(scope.User("there"))
+	require.NoError(t, there.Set(ctx, "x", 1))
+	for _, to := range []*state.Scope{there, sealed, store.Scope(scope.User("absent"))} {
+		_, err = to.Import(ctx, strings.NewReader(file.String()), state.ImportOptions{}, state.NoSync)
+		require.NoError(t, err)
+		v, m, err := to.GetWithMeta(ctx, "secret")
+		require.NoError(t, err)
+		require.Equal(t, secretText, v)
+		require.Equal(t, state.Sensitive, m.Class)
+		require.NoError(t, state.Flush(store))
+		docs := people(t, to)
+		_, err = to.Shred(ctx)
+		require.NoError(t, err)
+		_, err = to.Get(ctx, "secret")
+		require.ErrorIs(t, err, state.ErrShredded)
+		_, err = to.Get(ctx, "clear")
+		require.Equal(t, to == sealed, err != nil)
+		_, err = docs.Get(ctx, "ada")
+		require.ErrorIs(t, err, state.ErrShredded)
+		_, err = to.Export(ctx, &file, state.ExportOptions{Sensitive: true})
+		require.ErrorIs(t, err, state.ErrShredded)
+		if to == sealed { // where all that is left is to drop it
+			continue
+		}
+		existed, err := docs.Delete(ctx, "ada")
+		require.NoError(t, err)
+		require.True(t, existed)
+		_, err = docs.Get(ctx, "ada")
+		require.ErrorIs(t, err, state.ErrNotFound)
+	}
+	require.Zero(t, plain.Has(secretText))
+	shreds := 0
+	for r, err := range store.Shreds(ctx) {
+		require.NoError(t, err)
+		require.Equal(t, scope.KindUser, r.Scope.Kind(), "places of imports are nobody's business")
+		shreds++
+	}
+	require.Equal(t, 3, shreds)
+
+	sealed = store.Scope(scope.User("other"))
+	require.NoError(t, sealed.Seal(ctx))
+	require.NoError(t, sealed.Set(ctx, "k", "an ordinary value"))
+	_, err = sealed.Export(ctx, &file, state.ExportOptions{})
+	require.ErrorIs(t, err, state.ErrSensitive)
+	file.Reset()
+	_, err = sealed.Export(ctx, &file, state.ExportOptions{Sensitive: true})
+	require.NoError(t, err)
+	_, err = sealed.Import(ctx, strings.NewReader(file.String()), state.ImportOptions{Existing: state.ExistingReplace})
+	require.NoError(t, err)
+	require.NoError(t, state.Flush(store))
+	require.Zero(t, plain.Has("an ordinary value"), "nor where it was staged")
 }

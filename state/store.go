@@ -42,7 +42,8 @@ type Store struct {
 	scratch   sync.Pool // of *scratch
 	sources   sync.Pool // of *source
 
-	ended      context.Context // ends with the store
+	ended      context.Context // ends when the store begins to close
+	closed     atomic.Bool     // nobody is told of anything any more
 	end        context.CancelFunc
 	background sync.WaitGroup
 	unrecorded atomic.Int64
@@ -74,13 +75,18 @@ const strictShare = 16
 // under other options must stay readable. Lengths are still held against the bytes that there are.
 var stored = codec.Limits{MaxBytes: 1 << 30, MaxDepth: 10_000, MaxNodes: 1 << 30}
 
-// Open opens the store in dir, or makes one there. A nil o means the defaults: what a write has
-// returned from is on the device.
+// Open opens the store in dir, or makes one there, with the directories above it. A nil o means the
+// defaults: what a write has returned from is on the device.
 //
 // One process at a time has a directory open for writing. Errors: ErrLocked, ErrNotExist,
 // ErrCorrupt, ErrTooNew, ErrInvalidOptions, ErrClock, and those of the file system. An Open that
 // fails has changed nothing that a later one needs.
-func Open(dir string, o *Options) (*Store, error) { return open(dir, o, false) }
+func Open(dir string, o *Options) (*Store, error) {
+	if dir == "" {
+		return nil, fmt.Errorf("%w: no directory is named", ErrInvalidOptions)
+	}
+	return open(dir, o, false)
+}
 
 // OpenMemory opens a new store in memory, which is gone when it is closed: the same store, without
 // files. Errors: ErrInvalidOptions.
@@ -128,7 +134,13 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 		return err
 	}
 	s.ended, s.end = context.WithCancel(context.Background())
-	if s.control, err = s.openControl(o.Access); err == nil {
+	if !s.readOnly {
+		err = s.dropImports()
+	}
+	if err == nil {
+		s.control, err = s.openControl(o.Access)
+	}
+	if err == nil {
 		err = s.openProtection(o.Privacy)
 	}
 	if err == nil {
@@ -159,6 +171,7 @@ func (s *Store) Close() error {
 	s.end()
 	s.background.Wait()
 	_ = s.hooks.Close(context.Background()) // there is no error but the context's
+	s.closed.Store(true)
 	s.control.close()
 	s.ephemeral.close()
 	return s.engine.close()
