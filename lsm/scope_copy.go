@@ -106,7 +106,7 @@ func (d *DB) stageEntries(ctx context.Context, it *Iterator, from, id scope.ID) 
 			if err := d.Apply(&b, NoSync); err != nil {
 				return 0, err
 			}
-			b.payload, b.ops, b.bytes = b.payload[:0], 0, 0
+			b.payload, b.ops, b.lasting, b.bytes = b.payload[:0], 0, 0, 0
 		}
 		if !more {
 			return entries, it.Err()

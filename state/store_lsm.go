@@ -296,7 +296,7 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions, gone ...expiry) (Version
 		w := &ws[i]
 		b.In(w.space.sc)
 		if w.conditional {
-			b.Require(w.key, lsm.Version(w.version))
+			b.RequireAsOf(w.key, lsm.Version(w.version), lsm.Version(w.asOf))
 		}
 		switch {
 		case w.requires:
@@ -346,9 +346,9 @@ func (sp space) get(dst, key []byte) ([]byte, info, error) {
 		dst, i, err = sp.sc.AppendGetInfo(dst, key)
 	}
 	if err != nil && !unread(err) {
-		return dst, info{}, translate(err)
+		return dst, info{asOf: Version(i.AsOf)}, translate(err)
 	}
-	return dst, info{version: Version(i.Version), expires: millisOf(i.Expiry), unread: err}, err
+	return dst, info{version: Version(i.Version), expires: millisOf(i.Expiry), asOf: Version(i.AsOf), unread: err}, err
 }
 
 // millisOf returns an expiry in milliseconds; the zero Time is never.
