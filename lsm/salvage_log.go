@@ -92,6 +92,9 @@ func (s *salvage) takeBatch(r wal.Record, flushed keys.SeqNum) error {
 	if err := s.ctx.Err(); err != nil {
 		return err
 	}
+	if s.inClearLog(r.Segment) {
+		return nil // E2
+	}
 	last := r.FirstSeqNum + keys.SeqNum(r.Count) - 1
 	l.lastSeqNum, l.lastTime = max(l.lastSeqNum, last), max(l.lastTime, int64(min(r.CommitTime, 1<<62)))
 	if last <= flushed {
@@ -184,7 +187,7 @@ func (s *salvage) listSegments(remains []wal.SlotRemains) {
 		listed[seg.Num] = true
 	}
 	for _, r := range remains {
-		if r.Segment == 0 {
+		if r.Segment == 0 && len(r.Gaps) == 0 {
 			continue // free, or another store's
 		}
 		f := SalvagedFile{Name: wal.SlotName(r.Slot), Bytes: r.Bytes, Entries: l.ops[r.Slot], Unlisted: !listed[r.Segment]}

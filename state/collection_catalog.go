@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/state/index"
 )
 
@@ -16,6 +18,7 @@ type catalog struct {
 	there   bool
 	version Version
 	list    index.Catalog
+	asOf    atomic.Uint64 // a Version: of info when it was read or last required
 }
 
 // catalog returns the record as it was read last. It may have changed: whoever relies on it makes
@@ -45,6 +48,7 @@ func readCatalog(sp space, record []byte) (*catalog, error) {
 		return nil, err
 	}
 	cat := &catalog{there: true, version: i.version}
+	cat.asOf.Store(uint64(i.asOf))
 	switch cat.list, err = index.DecodeCatalog(p); {
 	case errors.Is(err, index.ErrTooNew):
 		return nil, fmt.Errorf("%w: %w", ErrTooNew, err)
@@ -57,7 +61,9 @@ func readCatalog(sp space, record []byte) (*catalog, error) {
 // condition returns the operation that makes a commit depend on the record, or, where there is
 // none, and so no document, makes it.
 func (cat *catalog) condition(c *collection) write {
-	w := write{space: c.scope.space, key: c.record, conditional: true, version: cat.version, requires: cat.there}
+	w := write{
+		space: c.scope.space, key: c.record, conditional: true, version: cat.version, asOf: Version(cat.asOf.Load()), requires: cat.there,
+	}
 	if !cat.there {
 		list, _ := c.set.Reconcile(nil, index.Ready)
 		w.value = index.AppendCatalog(nil, list)
@@ -80,8 +86,12 @@ func (c *collection) replace(cat *catalog, list index.Catalog, gone []index.ID) 
 
 // open makes the indexes those of the set, where there is a collection.
 func (c *collection) open(ctx context.Context) error {
-	if c.scope.err != nil {
-		return c.scope.err
+	c, err := c.passToOpen(ctx)
+	if err == nil {
+		err = c.scope.err
+	}
+	if err != nil {
+		return err
 	}
 	for {
 		if err := ctx.Err(); err != nil {
@@ -97,6 +107,8 @@ func (c *collection) open(ctx context.Context) error {
 			err = c.build(ctx)
 		case c.scope.mode == inTransaction:
 			return ErrReopen
+		case hook.Simulated(ctx):
+			return hook.ErrSimulated
 		default:
 			list, gone := c.set.Reconcile(cat.list, index.Building)
 			if err = c.replace(cat, list, gone); err == nil {
@@ -115,13 +127,18 @@ func (c *collection) open(ctx context.Context) error {
 // rebuild has indexes built that are there. Their entries stay meanwhile, so that what is unique
 // stays so.
 func (c *collection) rebuild(ctx context.Context, names []string) error {
+	c, err := c.passSettings(ctx)
 	switch {
+	case err != nil:
+		return err
 	case c.scope.err != nil:
 		return c.scope.err
 	case c.scope.mode == atSnapshot:
 		return c.scope.readOnly()
 	case c.scope.mode == inTransaction:
 		return fmt.Errorf("%w: building an index is no part of transactions", ErrUnsupported)
+	case hook.Simulated(ctx):
+		return hook.ErrSimulated
 	}
 	for _, name := range names {
 		if c.set.Index(name) == nil {

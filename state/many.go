@@ -112,7 +112,7 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 	}
 	for i := range inMemory {
 		w := &inMemory[i]
-		if err := s.putEphemeral(b, string(w.key), w.value, w.expires); err != nil {
+		if err := s.putEphemeral(ctx, b, string(w.key), w.value, w.expires, &o); err != nil {
 			return s.fail("set", string(w.key), err)
 		}
 	}
@@ -184,7 +184,7 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 				return 0, s.fail("delete", key, err)
 			}
 			ws = append(ws, write{
-				space: s.space, key: []byte(key), conditional: s.mode == live && !unreadable, version: f.version,
+				space: s.space, key: []byte(key), conditional: s.mode == live && !unreadable, version: f.version, asOf: f.asOf,
 				tell: s.noticeOfDelete(nil, key, class, &o),
 			})
 			unsynced = unsynced && s.unsynced(class, &o)

@@ -38,6 +38,7 @@ type pending struct {
 	conditional bool
 	before      *found // nil: the key must be absent, or is not asked about
 	version     Version
+	asOf        Version // of info
 
 	accept func(any) error // is told what a hook has put in the value's place, if not nil
 }
@@ -140,12 +141,12 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 		if p.conditional || s.mode != live {
 			return 0, errEphemeralPart
 		}
-		return 0, s.putEphemeral(b, p.key, b.buf, p.expires)
+		return 0, s.putEphemeral(ctx, b, p.key, b.buf, p.expires, o)
 	}
 	b.key = append(b.key[:0], p.key...)
 	b.one[0] = write{
 		space: s.space, key: b.key, value: b.buf, operator: p.operator, expires: p.expires,
-		conditional: p.conditional, version: p.version,
+		conditional: p.conditional, version: p.version, asOf: p.asOf,
 		tell: s.noticeOfSet(&b.notice, p, o),
 	}
 	return s.commit(ctx, b, b.one[:], p.unsynced)
@@ -172,6 +173,9 @@ func (s *Scope) commit(ctx context.Context, b *scratch, ws []write, unsynced boo
 // commitWrites makes all of the writes or, with an error, none. all are the writes with what the
 // store keeps of them in scopes of its own.
 func (s *Scope) commitWrites(b *scratch, ws, all []write, unsynced bool) (Version, error) {
+	if ofDocuments(ws) { // never Ephemeral, and counted elsewhere
+		return s.store.engine.commit(all, unsynced)
+	}
 	e := &s.store.ephemeral
 	var h held
 	for i := range ws {
@@ -200,6 +204,16 @@ func (s *Scope) commitWrites(b *scratch, ws, all []write, unsynced bool) (Versio
 		e.supersede(s.name, ws)
 	}
 	return v, err
+}
+
+// ofDocuments reports whether no write is of a key of the scope itself. Those of an import are of both kinds.
+func ofDocuments(ws []write) bool {
+	for i := range ws {
+		if k := ws[i].key; len(k) == 0 || k[0] >= firstKey[0] {
+			return false
+		}
+	}
+	return true
 }
 
 // Set writes value to key, whatever is there. When it returns the value is on the device, unless
@@ -317,7 +331,7 @@ func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error)
 			return false, err
 		}
 		b.one[0] = write{
-			space: s.space, key: b.key, conditional: s.mode == live && !unreadable, version: f.version,
+			space: s.space, key: b.key, conditional: s.mode == live && !unreadable, version: f.version, asOf: f.asOf,
 			tell: s.noticeOfDelete(&b.notice, key, class, o),
 		}
 		_, err = s.commit(ctx, b, b.one[:], s.unsynced(class, o))
@@ -362,6 +376,7 @@ type write struct {
 	// conditional: the key must have this version. With requires nothing else is asked of it.
 	conditional, requires bool
 	version               Version
+	asOf                  Version // of info, if it was read
 
 	tell *notice // who is told of it; nil: nobody
 }
@@ -370,4 +385,7 @@ type write struct {
 type info struct {
 	version Version // 0: written by this very transaction
 	expires int64   // milliseconds since 1970; 0: never
+	// asOf is the version of the last write that readers saw then; 0: nobody knows. As long as that
+	// is the last one nobody has to look again whether the key has this version.
+	asOf Version
 }

@@ -40,6 +40,7 @@ const (
 	TrustYoungRing      Name = "trust-young-ring"       // judge a commit by a ring that began after its committer had looked
 	OvertakeTheLead     Name = "overtake-the-lead"      // let others into the group of a commit that was judged under the lead
 	TrustRing           Name = "trust-ring"             // take every write of a key for a conflict, if it changed anything or not
+	TrustOldReads       Name = "trust-old-reads"        // believe what was read of a key whatever was committed since
 	SkipRangeReads      Name = "skip-range-reads"       // do not look for what was written into the ranges that a transaction has read
 	FilterOffByOne      Name = "filter-off-by-one"      // leave the last key of a table out of its filter
 	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
@@ -129,6 +130,9 @@ const (
 	LeaveOneSegment     Name = "leave-one-segment"      // leave the log's current segment and go on in a spare under the old key
 	RenewFirst          Name = "renew-first"            // write the keyring before it was compared with the manifest
 	ForgetKeyring       Name = "forget-keyring"         // change the keyring without a note in the manifest
+	IgnoreClearList     Name = "ignore-clear-list"      // take any file in clear for one that is to be encrypted
+	EndEarly            Name = "end-early"              // take a store for encrypted while it has files in clear
+	KeepClearSlot       Name = "keep-clear-slot"        // use slots of the log again for what is encrypted that had records in clear
 	AdmitPlain          Name = "admit-plain"            // take over files in clear that lie in an encrypted store
 	IgnoreCheckDigit    Name = "ignore-check-digit"     // take numbers of cards with a wrong check digit for right ones
 	ProtectTwice        Name = "protect-twice"          // look into what is protected already
@@ -142,7 +146,12 @@ const (
 	IgnoreRuleExpiry    Name = "ignore-rule-expiry"     // apply rules that have expired
 	TrustChain          Name = "trust-chain"            // do not compare records of the audit with their chain
 	TrustRead           Name = "trust-read"             // write what was made of a value though the key was written since
+	DropDenials         Name = "drop-denials"           // drop records of denied reads where there is no room for them
 	PassUnasked         Name = "pass-unasked"           // let the operations of views pass without asking
+	TrustActor          Name = "trust-actor"            // have the caller of a view say who the actor is
+	ShowHiddenDocuments Name = "show-hidden-documents"  // let queries of views find documents that may not be seen
+	TellHolder          Name = "tell-holder"            // tell a view which document has a unique value, though it may not be seen
+	ForgetDocuments     Name = "forget-documents"       // commit documents without telling of them
 	StoreUnprotected    Name = "store-unprotected"      // store values as they are, whatever the policy says
 	KeepBothSides       Name = "keep-both-sides"        // leave an ephemeral value in front of the one that was stored over it
 	SwallowRefusal      Name = "swallow-refusal"        // commit a transaction of which a hook has forbidden a write
@@ -152,5 +161,6 @@ const (
 	ImportInParts       Name = "import-in-parts"        // take an imported file into a scope by several commits
 	KeepStagedImport    Name = "keep-staged-import"     // leave what an import has staged when the process ended
 	SplitIndexCommit    Name = "split-index-commit"     // commit a document's index entries before the document
+	LogKeys             Name = "log-keys"               // name the smallest keys of tables in what is logged
 	RepeatLast          Name = "repeat-last"            // begin a page with the last document of the page before
 )

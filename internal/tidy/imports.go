@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"internal/fileid":     {"internal/codec"},
 	"internal/glob":       {},
 	"internal/golden":     {},
+	"internal/interleave": {},
 	"internal/invariants": {},
 	"internal/keys":       {},
 	"internal/mutant":     {},
@@ -73,7 +74,7 @@ var apart = []string{"wal", "memtable", "sstable"}
 
 // anything are the trees whose packages may import every package: programs, and
 // harnesses that drive the whole engine.
-var anything = []string{"cmd", "conformance", "fuzz", "internal/scorecard"}
+var anything = []string{"cmd", "conformance", "examples", "fuzz", "internal/scorecard"}
 
 func with(base []string, more ...string) []string { return append(slices.Clone(base), more...) }
 

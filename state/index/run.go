@@ -2,10 +2,15 @@ package index
 
 import (
 	"bytes"
+	"errors"
 	"iter"
+	"sync"
 
 	"github.com/loamdb/loam/internal/mutant"
 )
+
+// ErrHidden is what Doc of a Source returns for a document that is to be passed over, as if it were not there.
+var ErrHidden = errors.New("index: the document is hidden")
 
 // Source is what a query reads: documents and entries of one moment, which belong together. The
 // slices that it gives are valid until it is asked, or yields, again.
@@ -15,7 +20,8 @@ type Source interface {
 	// Docs yields the documents whose keys lie within [lower, upper), nil being no bound: their
 	// keys, and the encodings of their values.
 	Docs(lower, upper []byte, reverse bool) iter.Seq2[Entry, error]
-	// Doc returns the encoding of the document under a key, or nil if there is none.
+	// Doc returns the encoding of the document under a key, or nil if there is none. What it hides Docs does
+	// not yield.
 	Doc(key []byte) ([]byte, error)
 }
 
@@ -33,7 +39,9 @@ func (p *Plan) Run(src Source, yield func(key, doc []byte) error) (Token, error)
 	}
 	n := 0
 	var last []byte
-	err := p.walk(src, &reading{}, func(position, key, doc []byte) (bool, error) {
+	rd := readings.Get().(*reading)
+	defer readings.Put(rd)
+	err := p.walk(src, rd, func(position, key, doc []byte) (bool, error) {
 		if err := yield(key, doc); err != nil {
 			return false, err
 		}
@@ -48,7 +56,9 @@ func (p *Plan) Run(src Source, yield func(key, doc []byte) error) (Token, error)
 	return p.token(last), nil
 }
 
-// reading is the memory of one run.
+var readings = sync.Pool{New: func() any { return new(reading) }}
+
+// reading is the memory of one run: as long as the values of a few entries.
 type reading struct {
 	tuples tuples
 	form   []byte
@@ -81,6 +91,9 @@ func (p *Plan) walk(src Source, rd *reading, visit visitor) error {
 			continue
 		}
 		doc, err := src.Doc(key)
+		if err == ErrHidden { // returned bare
+			continue
+		}
 		if err != nil {
 			return err
 		}
