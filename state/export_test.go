@@ -78,8 +78,8 @@ func CheckpointTo(s *Store, dir string) error {
 	return s.engine.db.Checkpoint(context.Background(), dir)
 }
 
-// Staged returns how many scopes imports have left.
-func (s *Store) Staged() (n int, err error) {
+// Staged returns how many scopes imports have left in a store.
+func Staged(s *Store) (n int, err error) {
 	for _, err = range s.engine.scopes(scope.KindCustom, importScopes) {
 		if err != nil {
 			return n, err
