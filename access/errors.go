@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -50,11 +51,12 @@ type AccessError struct {
 
 // Error names the principal, the operation, the scope and the key.
 func (e *AccessError) Error() string {
+	who := cmp.Or(e.Principal, "a caller without a name")
 	switch {
 	case e.Scope.Kind() == scope.AnyKind:
-		return fmt.Sprintf("access: %s may not %s", e.Principal, e.Op)
+		return fmt.Sprintf("access: %s may not %s", who, e.Op)
 	case e.Key == "":
-		return fmt.Sprintf("access: %s may not %s in scope %s", e.Principal, e.Op, e.Scope)
+		return fmt.Sprintf("access: %s may not %s in scope %s", who, e.Op, e.Scope)
 	}
-	return fmt.Sprintf("access: %s may not %s key %q of scope %s", e.Principal, e.Op, e.Key, e.Scope)
+	return fmt.Sprintf("access: %s may not %s key %q of scope %s", who, e.Op, e.Key, e.Scope)
 }

@@ -80,7 +80,7 @@ func fromParts(parts []string) (Scope, error) {
 	case kind == KindWorkflow && len(parts) == 4 && parts[2] == "step":
 		return Step(parts[1], parts[3]), nil
 	case kind == KindGlobal || len(parts) != 2:
-		return Scope{}, fmt.Errorf("%w: %s with %d parts", ErrInvalid, kind, len(parts))
+		return Scope{}, fmt.Errorf("%w: %s with %d parts: a colon within an id stands behind a backslash", ErrInvalid, kind, len(parts))
 	}
 	return Scope{kind: kind, id: parts[1]}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/state/index"
 )
 
@@ -22,6 +23,9 @@ func (c *collection) build(ctx context.Context) error {
 	building := c.set.Only(func(ix *index.Index) bool { return !cat.list.Ready(ix.ID()) })
 	if !cat.there || len(building.Indexes()) == 0 {
 		return nil
+	}
+	if hook.Simulated(ctx) {
+		return hook.ErrSimulated
 	}
 	for _, ix := range building.Indexes() {
 		if err := c.sweep(ctx, cat, ix); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/state/index"
 )
 
@@ -85,8 +86,12 @@ func (c *collection) replace(cat *catalog, list index.Catalog, gone []index.ID) 
 
 // open makes the indexes those of the set, where there is a collection.
 func (c *collection) open(ctx context.Context) error {
-	if c.scope.err != nil {
-		return c.scope.err
+	c, err := c.passToOpen(ctx)
+	if err == nil {
+		err = c.scope.err
+	}
+	if err != nil {
+		return err
 	}
 	for {
 		if err := ctx.Err(); err != nil {
@@ -102,6 +107,8 @@ func (c *collection) open(ctx context.Context) error {
 			err = c.build(ctx)
 		case c.scope.mode == inTransaction:
 			return ErrReopen
+		case hook.Simulated(ctx):
+			return hook.ErrSimulated
 		default:
 			list, gone := c.set.Reconcile(cat.list, index.Building)
 			if err = c.replace(cat, list, gone); err == nil {
@@ -120,13 +127,18 @@ func (c *collection) open(ctx context.Context) error {
 // rebuild has indexes built that are there. Their entries stay meanwhile, so that what is unique
 // stays so.
 func (c *collection) rebuild(ctx context.Context, names []string) error {
+	c, err := c.passSettings(ctx)
 	switch {
+	case err != nil:
+		return err
 	case c.scope.err != nil:
 		return c.scope.err
 	case c.scope.mode == atSnapshot:
 		return ErrReadOnly
 	case c.scope.mode == inTransaction:
 		return fmt.Errorf("%w: building an index is no part of transactions", ErrUnsupported)
+	case hook.Simulated(ctx):
+		return hook.ErrSimulated
 	}
 	for _, name := range names {
 		if c.set.Index(name) == nil {

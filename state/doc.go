@@ -9,7 +9,13 @@
 //
 // A value is nil, a bool, an int64, uint64 or float64, a string, bytes, a time, a list or a map;
 // Go types are written as what they amount to (docs/values.md). A scope is a space of keys of its
-// own (docs/scopes.md). A class says how a value is treated on its way (docs/state.md).
+// own (docs/guide/scopes.md). A class says how a value is treated on its way (docs/state.md).
+//
+// Begin with Open and OpenMemory, Store.Scope, and the methods of Scope; Get, Set, Key and
+// Collection are their typed forms. Options say what a store does with what is written, Option what
+// one call does. Store.Transact changes several scopes together, Store.Snapshot keeps a moment, Scope.Watch
+// tells of changes, Store.Hooks runs functions before and after them, Store.As is the store as one
+// principal may use it. Programs to copy are in the directory examples, a guide in docs/guide.
 //
 // The package must not know how bytes are kept: store_lsm.go alone knows package lsm.
 //

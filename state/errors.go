@@ -79,8 +79,10 @@ func (e *Error) Error() string {
 	if e.Scope != (scope.Scope{}) {
 		b.WriteString(" " + e.Scope.String())
 	}
-	if e.Key != "" {
-		b.WriteString(" " + strconv.QuoteToASCII(e.Key))
+	if key := e.Key; len(key) > codec.MaxKeyLen { // no key, which may be of any length
+		b.WriteString(" " + strconv.QuoteToASCII(key[:codec.MaxKeyLen]) + "…")
+	} else if key != "" {
+		b.WriteString(" " + strconv.QuoteToASCII(key))
 	}
 	b.WriteString(": " + e.Err.Error())
 	return b.String()

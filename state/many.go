@@ -112,7 +112,7 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 	}
 	for i := range inMemory {
 		w := &inMemory[i]
-		if err := s.putEphemeral(b, string(w.key), w.value, w.expires); err != nil {
+		if err := s.putEphemeral(ctx, b, string(w.key), w.value, w.expires, &o); err != nil {
 			return s.fail("set", string(w.key), err)
 		}
 	}

@@ -74,13 +74,18 @@ const strictShare = 16
 // under other options must stay readable. Lengths are still held against the bytes that there are.
 var stored = codec.Limits{MaxBytes: 1 << 30, MaxDepth: 10_000, MaxNodes: 1 << 30}
 
-// Open opens the store in dir, or makes one there. A nil o means the defaults: what a write has
-// returned from is on the device.
+// Open opens the store in dir, or makes one there, with the directories above it. A nil o means the
+// defaults: what a write has returned from is on the device.
 //
 // One process at a time has a directory open for writing. Errors: ErrLocked, ErrNotExist,
 // ErrCorrupt, ErrTooNew, ErrInvalidOptions, ErrClock, and those of the file system. An Open that
 // fails has changed nothing that a later one needs.
-func Open(dir string, o *Options) (*Store, error) { return open(dir, o, false) }
+func Open(dir string, o *Options) (*Store, error) {
+	if dir == "" {
+		return nil, fmt.Errorf("%w: no directory is named", ErrInvalidOptions)
+	}
+	return open(dir, o, false)
+}
 
 // OpenMemory opens a new store in memory, which is gone when it is closed: the same store, without
 // files. Errors: ErrInvalidOptions.

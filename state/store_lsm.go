@@ -85,6 +85,9 @@ func translate(err error) error {
 			return n.ours // most of them, and nothing to add
 		}
 		if errors.Is(err, n.theirs) {
+			if n.theirs == lsm.ErrNotFound {
+				return n.ours // what was not found stands in the *Error
+			}
 			return fmt.Errorf("%w: %w", n.ours, err)
 		}
 	}

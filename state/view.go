@@ -7,6 +7,7 @@ import (
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/access/audit"
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/scope"
 )
 
@@ -204,8 +205,11 @@ func (v *View) administer(ctx context.Context) error {
 	return v.store.control.check(ctx, access.Request{Principal: v.who, Op: access.OpRules})
 }
 
-// record writes down that an admin changes the rules or the audit.
+// record writes down that an admin is about to change the rules or the audit.
 func (v *View) record(ctx context.Context) error {
+	if hook.Simulated(ctx) {
+		return hook.ErrSimulated
+	}
 	c := v.store.control
 	r := access.Request{Principal: v.who, Op: access.OpRules}
 	if err := c.record(ctx, audit.Of(r, c.keeper.Policy().Decide(r))); err != nil && c.required {

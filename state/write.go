@@ -141,7 +141,7 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 		if p.conditional || s.mode != live {
 			return 0, errEphemeralPart
 		}
-		return 0, s.putEphemeral(b, p.key, b.buf, p.expires)
+		return 0, s.putEphemeral(ctx, b, p.key, b.buf, p.expires, o)
 	}
 	b.key = append(b.key[:0], p.key...)
 	b.one[0] = write{
@@ -173,6 +173,9 @@ func (s *Scope) commit(ctx context.Context, b *scratch, ws []write, unsynced boo
 // commitWrites makes all of the writes or, with an error, none. all are the writes with what the
 // store keeps of them in scopes of its own.
 func (s *Scope) commitWrites(b *scratch, ws, all []write, unsynced bool) (Version, error) {
+	if k := ws[0].key; len(k) > 0 && k[0] < firstKey[0] { // a document's: it is never Ephemeral, and counted elsewhere
+		return s.store.engine.commit(all, unsynced)
+	}
 	e := &s.store.ephemeral
 	var h held
 	for i := range ws {

@@ -73,7 +73,7 @@ var apart = []string{"wal", "memtable", "sstable"}
 
 // anything are the trees whose packages may import every package: programs, and
 // harnesses that drive the whole engine.
-var anything = []string{"cmd", "conformance", "fuzz", "internal/scorecard"}
+var anything = []string{"cmd", "conformance", "examples", "fuzz", "internal/scorecard"}
 
 func with(base []string, more ...string) []string { return append(slices.Clone(base), more...) }
 

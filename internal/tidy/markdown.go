@@ -1,6 +1,7 @@
 package tidy
 
 import (
+	"go/format"
 	"go/parser"
 	"go/token"
 	"path"
@@ -86,51 +87,77 @@ type Snippet struct {
 	Line int
 	// Src is the code.
 	Src string
+	// Given are the declarations that a fragment takes for granted: those of a comment before it
+	// that no reader sees, <!-- go: var x int -->.
+	Given string
+	// Prints is what a program prints, as a block says that follows it behind the word "prints";
+	// empty where the document does not say.
+	Prints string
 }
 
 // Program reports whether the snippet is a whole program.
 func (s Snippet) Program() bool { return strings.HasPrefix(s.Src, "package main\n") }
 
+// Declarations reports whether the snippet stands outside functions; other fragments are
+// statements.
+func (s Snippet) Declarations() bool {
+	_, err := parser.ParseFile(token.NewFileSet(), "", "package p\n"+s.Src, parser.SkipObjectResolution)
+	return err == nil
+}
+
+var given = regexp.MustCompile(`(?s)<!-- go:(.*?)-->\s*$`)
+
 // Snippets returns the fenced blocks marked go of all documents.
 func Snippets(t *Tree) []Snippet {
 	var out []Snippet
 	for _, f := range t.withSuffix(".md") {
-		var current *Snippet
+		before := ""     // the text since the last block
+		follows := false // on Go code
+		var inside *Snippet
+		var prints *string
 		n := 0
 		for line := range strings.Lines(f.Src) {
 			n++
-			switch fence := strings.TrimSpace(line); {
-			case current != nil && fence == "```":
-				out = append(out, *current)
-				current = nil
-			case current != nil:
-				current.Src += line
+			fence := strings.TrimSpace(line)
+			switch {
+			case inside != nil && fence == "```":
+				out = append(out, *inside)
+				inside, before, follows = nil, "", true
+			case inside != nil:
+				inside.Src += line
+			case prints != nil && fence == "```":
+				prints, before, follows = nil, "", false
+			case prints != nil:
+				*prints += line
 			case fence == "```go":
-				current = &Snippet{Path: f.Path, Line: n + 1}
+				inside = &Snippet{Path: f.Path, Line: n + 1}
+				if m := given.FindStringSubmatch(before); m != nil {
+					inside.Given = strings.TrimSpace(m[1])
+				}
+			case strings.HasPrefix(fence, "```"):
+				prints = new(string)
+				if follows && strings.TrimSpace(before) == "prints" {
+					prints = &out[len(out)-1].Prints
+				}
+			default:
+				before += line
 			}
 		}
 	}
 	return out
 }
 
-// SnippetSyntax reports Go code in documents that is neither a file, nor declarations,
-// nor statements.
+// SnippetSyntax reports Go code in documents that is neither a file, nor declarations, nor
+// statements, or is not formatted.
 func SnippetSyntax(t *Tree) []Problem {
 	var out []Problem
 	for _, s := range Snippets(t) {
-		var firstErr error
-		for _, wrapped := range []string{s.Src, "package p\n" + s.Src, "package p\nfunc _() {\n" + s.Src + "\n}"} {
-			_, err := parser.ParseFile(token.NewFileSet(), "snippet.go", wrapped, parser.SkipObjectResolution)
-			if err == nil {
-				firstErr = nil
-				break
-			}
-			if firstErr == nil {
-				firstErr = err
-			}
-		}
-		if firstErr != nil {
-			out = append(out, Problem{Path: s.Path, Line: s.Line, Text: "Go code does not parse: " + firstErr.Error()})
+		formatted, err := format.Source([]byte(s.Src))
+		switch {
+		case err != nil:
+			out = append(out, Problem{Path: s.Path, Line: s.Line, Text: "Go code does not parse: " + err.Error()})
+		case string(formatted) != s.Src:
+			out = append(out, Problem{Path: s.Path, Line: s.Line, Text: "Go code is not as gofmt writes it"})
 		}
 	}
 	return out

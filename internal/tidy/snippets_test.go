@@ -1,88 +1,147 @@
 package tidy_test
 
 import (
-	"context"
-	"encoding/json"
+	"bytes"
+	"errors"
 	"fmt"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/loamdb/loam/internal/tidy"
 	"github.com/stretchr/testify/require"
 )
 
-// Programs in documents are what users copy first. Each is built as a package of the
-// root module, by way of an overlay that adds it without writing into the tree, and
-// run in an empty directory.
-func TestProgramsInDocumentsRun(t *testing.T) {
-	ordinary(t)
-	tree := repository(t)
-	programs := 0
-	for i, s := range tidy.Snippets(tree) {
-		if !s.Program() {
-			continue
+// Go code in documents compiles: programs as they are, fragments with what is given to them.
+func TestGoInDocumentsCompiles(t *testing.T) {
+	snippets := tidy.Snippets(repository(t))
+	require.NotEmpty(t, snippets)
+	c := newChecker(t, snippets)
+	for _, s := range snippets {
+		for _, err := range c.check(s) {
+			t.Error(err)
 		}
-		programs++
-		t.Run(fmt.Sprintf("%s:%d", s.Path, s.Line), func(t *testing.T) {
-			out, err := runProgram(t, i, s.Src)
-			require.NoError(t, err, "%s", out)
+	}
+}
+
+func TestGoThatDoesNotCompileIsFound(t *testing.T) {
+	c := newChecker(t, nil)
+	for _, x := range []struct {
+		name, given, src, want string
+	}{
+		{"statements", "", "v, err := store.Get(ctx, scope.Global(), \"k\")\nv, err := store.Get(ctx, scope.Global(), \"k\")\nreturn err\n", ""},
+		{"declarations", "", "var k = state.NewKey[int](\"k\")\n\nfunc f() error { return k.Set(ctx, nil, 1) }\n", ""},
+		{"what is given", "type user struct{ age int }\nvar u user", "fmt.Println(u.age)\n", ""},
+		{"a program", "", "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println() }\n", ""},
+		{"a name nobody has", "", "a := 1\nfmt.Println(u)\n", "docs/a.md:8:13: undefined: u"},
+		{"a method that is gone", "", "err := store.Save(ctx)\n", "docs/a.md:7:14: store.Save undefined"},
+		{"arguments that do not fit", "", "err := store.Set(ctx, \"k\", 1)\n", "docs/a.md:7:"},
+		{"a program with a variable too many", "", "package main\n\nfunc main() { a := 1 }\n", "docs/a.md:9:15: declared and not used: a"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			errs := c.check(tidy.Snippet{Path: "docs/a.md", Line: 7, Src: x.src, Given: x.given})
+			if x.want == "" {
+				require.Empty(t, errs)
+				return
+			}
+			require.NotEmpty(t, errs)
+			require.ErrorContains(t, errs[0], x.want)
 		})
 	}
-	require.NotZero(t, programs)
 }
 
-// ordinary skips a test in its short form, which other lanes run under other builds: the
-// go command that it runs makes the same programs in all of them.
-func ordinary(t *testing.T) {
+// known are the packages that fragments may name; others of the standard library are those that
+// programs import.
+var known = []string{
+	"./access/...", "./crypto", "./hook/...", "./lsm", "./privacy", "./scope", "./state/...",
+	"context", "errors", "fmt", "iter", "log", "log/slog", "os", "strings", "sync", "time",
+}
+
+// A checker checks types against the packages as the go command has compiled them, which takes no
+// time where it has already.
+type checker struct {
+	fset     *token.FileSet
+	imports  types.Importer
+	packages string // the import declarations of fragments
+}
+
+func newChecker(t *testing.T, snippets []tidy.Snippet) *checker {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("builds programs, which no tag of the test's own build changes")
+	patterns := slices.Clone(known)
+	for _, s := range snippets {
+		if s.Program() {
+			f, err := parser.ParseFile(token.NewFileSet(), "", s.Src, parser.ImportsOnly)
+			require.NoError(t, err)
+			for _, spec := range f.Imports {
+				name, err := strconv.Unquote(spec.Path.Value)
+				require.NoError(t, err)
+				patterns = append(patterns, name)
+			}
+		}
 	}
-}
+	args := append([]string{"list", "-export", "-deps", "-f", "{{.ImportPath}} {{.DepOnly}} {{.Export}}"}, patterns...)
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir = root
+	var problems bytes.Buffer
+	cmd.Stderr = &problems
+	list, err := cmd.Output()
+	require.NoError(t, err, "%s", &problems)
 
-func TestProgramsThatDoNotBuildOrFailAreFound(t *testing.T) {
-	ordinary(t)
-	out, err := runProgram(t, 1000, "package main\n\nfunc main() { undefined() }\n")
-	require.Error(t, err)
-	require.Contains(t, out, "undefined")
-	_, err = runProgram(t, 1001, "package main\n\nfunc main() { panic(1) }\n")
-	require.Error(t, err)
-	out, err = runProgram(t, 1002, "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Print(`hello`) }\n")
-	require.NoError(t, err)
-	require.Equal(t, "hello", out)
-}
-
-// runProgram builds and runs src and returns what the compiler or the program printed.
-func runProgram(t *testing.T, n int, src string) (string, error) {
-	t.Helper()
-	absRoot, err := filepath.Abs(root)
-	require.NoError(t, err)
-	dir := t.TempDir()
-	file, overlay, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "program")
-	if runtime.GOOS == "windows" {
-		binary += ".exe"
+	c := &checker{fset: token.NewFileSet()}
+	exports := map[string]string{}
+	for line := range strings.Lines(string(list)) {
+		name, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		dependency, file, _ := strings.Cut(rest, " ")
+		exports[name] = file
+		if dependency == "false" {
+			c.packages += fmt.Sprintf("import %q\n", name)
+		}
 	}
-	require.NoError(t, os.WriteFile(file, []byte(src), 0o600))
-	pkg := fmt.Sprintf("snippet%d", n)
-	replace, err := json.Marshal(map[string]map[string]string{
-		"Replace": {filepath.Join(absRoot, pkg, "main.go"): file},
+	c.imports = importer.ForCompiler(c.fset, "gc", func(name string) (io.ReadCloser, error) {
+		if exports[name] == "" {
+			return nil, fmt.Errorf("the go command has not compiled %s", name)
+		}
+		return os.Open(exports[name])
 	})
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(overlay, replace, 0o600))
+	return c
+}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	build := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", binary, "./"+pkg)
-	build.Dir = absRoot
-	if out, err := build.CombinedOutput(); err != nil {
-		return string(out), err
+// complete makes a file of a snippet.
+func (c *checker) complete(s tidy.Snippet) string {
+	place := fmt.Sprintf("\n//line %s:%d:1\n", s.Path, s.Line)
+	if s.Program() {
+		return place + s.Src
 	}
-	program := exec.CommandContext(ctx, binary)
-	program.Dir = t.TempDir()
-	out, err := program.CombinedOutput()
-	return string(out), err
+	head := "package p\n" + c.packages + "var (\n\tctx context.Context\n\tstore *state.Store\n\tdb *lsm.DB\n)\n" + s.Given + "\n"
+	if s.Declarations() {
+		return head + place + s.Src
+	}
+	return head + "func _() error {" + place + s.Src + "\npanic(0)\n}\n"
+}
+
+// check returns why a snippet does not compile. A fragment may have variables that it does not
+// use, and declare one twice, as who writes two lines that belong to different functions.
+func (c *checker) check(s tidy.Snippet) []error {
+	f, err := parser.ParseFile(c.fset, "", c.complete(s), parser.SkipObjectResolution)
+	if err != nil {
+		return []error{err}
+	}
+	var problems []error
+	config := types.Config{Importer: c.imports, Error: func(err error) {
+		var e types.Error
+		if s.Program() || !errors.As(err, &e) || !e.Soft {
+			problems = append(problems, err)
+		}
+	}}
+	_, _ = config.Check("p", c.fset, []*ast.File{f}, nil) // tells Error
+	return problems
 }

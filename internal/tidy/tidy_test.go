@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -50,6 +51,26 @@ func TestTheRepositoryKeepsItsRules(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The README shows some rows of the table of all engines, as they are.
+func TestFiguresInTheREADMEAreThoseOfTheBenchmarks(t *testing.T) {
+	read := func(name string) string {
+		p, err := os.ReadFile(root + "/" + name)
+		require.NoError(t, err)
+		return string(p)
+	}
+	measured, rows := read("docs/benchmarks/README.md"), 0
+	_, table, found := strings.Cut(read("README.md"), "| row | | Loam | Pebble | best of the others |\n|---|---|---:|---:|---|\n")
+	require.True(t, found)
+	table, _, _ = strings.Cut(table, "\n\n")
+	for _, row := range strings.Split(table, "\n") {
+		cell := strings.Split(row, " | ")
+		require.Len(t, cell, 5, row)
+		require.Regexp(t, regexp.QuoteMeta("\n"+cell[0]+" | "+cell[2]+" | "+cell[3]+" | ")+".*"+regexp.QuoteMeta("| "+cell[4]+"\n"), measured)
+		rows++
+	}
+	require.Greater(t, rows, 5)
 }
 
 // A new exported name is a promise: it must show in review.
@@ -201,9 +222,9 @@ var O = 1
 			"README.md": "[a](docs/a.md) [b](docs/b.md#the-b-of-b)\n[c](docs/c.md) [d](docs/b.md#other) [e](#none)\n# Here\n[f](#here) [g](https://example.com/x) [h](LICENSE) [i](docs)\n```\n[in](code.md)\n```\n",
 			"docs/a.md": "[up](../README.md)\n", "docs/b.md": "## The `B` of b!\n", "LICENSE": ""},
 		[]string{"README.md:2: no file docs/c.md", "README.md:2: no heading #other in docs/b.md", "README.md:2: no heading #none in README.md"}},
-	{"Go that does not parse", tidy.SnippetSyntax,
-		map[string]string{"README.md": "```go\nv, err := f(\n```\n\n```go\nv, err := f()\n```\n\n```go\nfunc f() {}\n```\n\n```go\npackage main\n```\n"},
-		[]string{"README.md:2: Go code does not parse"}},
+	{"Go that does not parse, and Go that is not formatted", tidy.SnippetSyntax,
+		map[string]string{"README.md": "```go\nv, err := f(\n```\n\n```go\nv, err := f()\n```\n\n```go\nfunc f() {}\n```\n\n```go\npackage main\n```\n\n```go\na:=1\n```\n"},
+		[]string{"README.md:2: Go code does not parse", "README.md:18: Go code is not as gofmt writes it"}},
 	{"planted bugs and their table that differ", tidy.PlantedBugs,
 		map[string]string{
 			"internal/mutant/mutant.go": "package mutant\n\nconst (\n\tA Name = \"bug-a\"\n\tB Name = \"bug-b\"\n)\n",
@@ -249,6 +270,16 @@ func TestExportedListsPublicPackagesOnly(t *testing.T) {
 		"internal/x/x.go": "package x\n\nfunc X() {}\n",
 	})
 	require.Equal(t, []string{"lsm.DB", "lsm.DB.A", "lsm.DB.Get", "lsm.I", "lsm.I.M", "lsm.Open", "lsm.X"}, tidy.Exported(tree))
+}
+
+// What stands around Go code in a document says what it takes for granted and what it prints.
+func TestSnippetsKnowWhatStandsAroundThem(t *testing.T) {
+	tree := load(t, map[string]string{"a.md": "# A\n\n<!-- go: var x int;\nvar y int -->\n```go\nx = y\n```\n\nprints\n\n```\n1\n2\n```\n\n" +
+		"```go\nx = 1\n```\n\nIt prints:\n\n```\n3\n```\n\nprints\n\n```\n4\n```\n"})
+	require.Equal(t, []tidy.Snippet{
+		{Path: "a.md", Line: 6, Src: "x = y\n", Given: "var x int;\nvar y int", Prints: "1\n2\n"},
+		{Path: "a.md", Line: 17, Src: "x = 1\n"},
+	}, tidy.Snippets(tree))
 }
 
 func TestGoThatDoesNotParseIsAnError(t *testing.T) {
