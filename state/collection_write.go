@@ -268,7 +268,7 @@ func (c *collection) commit(ctx context.Context, b *docScratch, cat *catalog, ke
 	return err
 }
 
-// send commits writes of which the last is a document's, and tells of that one.
+// send commits writes of which the last is a document's, tells of that one, and returns its version.
 func (c *collection) send(ctx context.Context, b *docScratch, ws []write, unsynced bool) (Version, error) {
 	if s := c.scope; ws[len(ws)-1].tell != nil && !(mutant.Enabled && mutant.Is(mutant.ForgetDocuments)) {
 		return s.commitTold(ctx, b.scratch, ws, unsynced)
