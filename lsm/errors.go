@@ -43,7 +43,8 @@ var (
 	// *CorruptionError, and matches ErrCorrupt.
 	ErrAuth = errors.New("lsm: not authentic")
 	// ErrNotPrivate: others than their owner may write to the directory of an encrypted store,
-	// or reach the file with its key.
+	// or reach the file with its key; or the lock file of any store has a second name, and who holds
+	// the lock would be written into whatever that is.
 	ErrNotPrivate = vfs.ErrNotPrivate
 	// ErrShredded: the value was sealed in a scope whose key was destroyed since.
 	ErrShredded = crypto.ErrShredded

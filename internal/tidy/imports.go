@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"internal/expiry":     {},
 	"internal/fileid":     {"internal/codec"},
 	"internal/glob":       {},
+	"internal/foreign":    {},
 	"internal/golden":     {},
 	"internal/interleave": {},
 	"internal/invariants": {},
