@@ -127,8 +127,8 @@ func (e *ephemerals) find(name scope.Scope, key string) *ephemeral {
 // says that the key had a value here, and so has none in the engine.
 func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int64) (replaced bool, err error) {
 	v := &ephemeral{key: key, value: bytes.Clone(value), expires: expires}
-	if v.size() > e.limit {
-		return false, fmt.Errorf("%w: %d bytes of class %v exceed the %d that there is room for", ErrTooLarge, v.size(), Ephemeral, e.limit)
+	if err := e.fits(v); err != nil {
+		return false, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -158,6 +158,14 @@ func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int
 		e.drop(e.oldest)
 	}
 	return old != nil, nil
+}
+
+// fits returns the error of a value for which there is not room enough, even if all others made room.
+func (e *ephemerals) fits(v *ephemeral) error {
+	if v.size() > e.limit {
+		return fmt.Errorf("%w: %d bytes of class %v exceed the %d that there is room for", ErrTooLarge, v.size(), Ephemeral, e.limit)
+	}
+	return nil
 }
 
 // unlink takes v out of the order of writing and the sums.
@@ -279,11 +287,12 @@ func (e *ephemerals) countIn(name scope.Scope) int64 {
 	return 0
 }
 
-// has reports whether a key has a value here, expired or not.
-func (e *ephemerals) has(name scope.Scope, key []byte) bool {
+// has reports whether a key has a value here that has not expired.
+func (e *ephemerals) has(name scope.Scope, key []byte, now func() int64) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.find(name, string(key)) != nil
+	v := e.find(name, string(key))
+	return v != nil && (v.expires == 0 || v.expires > now())
 }
 
 // removeEphemeral removes a value of class Ephemeral and reports whether it was there.
