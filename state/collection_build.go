@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/state/index"
 )
 
@@ -22,6 +23,9 @@ func (c *collection) build(ctx context.Context) error {
 	building := c.set.Only(func(ix *index.Index) bool { return !cat.list.Ready(ix.ID()) })
 	if !cat.there || len(building.Indexes()) == 0 {
 		return nil
+	}
+	if hook.Simulated(ctx) {
+		return hook.ErrSimulated
 	}
 	for _, ix := range building.Indexes() {
 		if err := c.sweep(ctx, cat, ix); err != nil {
@@ -80,8 +84,8 @@ func (c *collection) fill(ctx context.Context, cat *catalog, set *index.Set) err
 	}
 }
 
-// errAgain: what a stretch was made of was written meanwhile.
-var errAgain = errors.New("state: a stretch has changed")
+// errAgain: what was read was written meanwhile, and is to be read again.
+var errAgain = errors.New("state: what was read has changed")
 
 // step commits one stretch of a build, which the record makes durable in the end. ErrConflict: the
 // record has changed.

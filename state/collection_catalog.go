@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/state/index"
 )
 
@@ -25,6 +26,18 @@ func (c *collection) catalog() (*catalog, error) {
 		return known, nil
 	}
 	return c.reload()
+}
+
+// agreed is catalog, and ErrReopen if the record has other indexes than c's.
+func (c *collection) agreed() (*catalog, error) {
+	cat, err := c.catalog()
+	if err == nil && cat.there && !cat.list.Agrees(c.set) {
+		cat, err = c.reload() // another handle may have made them these, or the scope may be gone
+	}
+	if err == nil && cat.there && !cat.list.Agrees(c.set) {
+		err = ErrReopen
+	}
+	return cat, err
 }
 
 // reload reads the record.
@@ -97,6 +110,8 @@ func (c *collection) open(ctx context.Context) error {
 			err = c.build(ctx)
 		case c.scope.mode == inTransaction:
 			return ErrReopen
+		case hook.Simulated(ctx):
+			return hook.ErrSimulated
 		default:
 			list, gone := c.set.Reconcile(cat.list, index.Building)
 			if err = c.replace(cat, list, gone); err == nil {
@@ -122,6 +137,8 @@ func (c *collection) rebuild(ctx context.Context, names []string) error {
 		return ErrReadOnly
 	case c.scope.mode == inTransaction:
 		return fmt.Errorf("%w: building an index is no part of transactions", ErrUnsupported)
+	case hook.Simulated(ctx):
+		return hook.ErrSimulated
 	}
 	for _, name := range names {
 		if c.set.Index(name) == nil {
