@@ -112,7 +112,7 @@ var ops = [...]struct {
 	OpMove:     {"move", Read | List | Delete, wholeScope},
 	OpMoveTo:   {"move to", Write | Delete, wholeScope},
 	OpExport:   {"export", Read | List, wholeScope},
-	OpImport:   {"import", Write, wholeScope},
+	OpImport:   {"import", Read | Write, wholeScope}, // it tells of what was there
 	OpSettings: {"change settings", Admin, wholeScope},
 	OpRules:    {"change rules", Admin, everything},
 }

@@ -78,7 +78,7 @@ func needs(op access.Op) (verbs []access.Verbs, reach string) {
 	case access.OpMove:
 		return []access.Verbs{access.Read, access.List, access.Delete}, "scope"
 	case access.OpImport:
-		return []access.Verbs{access.Write}, "scope"
+		return []access.Verbs{access.Read, access.Write}, "scope"
 	case access.OpSettings:
 		return []access.Verbs{access.Admin}, "scope"
 	case access.OpRules:

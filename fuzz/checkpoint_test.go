@@ -18,6 +18,7 @@ func eachCopy(t *testing.T, test func(t *testing.T, linked bool)) {
 
 // Checkpoint is called while batches are committed, and memtables flushed and compacted.
 func TestPowerCutAtEveryOperationOfACheckpoint(t *testing.T) {
+	scored(t, "R3")
 	unraced(t)
 	eachCopy(t, func(t *testing.T, linked bool) {
 		for seed := range uint64(sized(2, 20)) {
@@ -33,6 +34,7 @@ func TestPowerCutAtEveryOperationOfACheckpoint(t *testing.T) {
 
 // A process is killed within Checkpoint, another one opens what is there and commits to it.
 func TestPowerCutAfterAKilledCheckpoint(t *testing.T) {
+	scored(t, "R3")
 	unraced(t)
 	eachCopy(t, func(t *testing.T, linked bool) {
 		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 6, Cuts: 2}}

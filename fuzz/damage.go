@@ -59,7 +59,7 @@ func newDamaged(setup Setup, steps []Step, clean bool) (*Damaged, error) {
 		if i == len(steps)/2 {
 			// Of a copy: the store's background work removes files meanwhile.
 			var err error
-			if d.older, err = contentsOf(d.mem.Copy()); err != nil {
+			if d.older, err = contentsOf(d.mem.Copy(), Dir); err != nil {
 				return nil, err
 			}
 		}
@@ -70,14 +70,14 @@ func newDamaged(setup Setup, steps []Step, clean bool) (*Damaged, error) {
 		}
 	}
 	if !clean {
-		if err := waitForFiles(p.DB, d.mem); err != nil {
+		if err := waitForFiles(p.DB, d.mem, Dir); err != nil {
 			return nil, err
 		}
 	}
 	d.mem = d.mem.Copy()
 	p.Abandon()
 	var err error
-	d.files, err = contentsOf(d.mem)
+	d.files, err = contentsOf(d.mem, Dir)
 	for name := range d.files {
 		d.names = append(d.names, name)
 	}
@@ -94,12 +94,11 @@ func (d *Damaged) Bytes() int {
 	return n
 }
 
-// contentsOf reads every file of the store but its lock.
 // waitForFiles waits until the store has no table or blob file that it does not use: harm to
 // one that is about to be removed, or is not in use yet, would be found by nobody.
-func waitForFiles(db *lsm.DB, fs vfs.FS) error {
+func waitForFiles(db *lsm.DB, fs vfs.FS, dir string) error {
 	for range patience {
-		names, err := fs.List(Dir)
+		names, err := fs.List(dir)
 		if err != nil {
 			return err
 		}
@@ -121,8 +120,9 @@ func waitForFiles(db *lsm.DB, fs vfs.FS) error {
 	return errors.New("fuzz: the store does not come to rest")
 }
 
-func contentsOf(fs vfs.FS) (map[string][]byte, error) {
-	names, err := fs.List(Dir)
+// contentsOf reads every file of the store in dir but its lock.
+func contentsOf(fs vfs.FS, dir string) (map[string][]byte, error) {
+	names, err := fs.List(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func contentsOf(fs vfs.FS) (map[string][]byte, error) {
 		if name == "LOCK" {
 			continue
 		}
-		f, err := fs.Open(path.Join(Dir, name), vfs.ReadOnly)
+		f, err := fs.Open(path.Join(dir, name), vfs.ReadOnly)
 		if err != nil {
 			return nil, err
 		}

@@ -12,8 +12,9 @@
 // watch.go follows histories through a watcher.
 // checkpoint.go and ingest.go do all this to checkpoints and ingests.
 // faults.go makes operations fail; damage.go changes stored bytes, misdirected.go where they
-// lie; held.go holds snapshots for long. Each explorer returns
-// how much it explored, for package internal/scorecard to print.
+// lie; held.go holds snapshots for long; canaries.go looks for what must not show; soak.go
+// goes on for long. Each explorer returns how much it explored, for package internal/scorecard
+// to print.
 //
 // Package metamorphic, below this one, plays histories on stores with many option sets.
 //

@@ -13,6 +13,7 @@ import (
 var long = os.Getenv("LOAM_LONG") != ""
 
 func TestNothingIsLostOrWrongWhateverCallFails(t *testing.T) {
+	scored(t, "R7, R8, R9")
 	for name, f := range map[string]fuzz.Faulty{
 		"every error": fuzz.EveryError, "any call": fuzz.AnyCall, "any sync": fuzz.AnySync, "any read": fuzz.AnyRead, "any flip": fuzz.AnyFlip,
 	} {
@@ -39,6 +40,7 @@ func TestNothingIsLostOrWrongWhateverCallFails(t *testing.T) {
 }
 
 func TestWritesResumeWhenSpaceReturns(t *testing.T) {
+	scored(t, "R10")
 	for _, mode := range []lsm.LogMode{lsm.LogMapped, lsm.LogWritten} {
 		x, err := fuzz.FillAndFree(fuzz.Setup{Seed: 3, Mode: mode}, 20)
 		require.NoError(t, x.Err())
@@ -68,6 +70,7 @@ func TestDamagedStoresAreVerifiedAndSalvaged(t *testing.T) {
 }
 
 func TestDamageIsDetectedOrHarmless(t *testing.T) {
+	scored(t, "R13, R14, R34")
 	unraced(t)
 	every := 23
 	if long {

@@ -13,6 +13,7 @@ import (
 // read: a CURRENT whose change was not durable, a record that nobody had synced. No
 // harness cut the power after two processes on one machine, and none found it.
 func TestPowerCutAfterAKillAndAReopening(t *testing.T) {
+	scored(t, "R2")
 	unraced(t)
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
 		shape := fuzz.Shape{Batches: 30, SyncOneIn: 3, FlushEvery: 3, CompactEvery: 20, LongKeys: true}

@@ -37,6 +37,7 @@ func TestVerifyFindsEveryDamage(t *testing.T) {
 }
 
 func TestSnapshotsHeldForLongDoNotChange(t *testing.T) {
+	scored(t, "R20")
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
 		x, err := fuzz.HoldSnapshots(fuzz.Setup{Seed: 52, Mode: mode}, sized(100, 1000), sized(30, 100))
 		require.NoError(t, err)

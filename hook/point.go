@@ -19,13 +19,15 @@ const (
 	OpBackup      Op = 10 // a backup is made
 	OpRestore     Op = 11 // a backup is restored
 	OpExpire      Op = 12 // a value's time is over
+	OpExport      Op = 13 // a scope is written to a file
+	OpImport      Op = 14 // a file is taken into a scope
 
-	lastOp = OpExpire
+	lastOp = OpImport
 )
 
 var opNames = [...]string{
 	"none", "set", "delete", "clear", "copy", "move", "agent_save", "agent_load", "agent_delete", "migrate", "backup",
-	"restore", "expire",
+	"restore", "expire", "export", "import",
 }
 
 // Valid reports whether the operation is one of those above.
@@ -68,8 +70,12 @@ const (
 	AfterRestore      = BeforeRestore | 1         // see OpRestore
 	BeforeExpire      = Point(OpExpire) << 1      // see OpExpire
 	AfterExpire       = BeforeExpire | 1          // see OpExpire
+	BeforeExport      = Point(OpExport) << 1      // see OpExport
+	AfterExport       = BeforeExport | 1          // see OpExport
+	BeforeImport      = Point(OpImport) << 1      // see OpImport
+	AfterImport       = BeforeImport | 1          // see OpImport
 
-	numPoints = AfterExpire + 1
+	numPoints = AfterImport + 1
 )
 
 // Op returns the operation of the point.

@@ -339,7 +339,7 @@ func TestExpiryEventsSurvivePowerCuts(t *testing.T) {
 // awaitEvents waits until there are n events, or nearly so if some may have been acknowledged.
 func awaitEvents(t *testing.T, db *DB, n int) []ExpiryEvent {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		events, err := db.ExpiryEvents(0)
 		require.NoError(t, err)
 		if len(events) >= n {

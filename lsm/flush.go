@@ -132,6 +132,9 @@ func (f *flusher) flushOldest(ctx context.Context) (more bool, err error) {
 	d.metrics.flushedBytes.Add(totalBytes(out.Tables))
 	d.metrics.blobBytesWritten.Add(totalBlobBytes(out.Blobs))
 	d.wal.Obsolete(next.firstSegment)
+	if mutant.Enabled && mutant.Is(mutant.LogKeys) && len(out.Tables) > 0 {
+		d.event("flushed", "from", string(out.Tables[0].Smallest))
+	}
 	d.event("flushed", "tables", len(out.Tables), "bytes", totalBytes(out.Tables),
 		"blob files", len(out.Blobs), "blob bytes", totalBlobBytes(out.Blobs))
 	return true, nil

@@ -184,7 +184,7 @@ func (s *salvage) listSegments(remains []wal.SlotRemains) {
 		listed[seg.Num] = true
 	}
 	for _, r := range remains {
-		if r.Segment == 0 {
+		if r.Segment == 0 && len(r.Gaps) == 0 {
 			continue // free, or another store's
 		}
 		f := SalvagedFile{Name: wal.SlotName(r.Slot), Bytes: r.Bytes, Entries: l.ops[r.Slot], Unlisted: !listed[r.Segment]}

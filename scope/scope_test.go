@@ -35,6 +35,7 @@ func samples() []scope.Scope {
 	return out
 }
 
+// B8, with every kind and what ids may hold.
 func TestTextAndKeyFormsRoundTrip(t *testing.T) {
 	texts := map[string]bool{}
 	for _, s := range samples() {

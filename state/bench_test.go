@@ -1,8 +1,14 @@
 package state_test
 
 import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
 	"github.com/stretchr/testify/require"
 )
@@ -105,4 +111,55 @@ func BenchmarkSetEphemeral(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkExport and BenchmarkImport are of 10,000 values of some 200 bytes, for each value.
+func BenchmarkExport(b *testing.B) {
+	store, _ := exportable(b)
+	for b.Loop() {
+		if _, err := store.Scope(agent).Export(ctx, io.Discard, state.ExportOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10_000, "ns/value")
+}
+
+func BenchmarkImport(b *testing.B) {
+	for name, to := range map[string]func(i int) scope.Scope{
+		"new":   func(i int) scope.Scope { return scope.Session(fmt.Sprint(i)) },
+		"there": func(int) scope.Scope { return agent },
+	} {
+		b.Run(name, func(b *testing.B) {
+			store, file := exportable(b)
+			for i := 0; b.Loop(); i++ {
+				_, err := store.Scope(to(i)).Import(ctx, bytes.NewReader(file), state.ImportOptions{Existing: state.ExistingReplace})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10_000, "ns/value")
+		})
+	}
+}
+
+// exportable returns a store with a scope, and its file.
+func exportable(b *testing.B) (*state.Store, []byte) {
+	b.Helper()
+	store, err := state.OpenMemory(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = store.Close() })
+	values := map[string]any{}
+	for i := range 10_000 {
+		values[fmt.Sprintf("key/%06d", i)] = map[string]any{"n": i, "text": strings.Repeat("x", 150), "at": time.Unix(int64(i), 0)}
+	}
+	var file bytes.Buffer
+	if err = store.SetMany(ctx, agent, values); err == nil {
+		_, err = store.Scope(agent).Export(ctx, &file, state.ExportOptions{})
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return store, file.Bytes()
 }

@@ -1,12 +1,14 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 
+	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/privacy"
 	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/index"
@@ -26,13 +28,16 @@ var (
 	// makes them those that it is given.
 	ErrReopen = errors.New("state: the collection has other indexes than this handle")
 	// ErrSensitive: a value of class Sensitive, or a field whose name says that it holds a secret,
-	// was to be indexed.
-	ErrSensitive = errors.New("state: what is sensitive is never indexed")
+	// was to be indexed; or a value of the class was to be exported, which nobody has asked for.
+	ErrSensitive = errors.New("state: what is sensitive is never indexed, and exported only if asked for")
 )
 
 // Collection is documents of one Go type under keys of their own in a scope, with indexes to find
 // them by. It is a handle, which need not be closed, and may be used from any number of
 // goroutines, as long as the scope's handle may.
+//
+// To hooks, events, rules of access and the audit a document is a key of the scope, called by the name of
+// the collection, a slash, and its key.
 //
 // A document and its index entries are written in one commit: whatever happens, they agree.
 // Documents are apart from the scope's other keys: no operation on these shows or touches them,
@@ -58,12 +63,17 @@ type Doc[T any] struct {
 // that ends early begins anew with the next OpenCollection.
 //
 // On a scope of a snapshot, or of a store that is read only, indexes that are missing are not
-// used. Within a transaction it is ErrReopen if there are others than declared.
+// used. Within a transaction it is ErrReopen if there are others than declared. On a handle of a view,
+// whose principal must be allowed to list some of the documents, changing indexes takes an admin of the
+// scope.
 //
 // Errors: index.ErrDef for declarations, ErrSensitive, ErrUnique and index.ErrValue for documents
 // that do not fit a new index.
 func OpenCollection[T any](ctx context.Context, s *Scope, name string, indexes ...index.Def) (*Collection[T], error) {
-	c, err := newCollection(s, name, indexes)
+	c, err := newCollection(s, name, indexes, func(v any) error {
+		_, err := as[T](v, &stored)
+		return err
+	})
 	if err == nil {
 		err = c.open(ctx)
 	}
@@ -93,7 +103,7 @@ func IndexFunc[T any](fn func(doc T) [][]any) index.Func {
 //		return users.In(tx.Scope(scope.Global())).Set(ctx, "ada", ada)
 //	})
 func (c *Collection[T]) In(s *Scope) *Collection[T] {
-	return &Collection[T]{&collection{scope: s, set: c.c.set, prefix: c.c.prefix, record: c.c.record}}
+	return &Collection[T]{c.c.on(s)}
 }
 
 // Name returns the collection's name.
@@ -102,7 +112,7 @@ func (c *Collection[T]) Name() string { return c.c.set.Collection() }
 // Set writes a document under key, whatever is there. Options are those of Scope.Set, but for class
 // Ephemeral.
 func (c *Collection[T]) Set(ctx context.Context, key string, doc T, opts ...Option) error {
-	w := docWrite{key: key, o: join(opts), change: func(*found) (any, bool, error) { return doc, true, nil }}
+	w := docWrite{op: access.OpSet, key: key, o: join(opts), change: func(*found) (any, bool, error) { return doc, true, nil }}
 	if _, err := c.c.write(ctx, w); err != nil {
 		return c.c.fail("set", key, err)
 	}
@@ -114,10 +124,7 @@ func (c *Collection[T]) Get(ctx context.Context, key string) (T, error) {
 	store := c.c.scope.store
 	b := store.borrowDocs()
 	defer store.giveBackDocs(b)
-	err := c.c.usable(ctx, key, c.c.logical(key))
-	if err == nil {
-		err = c.c.find(b, key, &b.found)
-	}
+	err := c.c.read(ctx, b, key)
 	if err == nil {
 		var doc T
 		if doc, err = codec.Unmarshal[T](b.found.payload, &stored); err == nil {
@@ -128,11 +135,11 @@ func (c *Collection[T]) Get(ctx context.Context, key string) (T, error) {
 	return zero, c.c.fail("get", key, err)
 }
 
-// Update makes the document under key what fn returns for it, and returns that, as the function
-// Update does for a value.
+// Update makes the document under key what fn returns for it, and returns that, or what hooks have put in
+// its place, as the function Update does for a value.
 func (c *Collection[T]) Update(ctx context.Context, key string, fn func(old T, found bool) (T, error), opts ...Option) (T, error) {
 	var result, zero T
-	w := docWrite{key: key, o: join(opts), keep: true, change: func(f *found) (any, bool, error) {
+	w := docWrite{op: access.OpUpdate, key: key, o: join(opts), keep: true, change: func(f *found) (any, bool, error) {
 		var old T
 		var err error
 		if f != nil {
@@ -142,6 +149,9 @@ func (c *Collection[T]) Update(ctx context.Context, key string, fn func(old T, f
 		}
 		result, err = fn(old, f != nil)
 		return result, true, err
+	}, accept: func(v any) (err error) {
+		result, err = as[T](v, &stored)
+		return err
 	}}
 	if _, err := c.c.write(ctx, w); err != nil {
 		return zero, c.c.fail("update", key, err)
@@ -153,7 +163,7 @@ func (c *Collection[T]) Update(ctx context.Context, key string, fn func(old T, f
 // not be indexed any more, is removed too, but within a transaction: then all indexes are gone through as
 // by Rebuild, and while other documents are in the way of that none is used.
 func (c *Collection[T]) Delete(ctx context.Context, key string, opts ...Option) (bool, error) {
-	w := docWrite{key: key, o: join(opts), purge: true, change: func(*found) (any, bool, error) { return nil, false, nil }}
+	w := docWrite{op: access.OpDelete, key: key, o: join(opts), purge: true, change: func(*found) (any, bool, error) { return nil, false, nil }}
 	existed, err := c.c.write(ctx, w)
 	if err != nil {
 		return false, c.c.fail("delete", key, err)
@@ -176,8 +186,10 @@ type collection struct {
 	// Constant.
 	scope  *Scope
 	set    *index.Set
-	prefix []byte // of the keys of documents
-	record []byte // the key of the catalog
+	prefix []byte          // of the keys of documents
+	record []byte          // the key of the catalog
+	fits   func(any) error // whether what a hook puts in a document's place is one
+	inner  *collection     // of a view's handle: the one behind its guard, which acts
 
 	known atomic.Pointer[catalog] // the catalog as it was read last, nil if it has to be read
 }
@@ -192,7 +204,7 @@ const (
 	areaDocuments = 'd'
 )
 
-func newCollection(s *Scope, name string, defs []index.Def) (*collection, error) {
+func newCollection(s *Scope, name string, defs []index.Def, fits func(any) error) (*collection, error) {
 	set, err := index.NewSet(name, defs...)
 	if err != nil {
 		return nil, err
@@ -204,11 +216,21 @@ func newCollection(s *Scope, name string, defs []index.Def) (*collection, error)
 			}
 		}
 	}
-	return &collection{
-		scope: s, set: set,
+	c := &collection{
+		set: set, fits: fits,
 		prefix: append([]byte{index.Reserved, areaDocuments}, name+"\x00"...),
 		record: append([]byte{index.Reserved, areaCatalogs}, name...),
-	}, nil
+	}
+	return c.on(s), nil
+}
+
+// on returns the same collection on a handle.
+func (c *collection) on(s *Scope) *collection {
+	on := &collection{scope: s, set: c.set, prefix: c.prefix, record: c.record, fits: c.fits}
+	if s.guard != nil {
+		on.inner = on.on(s.guard.inner)
+	}
+	return on
 }
 
 // usable returns the error of an operation on key that has no chance. A document's key is one if
@@ -223,6 +245,17 @@ func (c *collection) usable(ctx context.Context, key, logical string) error {
 // logical returns the name by which the rest of the store knows a document.
 func (c *collection) logical(key string) string { return c.set.Collection() + "/" + key }
 
+// userKey returns the name by which the rest of the store knows what lies under a stored key: a key, or a
+// document. Nothing else has one.
+func userKey(stored []byte) (string, bool) {
+	if string(stored) >= firstKey {
+		return string(stored), true
+	}
+	doc, ok := bytes.CutPrefix(stored, []byte{index.Reserved, areaDocuments})
+	name, key, found := bytes.Cut(doc, []byte{0})
+	return string(name) + "/" + string(key), ok && found
+}
+
 func (c *collection) fail(op, key string, err error) error {
 	return c.scope.fail(op, c.logical(key), err)
 }
@@ -236,6 +269,22 @@ func (c *collection) find(b *docScratch, key string, f *found) error {
 		return err
 	}
 	return f.open(b.old)
+}
+
+// read finds a document for whoever the handle is for.
+func (c *collection) read(ctx context.Context, b *docScratch, key string) error {
+	c, err := c.pass(ctx, access.OpGet, key)
+	if err != nil {
+		return err
+	}
+	logical := c.logical(key)
+	if err := c.usable(ctx, key, logical); err != nil {
+		return err
+	}
+	if err := c.find(b, key, &b.found); err != nil || b.found.header.Class != Sensitive {
+		return err
+	}
+	return c.scope.seen(ctx, access.OpGet, logical, 1)
 }
 
 // docScratch is the memory that one call works with.

@@ -93,8 +93,12 @@ func (c *collection) replace(cat *catalog, list index.Catalog, gone []index.ID) 
 
 // open makes the indexes those of the set, where there is a collection.
 func (c *collection) open(ctx context.Context) error {
-	if c.scope.err != nil {
-		return c.scope.err
+	c, err := c.passToOpen(ctx)
+	if err == nil {
+		err = c.scope.err
+	}
+	if err != nil {
+		return err
 	}
 	for {
 		if err := ctx.Err(); err != nil {
@@ -130,11 +134,14 @@ func (c *collection) open(ctx context.Context) error {
 // rebuild has indexes built that are there. Their entries stay meanwhile, so that what is unique
 // stays so.
 func (c *collection) rebuild(ctx context.Context, names []string) error {
+	c, err := c.passSettings(ctx)
 	switch {
+	case err != nil:
+		return err
 	case c.scope.err != nil:
 		return c.scope.err
 	case c.scope.mode == atSnapshot:
-		return ErrReadOnly
+		return c.scope.readOnly()
 	case c.scope.mode == inTransaction:
 		return fmt.Errorf("%w: building an index is no part of transactions", ErrUnsupported)
 	case hook.Simulated(ctx):

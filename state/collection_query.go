@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/loamdb/loam/access"
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/index"
 )
@@ -31,7 +33,7 @@ type Result[T any] struct {
 //	})
 func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], error) {
 	var r Result[T]
-	err := c.c.view(func(src *docSource) (err error) {
+	err := c.c.view(ctx, func(src *docSource) (err error) {
 		r.Docs = make([]Doc[T], 0, 8)
 		r.Next, err = runPage(ctx, src, &q, func(d Doc[T]) error {
 			r.Docs = append(r.Docs, d)
@@ -56,7 +58,7 @@ func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T]
 		if limit == 0 {
 			q.Limit = index.MaxLimit
 		}
-		err := c.c.view(func(src *docSource) error {
+		err := c.c.view(ctx, func(src *docSource) error {
 			for {
 				next, err := runPage(ctx, src, &q, func(d Doc[T]) error {
 					if left = !yield(d, nil); left {
@@ -82,7 +84,7 @@ var errLeft = fmt.Errorf("state: the loop was left")
 // Explain says how Query would answer q now: by which index, what is filtered and what is sorted.
 func (c *Collection[T]) Explain(ctx context.Context, q index.Query) (index.Explain, error) {
 	var e index.Explain
-	err := c.c.view(func(src *docSource) error {
+	err := c.c.view(ctx, func(src *docSource) error {
 		p, err := src.plan(ctx, &q)
 		if err == nil {
 			e = p.Explain()
@@ -102,6 +104,9 @@ func runPage[T any](ctx context.Context, src *docSource, q *index.Query, add fun
 		return "", err
 	}
 	return p.Run(src, func(key, doc []byte) error {
+		if src.b.found.header.Class == Sensitive { // it was read last
+			src.sensitive++
+		}
 		v, err := codec.FromNode[T](codec.NodeOf(doc))
 		if err != nil {
 			return fmt.Errorf("document %q: %w", key, err)
@@ -110,15 +115,20 @@ func runPage[T any](ctx context.Context, src *docSource, q *index.Query, add fun
 	})
 }
 
-// view calls fn with the documents and entries of one moment.
-func (c *collection) view(fn func(src *docSource) error) error {
+// view calls fn with the documents and entries of one moment, of those that whoever the handle is for may
+// see.
+func (c *collection) view(ctx context.Context, fn func(src *docSource) error) error {
+	c, filter, err := c.passSome(ctx, access.OpScan)
+	if err != nil {
+		return err
+	}
 	s := c.scope
 	if s.err != nil {
 		return s.err
 	}
 	b := s.store.borrowDocs()
 	defer s.store.giveBackDocs(b)
-	src := &docSource{c: c, space: s.space, b: b}
+	src := &docSource{c: c, space: s.space, b: b, filter: filter}
 	if s.mode == live {
 		snap, err := s.store.engine.snapshot()
 		if err != nil {
@@ -129,7 +139,13 @@ func (c *collection) view(fn func(src *docSource) error) error {
 			return err
 		}
 	}
-	return fn(src)
+	err = fn(src)
+	if src.sensitive > 0 {
+		if failed := s.seen(ctx, access.OpScan, c.logical(""), src.sensitive); err == nil {
+			err = failed
+		}
+	}
+	return err
 }
 
 // docSource is what queries read of a collection: an index.Source.
@@ -138,6 +154,14 @@ type docSource struct {
 	ctx   context.Context
 	space space
 	b     *docScratch
+
+	filter    *access.Filter // nil: all documents may be seen
+	sensitive uint64         // how many of that class were handed out
+}
+
+// hides reports whether a document is as if it were not there.
+func (src *docSource) hides(key []byte) bool {
+	return src.filter != nil && !src.filter.Allows(src.c.logical(string(key))) && !(mutant.Enabled && mutant.Is(mutant.ShowHiddenDocuments))
 }
 
 // plan makes the plan of a query that is run on src right away.
@@ -170,8 +194,11 @@ func (src *docSource) Docs(lower, upper []byte, reverse bool) iter.Seq2[index.En
 		upper = prefixEnd(prefix)
 	}
 	return src.scan(lower, upper, reverse, func(key, value []byte) (index.Entry, error) {
+		if key = key[len(prefix):]; src.hides(key) {
+			return index.Entry{}, index.ErrHidden
+		}
 		payload, err := src.payload(value)
-		return index.Entry{Key: key[len(prefix):], Value: payload}, err
+		return index.Entry{Key: key, Value: payload}, err
 	})
 }
 
@@ -181,8 +208,11 @@ func (src *docSource) scan(lower, upper []byte, reverse bool, of func(key, value
 		left := false
 		err := src.space.scan(lower, upper, reverse, func(key, value []byte, _ info) bool {
 			e, err := of(key, value)
-			if err == nil {
-				err = src.ctx.Err()
+			if failed := src.ctx.Err(); failed != nil {
+				err = failed
+			}
+			if err == index.ErrHidden { // returned bare
+				return true
 			}
 			left = !yield(e, err) || err != nil
 			return !left
@@ -195,6 +225,9 @@ func (src *docSource) scan(lower, upper []byte, reverse bool, of func(key, value
 
 // Doc implements index.Source.
 func (src *docSource) Doc(key []byte) ([]byte, error) {
+	if src.hides(key) {
+		return nil, index.ErrHidden
+	}
 	b := src.b
 	b.counters.reads.Add(1)
 	b.key = append(append(b.key[:0], src.c.prefix...), key...)

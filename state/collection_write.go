@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/loamdb/loam/access"
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/envelope"
@@ -14,6 +16,7 @@ import (
 
 // docWrite is a write of one document.
 type docWrite struct {
+	op      access.Op // OpSet, OpUpdate or OpDelete
 	key     string
 	logical string // what the rest of the store calls it
 	o       Option
@@ -22,18 +25,36 @@ type docWrite struct {
 	// change makes of the document that is there, nil for none, the new one, and reports whether
 	// there is to be one. It may be called several times.
 	change func(old *found) (doc any, there bool, err error)
+	// accept is told what a hook has put in the document's place; nil: only whether it fits is asked.
+	accept func(any) error
 }
 
-// write carries out a write, all over again while others write the same document, and reports
-// whether there was one before.
+// write carries out a write, if whoever the handle is for may do that, and reports whether there was a
+// document before.
 func (c *collection) write(ctx context.Context, w docWrite) (existed bool, err error) {
+	in, err := c.pass(ctx, w.op, w.key)
+	if err != nil {
+		return false, err
+	}
+	existed, err = in.carryOut(ctx, w)
+	if in != c {
+		c.hideHolder(err)
+	}
+	return existed, err
+}
+
+// carryOut carries out a write, all over again while others write the same document.
+func (c *collection) carryOut(ctx context.Context, w docWrite) (existed bool, err error) {
 	w.logical = c.logical(w.key)
 	if err := c.usable(ctx, w.key, w.logical); err != nil {
 		return false, err
 	}
 	s := c.scope
 	if s.mode == atSnapshot || s.store.readOnly {
-		return false, ErrReadOnly
+		return false, s.readOnly()
+	}
+	if hook.Simulated(ctx) {
+		return false, hook.ErrSimulated
 	}
 	b := s.store.borrowDocs()
 	defer s.store.giveBackDocs(b)
@@ -44,7 +65,7 @@ func (c *collection) write(ctx context.Context, w docWrite) (existed bool, err e
 		}
 		existed, err := c.attempt(ctx, b, cat, w)
 		if w.purge && s.mode == live && (errors.Is(err, ErrMalformed) || errors.Is(err, index.ErrValue)) {
-			existed, err = true, c.purge(ctx, b, cat)
+			existed, err = true, c.purge(ctx, b, cat, w.logical)
 		}
 		if !lost(err) {
 			return existed, err
@@ -65,13 +86,18 @@ func (c *collection) attempt(ctx context.Context, b *docScratch, cat *catalog, w
 	case err != nil:
 		return false, err
 	}
+	if old != nil && old.header.Class == Sensitive {
+		if err := c.met(ctx, &w); err != nil {
+			return false, err
+		}
+	}
 	doc, there, err := w.change(old)
 	if err != nil || !there && old == nil {
 		return false, err
 	}
 	unsynced, err := c.assemble(ctx, b, cat, w, old, doc, there)
 	if err == nil {
-		err = c.commit(b, cat, w.key, unsynced)
+		err = c.commit(ctx, b, cat, w.key, unsynced)
 	}
 	if lost(err) {
 		if found := c.conflict(b, cat, w.key); found != nil {
@@ -81,18 +107,32 @@ func (c *collection) attempt(ctx context.Context, b *docScratch, cat *catalog, w
 	return old != nil, err
 }
 
+// met records that a principal changes or removes a document of class Sensitive.
+func (c *collection) met(ctx context.Context, w *docWrite) error {
+	switch w.op {
+	case access.OpUpdate:
+		return c.scope.seen(ctx, access.OpGet, w.logical, 1)
+	case access.OpDelete:
+		return c.scope.seen(ctx, access.OpDelete, w.logical, 1)
+	}
+	return nil
+}
+
 // purge deletes the document that was found, although it cannot be told which entries it has: all
 // indexes are built in the same commit's wake, which deletes those.
-func (c *collection) purge(ctx context.Context, b *docScratch, cat *catalog) error {
+func (c *collection) purge(ctx context.Context, b *docScratch, cat *catalog, logical string) error {
+	s, class := c.scope, b.found.header.Class
+	if err := s.askToDelete(ctx, logical, class); err != nil {
+		return err
+	}
 	list := slices.Clone(cat.list)
 	for i := range list {
 		list[i].State = index.Building
 	}
-	sp := c.scope.space
-	_, err := c.scope.store.engine.commit([]write{
-		{space: sp, key: c.record, value: index.AppendCatalog(nil, list), conditional: true, version: cat.version},
-		{space: sp, key: b.key, conditional: true, version: b.found.version},
-	}, c.scope.unsynced(Standard, &b.o))
+	err := c.send(ctx, b, []write{
+		{space: s.space, key: c.record, value: index.AppendCatalog(nil, list), conditional: true, version: cat.version},
+		{space: s.space, key: b.key, conditional: true, version: b.found.version, tell: s.noticeOfDelete(&b.notice, logical, class, &b.o)},
+	}, s.unsynced(Standard, &b.o))
 	if errors.Is(err, ErrConflict) {
 		if _, failed := c.reload(); failed != nil {
 			return failed
@@ -123,6 +163,9 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 	if there {
 		b.pending = pending{key: w.logical, value: doc}
 		p := &b.pending
+		if p.accept = w.accept; p.accept == nil {
+			p.accept = c.fits
+		}
 		switch {
 		case w.keep:
 			p.before = old
@@ -133,11 +176,18 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 			return false, err
 		}
 		dw.value, dw.expires, unsynced = b.buf, p.expires, p.unsynced
+		dw.tell = s.noticeOfSet(&b.notice, p, &b.o)
 	} else {
 		unsynced = s.unsynced(old.header.Class, &b.o)
 	}
 	if err := c.set.Change(&b.change, w.key, before, after, there && old != nil && expires != dw.expires); err != nil {
 		return false, err
+	}
+	if !there {
+		if err := s.askToDelete(ctx, w.logical, old.header.Class); err != nil {
+			return false, err
+		}
+		dw.tell = s.noticeOfDelete(&b.notice, w.logical, old.header.Class, &b.o)
 	}
 	b.ws = c.appendEntries(append(b.ws[:0], cat.condition(c)), &b.change, dw.expires)
 	b.ws = append(b.ws, dw)
@@ -178,7 +228,7 @@ func (c *collection) appendEntries(ws []write, ch *index.Change, expires int64) 
 }
 
 // commit makes all operations of b or none, or makes them part of the transaction.
-func (c *collection) commit(b *docScratch, cat *catalog, key string, unsynced bool) error {
+func (c *collection) commit(ctx context.Context, b *docScratch, cat *catalog, key string, unsynced bool) error {
 	s := c.scope
 	if s.tx != nil {
 		// What was read is a condition already, but for what is not there in unique indexes.
@@ -186,6 +236,9 @@ func (c *collection) commit(b *docScratch, cat *catalog, key string, unsynced bo
 			return err
 		} else if own != "" {
 			return &index.DisagreeError{Index: own, Key: key}
+		}
+		if err := s.tx.hear(ctx, s, b.ws); err != nil {
+			return err
 		}
 		s.tx.note(s, b.ws[len(b.ws)-1:], unsynced)
 		_, err := s.store.engine.commit(b.ws, unsynced)
@@ -198,12 +251,23 @@ func (c *collection) commit(b *docScratch, cat *catalog, key string, unsynced bo
 		}
 		b.ws = b.ws[last:]
 	}
-	_, err := s.store.engine.commit(b.ws, unsynced)
+	err := c.send(ctx, b, b.ws, unsynced)
 	if err == nil {
 		b.counters.writes.Add(1)
 		if !cat.there {
 			c.known.Store(nil) // it is there now
 		}
+	}
+	return err
+}
+
+// send commits writes of which the last is a document's, and tells of that one.
+func (c *collection) send(ctx context.Context, b *docScratch, ws []write, unsynced bool) error {
+	var err error
+	if s := c.scope; ws[len(ws)-1].tell != nil && !(mutant.Enabled && mutant.Is(mutant.ForgetDocuments)) {
+		_, err = s.commitTold(ctx, b.scratch, ws, unsynced)
+	} else {
+		_, err = s.store.engine.commit(ws, unsynced)
 	}
 	return err
 }

@@ -162,6 +162,26 @@ func (s *Store) guarded(who access.Principal, sc *Scope) *Scope {
 	return &Scope{store: s, name: sc.name, err: errUnasked, mode: sc.mode, snap: sc.snap, tx: sc.tx, guard: g}
 }
 
+// acting returns the context with whose changes a principal is the actor, whoever the caller says that it
+// is: that of s, if it is a view's.
+func (s *Scope) acting(ctx context.Context) context.Context {
+	if s.witness == nil {
+		return ctx
+	}
+	return acting(ctx, s.witness.who)
+}
+
+func acting(ctx context.Context, who access.Principal) context.Context {
+	if who == "" || mutant.Enabled && mutant.Is(mutant.TrustActor) {
+		return ctx
+	}
+	as, err := hook.WithActor(ctx, string(who))
+	if err != nil {
+		return ctx // no name of a principal, who is allowed nothing
+	}
+	return as
+}
+
 func (g *guard) request(op access.Op, key string) access.Request {
 	return access.Request{Principal: g.who, Op: op, Scope: g.inner.name, Key: key}
 }

@@ -40,7 +40,8 @@
 // Reading order: store_lsm.go, what the engine does; options.go, option.go, class.go, errors.go;
 // store.go, scope.go, list.go; write.go, the way of a value into the store, then modify.go,
 // blind.go and many.go; hooks.go, notice.go and timeline.go, what looks at it and is told;
-// ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, watch.go; control.go,
+// ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, export.go,
+// import.go and import_merge.go, watch.go; control.go,
 // view.go, gate.go and own.go, what principals may do; protect.go, what is personal; typed.go and
 // explicit.go, other forms of the same; collection.go and the files named after it.
 package state

@@ -3,12 +3,14 @@ package state_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"testing"
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
+	"github.com/loamdb/loam/state/index"
 	"github.com/stretchr/testify/require"
 )
 
@@ -16,48 +18,78 @@ import (
 type door struct {
 	name string
 	op   access.Op
-	open func(sc *state.Scope) error
+	key  string // or what the keys begin with
+	open func(sc *state.Scope, c docs) error
 }
+
+// docs is a collection in the scope of the handle.
+type docs = *state.Collection[person]
 
 // other is the scope that is copied and moved to. The verbs that are needed there everybody has.
 var other = scope.Custom("other")
 
+// allDocs are all documents, found by their index.
+var allDocs = index.Query{Where: ofTeam("red")}
+
 var doors = []door{
-	{"Get", access.OpGet, func(sc *state.Scope) error { _, err := sc.Get(ctx, "k"); return err }},
-	{"GetWithMeta", access.OpGet, func(sc *state.Scope) error { _, _, err := sc.GetWithMeta(ctx, "k"); return err }},
-	{"GetMany", access.OpGet, func(sc *state.Scope) error { _, err := sc.GetMany(ctx, "k"); return err }},
-	{"typed Get", access.OpGet, func(sc *state.Scope) error { _, err := state.Get[any](ctx, sc, "k"); return err }},
-	{"Has", access.OpHas, func(sc *state.Scope) error { _, err := sc.Has(ctx, "k"); return err }},
-	{"Set", access.OpSet, func(sc *state.Scope) error { return sc.Set(ctx, "k", 1) }},
-	{"SetWithTTL", access.OpSet, func(sc *state.Scope) error { return sc.SetWithTTL(ctx, "k", 1, 1e12) }},
-	{"SetMany", access.OpSet, func(sc *state.Scope) error { return sc.SetMany(ctx, map[string]any{"k": 1}) }},
-	{"CompareAndSet", access.OpUpdate, func(sc *state.Scope) error { _, err := sc.CompareAndSet(ctx, "k", 1, 1); return err }},
-	{"SetIfAbsent", access.OpUpdate, func(sc *state.Scope) error { _, err := sc.SetIfAbsent(ctx, "k", 1); return err }},
-	{"Increment", access.OpUpdate, func(sc *state.Scope) error { _, err := sc.Increment(ctx, "k", 1); return err }},
-	{"typed Increment", access.OpUpdate, func(sc *state.Scope) error { _, err := state.Increment(ctx, sc, "k", 1); return err }},
-	{"Patch", access.OpUpdate, func(sc *state.Scope) error { _, err := sc.Patch(ctx, "m", map[string]any{}); return err }},
-	{"Append", access.OpUpdate, func(sc *state.Scope) error { _, err := sc.Append(ctx, "l", 1); return err }},
-	{"IncrementBlind", access.OpUpdate, func(sc *state.Scope) error { return sc.IncrementBlind(ctx, "k", 1) }},
-	{"PatchBlind", access.OpUpdate, func(sc *state.Scope) error { return sc.PatchBlind(ctx, "m", map[string]any{}) }},
-	{"Delete", access.OpDelete, func(sc *state.Scope) error { _, err := sc.Delete(ctx, "k"); return err }},
-	{"DeleteMany", access.OpDelete, func(sc *state.Scope) error { _, err := sc.DeleteMany(ctx, []string{"k"}); return err }},
-	{"List", access.OpScan, func(sc *state.Scope) error { _, err := sc.List(ctx, state.ListOptions{}); return err }},
-	{"List of keys", access.OpList, func(sc *state.Scope) error { _, err := sc.List(ctx, state.ListOptions{KeysOnly: true}); return err }},
-	{"All", access.OpScan, func(sc *state.Scope) error { return last(sc.All(ctx, "")) }},
-	{"Keys", access.OpList, func(sc *state.Scope) error { return last(sc.Keys(ctx, "")) }},
-	{"Diff", access.OpScan, func(sc *state.Scope) error { return last(sc.Diff(ctx, state.Position{})) }},
-	{"ScanPrivacy", access.OpScan, func(sc *state.Scope) error { return last(sc.ScanPrivacy(ctx, nil)) }},
-	{"Watch", access.OpWatch, func(sc *state.Scope) error {
+	{"Get", access.OpGet, "k", func(sc *state.Scope, _ docs) error { _, err := sc.Get(ctx, "k"); return err }},
+	{"GetWithMeta", access.OpGet, "k", func(sc *state.Scope, _ docs) error { _, _, err := sc.GetWithMeta(ctx, "k"); return err }},
+	{"GetMany", access.OpGet, "k", func(sc *state.Scope, _ docs) error { _, err := sc.GetMany(ctx, "k"); return err }},
+	{"typed Get", access.OpGet, "k", func(sc *state.Scope, _ docs) error { _, err := state.Get[any](ctx, sc, "k"); return err }},
+	{"Has", access.OpHas, "k", func(sc *state.Scope, _ docs) error { _, err := sc.Has(ctx, "k"); return err }},
+	{"Set", access.OpSet, "k", func(sc *state.Scope, _ docs) error { return sc.Set(ctx, "k", 1) }},
+	{"SetWithTTL", access.OpSet, "k", func(sc *state.Scope, _ docs) error { return sc.SetWithTTL(ctx, "k", 1, 1e12) }},
+	{"SetMany", access.OpSet, "k", func(sc *state.Scope, _ docs) error { return sc.SetMany(ctx, map[string]any{"k": 1}) }},
+	{"CompareAndSet", access.OpUpdate, "k", func(sc *state.Scope, _ docs) error { _, err := sc.CompareAndSet(ctx, "k", 1, 1); return err }},
+	{"SetIfAbsent", access.OpUpdate, "k", func(sc *state.Scope, _ docs) error { _, err := sc.SetIfAbsent(ctx, "k", 1); return err }},
+	{"Increment", access.OpUpdate, "k", func(sc *state.Scope, _ docs) error { _, err := sc.Increment(ctx, "k", 1); return err }},
+	{"typed Increment", access.OpUpdate, "k", func(sc *state.Scope, _ docs) error { _, err := state.Increment(ctx, sc, "k", 1); return err }},
+	{"Patch", access.OpUpdate, "m", func(sc *state.Scope, _ docs) error { _, err := sc.Patch(ctx, "m", map[string]any{}); return err }},
+	{"Append", access.OpUpdate, "l", func(sc *state.Scope, _ docs) error { _, err := sc.Append(ctx, "l", 1); return err }},
+	{"IncrementBlind", access.OpUpdate, "k", func(sc *state.Scope, _ docs) error { return sc.IncrementBlind(ctx, "k", 1) }},
+	{"PatchBlind", access.OpUpdate, "m", func(sc *state.Scope, _ docs) error { return sc.PatchBlind(ctx, "m", map[string]any{}) }},
+	{"Delete", access.OpDelete, "k", func(sc *state.Scope, _ docs) error { _, err := sc.Delete(ctx, "k"); return err }},
+	{"DeleteMany", access.OpDelete, "k", func(sc *state.Scope, _ docs) error { _, err := sc.DeleteMany(ctx, []string{"k"}); return err }},
+	{"List", access.OpScan, "", func(sc *state.Scope, _ docs) error { _, err := sc.List(ctx, state.ListOptions{}); return err }},
+	{"List of keys", access.OpList, "", func(sc *state.Scope, _ docs) error {
+		_, err := sc.List(ctx, state.ListOptions{KeysOnly: true})
+		return err
+	}},
+	{"All", access.OpScan, "", func(sc *state.Scope, _ docs) error { return last(sc.All(ctx, "")) }},
+	{"Keys", access.OpList, "", func(sc *state.Scope, _ docs) error { return last(sc.Keys(ctx, "")) }},
+	{"Diff", access.OpScan, "", func(sc *state.Scope, _ docs) error { return last(sc.Diff(ctx, state.Position{})) }},
+	{"ScanPrivacy", access.OpScan, "", func(sc *state.Scope, _ docs) error { return last(sc.ScanPrivacy(ctx, nil)) }},
+	{"Watch", access.OpWatch, "", func(sc *state.Scope, _ docs) error {
 		w, err := sc.Watch(ctx, "", nil)
 		if err == nil {
 			err = w.Close()
 		}
 		return err
 	}},
-	{"Stats", access.OpStats, func(sc *state.Scope) error { _, err := sc.Stats(ctx); return err }},
-	{"Copy", access.OpCopy, func(sc *state.Scope) error { _, err := sc.Copy(ctx, other); return err }},
-	{"Move", access.OpMove, func(sc *state.Scope) error { return sc.Move(ctx, other) }},
-	{"Drop", access.OpDrop, func(sc *state.Scope) error { return sc.Drop(ctx) }},
+	{"Stats", access.OpStats, "", func(sc *state.Scope, _ docs) error { _, err := sc.Stats(ctx); return err }},
+	{"Copy", access.OpCopy, "", func(sc *state.Scope, _ docs) error { _, err := sc.Copy(ctx, other); return err }},
+	{"Move", access.OpMove, "", func(sc *state.Scope, _ docs) error { return sc.Move(ctx, other) }},
+	{"Drop", access.OpDrop, "", func(sc *state.Scope, _ docs) error { return sc.Drop(ctx) }},
+	{"Export", access.OpExport, "", func(sc *state.Scope, _ docs) error {
+		_, err := sc.Export(ctx, io.Discard, state.ExportOptions{})
+		return err
+	}},
+	{"Import", access.OpImport, "", func(sc *state.Scope, _ docs) error { return importEntries(sc, nil) }},
+	{"document Set", access.OpSet, "people/k", func(_ *state.Scope, c docs) error { return c.Set(ctx, "k", person{Team: "red"}) }},
+	{"document Get", access.OpGet, "people/k", func(_ *state.Scope, c docs) error { _, err := c.Get(ctx, "k"); return err }},
+	{"document Update", access.OpUpdate, "people/k", func(_ *state.Scope, c docs) error {
+		_, err := c.Update(ctx, "k", func(p person, _ bool) (person, error) { p.Age = (p.Age + 1) % 10; return p, nil })
+		return err
+	}},
+	{"document Delete", access.OpDelete, "people/k", func(_ *state.Scope, c docs) error { _, err := c.Delete(ctx, "k"); return err }},
+	{"Query", access.OpScan, "people/", func(_ *state.Scope, c docs) error { _, err := c.Query(ctx, index.Query{}); return err }},
+	{"Query by index", access.OpScan, "people/", func(_ *state.Scope, c docs) error {
+		_, err := c.Query(ctx, index.Query{Where: ofTeam("red")})
+		return err
+	}},
+	{"All documents", access.OpScan, "people/", func(_ *state.Scope, c docs) error { return last(c.All(ctx, index.Query{})) }},
+	{"Explain", access.OpScan, "people/", func(_ *state.Scope, c docs) error { _, err := c.Explain(ctx, index.Query{}); return err }},
+	{"Rebuild", access.OpSettings, "", func(_ *state.Scope, c docs) error { return c.Rebuild(ctx) }},
 }
 
 // last returns the last error of a sequence.
@@ -86,10 +118,11 @@ func TestDoorsAskForWhatTheySay(t *testing.T) {
 			}
 			return nil
 		})
+		c := people(t, f.As("root").Scope(agent), byTeam)
 		for verbs := access.Verbs(1); verbs <= access.AllVerbs; verbs++ {
 			sc := f.As(access.Principal(fmt.Sprint(verbs))).Scope(agent)
 			for _, d := range doors {
-				err := d.open(sc)
+				err := d.open(sc, c.In(sc))
 				var denied *access.AccessError
 				refused := errors.As(err, &denied)
 				require.Equal(t, d.op.Needs()&^verbs != 0, refused, "%s with %v: %v", d.name, verbs, err)

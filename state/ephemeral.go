@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -11,8 +12,11 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/loamdb/loam/access"
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/scope"
+	"github.com/loamdb/loam/state/envelope"
 )
 
 // Values of class Ephemeral are in memory only, bounded in bytes: the ones that were written longest
@@ -307,36 +311,122 @@ func (s *Scope) removeEphemeral(key string) bool {
 // errEphemeralPart is the error of what only stored values can be part of.
 var errEphemeralPart = fmt.Errorf("%w: values of class %v are no part of transactions, nor of writes that depend on what was there", ErrUnsupported, Ephemeral)
 
+// displaced is a stored value whose place one of class Ephemeral is to take.
+type displaced struct {
+	minded  bool // somebody is to be asked or told of it
+	asked   bool // of the version
+	class   Class
+	version Version
+}
+
+// minded returns what one of class Ephemeral under key is to take the place of, as far as it is known without
+// a look.
+func (s *Scope) minded(key string) displaced {
+	in := s.store.hooks.Interest(hook.OpDelete, s.name, scope.Scope{}, key)
+	return displaced{minded: in.Before || in.After || s.store.recording || s.witness != nil}
+}
+
+// displace is minded with a look, after which hooks have been asked: their error is that of the write.
+func (s *Scope) displace(ctx context.Context, key []byte) (displaced, error) {
+	d := s.minded(string(key))
+	if !d.minded || s.store.ephemeral.has(s.name, key, s.store.engine.now) {
+		return d, nil
+	}
+	var there bool
+	var err error
+	if d.class, d.version, there, err = s.storedUnder(nil, key); err == nil && there {
+		err = s.askDisplaced(ctx, string(key), &d)
+	}
+	return d, err
+}
+
+// askDisplaced asks hooks, and records what is sensitive, of a stored value that is to go.
+func (s *Scope) askDisplaced(ctx context.Context, key string, d *displaced) error {
+	ctx = s.acting(ctx)
+	if d.class == Sensitive {
+		if err := s.seen(ctx, access.OpDelete, key, 1); err != nil {
+			return err
+		}
+	}
+	d.asked = true
+	return s.askToDelete(ctx, key, d.class)
+}
+
 // putEphemeral makes value, which is as it would be stored, one of class Ephemeral, and deletes what
-// the engine has of the key. The value may be in the scratch.
-func (s *Scope) putEphemeral(b *scratch, key string, value []byte, expires int64) error {
+// the engine has of the key: of that hooks are told, and asked unless it is what displace has returned.
+// The value may be in the scratch.
+func (s *Scope) putEphemeral(ctx context.Context, b *scratch, key string, value []byte, expires int64, d displaced, o *Option) error {
+	b.key, b.one[0] = append(b.key[:0], key...), write{}
+	ctx = s.acting(ctx)
+	for {
+		done, err := s.tryEphemeral(ctx, b, key, value, expires, &d, o)
+		if err != nil {
+			return err
+		}
+		if done {
+			s.tell(ctx, b.one[:])
+			return nil
+		}
+		if err := s.askDisplaced(ctx, key, &d); err != nil {
+			return err
+		}
+	}
+}
+
+// tryEphemeral is putEphemeral up to what is told, unless there is a stored value of which nobody was asked:
+// then d is that, and nothing is done.
+func (s *Scope) tryEphemeral(ctx context.Context, b *scratch, key string, value []byte, expires int64, d *displaced, o *Option) (done bool, err error) {
 	e := &s.store.ephemeral
-	b.key = append(b.key[:0], key...)
 	lock := &e.stripes[e.stripeOf(b.key)]
 	lock.Lock()
 	defer lock.Unlock()
+	if d.minded && !e.has(s.name, b.key, s.store.engine.now) {
+		class, version, there, err := s.storedUnder(nil, b.key)
+		if err != nil {
+			return false, err
+		}
+		if there && !(d.asked && version == d.version) {
+			d.class, d.version = class, version
+			return false, nil
+		}
+	}
 	replaced, err := e.put(s.name, key, value, expires)
 	if err != nil {
-		return err
+		return false, err
 	}
 	b.counters.writes.Add(1)
 	if replaced {
-		return nil
+		return true, nil
 	}
-	if b.buf, _, err = s.space.get(b.buf[:0], b.key); err == ErrNotFound { // returned bare
-		return nil
-	}
-	if err == nil || errors.Is(err, ErrMerge) {
-		class := Class(0)
-		if err == nil {
-			class = b.class()
-		}
+	class, _, there, err := s.storedUnder(b.buf[:0], b.key)
+	if err == nil && there {
 		e.changes.Add(1)
 		b.one[0] = write{space: s.space, key: b.key}
-		_, err = s.store.engine.commit(b.one[:], s.unsynced(class, &Option{}))
+		if d.minded {
+			b.one[0].tell = s.noticeOfDelete(&b.notice, key, class, o)
+		}
+		_, err = s.commitNoted(ctx, b, b.one[:], func(all []write) (Version, error) {
+			return s.store.engine.commit(all, s.unsynced(class, &Option{}))
+		})
 	}
 	if err != nil {
 		e.remove(s.name, key, s.store.engine.now)
 	}
-	return err
+	return err == nil, err
+}
+
+// storedUnder reports whether the engine has a value of a key, of which class and version, 0 where nobody can
+// tell. It reads into buf.
+func (s *Scope) storedUnder(buf, key []byte) (class Class, version Version, there bool, err error) {
+	p, i, err := s.space.get(buf, key)
+	switch {
+	case err == nil:
+		h, _, _ := envelope.Decode(p) // the zero Header with an error
+		return h.Class, i.version, true, nil
+	case errors.Is(err, ErrMerge):
+		return 0, 0, true, nil
+	case err == ErrNotFound: // returned bare
+		return 0, 0, false, nil
+	}
+	return 0, 0, false, err
 }

@@ -131,3 +131,28 @@ func TestSetManyWithoutRoomInMemoryStoresNothing(t *testing.T) {
 		require.Equal(t, "before", v)
 	})
 }
+
+// Of a stored value whose place one in memory takes hooks are told once, however many others are set with it, and
+// asked before any of them is.
+func TestHooksOfWhatSetManyDisplaces(t *testing.T) {
+	everywhere(t, &state.Options{InferClass: true}, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		require.NoError(t, sc.Set(ctx, "temp:a", 0, state.WithClass(state.Standard)))
+		require.NoError(t, sc.Set(ctx, "temp:c", 0, state.WithClass(state.Standard)))
+		h := hear(t, f.Store, false)
+		require.NoError(t, sc.SetMany(ctx, map[string]any{"temp:a": 1, "temp:b": 1}))
+		events := h.take()
+		require.Len(t, events, 1)
+		require.Equal(t, "temp:a", events[0].Key)
+		register(t, f.Store, hook.Hook{Name: "keep", Points: []hook.Point{hook.BeforeDelete}, Before: func(context.Context, *hook.Change) error {
+			return hook.Veto("it stays")
+		}})
+		var veto *hook.VetoError
+		require.ErrorAs(t, sc.SetMany(ctx, map[string]any{"k": 1, "temp:a": 2, "temp:c": 2}), &veto)
+		require.Equal(t, []string{"temp:a", "temp:b", "temp:c"}, keysOf(t, sc, ""))
+		v, err := sc.Get(ctx, "temp:a")
+		require.NoError(t, err)
+		require.EqualValues(t, 1, v)
+		require.Empty(t, h.take())
+	})
+}

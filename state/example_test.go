@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -216,6 +217,29 @@ func ExampleScope_Fork() {
 	plan, err := agent.Get(ctx, "plan")
 	fmt.Println(plan, err)
 	// Output: cautious <nil>
+}
+
+// A scope goes to another store as a file that people can read.
+func ExampleScope_Export() {
+	ctx := context.Background()
+	from, to := memory(), memory()
+	defer from.Close()
+	defer to.Close()
+	planner := scope.Agent("planner")
+	if err := from.SetMany(ctx, planner, map[string]any{"goal": "report", "steps": 3}); err != nil {
+		log.Fatal(err)
+	}
+	var file bytes.Buffer
+	if _, err := from.Scope(planner).Export(ctx, &file, state.ExportOptions{}); err != nil {
+		log.Fatal(err)
+	}
+	done, err := to.Scope(planner).Import(ctx, &file, state.ImportOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	steps, err := to.Get(ctx, planner, "steps")
+	fmt.Println(done.Entries, steps, err)
+	// Output: 2 3 <nil>
 }
 
 // What is written shows to a watcher, commit by commit.

@@ -74,3 +74,14 @@ func (s *Store) FlipAudit() error {
 
 // StoreOf returns the store of a handle.
 func StoreOf(s *Scope) *Store { return s.store }
+
+// Staged returns how many scopes imports have left.
+func (s *Store) Staged() (n int, err error) {
+	for _, err = range s.engine.scopes(scope.KindCustom, importScopes) {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, err
+}

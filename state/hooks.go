@@ -29,9 +29,10 @@ import (
 // Drain the queue. Whoever makes changes of another kind, as agents and backups are, runs their
 // hooks with its Before and After. It is closed with the store.
 //
-// Before-hooks run before values of class Standard, Sensitive and External are written or deleted, and
-// before a scope is dropped, moved or copied. After-hooks are told of these, of class Trusted, and
-// of values that have expired. Of class Ephemeral nobody is told. Those at the point BeforeExpire
+// Before-hooks run before values of class Standard, Sensitive and External are written or deleted, documents
+// of collections too, and before a scope is dropped, moved, copied, exported or imported to. After-hooks are
+// told of these, of class Trusted, and of values that have expired. Of class Ephemeral nobody is told, but of
+// the stored value whose place one takes. Those at the point BeforeExpire
 // never run: nothing keeps a value beyond its time.
 //
 //	err := store.Hooks().Register(hook.Hook{
@@ -73,7 +74,7 @@ func (s *Scope) ask(ctx context.Context, p *pending) error {
 		src.value, src.limits = v, &s.store.limits
 		c.Source = src
 	}
-	err := h.Before(ctx, &c)
+	err := h.Before(s.acting(ctx), &c)
 	switch {
 	case src == nil:
 	case c.Lingers():
@@ -99,7 +100,7 @@ func (s *Scope) askToDelete(ctx context.Context, key string, class Class) error 
 		return nil
 	}
 	c := hook.Change{Op: hook.OpDelete, Scope: s.name, Key: key}
-	if err := s.store.hooks.Before(ctx, &c); err != nil {
+	if err := s.store.hooks.Before(s.acting(ctx), &c); err != nil {
 		return s.refuse("delete", key, err)
 	}
 	return nil
@@ -111,7 +112,7 @@ func (s *Scope) askWhole(ctx context.Context, op hook.Op, to scope.Scope) error 
 		return hook.ErrSimulated
 	}
 	c := hook.Change{Op: op, Scope: s.name, To: to}
-	return ended(s.store.hooks.Before(ctx, &c))
+	return ended(s.store.hooks.Before(s.acting(ctx), &c))
 }
 
 // refuse returns the error of a hook, which ends the transaction if there is one (N3).

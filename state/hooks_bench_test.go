@@ -37,7 +37,8 @@ func BenchmarkSetWithHooks(b *testing.B) {
 	}
 }
 
-// The difference that a hook before it, one on the queue after it, and both make to an unsynced Set:
+// The difference that a hook before it, one on the queue after it, and both make to an unsynced Set, and both to one
+// that waits for the device:
 // rounds of Sets without and with them take turns, so that what else the machine does meets both. The
 // least and the median round count.
 func BenchmarkHookOverhead(b *testing.B) {
@@ -47,12 +48,12 @@ func BenchmarkHookOverhead(b *testing.B) {
 		name  string
 		hooks []hook.Hook
 	}{{"before", []hook.Hook{before}}, {"after", []hook.Hook{after}}, {"pair", []hook.Hook{before, after}}} {
-		b.Run(c.name, func(b *testing.B) { overhead(b, c.hooks) })
+		b.Run(c.name, func(b *testing.B) { overhead(b, c.hooks, 200, state.NoSync) })
 	}
+	b.Run("synced", func(b *testing.B) { overhead(b, []hook.Hook{before, after}, 10, state.Sync) })
 }
 
-func overhead(b *testing.B, hooks []hook.Hook) {
-	const round = 200
+func overhead(b *testing.B, hooks []hook.Hook, round int, sync state.Option) {
 	plain, hooked := benchStore(b, nil), benchStore(b, nil)
 	register(b, state.StoreOf(hooked), hooks...)
 	times := [2][]float64{}
@@ -60,11 +61,11 @@ func overhead(b *testing.B, hooks []hook.Hook) {
 		for i, sc := range []*state.Scope{plain, hooked} {
 			begun := time.Now()
 			for range round {
-				if err := sc.Set(ctx, "conversation/turn-17", document, state.NoSync); err != nil {
+				if err := sc.Set(ctx, "conversation/turn-17", document, sync); err != nil {
 					b.Fatal(err)
 				}
 			}
-			times[i] = append(times[i], float64(time.Since(begun))/round)
+			times[i] = append(times[i], float64(time.Since(begun))/float64(round))
 			if err := state.StoreOf(hooked).Hooks().Drain(ctx); err != nil {
 				b.Fatal(err)
 			}

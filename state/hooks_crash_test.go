@@ -10,6 +10,7 @@ import (
 	"github.com/loamdb/loam/lsm"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
+	"github.com/loamdb/loam/state/index"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,6 +25,14 @@ func recordingStore(t *testing.T, fs vfs.FS) *state.Store {
 	store, err := state.Open("db", &state.Options{Engine: &o, Timeline: &state.TimelineOptions{RecordValues: true}})
 	require.NoError(t, err)
 	return store
+}
+
+// numbers is a collection in the scope of an agent.
+func numbers(t *testing.T, store *state.Store) *state.Collection[map[string]any] {
+	t.Helper()
+	c, err := state.OpenCollection[map[string]any](ctx, store.Scope(agent), "numbers", index.Def{Name: "n", Fields: []string{"n"}})
+	require.NoError(t, err)
+	return c
 }
 
 // After a power cut anywhere the events that are recorded are those of the commits that are there: played
@@ -43,7 +52,7 @@ func TestTheTimelineAgreesWithWhatACrashLeaves(t *testing.T) {
 			sync = state.NoSync
 		}
 		var err error
-		switch i % 4 {
+		switch i % 6 {
 		case 0:
 			err = store.Set(ctx, agent, key, i, sync)
 		case 1:
@@ -57,6 +66,13 @@ func TestTheTimelineAgreesWithWhatACrashLeaves(t *testing.T) {
 				}
 				return tx.Scope(other).Set(ctx, key, -i, sync)
 			})
+		case 4:
+			err = numbers(t, store).Set(ctx, "d", map[string]any{"n": i}, sync)
+		case 5:
+			err = numbers(t, store).Set(ctx, fmt.Sprint("d", i%4), map[string]any{"n": i}, sync)
+			if err == nil && i%4 == 1 {
+				_, err = numbers(t, store).Delete(ctx, "d1", sync)
+			}
 		}
 		require.NoError(t, err)
 	}
@@ -101,6 +117,10 @@ func requireTold(t *testing.T, store *state.Store, events []hook.Event, where st
 			require.NoError(t, err)
 			got[key{s, entry.Key}] = entry.Value
 		}
+	}
+	for d, err := range numbers(t, store).All(ctx, index.Query{}) {
+		require.NoError(t, err)
+		got[key{agent, "numbers/" + d.Key}] = d.Value
 	}
 	require.Equal(t, want, got, where)
 }

@@ -423,6 +423,53 @@ func TestWhatClassesRun(t *testing.T) {
 	})
 }
 
+// A stored value whose place one of class Ephemeral takes is deleted: hooks are asked and told of that.
+func TestAnEphemeralValueInTheStoredOnesPlace(t *testing.T) {
+	everywhere(t, &state.Options{Timeline: &state.TimelineOptions{}}, func(t *testing.T, f *fixture) {
+		forbidden, asked := true, 0
+		register(t, f.Store, hook.Hook{Name: "keep", Points: []hook.Point{hook.BeforeDelete}, Before: func(context.Context, *hook.Change) error {
+			if asked++; forbidden {
+				return hook.Veto("it stays")
+			}
+			return nil
+		}})
+		h := hear(t, f.Store, true)
+		sc := f.Scope(agent)
+		writes := []func(key string) error{
+			func(key string) error { return sc.Set(ctx, key, "new", ephemeral) },
+			func(key string) error { return sc.SetMany(ctx, map[string]any{key: "new"}, ephemeral) },
+		}
+		for i, write := range writes {
+			key := fmt.Sprint("k", i)
+			require.NoError(t, sc.Set(ctx, key, "old"))
+			h.take()
+			asked, forbidden = 0, true
+			var veto *hook.VetoError
+			require.ErrorAs(t, write(key), &veto)
+			v, err := sc.Get(ctx, key)
+			require.NoError(t, err)
+			require.Equal(t, "old", v)
+			require.Empty(t, h.take())
+			forbidden = false
+			require.NoError(t, write(key))
+			require.NoError(t, write(key))
+			require.Equal(t, 2, asked, "there is nothing stored the second time")
+			told := h.take()
+			require.Len(t, told, 1)
+			require.Equal(t, []any{hook.OpDelete, key, "old"}, []any{told[0].Op, told[0].Key, told[0].Values.Old})
+			require.Equal(t, told[0].SeqNum, recorded(t, f.Store)[4*i+1].SeqNum)
+			require.NoError(t, sc.Set(ctx, key+"t", "old", state.WithClass(state.Trusted)))
+			forbidden = true
+			h.take()
+			require.NoError(t, write(key+"t"), "nobody is asked of class Trusted")
+			require.Len(t, h.take(), 1)
+			_, err = sc.Delete(ctx, key)
+			require.NoError(t, err)
+			require.Empty(t, h.take())
+		}
+	})
+}
+
 // A hook sees what would be read back, a copy, and may use the store.
 func TestWhatAHookSees(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {
@@ -477,8 +524,13 @@ func TestALateHookSeesNothingMore(t *testing.T) {
 func TestNothingIsWrittenInASimulation(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {
 		require.NoError(t, f.Set(ctx, agent, "there", 1))
-		h := hear(t, f.Store, false)
 		sc, sim := f.Scope(agent), hook.Simulate(ctx)
+		c := people(t, sc, byTeam)
+		require.NoError(t, c.Set(ctx, "ada", person{Team: "red"}))
+		h := hear(t, f.Store, false)
+		before := kept(t, sc)
+		_, opened := state.OpenCollection[person](sim, sc, "people", byTeam, byMail)
+		_, removed := c.Delete(sim, "ada")
 		_, deleted := sc.Delete(sim, "there")
 		_, deletedMany := sc.DeleteMany(sim, []string{"there"})
 		_, incremented := sc.Increment(sim, "there", 1)
@@ -486,6 +538,8 @@ func TestNothingIsWrittenInASimulation(t *testing.T) {
 		for i, err := range []error{
 			sc.Set(sim, "k", 1), sc.SetMany(sim, map[string]any{"k": 1}), sc.Set(sim, "k", 1, ephemeral), sc.IncrementBlind(sim, "k", 1),
 			deleted, deletedMany, incremented, copied, sc.Drop(sim), sc.Move(sim, scope.Agent("b")),
+			opened, removed, c.Set(sim, "bob", person{}), c.Rebuild(sim),
+			f.Timeline().Record(sim, hook.Event{ID: hook.ID{1}, Op: hook.OpBackup, Time: time.Unix(1, 0)}),
 			f.Transact(ctx, func(tx *state.Txn) error { return tx.Scope(agent).Set(sim, "k", 1) }),
 		} {
 			require.ErrorIs(t, err, hook.ErrSimulated, i)
@@ -494,6 +548,9 @@ func TestNothingIsWrittenInASimulation(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 1, v)
 		require.Empty(t, h.take())
+		require.Equal(t, before, kept(t, sc))
+		_, err = state.OpenCollection[person](sim, sc, "people", byTeam)
+		require.NoError(t, err, "nothing is to be written")
 	})
 }
 

@@ -120,6 +120,12 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 	if len(inMemory) > 0 && s.mode != live {
 		return errEphemeralPart
 	}
+	displaces := make([]displaced, len(inMemory)) // of which hooks are asked before anything is written
+	for i := range inMemory {
+		if displaces[i], err = s.displace(ctx, inMemory[i].key); err != nil {
+			return s.fail("set", string(inMemory[i].key), err)
+		}
+	}
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
 	if err := s.commitAll(ctx, b, ws, unsynced); err != nil {
@@ -127,7 +133,7 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 	}
 	for i := range inMemory {
 		w := &inMemory[i]
-		if err := s.putEphemeral(b, string(w.key), w.value, w.expires); err != nil {
+		if err := s.putEphemeral(ctx, b, string(w.key), w.value, w.expires, displaces[i], &o); err != nil {
 			return s.fail("set", string(w.key), err)
 		}
 	}

@@ -1,7 +1,6 @@
 package state_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -58,6 +57,44 @@ func TestValuesExpire(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "stays", v)
 		require.NoError(t, store.Close())
+	})
+}
+
+// B17: on disk as in memory, to whatever reads it, and when the store was opened again.
+func TestAnExpiredValueIsAbsentEverywhere(t *testing.T) {
+	clock := &manual{}
+	everywhere(t, &state.Options{Engine: &lsm.Options{Clock: clock}}, func(t *testing.T, f *fixture) {
+		require.NoError(t, f.SetWithTTL(ctx, agent, "k", 1, time.Minute))
+		require.NoError(t, f.Set(ctx, agent, "stays", 1))
+		clock.advance(time.Minute - time.Millisecond)
+		there, err := f.Has(ctx, agent, "k")
+		require.NoError(t, err)
+		require.True(t, there)
+		clock.advance(time.Millisecond)
+		for range 2 {
+			sc := f.Scope(agent)
+			_, err = sc.Get(ctx, "k")
+			require.ErrorIs(t, err, state.ErrNotFound)
+			there, err = sc.Has(ctx, "k")
+			require.NoError(t, err)
+			require.False(t, there)
+			many, err := sc.GetMany(ctx, "k", "stays")
+			require.NoError(t, err)
+			require.Equal(t, map[string]any{"stays": int64(1)}, many)
+			require.Equal(t, []string{"stays"}, keysOf(t, sc, ""))
+			existed, err := sc.Delete(ctx, "k")
+			require.NoError(t, err)
+			require.False(t, existed)
+			require.NoError(t, f.Transact(ctx, func(tx *state.Txn) error {
+				_, err := tx.Scope(agent).Get(ctx, "k")
+				require.ErrorIs(t, err, state.ErrNotFound)
+				return nil
+			}))
+			if f.dir == "" {
+				break
+			}
+			f.reopen()
+		}
 	})
 }
 
@@ -131,50 +168,6 @@ func TestErrorsSayWhatTheyAreAbout(t *testing.T) {
 		require.NoError(t, sc.Set(ctx, "big", uint64(300)))
 		_, err = state.Get[uint8](ctx, sc, "big")
 		require.ErrorIs(t, err, state.ErrOverflow)
-	})
-}
-
-// B23.
-func TestEverythingEndsWithClose(t *testing.T) {
-	everywhere(t, nil, func(t *testing.T, f *fixture) {
-		sc := f.Scope(agent)
-		require.NoError(t, sc.Set(ctx, "k", 1))
-		watcher, err := sc.Watch(ctx, "", nil)
-		require.NoError(t, err)
-		snap, err := f.Snapshot()
-		require.NoError(t, err)
-		at := snap.Scope(agent)
-		require.NoError(t, snap.Close())
-		require.NoError(t, f.Close())
-		require.NoError(t, f.Close())
-		got := func(_ any, err error) error { return err }
-		var walked error
-		for _, err := range sc.All(ctx, "") {
-			walked = err
-		}
-		var listed error
-		for _, err := range f.ListScopes(scope.AnyKind, "") {
-			listed = err
-		}
-		var compared error
-		for _, err := range sc.Diff(ctx, state.Position{}) {
-			compared = err
-		}
-		_, _, metaErr := sc.GetWithMeta(ctx, "k")
-		for i, err := range []error{
-			got(sc.Get(ctx, "k")), got(sc.Has(ctx, "k")), metaErr, sc.Set(ctx, "k", 1), got(sc.Delete(ctx, "k")),
-			got(sc.GetMany(ctx, "k")), sc.SetMany(ctx, map[string]any{"k": 1}), got(sc.DeleteMany(ctx, []string{"k"})),
-			got(sc.Increment(ctx, "k", 1)), got(sc.CompareAndSet(ctx, "k", 0, 1)), got(sc.SetIfAbsent(ctx, "k", 1)),
-			got(sc.List(ctx, state.ListOptions{})), walked, listed, compared, got(sc.Stats(ctx)), sc.Drop(ctx),
-			sc.Move(ctx, scope.Agent("x")), got(sc.Copy(ctx, scope.Agent("x"))), got(sc.Watch(ctx, "", nil)), got(watcher.Next()),
-			got(f.Snapshot()), got(at.Get(ctx, "k")), f.Transact(ctx, func(*state.Txn) error { return errors.New("ran") }),
-			got(f.Get(ctx, agent, "k")), f.Set(ctx, agent, "k", 1, ephemeral), got(f.Scope(agent).Get(ctx, "k")),
-		} {
-			require.ErrorIs(t, err, state.ErrClosed, i)
-		}
-		_ = f.Metrics()
-		require.NoError(t, watcher.Close())
-		f.open() // for the harness to close
 	})
 }
 

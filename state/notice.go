@@ -47,6 +47,25 @@ func (s *Scope) notice(n *notice, op hook.Op, key string, class Class, in hook.I
 
 // commitTold commits writes of which somebody is told.
 func (s *Scope) commitTold(ctx context.Context, b *scratch, ws []write, unsynced bool) (Version, error) {
+	ctx = s.acting(ctx)
+	v, err := s.commitNoted(ctx, b, ws, func(all []write) (Version, error) { return s.commitWrites(b, ws, all, unsynced) })
+	if err == nil {
+		s.tell(ctx, ws)
+	}
+	return v, err
+}
+
+// tell tells of writes that were committed.
+func (s *Scope) tell(ctx context.Context, ws []write) {
+	for i := range ws {
+		if n := ws[i].tell; n != nil {
+			s.store.hooks.After(ctx, n.event)
+		}
+	}
+}
+
+// commitNoted has commit make writes, together with what records their events, which are complete then.
+func (s *Scope) commitNoted(ctx context.Context, b *scratch, ws []write, commit func(all []write) (Version, error)) (Version, error) {
 	conditional := false
 	for i := range ws {
 		conditional = conditional || ws[i].conditional
@@ -63,7 +82,7 @@ func (s *Scope) commitTold(ctx context.Context, b *scratch, ws []write, unsynced
 		if err != nil {
 			return 0, err
 		}
-		v, err := s.commitWrites(b, ws, all, unsynced)
+		v, err := commit(all)
 		if pinned && overtaken(err) {
 			if conflict, err = err, ctx.Err(); err != nil {
 				return 0, err
@@ -75,11 +94,6 @@ func (s *Scope) commitTold(ctx context.Context, b *scratch, ws []write, unsynced
 			return 0, err
 		}
 		number(all, v)
-		for i := range ws {
-			if n := ws[i].tell; n != nil {
-				s.store.hooks.After(ctx, n.event)
-			}
-		}
 		return v, nil
 	}
 }
@@ -117,10 +131,11 @@ func (s *Scope) readOld(ws []write) (pinned, changed bool, err error) {
 	return pinned, changed, nil
 }
 
-// valueIn returns the value of what is stored, and whether it can be read.
+// valueIn returns the value of what is stored, and whether it can be read and may be told: one of class Sensitive,
+// which another may have replaced, may not.
 func valueIn(p []byte) (any, bool) {
 	var f found
-	if f.open(p) != nil {
+	if f.open(p) != nil || f.header.Class == Sensitive {
 		return nil, false
 	}
 	v, err := codec.Decode(f.payload, &stored)
@@ -189,12 +204,14 @@ func number(ws []write, last Version) {
 
 // tellWhole records that an operation on the whole scope was made, and tells of it.
 func (s *Scope) tellWhole(ctx context.Context, op hook.Op, to scope.Scope, unsynced bool) {
-	if !s.store.recording && !s.store.hooks.Interest(op, s.name, to, "").After {
+	records := s.store.recording && !s.store.readOnly // an export of one that is leaves no record
+	if !records && !s.store.hooks.Interest(op, s.name, to, "").After {
 		return
 	}
+	ctx = s.acting(ctx)
 	ev := hook.Event{Op: op, Scope: s.name, To: to, Time: s.store.time()}
 	s.store.hooks.Stamp(ctx, &ev)
-	if s.store.recording {
+	if records {
 		ws, err := s.store.appendRecord(nil, s.store.records.space, &ev)
 		if err == nil {
 			_, err = s.store.engine.commit(ws, unsynced)
@@ -206,10 +223,10 @@ func (s *Scope) tellWhole(ctx context.Context, op hook.Op, to scope.Scope, unsyn
 	s.store.hooks.After(ctx, ev)
 }
 
-// eventOf names the key of an event of a transaction.
+// eventOf names what an event of a transaction is about.
 type eventOf struct {
 	scope scope.Scope
-	key   string
+	key   string // as it is stored: a key and a document may be called the same
 }
 
 // hear keeps the events of writes of the transaction, as they are before the writes are part of it. A
@@ -218,13 +235,14 @@ func (tx *Txn) hear(ctx context.Context, s *Scope, ws []write) error {
 	if _, _, err := s.readOld(ws); err != nil {
 		return err
 	}
+	ctx = s.acting(ctx)
 	for i := range ws {
 		n := ws[i].tell
 		if n == nil {
 			continue
 		}
 		s.describe(ctx, &ws[i])
-		key := eventOf{s.name, n.event.Key}
+		key := eventOf{s.name, string(ws[i].key)}
 		at, again := tx.heard[key]
 		if !again {
 			if tx.heard == nil {
@@ -263,6 +281,7 @@ func (tx *Txn) record() error {
 
 // tell tells of the events of the transaction, which was committed up to a number.
 func (tx *Txn) tell(ctx context.Context, last Version) {
+	ctx = acting(ctx, tx.who)
 	for i := range tx.events {
 		tx.events[i].SeqNum = uint64(last)
 		tx.store.hooks.After(ctx, tx.events[i])
@@ -275,10 +294,11 @@ func (s *Store) expired(gone []expiry, commit func([]write) error) error {
 	var events []hook.Event
 	var ws []write
 	for _, e := range gone {
-		if string(e.Key) < firstKey || reservedScope(e.Scope) {
+		key, ok := userKey(e.Key)
+		if !ok || reservedScope(e.Scope) {
 			continue // the store's own
 		}
-		ev := hook.Event{Op: hook.OpExpire, Scope: e.Scope, Key: string(e.Key), Time: e.Expiry.UTC()}
+		ev := hook.Event{Op: hook.OpExpire, Scope: e.Scope, Key: key, Time: e.Expiry.UTC()}
 		s.hooks.Stamp(context.Background(), &ev)
 		if s.recording {
 			var err error

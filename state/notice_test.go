@@ -11,6 +11,7 @@ import (
 	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
+	"github.com/loamdb/loam/state/envelope"
 	"github.com/stretchr/testify/require"
 )
 
@@ -222,6 +223,30 @@ func TestIncrementsWithHooks(t *testing.T) {
 		require.EqualValues(t, 100, n)
 		require.Len(t, h.take(), 100, "once for each commit")
 		require.GreaterOrEqual(t, asked, 100, "once for each attempt")
+	})
+}
+
+// A value of class Sensitive is in no event: not when it goes, and not when another takes its place.
+func TestSensitiveValuesAreNotTold(t *testing.T) {
+	everywhere(t, &state.Options{Timeline: &state.TimelineOptions{RecordValues: true}}, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		p, err := envelope.Append(nil, &envelope.Header{Class: state.Sensitive, Codec: envelope.MessagePack})
+		require.NoError(t, err)
+		h := hear(t, f.Store, true)
+		for _, key := range []string{"replaced", "deleted"} {
+			require.NoError(t, sc.PutRaw(key, append(p[:len(p):len(p)], 0xa6, 's', 'e', 'c', 'r', 'e', 't')))
+			v, err := sc.Get(ctx, key)
+			require.NoError(t, err)
+			require.Equal(t, "secret", v)
+		}
+		require.NoError(t, sc.Set(ctx, "replaced", "plain"))
+		_, err = sc.Delete(ctx, "deleted")
+		require.NoError(t, err)
+		for _, events := range [][]hook.Event{h.take(), recorded(t, f.Store)} {
+			require.Len(t, events, 2)
+			require.Equal(t, hook.Values{New: "plain", HasNew: true}, *events[0].Values)
+			require.Nil(t, events[1].Values)
+		}
 	})
 }
 

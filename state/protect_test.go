@@ -79,6 +79,39 @@ func TestWhatIsWrittenIsProtected(t *testing.T) {
 	})
 }
 
+// B64: kinds are found in nested fields, and objects and lists under a sensitive name are covered; author,
+// total_tokens and tokenizer are left alone; hashes are stable, and each store's own.
+func TestWhatIsProtectedInAStore(t *testing.T) {
+	hashing := func() *state.Options {
+		return &state.Options{Privacy: []state.Privacy{{Scopes: "**", Policy: privacy.Policy{Default: privacy.Hash}}}}
+	}
+	everywhere(t, hashing(), func(t *testing.T, f *fixture) {
+		doc := map[string]any{
+			"author": "Ann", "total_tokens": int64(12), "tokenizer": "words",
+			"password": map[string]any{"old": []any{"swordfish", map[string]any{"older": "tuna"}}},
+			"calls":    []any{map[string]any{"note": "write to " + mail}}, "same": mail,
+		}
+		protect := func(store *state.Store) map[string]any {
+			require.NoError(t, store.Set(ctx, agent, "k", doc))
+			v, err := store.Get(ctx, agent, "k")
+			require.NoError(t, err)
+			return v.(map[string]any)
+		}
+		got := protect(f.Store)
+		require.Equal(t, []any{"Ann", int64(12), "words"}, []any{got["author"], got["total_tokens"], got["tokenizer"]})
+		for _, secret := range []string{"swordfish", "tuna", mail} {
+			require.NotContains(t, fmt.Sprint(got), secret)
+		}
+		require.Equal(t, []any{map[string]any{"note": "write to " + got["same"].(string)}}, got["calls"], "equal values, equal hashes")
+		f.reopenOnDisk()
+		require.Equal(t, got, protect(f.Store))
+		another, err := state.OpenMemory(hashing())
+		require.NoError(t, err)
+		require.NotEqual(t, got["same"], protect(another)["same"])
+		require.NoError(t, another.Close())
+	})
+}
+
 // What the policy blocks is not stored, and no error holds it.
 func TestWhatIsBlockedIsNotStored(t *testing.T) {
 	everywhere(t, protected(), func(t *testing.T, f *fixture) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/loamdb/loam/scope"
@@ -130,6 +131,53 @@ func TestWholeScopesAreDroppedMovedAndCopied(t *testing.T) {
 			names = append(names, s.String())
 		}
 		require.Equal(t, []string{"global", "custom:copy", "custom:fork", "custom:moved"}, names)
+	})
+}
+
+// B11: whoever looks on sees a copied, moved or imported scope whole, or not at all.
+func TestWholeScopesAppearAndGoAtOnce(t *testing.T) {
+	everywhere(t, &state.Options{NoSync: true}, func(t *testing.T, f *fixture) {
+		const keys = 400
+		many := map[string]any{}
+		for i := range keys {
+			many[fmt.Sprintf("k%03d", i)] = i
+		}
+		from := f.Scope(agent)
+		require.NoError(t, from.SetMany(ctx, many))
+		file := exported(t, from)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for range 8 {
+				sc := f.Scope(scope.Custom("a"))
+				var err error
+				if _, err = from.Copy(ctx, sc.Name()); err == nil {
+					err = sc.Move(ctx, scope.Custom("b"))
+				}
+				if err == nil {
+					_, err = sc.Import(ctx, strings.NewReader(file), state.ImportOptions{})
+				}
+				if err == nil {
+					err = errors.Join(sc.Drop(ctx), f.Scope(scope.Custom("b")).Drop(ctx))
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		for running := true; running; {
+			select {
+			case <-done:
+				running = false
+			default:
+			}
+			for _, name := range []string{"a", "b"} {
+				if n := len(keysOf(t, f.Scope(scope.Custom(name)), "")); n != 0 && n != keys {
+					t.Errorf("%s has %d keys", name, n)
+				}
+			}
+		}
+		require.Len(t, keysOf(t, from, ""), keys)
 	})
 }
 

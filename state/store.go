@@ -42,7 +42,8 @@ type Store struct {
 	scratch   sync.Pool // of *scratch
 	sources   sync.Pool // of *source
 
-	ended      context.Context // ends with the store
+	ended      context.Context // ends when the store begins to close
+	closed     atomic.Bool     // nobody is told of anything any more
 	end        context.CancelFunc
 	closing    atomic.Bool   // Close was called
 	gone       chan struct{} // is closed when the first Close has ended
@@ -136,7 +137,13 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 	}
 	s.ended, s.end = context.WithCancel(context.Background())
 	s.gone = make(chan struct{})
-	if s.control, err = s.openControl(o.Access); err == nil {
+	if !s.readOnly {
+		err = s.dropImports()
+	}
+	if err == nil {
+		s.control, err = s.openControl(o.Access)
+	}
+	if err == nil {
 		err = s.openProtection(o.Privacy)
 	}
 	if err == nil {
@@ -172,6 +179,7 @@ func (s *Store) Close() error {
 	s.end()
 	s.background.Wait()
 	_ = s.hooks.Close(context.Background()) // there is no error but the context's
+	s.closed.Store(true)
 	s.control.close()
 	err := s.engine.close()
 	s.ephemeral.close() // last: who does not find a value there asks the engine, which says ErrClosed

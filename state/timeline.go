@@ -132,6 +132,8 @@ func (r *records) Apply(ctx context.Context, writes []timeline.Entry, deletes []
 	switch {
 	case r.store.readOnly:
 		return ErrReadOnly
+	case hook.Simulated(ctx):
+		return hook.ErrSimulated
 	case len(ws) == 0:
 		return nil
 	}

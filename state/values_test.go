@@ -56,6 +56,43 @@ func TestValuesComeBackAsTheyWere(t *testing.T) {
 	})
 }
 
+// B18: what the fast path has written reads back by every way, whatever the default class is, and whatever
+// class it is given later.
+func TestTrustedValuesReadBackUnderAnyClass(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		fast := state.WithClass(state.Trusted)
+		require.NoError(t, f.Scope(agent).SetMany(ctx, values, fast))
+		require.NoError(t, f.IncrementBlind(ctx, agent, "int", 0))
+		for _, class := range []state.Class{state.Trusted, state.Standard, state.External} {
+			f.opts = &state.Options{Class: class}
+			if f.dir != "" {
+				f.reopen()
+			}
+			got := map[string]any{}
+			for e, err := range f.Scope(agent).All(ctx, "") {
+				require.NoError(t, err)
+				got[e.Key] = e.Value
+			}
+			require.Equal(t, values, got)
+			for key, want := range values {
+				one, err := f.Get(ctx, agent, key)
+				require.NoError(t, err)
+				require.Equal(t, want, one)
+				require.NoError(t, f.Transact(ctx, func(tx *state.Txn) error {
+					v, err := tx.Scope(agent).Get(ctx, key)
+					require.Equal(t, want, v)
+					return err
+				}))
+			}
+			_, err := f.Update(ctx, agent, "uint", func(old any, _ bool) (any, error) { return old, nil }, state.WithClass(class))
+			require.NoError(t, err)
+			_, meta, err := f.GetWithMeta(ctx, agent, "uint")
+			require.NoError(t, err)
+			require.Equal(t, class, meta.Class)
+		}
+	})
+}
+
 // B2, on disk: whether a key was there is known of the store, not of a cache.
 func TestDeleteReportsWhatTheDiskHas(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {
@@ -254,7 +291,7 @@ func TestNamesSayNothingUnlessAsked(t *testing.T) {
 	everywhere(t, &state.Options{InferClass: true}, func(t *testing.T, f *fixture) {
 		for key, class := range map[string]state.Class{
 			"benchmark:x": state.Trusted, "test:x": state.Trusted, "external:x": state.External, "user_input:x": state.External,
-			"plain": state.Standard, "xtest:y": state.Standard,
+			"plain": state.Standard, "xtest:y": state.Standard, "temp:x": state.Ephemeral, "cache:x": state.Ephemeral,
 		} {
 			require.Equal(t, class, classOf(t, f, key))
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/access/audit"
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/scope"
 )
 
@@ -80,6 +81,10 @@ func (s *Store) visible(who access.Principal, names iter.Seq2[scope.Scope, error
 		return names
 	}
 	return func(yield func(scope.Scope, error) bool) {
+		if s.control.closed.Load() {
+			yield(scope.Scope{}, &Error{Op: "list scopes", Err: ErrClosed})
+			return
+		}
 		if who == "" {
 			r := access.Request{Op: access.OpList}
 			yield(scope.Scope{}, &Error{Op: "list scopes", Err: s.control.deny(context.Background(), r, access.Decision{})})
@@ -204,8 +209,11 @@ func (v *View) administer(ctx context.Context) error {
 	return v.store.control.check(ctx, access.Request{Principal: v.who, Op: access.OpRules})
 }
 
-// record writes down that an admin changes the rules or the audit.
+// record writes down that an admin is about to change the rules or the audit.
 func (v *View) record(ctx context.Context) error {
+	if hook.Simulated(ctx) {
+		return hook.ErrSimulated
+	}
 	c := v.store.control
 	r := access.Request{Principal: v.who, Op: access.OpRules}
 	if err := c.record(ctx, audit.Of(r, c.keeper.Policy().Decide(r))); err != nil && c.required {

@@ -3,7 +3,9 @@ package state_test
 import (
 	"context"
 	"errors"
+	"io"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
 	"github.com/loamdb/loam/state/envelope"
+	"github.com/loamdb/loam/state/index"
 	"github.com/stretchr/testify/require"
 )
 
@@ -159,6 +162,10 @@ var arguments = map[reflect.Type]any{
 	reflect.TypeFor[map[string]any]():                         map[string]any{"secret": int64(1)},
 	reflect.TypeFor[[]state.Option]():                         []state.Option(nil),
 	reflect.TypeFor[state.ListOptions]():                      state.ListOptions{},
+	reflect.TypeFor[io.Writer]():                              io.Discard,
+	reflect.TypeFor[io.Reader]():                              strings.NewReader("unread"),
+	reflect.TypeFor[state.ExportOptions]():                    state.ExportOptions{},
+	reflect.TypeFor[state.ImportOptions]():                    state.ImportOptions{},
 	reflect.TypeFor[time.Duration]():                          time.Hour,
 	reflect.TypeFor[state.Version]():                          state.Version(0),
 	reflect.TypeFor[state.Position]():                         state.Position{},
@@ -172,11 +179,17 @@ var arguments = map[reflect.Type]any{
 	reflect.TypeFor[audit.Query]():                            audit.Query{},
 	reflect.TypeFor[[]audit.Head]():                           []audit.Head(nil),
 	reflect.TypeFor[audit.Retention]():                        audit.Retention{MaxRecords: 1},
+	reflect.TypeFor[int]():                                    1,
+	reflect.TypeFor[func(int, bool) (int, error)]():           func(int, bool) (int, error) { return 0, errors.New("called") },
+	reflect.TypeFor[person]():                                 person{},
+	reflect.TypeFor[func(person, bool) (person, error)]():     func(person, bool) (person, error) { return person{}, errors.New("called") },
+	reflect.TypeFor[index.Query]():                            index.Query{},
 	reflect.TypeFor[func(old any, found bool) (any, error)](): func(any, bool) (any, error) { return nil, errors.New("called") },
 }
 
-// denials calls a method with arguments made up, and returns the errors that it returns or yields.
-func denials(t *testing.T, m reflect.Method, on reflect.Value) []error {
+// denials calls a method with arguments made up, where it wants a handle with sc, and returns the errors that it
+// returns or yields.
+func denials(t *testing.T, m reflect.Method, on reflect.Value, sc *state.Scope) []error {
 	t.Helper()
 	in := []reflect.Value{on}
 	for i := 1; i < m.Type.NumIn(); i++ {
@@ -185,6 +198,9 @@ func denials(t *testing.T, m reflect.Method, on reflect.Value) []error {
 			continue
 		}
 		arg, ok := arguments[m.Type.In(i)]
+		if m.Type.In(i) == reflect.TypeFor[*state.Scope]() {
+			arg, ok = sc, true
+		}
 		require.True(t, ok, "%s wants a %v, of which the test has none", m.Name, m.Type.In(i))
 		v := reflect.New(m.Type.In(i)).Elem()
 		v.Set(reflect.ValueOf(arg))
@@ -212,13 +228,24 @@ func denials(t *testing.T, m reflect.Method, on reflect.Value) []error {
 	return errs
 }
 
-// B63: every exported method of a handle of a view, live, at a snapshot or in a transaction, is denied to
-// whoever is allowed nothing, and nothing is looked up for it. A new method that does not ask fails here.
+// B63: every exported method of a handle of a view, live, at a snapshot or in a transaction, of a collection and a
+// key there, and of a store with rules, is denied to whoever is allowed nothing, and nothing is looked up for
+// it. A new method that does not ask fails here.
 func TestEveryDoorIsChecked(t *testing.T) {
 	everywhere(t, controlled(), func(t *testing.T, f *fixture) {
 		require.NoError(t, f.As("root").Scope(agent).Set(ctx, "secret", 1))
 		require.NoError(t, f.As("root").Scope(agent).Set(ctx, "passing", 1, state.WithClass(state.Ephemeral)))
 		mallory := f.As("mallory")
+		documents := people(t, f.As("root").Scope(agent), byMail, byTeam)
+		require.NoError(t, documents.Set(ctx, "secret", person{}))
+		grant(t, f.Store, "mallory", access.Allow, access.Read|access.List, "agent:*", "*")
+		watcher, err := mallory.Scope(agent).Watch(ctx, "", nil) // which is to be no way in
+		require.NoError(t, err)
+		defer watcher.Close()
+		change(t, f.Store, func(r *access.Rules) error { return r.Revoke(r.All()[len(r.All())-1].ID) })
+		for range 4 {
+			require.NoError(t, f.As("root").Scope(agent).Set(ctx, "secret", 1))
+		}
 		reads, writes := f.Metrics().Reads, f.Metrics().Writes
 		doors := 0
 		check := func(on any, free ...string) {
@@ -232,24 +259,32 @@ func TestEveryDoorIsChecked(t *testing.T) {
 					}
 				}
 				doors++
-				errs := denials(t, m, v)
+				errs := denials(t, m, v, mallory.Scope(agent))
 				require.Len(t, errs, 1, "%T.%s", on, m.Name)
 				requireDenied(t, errs[0], "%T.%s", on, m.Name)
 			}
 		}
+		check(f.Store, "Scope", "As", "Snapshot", "Transact", "ListScopes", "Timeline", "Hooks", "Metrics", "Close",
+			"SetInOwnScope", "FlipAudit", "Staged") // of export_test.go
 		check(mallory.Scope(agent), "Name")
+		check(documents.In(mallory.Scope(agent)), "In", "Name")
+		check(documents.In(f.Scope(agent)), "In", "Name")
+		check(state.NewKey[int]("secret"), "Name")
 		snap, err := mallory.Snapshot()
 		require.NoError(t, err)
 		check(snap.Scope(agent), "Name")
+		check(documents.In(snap.Scope(agent)), "In", "Name")
 		check(snap, "Scope", "ListScopes", "Position", "Close")
 		require.NoError(t, mallory.Transact(ctx, func(tx *state.Txn) error {
 			check(tx.Scope(agent), "Name")
 			check(tx.Scope(agent), "Name") // the second handle too
+			check(documents.In(tx.Scope(agent)), "In", "Name")
 			check(tx, "Scope")
 			return nil
 		}))
 		check(mallory, "Scope", "Principal", "Snapshot", "Transact", "ListScopes", "Timeline")
-		require.Greater(t, doors, 100)
+		require.Greater(t, doors, 150)
+		check(watcher, "Position", "Close")
 		for _, tl := range []*timeline.Timeline{mallory.Timeline(), f.Timeline()} {
 			for _, err := range tl.ByTime(ctx, timeline.Range{}) {
 				var denied *access.AccessError
@@ -440,6 +475,10 @@ func TestRulesAreChangedByAdmins(t *testing.T) {
 		require.ErrorIs(t, err, access.ErrConflict)
 		_, err = root.ChangeRules(ctx, rules.Version()+1, func(r *access.Rules) error { return r.Revoke(1) })
 		require.ErrorIs(t, err, access.ErrNoAdmin)
+		_, err = root.ChangeRules(hook.Simulate(ctx), rules.Version()+1, nothing)
+		require.ErrorIs(t, err, hook.ErrSimulated)
+		_, err = root.RetainAudit(hook.Simulate(ctx), audit.Retention{MaxRecords: 1})
+		require.ErrorIs(t, err, hook.ErrSimulated)
 		x, err := root.Explain(ctx, access.Request{Principal: "alice", Op: access.OpGet, Scope: agent, Key: "k"})
 		require.NoError(t, err)
 		require.False(t, x.Decision.Allowed)

@@ -142,6 +142,8 @@ func (s *Scope) whole(ctx context.Context) error {
 	switch {
 	case s.err != nil:
 		return s.err
+	case s.store.closed.Load():
+		return ErrClosed
 	case s.mode == inTransaction:
 		return fmt.Errorf("%w: operations on whole scopes are no part of transactions", ErrUnsupported)
 	}
@@ -150,7 +152,7 @@ func (s *Scope) whole(ctx context.Context) error {
 
 func (s *Scope) wholeToWrite(ctx context.Context) error {
 	if s.mode == atSnapshot && s.err == nil {
-		return ErrReadOnly
+		return s.readOnly()
 	}
 	return s.whole(ctx)
 }

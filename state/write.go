@@ -48,7 +48,7 @@ func (s *Scope) prepare(ctx context.Context, p *pending, o *Option, now int64) e
 		return err
 	}
 	if s.mode == atSnapshot || s.store.readOnly {
-		return ErrReadOnly
+		return s.readOnly()
 	}
 	trace := hook.TraceOf(ctx)
 	if trace.Simulated() {
@@ -140,7 +140,7 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 		if p.conditional || s.mode != live {
 			return 0, errEphemeralPart
 		}
-		return 0, s.putEphemeral(b, p.key, b.buf, p.expires)
+		return 0, s.putEphemeral(ctx, b, p.key, b.buf, p.expires, s.minded(p.key), o)
 	}
 	b.key = append(b.key[:0], p.key...)
 	b.one[0] = write{
@@ -172,6 +172,9 @@ func (s *Scope) commit(ctx context.Context, b *scratch, ws []write, unsynced boo
 // commitWrites makes all of the writes or, with an error, none. all are the writes with what the
 // store keeps of them in scopes of its own.
 func (s *Scope) commitWrites(b *scratch, ws, all []write, unsynced bool) (Version, error) {
+	if ofDocuments(ws) { // never Ephemeral, and counted elsewhere
+		return s.store.engine.commit(all, unsynced)
+	}
 	e := &s.store.ephemeral
 	var h held
 	for i := range ws {
@@ -200,6 +203,16 @@ func (s *Scope) commitWrites(b *scratch, ws, all []write, unsynced bool) (Versio
 		e.supersede(s.name, ws)
 	}
 	return v, err
+}
+
+// ofDocuments reports whether no write is of a key of the scope itself. Those of an import are of both kinds.
+func ofDocuments(ws []write) bool {
+	for i := range ws {
+		if k := ws[i].key; len(k) == 0 || k[0] >= firstKey[0] {
+			return false
+		}
+	}
+	return true
 }
 
 // Set writes value to key, whatever is there. When it returns the value is on the device, unless
@@ -328,13 +341,21 @@ func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error)
 	}
 }
 
+// readOnly returns the error of a write to a handle that takes none.
+func (s *Scope) readOnly() error {
+	if s.store.closed.Load() {
+		return ErrClosed
+	}
+	return ErrReadOnly
+}
+
 // removable returns the error of a delete that has no chance.
 func (s *Scope) removable(ctx context.Context) error {
 	switch {
 	case s.err != nil:
 		return s.err
 	case s.mode == atSnapshot || s.store.readOnly:
-		return ErrReadOnly
+		return s.readOnly()
 	case hook.Simulated(ctx):
 		return hook.ErrSimulated
 	}

@@ -34,7 +34,7 @@ type SalvageOptions struct {
 // SlotRemains is what Salvage read of one slot file.
 type SlotRemains struct {
 	// Slot is the file, Bytes its length, and Segment what it holds; 0: nothing that was
-	// looked for.
+	// looked for, or, with a gap, something that nobody can tell.
 	Slot    Slot
 	Bytes   int64
 	Segment SegmentNum
@@ -236,9 +236,14 @@ func (s *salvager) look(slot Slot) (g salvagedSegment, err error) {
 	case g.sound:
 		g.Segment = Segment{Num: h.num, UID: h.uid, Bytes: h.bytes, Key: h.keyID}
 	default:
+		bad := Gap{Offset: 0, Bytes: headerSize, Err: herr}
 		if g.Segment = s.guess(p); g.Num != 0 {
 			g.guessed = true
-			g.remains.Gaps = append(g.remains.Gaps, Gap{Offset: 0, Bytes: headerSize, Err: herr})
+		} else {
+			bad.Bytes = g.remains.Bytes // nobody can tell what it was
+		}
+		if g.guessed || slices.ContainsFunc(p, func(b byte) bool { return b != 0 }) {
+			g.remains.Gaps = append(g.remains.Gaps, bad)
 		}
 	}
 	g.Slot, g.store = slot, h.store

@@ -156,19 +156,33 @@ func TestAFullQueueDropsAndTells(t *testing.T) {
 	hold := make(chan struct{})
 	g.set(nil, hold)
 	l := open(t, g, func(o *audit.Options) { o.QueueLen = 3 })
+	release := sync.OnceFunc(func() { close(hold) })
+	t.Cleanup(release) // before l is closed, which waits for it
 	require.NoError(t, l.Note(background, record(0)))
 	require.Eventually(t, func() bool { return g.begun() == 1 }, 10*time.Second, time.Millisecond)
 	for i := range 10 {
-		require.NoError(t, l.Note(background, record(i+1)), "a read is not held up")
+		r := record(i + 1)
+		r.Allowed = true
+		require.NoError(t, l.Note(background, r), "a read is not held up")
 	}
 	require.Equal(t, audit.Metrics{Dropped: 7}, l.Metrics())
-	close(hold)
+	ended, end := context.WithCancel(background)
+	end()
+	denied := record(1)
+	require.ErrorIs(t, l.Note(ended, denied), context.Canceled, "a denial waits") // B63
+	done := make(chan error)
+	go func() { done <- l.Note(background, denied) }()
+	release()
+	require.NoError(t, <-done)
 	require.NoError(t, l.Flush(background))
-	require.Equal(t, audit.Metrics{Written: 4, Dropped: 7}, l.Metrics())
-	dropped := uint64(0)
+	require.Equal(t, audit.Metrics{Written: 5, Dropped: 7}, l.Metrics())
+	dropped, denials := uint64(0), 0
 	for _, r := range all(t, l, audit.Query{}) {
-		dropped += r.Dropped
+		if dropped += r.Dropped; !r.Allowed {
+			denials++
+		}
 	}
+	require.Equal(t, 1, denials)
 	report, err := l.Verify(background)
 	require.NoError(t, err)
 	require.EqualValues(t, 7, dropped)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/loamdb/loam/internal/mutant"
 )
 
 // Errors of this package.
@@ -139,9 +141,9 @@ func (l *Log) Write(ctx context.Context, r Record) error {
 	return l.wait(ctx, job{record: r})
 }
 
-// Note records without waiting: where the queue is full, or the store fails later, the
-// record is dropped and counted. If the options say Required it does what Write does. Errors
-// match ErrInvalid or ErrClosed.
+// Note records without waiting. Where the queue is full what was allowed is dropped and counted, and what was
+// denied waits, as with Write; where the store fails later either is dropped. If the options say
+// Required it does what Write does. Errors match ErrInvalid or ErrClosed, or are Write's.
 func (l *Log) Note(ctx context.Context, r Record) error {
 	if l.options.Required {
 		return l.Write(ctx, r)
@@ -149,20 +151,30 @@ func (l *Log) Note(ctx context.Context, r Record) error {
 	if err := l.prepare(&r); err != nil {
 		return err
 	}
+	if full, err := l.note(r); !full || err != nil {
+		return err
+	}
+	return l.wait(ctx, job{record: r})
+}
+
+// note puts a record into the queue, or drops it, unless the queue is full and it must not be.
+func (l *Log) note(r Record) (full bool, err error) {
 	q := &l.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	switch {
+	switch full := q.noted >= l.options.QueueLen; {
 	case q.closed:
-		return ErrClosed
-	case q.noted >= l.options.QueueLen:
+		return false, ErrClosed
+	case full && !r.Allowed && !(mutant.Enabled && mutant.Is(mutant.DropDenials)):
+		return true, nil
+	case full:
 		q.lost++
 		l.dropped.Add(1)
-		return nil
+		return false, nil
 	}
 	q.noted++
 	l.pushLocked(job{record: r})
-	return nil
+	return false, nil
 }
 
 // Flush waits until what was noted before is written or dropped. Errors are the

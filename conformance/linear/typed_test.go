@@ -242,11 +242,19 @@ func (c *typedClient) transact() error {
 	})
 }
 
-// playTyped plays a history on a store of the state layer.
-func playTyped(seed uint64, sides bool) (*History, error) {
-	h := &History{Seed: seed, Single: sides}
+// openTyped opens a store of the state layer, on disk or in memory.
+func openTyped(h *History, memory bool) (*typed.Store, error) {
+	if memory {
+		return typed.OpenMemory(&typed.Options{Engine: h.options(nil)})
+	}
 	faults := vfs.NewFaults(vfs.NewCrashMem(), vfs.Rule{When: yields(h.random(200))})
-	store, err := typed.Open("db", &typed.Options{Engine: h.options(faults)})
+	return typed.Open("db", &typed.Options{Engine: h.options(faults)})
+}
+
+// playTyped plays a history on a store of the state layer.
+func playTyped(seed uint64, sides, memory bool) (*History, error) {
+	h := &History{Seed: seed, Single: sides}
+	store, err := openTyped(h, memory)
 	if err != nil {
 		return nil, err
 	}
@@ -267,13 +275,15 @@ func playTyped(seed uint64, sides bool) (*History, error) {
 
 func TestHistoriesOfTheStateLayerAreLinearizable(t *testing.T) {
 	for _, sides := range []bool{false, true} {
-		t.Run(fmt.Sprint("sides ", sides), func(t *testing.T) {
-			for n := range uint64(lane() / 2) {
-				h, err := playTyped(*seed*1_000_000+n, sides)
-				require.NoError(t, err)
-				require.GreaterOrEqual(t, h.Operations(), operations)
-				require.NoError(t, h.Check())
-			}
-		})
+		for _, memory := range []bool{false, true} {
+			t.Run(fmt.Sprint("sides ", sides, ", memory ", memory), func(t *testing.T) {
+				for n := range uint64(lane() / 4) {
+					h, err := playTyped(*seed*1_000_000+n, sides, memory)
+					require.NoError(t, err)
+					require.GreaterOrEqual(t, h.Operations(), operations)
+					require.NoError(t, h.Check())
+				}
+			})
+		}
 	}
 }

@@ -107,7 +107,7 @@ func TestDamagedEventsAreRefused(t *testing.T) {
 	require.ErrorIs(t, err, timeline.ErrTooNew)
 	for name, p := range map[string][]byte{
 		"version":          spoil(0, 0),
-		"operation":        spoil(1, 13),
+		"operation":        spoil(1, 15),
 		"flag":             spoil(2, 0xFF),
 		"old, not values":  spoil(2, 0x0B),
 		"fewer fields":     spoil(2, 0x01),

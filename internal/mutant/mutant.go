@@ -142,13 +142,21 @@ const (
 	IgnoreRuleExpiry    Name = "ignore-rule-expiry"     // apply rules that have expired
 	TrustChain          Name = "trust-chain"            // do not compare records of the audit with their chain
 	TrustRead           Name = "trust-read"             // write what was made of a value though the key was written since
+	DropDenials         Name = "drop-denials"           // drop records of denied reads where there is no room for them
 	PassUnasked         Name = "pass-unasked"           // let the operations of views pass without asking
+	TrustActor          Name = "trust-actor"            // have the caller of a view say who the actor is
+	ShowHiddenDocuments Name = "show-hidden-documents"  // let queries of views find documents that may not be seen
+	TellHolder          Name = "tell-holder"            // tell a view which document has a unique value, though it may not be seen
+	ForgetDocuments     Name = "forget-documents"       // commit documents without telling of them
 	StoreUnprotected    Name = "store-unprotected"      // store values as they are, whatever the policy says
 	KeepBothSides       Name = "keep-both-sides"        // leave an ephemeral value in front of the one that was stored over it
 	SwallowRefusal      Name = "swallow-refusal"        // commit a transaction of which a hook has forbidden a write
 	RecordApart         Name = "record-apart"           // record events in a commit of their own, before that of the change
 	ShowOwnRecords      Name = "show-own-records"       // list what the store keeps in a scope for itself
 	KeepOldEntries      Name = "keep-old-entries"       // leave entries of an index behind that a document has no more
+	ImportInParts       Name = "import-in-parts"        // take an imported file into a scope by several commits
+	KeepStagedImport    Name = "keep-staged-import"     // leave what an import has staged when the process ended
 	SplitIndexCommit    Name = "split-index-commit"     // commit a document's index entries before the document
+	LogKeys             Name = "log-keys"               // name the smallest keys of tables in what is logged
 	RepeatLast          Name = "repeat-last"            // begin a page with the last document of the page before
 )

@@ -20,3 +20,18 @@ func TestWhatTestsOfConformancePrintIsRead(t *testing.T) {
 	require.Equal(t, []string{"PASS", "FAIL"}, runs)
 	require.Len(t, suiteTest.FindAllString(out, -1), 3)
 }
+
+func TestWhatTestsHavePrintedIsReadByPackage(t *testing.T) {
+	out := "=== RUN   TestIt\n--- PASS: TestIt (0.00s)\nPASS\nok  \tgithub.com/loamdb/loam/wal\t0.1s\n" +
+		"?   \tgithub.com/loamdb/loam/internal/mutant\t[no test files]\n" +
+		"=== RUN   TestIt\n--- FAIL: TestIt (0.00s)\nFAIL\nFAIL\tgithub.com/loamdb/loam/lsm\t0.1s\n" +
+		"=== RUN   FuzzIt\n=== RUN   FuzzIt/seed#0\n--- PASS: FuzzIt (0.00s)\nPASS\nok  \tgithub.com/loamdb/loam/sstable/blob\t(cached)\n"
+	c := config{printed: parsePrinted(out)}
+	require.Len(t, c.printed, 2)
+	got, err := c.ordinary([]string{"./wal", "./sstable/blob"})
+	require.NoError(t, err)
+	require.Contains(t, got, "--- PASS: TestIt")
+	require.Len(t, seedRun.FindAllString(got, -1), 1)
+	_, err = c.ordinary([]string{"./wal", "./lsm"})
+	require.ErrorContains(t, err, "./lsm", "one that has failed does not count")
+}

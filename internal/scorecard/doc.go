@@ -13,11 +13,12 @@
 //	go run ./internal/scorecard -full            the size of a release
 //	go run ./internal/scorecard -only R1,R27     some of it
 //	go run ./internal/scorecard -seed 7          other histories
+//	go run ./internal/scorecard -tests FILE      what go test -v work has printed is not run again
 //
 // It runs in the root of the repository, since planted bugs and fuzz targets are run by
 // the go command.
 //
 // Reading order: main.go; table.go, which lists what is measured; then the files of the
 // figures: crashes.go, copies.go, faults.go, misdirected.go, metamorphic.go, targets.go,
-// planted.go, conformance.go, access.go.
+// planted.go, conformance.go, encryption.go, soak.go, access.go.
 package main

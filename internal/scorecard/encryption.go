@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -52,6 +55,7 @@ func usedNonces(c config) ([]figure, error) {
 			x.errs = append(x.errs, err)
 			continue
 		}
+		x.Explored.Add(r.KillEverywhere(fuzz.Cuts{}))
 		x.Explored.Add(r.CutEverywhere(fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 2}, Limit: of(c.size, 500, 1_500, 0)}))
 	}
 	sealed, twice := n.Count()
@@ -61,6 +65,37 @@ func usedNonces(c config) ([]figure, error) {
 		{"encrypted-crash-states", float64(x.States), "states", atLeast(of(c.size, 400.0, 2_000, 50_000))},
 		{"encrypted-crash-violations", x.failures(), "states", exactly(0)},
 	}, x.err()
+}
+
+// shownCanaries looks for keys, values and names of scopes in all that encrypted stores write, log
+// and answer, and in what stores in clear log and answer, while each call in turn fails.
+func shownCanaries(c config) ([]figure, error) {
+	x := &explored{}
+	var places int
+	canaries := of(c.size, 200, 1000, 1000)
+	sweep := func(setup fuzz.Setup, canaries, every int) {
+		f := fuzz.AnyCall
+		f.Every = every
+		y, searched, err := fuzz.SweepCanaries(setup, canaries, f)
+		if err != nil {
+			x.errs = append(x.errs, err)
+		}
+		x.Explored.Add(y)
+		places += searched
+	}
+	for m := range uint64(len(modes)) {
+		sweep(encrypted(c, 20+m), canaries, of(c.size, 97, 97, 5))
+		clear := encrypted(c, 20+m)
+		clear.Seed++
+		sweep(clear, 200, of(c.size, 97, 31, 1))
+	}
+	tests, err := keyTestsOf("R36", "canary-tests")(c)
+	return append([]figure{
+		{"canaries", float64(canaries), "canaries", atLeast(of(c.size, 200.0, 1_000, 1_000))},
+		{"canary-faults", float64(x.Points), "faults", atLeast(of(c.size, 30.0, 120, 2_000))},
+		{"canary-places-searched", float64(places), "places", atLeast(of(c.size, 10_000.0, 50_000, 1_000_000))},
+		{"canaries-seen", x.failures(), "runs", exactly(0)},
+	}, tests...), errors.Join(x.err(), err)
 }
 
 // keyTests are what R36, R37 and R40 count: tests of packages lsm and crypto by what they show.
@@ -75,28 +110,32 @@ var keyTests = map[string][]string{
 		"TestPowerCutAtEveryOperation", "TestFaultAtEveryOperation",
 		"TestAPowerCutWhileKeysAreRotated", "TestAFaultWhileKeysAreRotated", "TestDataKeysLeaveTheStore", "TestAKeyThatIsHeldIsNotRetired",
 	},
-	"R40": {"TestFilesOfAStoreAreItsOwners"}, // modes, directories of others, links
+	"R40": { // modes under any umask, directories of others, links, second openings
+		"TestFilesOfAStoreAreItsOwners", "TestPlantedLinksAreNotFollowed", "TestASecondOpenIsRefusedAndNamesTheHolder", "TestASecondProcessIsRefused",
+	},
 }
 
-// keyTestsOutput runs all of them once, for their packages take long to build.
-var keyTestsOutput = sync.OnceValues(func() (string, error) {
-	var all []string
-	for _, names := range keyTests {
-		all = append(all, names...)
-	}
-	return testOutput("-run=^("+strings.Join(all, "|")+")$", "./lsm", "./crypto")
-})
+// keyTestsPrinted is what all of them print: they run once, for their packages take long to build.
+var keyTestsPrinted struct {
+	once sync.Once
+	out  string
+	err  error
+}
 
 // keyTestsOf counts the tests of an id that have passed.
 func keyTestsOf(id, name string) func(config) ([]figure, error) {
-	return func(config) ([]figure, error) {
-		out, err := keyTestsOutput()
+	return func(c config) ([]figure, error) {
+		p := &keyTestsPrinted
+		p.once.Do(func() {
+			all := slices.Concat(slices.Collect(maps.Values(keyTests))...)
+			p.out, p.err = c.ordinary([]string{"./lsm", "./crypto"}, "-run=^("+strings.Join(all, "|")+")$")
+		})
 		passed := 0
 		for _, test := range keyTests[id] {
-			if strings.Contains(out, "\n--- PASS: "+test+" ") {
+			if strings.Contains(p.out, "\n--- PASS: "+test+" ") {
 				passed++
 			}
 		}
-		return []figure{{name, float64(passed), "tests", exactly(float64(len(keyTests[id])))}}, err
+		return []figure{{name, float64(passed), "tests", exactly(float64(len(keyTests[id])))}}, p.err
 	}
 }

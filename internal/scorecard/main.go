@@ -31,6 +31,8 @@ type config struct {
 	size size
 	only []string
 	seed uint64
+	// printed is what the tests of every module have printed, nil if that is not given.
+	printed printed
 }
 
 func parse(args []string) (config, error) {
@@ -39,6 +41,7 @@ func parse(args []string) (config, error) {
 	atLength := flags.Bool("full", false, "the size of a release")
 	quick := flags.Bool("short", false, "a size to see that nothing is broken")
 	only := flags.String("only", "", "ids of figures, separated by commas; empty means all")
+	tests := flags.String("tests", "", "a file with the output of go test -v of every module at the same commit; what it tells is not run again")
 	flags.Uint64Var(&c.seed, "seed", 1, "seed of the histories")
 	if err := flags.Parse(args); err != nil {
 		return c, err
@@ -52,6 +55,13 @@ func parse(args []string) (config, error) {
 		c.size = full
 	case *quick:
 		c.size = short
+	}
+	if *tests != "" {
+		out, err := os.ReadFile(*tests)
+		if err != nil {
+			return c, err
+		}
+		c.printed = parsePrinted(string(out))
 	}
 	if *only != "" {
 		c.only = strings.Split(*only, ",")
@@ -112,11 +122,12 @@ type figure struct {
 
 // target is what a figure must reach.
 type target struct {
-	kind  byte // 0: none; '>': at least; '=': exactly
+	kind  byte // 0: none; '>': at least; '<': at most; '=': exactly
 	value float64
 }
 
 func atLeast(v float64) target { return target{'>', v} }
+func atMost(v float64) target  { return target{'<', v} }
 func exactly(v float64) target { return target{'=', v} }
 
 // String returns the target without blanks.
@@ -124,6 +135,8 @@ func (t target) String() string {
 	switch t.kind {
 	case '>':
 		return ">=" + number(t.value)
+	case '<':
+		return "<=" + number(t.value)
 	case '=':
 		return "=" + number(t.value)
 	}
@@ -134,6 +147,8 @@ func (f figure) passes() bool {
 	switch f.want.kind {
 	case '>':
 		return f.value >= f.want.value
+	case '<':
+		return f.value <= f.want.value
 	case '=':
 		return f.value == f.want.value
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,10 @@ func TestLineOfAFigure(t *testing.T) {
 	require.Equal(t, []string{"R1", "crash-states", "19999", "states", ">=20000", "FAIL"}, strings.Fields(f.line("R1")))
 	f = figure{"lost", 1, "batches", exactly(0)}
 	require.Equal(t, []string{"R1", "lost", "1", "batches", "=0", "FAIL"}, strings.Fields(f.line("R1")))
+	f = figure{"grown", 2, "KiB", atMost(2)}
+	require.Equal(t, []string{"R1", "grown", "2", "KiB", "<=2", "pass"}, strings.Fields(f.line("R1")))
+	f.value = 3
+	require.Equal(t, []string{"R1", "grown", "3", "KiB", "<=2", "FAIL"}, strings.Fields(f.line("R1")))
 	f = figure{"operations", 0.5, "ops", target{}}
 	require.Equal(t, []string{"R1", "operations", "0.5", "ops", "-", "pass"}, strings.Fields(f.line("R1")))
 }
@@ -55,6 +60,32 @@ func TestTableOfPlantedBugsIsRead(t *testing.T) {
 	require.Error(t, err)
 	_, err = parsePlanted("nothing")
 	require.Error(t, err)
+}
+
+// Every row has its turn once in n commits, and those of a small program in the same one.
+func TestEveryPlantedBugHasItsTurn(t *testing.T) {
+	var rows []planted
+	for i := range 50 {
+		rows = append(rows, planted{fmt.Sprint("large-", i), "./lsm", "TestIt", ""})
+		rows = append(rows, planted{fmt.Sprint("small-", i), fmt.Sprint("./p", i/3), "TestIt", ""})
+	}
+	rows = append(rows, planted{bug: "untested"})
+	seen := map[string]int{}
+	for commit := 7; commit < 10; commit++ {
+		chosen := turn(rows, 3, commit)
+		require.InDelta(t, len(rows)/3, len(chosen), 3)
+		programs := map[string]int{}
+		for _, row := range chosen {
+			seen[row.bug]++
+			programs[row.program()]++
+		}
+		require.Less(t, len(programs), 10)
+	}
+	for _, row := range rows[:100] {
+		require.Equal(t, 1, seen[row.bug], row.bug)
+	}
+	require.Equal(t, 3, seen["untested"])
+	require.Len(t, turn(rows, 1, 5), len(rows))
 }
 
 // A bug counts as killed only when its test passes without it and fails with it.

@@ -100,18 +100,38 @@ func plantedBugs(c config) ([]figure, error) {
 	}, errors.Join(errs...)
 }
 
-// turnOf returns every n-th row and those without a test, beginning at another one for each
-// commit, so that all have their turn in n commits.
+// turnOf returns about every n-th row and those without a test, beginning at another one for
+// each commit, so that all have their turn in n commits.
 func turnOf(rows []planted, n int) []planted {
 	out, _ := exec.Command("git", "rev-list", "--count", "HEAD").Output()
 	commits, _ := strconv.Atoi(strings.TrimSpace(string(out))) // 0 outside a checkout
-	var turn []planted
+	return turn(rows, n, commits)
+}
+
+// fewRows is how many rows of one test program have their turn together: to build it for one
+// of them takes longer than to run them all.
+const fewRows = 9
+
+// turn returns the rows that have theirs at a commit.
+func turn(rows []planted, n, commit int) []planted {
+	count, order := map[string]int{}, map[string]int{}
+	for _, row := range rows {
+		if _, ok := order[row.program()]; !ok {
+			order[row.program()] = len(order)
+		}
+		count[row.program()]++
+	}
+	var chosen []planted
 	for i, row := range rows {
-		if row.test == "" || (i+commits)%n == 0 {
-			turn = append(turn, row)
+		at := i
+		if count[row.program()] <= fewRows {
+			at = order[row.program()]
+		}
+		if row.test == "" || (at+commit)%n == 0 {
+			chosen = append(chosen, row)
 		}
 	}
-	return turn
+	return chosen
 }
 
 // hasRace reports whether the race detector can be built: it needs a C compiler, and not
@@ -249,7 +269,7 @@ func (g *few) wait() { g.wg.Wait() }
 func runTest(program string, p planted, bug string) (string, error) {
 	cmd := exec.Command(program, "-test.v", "-test.timeout", "2m", "-test.failfast", "-test.run", "^"+p.test+"$")
 	cmd.Dir = filepath.FromSlash(p.pkg)
-	cmd.Env = append(os.Environ(), "LOAM_MUTANT="+bug, "LOAM_LONG=") // the limit is for the short forms
+	cmd.Env = append(os.Environ(), "LOAM_MUTANT="+bug, "LOAM_LONG=", "LOAM_SCORED=") // the limit is for the short forms
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

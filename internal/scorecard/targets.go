@@ -65,7 +65,7 @@ func fuzzTargets(c config) ([]figure, error) {
 			errs = append(errs, err)
 		}
 	} else {
-		n, err := runSeeds(targets)
+		n, err := runSeeds(c, targets)
 		executions += n
 		errs = append(errs, err)
 	}
@@ -80,18 +80,15 @@ func fuzzTargets(c config) ([]figure, error) {
 var seedRun = regexp.MustCompile(`(?m)^=== RUN +Fuzz\w+/`)
 
 // runSeeds runs every target over its seeds and kept inputs and counts them.
-func runSeeds(targets []fuzzTarget) (float64, error) {
-	args := []string{"test", "-vet=off", "-v", "-run", "^Fuzz"}
+func runSeeds(c config, targets []fuzzTarget) (float64, error) {
+	var packages []string
 	for _, t := range targets {
-		if pkg := "./" + t.dir; !slices.Contains(args, pkg) {
-			args = append(args, pkg)
+		if pkg := "./" + t.dir; !slices.Contains(packages, pkg) {
+			packages = append(packages, pkg)
 		}
 	}
-	out, err := exec.Command("go", args...).CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("seeds of the fuzz targets: %w\n%s", err, lastLines(string(out), 20))
-	}
-	return float64(len(seedRun.FindAll(out, -1))), err
+	out, err := c.ordinary(packages, "-run=^Fuzz")
+	return float64(len(seedRun.FindAllString(out, -1))), err
 }
 
 var execs = regexp.MustCompile(`execs: (\d+)`)

@@ -9,11 +9,11 @@
 // files, time and randomness; names and comments; the exported names of the public
 // packages (testdata/exported.txt, rewritten by -update, so that a new one is seen in
 // review); markers of unfinished work; paths of somebody's machine; links between
-// documents; Go code in documents; the table of planted bugs.
+// documents; Go code in documents; the table of planted bugs; the numbered behaviours that tests cite.
 //
 // A package that is new to the tree needs a row in imports.go. The package must not
 // import the code it checks.
 //
 // Reading order: tree.go, size.go, imports.go, system.go, modules.go, names.go,
-// exported.go, text.go, markdown.go, mutants.go.
+// exported.go, text.go, markdown.go, mutants.go, behaviours.go.
 package tidy

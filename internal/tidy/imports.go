@@ -38,6 +38,7 @@ var allowed = map[string][]string{
 	"state/envelope":      {},
 	"state/index":         {"internal/mutant", "internal/tuple", "state/codec"},
 	"state/typedjson":     {"state/codec"},
+	"state/scopefile":     {"scope", "state/codec", "state/envelope", "state/typedjson"},
 
 	"internal/seal/sealtest": {"internal/fileid", "internal/seal"},
 	"access":                 {"internal/codec", "internal/glob", "internal/mutant", "scope"},
@@ -46,7 +47,7 @@ var allowed = map[string][]string{
 	"hook/timeline":          {"hook", "internal/codec", "scope"},
 
 	"state": {"access", "access/audit", "hook", "hook/timeline", "internal/mutant", "lsm", "privacy", "scope", "state/codec", "state/edit",
-		"state/envelope", "state/index"},
+		"state/envelope", "state/index", "state/scopefile"},
 
 	"crypto":            {"internal/codec", "internal/fileid", "internal/mutant", "internal/seal", "internal/vfs"},
 	"internal/cache":    core,

@@ -37,6 +37,7 @@ var checks = []struct {
 	{"links", tidy.Links},
 	{"snippets", tidy.SnippetSyntax},
 	{"planted bugs", tidy.PlantedBugs},
+	{"behaviours", tidy.Behaviours},
 }
 
 func TestTheRepositoryKeepsItsRules(t *testing.T) {
@@ -230,6 +231,10 @@ var O = 1
 			"internal/mutant/mutant.go": "package mutant\n\nconst (\n\tA Name = \"bug-a\"\n\tB Name = \"bug-b\"\n)\n",
 			"docs/testing.md":           "| `bug-b` | b | |\n| `bug-c` | c | |\n"},
 		[]string{"internal/mutant/mutant.go:4: docs/testing.md does not list the bug bug-a", "docs/testing.md: no planted bug is called bug-c"}},
+	{"a behaviour that no test cites", tidy.Behaviours,
+		map[string]string{"state/s_test.go": "package state\n\n// B1, B2 to B3: B4 B5 B6 B7 B8 B9 B10 B11 B12 B13 B14 B15 B16 B17 B18 B19 B20 B21 B22 B23 " +
+			"B31 B32 B33 B34 B35 B36 B37 B63 B64 xB70\nfunc TestAll() {}\n\n// B70.\nfunc helper() {}\n"},
+		[]string{"state: no test cites B70"}},
 }
 
 // Every check finds what it is there to find, and nothing else.

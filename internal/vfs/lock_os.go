@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -59,6 +60,9 @@ func lockOpened(f *os.File, name string, exclusive bool, holder string) (io.Clos
 	}
 	if !info.Mode().IsRegular() {
 		return nil, errIrregular
+	}
+	if exclusive && linked(info) {
+		return nil, fmt.Errorf("%w: has a second name", ErrNotPrivate) // whose file the holder would be written into
 	}
 	osLocks.mu.Lock()
 	defer osLocks.mu.Unlock()

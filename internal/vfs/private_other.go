@@ -7,5 +7,8 @@ import "io/fs"
 // ownedPrivately cannot tell: the mode that this system shows says nothing of other users.
 func ownedPrivately(fs.FileInfo) error { return nil }
 
+// linked cannot tell either.
+func linked(fs.FileInfo) bool { return false }
+
 // sharedDir cannot tell either.
 func sharedDir(fs.FileInfo) bool { return false }

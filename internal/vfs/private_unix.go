@@ -20,10 +20,16 @@ func ownedPrivately(info fs.FileInfo) error {
 		return fmt.Errorf("%w: owner unknown", ErrNotPrivate)
 	case int(st.Uid) != os.Geteuid():
 		return fmt.Errorf("%w: owned by another user", ErrNotPrivate)
-	case st.Nlink != 1:
+	case linked(info):
 		return fmt.Errorf("%w: has a second name", ErrNotPrivate)
 	}
 	return nil
+}
+
+// linked reports whether a file has a second name.
+func linked(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Nlink > 1
 }
 
 // sharedDir reports whether others than the owner may make files in a directory.

@@ -51,7 +51,8 @@ type FS interface {
 	// Lock takes the advisory lock of a file. An exclusive one creates the file if
 	// needed and writes holder into it; a shared one changes nothing, and gives
 	// ErrNotExist when the file is missing. It does not wait: a conflicting holder, in
-	// this or in another process, gives a *LockedError.
+	// this or in another process, gives a *LockedError; a file that has a second name is not
+	// written to, ErrNotPrivate.
 	Lock(name string, exclusive bool, holder string) (io.Closer, error)
 	// Traits describes the file system that holds dir.
 	Traits(dir string) (Traits, error)

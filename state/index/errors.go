@@ -3,6 +3,7 @@ package index
 import (
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 // What went wrong, for errors.Is.
@@ -79,13 +80,18 @@ func inDoc(err error, key string) error {
 type UniqueError struct {
 	// Index is the index's name.
 	Index string
-	// Key is of the document that was refused, Holder of the one that has the values.
+	// Key is of the document that was refused, Holder of the one that has the values, empty for whoever may
+	// not read that.
 	Key, Holder string
 }
 
 // Error implements error.
 func (e *UniqueError) Error() string {
-	return fmt.Sprintf("%v: index %s, key %q, held by %q", ErrUnique, e.Index, e.Key, e.Holder)
+	holder := "another"
+	if e.Holder != "" {
+		holder = strconv.Quote(e.Holder)
+	}
+	return fmt.Sprintf("%v: index %s, key %q, held by %s", ErrUnique, e.Index, e.Key, holder)
 }
 
 // Unwrap returns ErrUnique.

@@ -2,10 +2,14 @@ package index
 
 import (
 	"bytes"
+	"errors"
 	"iter"
 
 	"github.com/loamdb/loam/internal/mutant"
 )
+
+// ErrHidden is what Doc of a Source returns for a document that is to be passed over, as if it were not there.
+var ErrHidden = errors.New("index: the document is hidden")
 
 // Source is what a query reads: documents and entries of one moment, which belong together. The
 // slices that it gives are valid until it is asked, or yields, again.
@@ -15,7 +19,8 @@ type Source interface {
 	// Docs yields the documents whose keys lie within [lower, upper), nil being no bound: their
 	// keys, and the encodings of their values.
 	Docs(lower, upper []byte, reverse bool) iter.Seq2[Entry, error]
-	// Doc returns the encoding of the document under a key, or nil if there is none.
+	// Doc returns the encoding of the document under a key, or nil if there is none. What it hides Docs does
+	// not yield.
 	Doc(key []byte) ([]byte, error)
 }
 
@@ -81,6 +86,9 @@ func (p *Plan) walk(src Source, rd *reading, visit visitor) error {
 			continue
 		}
 		doc, err := src.Doc(key)
+		if err == ErrHidden { // returned bare
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,30 @@
+package fuzz_test
+
+import (
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/loamdb/loam/fuzz"
+	"github.com/loamdb/loam/internal/vfs"
+	"github.com/stretchr/testify/require"
+)
+
+// R40: a store that works on among faults keeps what it has acknowledged, and neither goroutines
+// nor files become more. The scorecard does it for longer, and looks at memory too.
+func TestAStoreAmongFaultsDoesNotGrow(t *testing.T) {
+	s := fuzz.Soak{Setup: fuzz.Setup{Seed: 6}, FS: vfs.NewOS(), Dir: filepath.Join(t.TempDir(), "db")}
+	var least, goroutines int64
+	for i := range sized(8, 200) {
+		r, err := s.Round()
+		require.NoError(t, err, "round %d", i)
+		require.Positive(t, r.Live)
+		if n := int64(runtime.NumGoroutine()); i == 0 {
+			least, goroutines = r.Space, n
+		} else {
+			require.LessOrEqual(t, n, goroutines)
+		}
+		require.Less(t, r.Space-2*r.Live, least+1<<18, "round %d: %+v", i, r)
+	}
+	require.Positive(t, s.Faults)
+}
