@@ -8,6 +8,7 @@ import (
 	"github.com/loamdb/loam/internal/codec"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/scope"
+	"github.com/loamdb/loam/wal"
 )
 
 // The payload of a log record, and the inside of a Batch: operations one after the
@@ -80,6 +81,17 @@ func (r *opReader) next() bool {
 	}
 	r.rest = p
 	return true
+}
+
+// sumUp takes the checksum of what r writes, which a log that seals does without.
+func (d *DB) sumUp(r *request) {
+	if d.wal.Seals() {
+		return
+	}
+	r.crc = wal.PayloadChecksum(r.payload)
+	if r.tail != nil {
+		r.crc = wal.ExtendChecksum(r.crc, r.tail)
+	}
 }
 
 // payloadStats are what a commit needs to know of a payload.

@@ -215,7 +215,7 @@ func (c *checkpoint) fill(ctx context.Context) error {
 			return err
 		}
 		defer k.close()
-		o.NewCipher, o.OpenCipher = k.newCipher(), k.openCipher()
+		o.NewCipher, o.OpenCipher = k.manifestCipher(), k.openCipher()
 		copied.Keyring = *k.anchor()
 	}
 	return manifest.CreateCopy(copied, v.Version, o)

@@ -26,11 +26,16 @@ var (
 
 // Errors of encryption.
 var (
-	// ErrEncrypted: the store is encrypted, and Options.Encryption was not set.
+	// ErrEncrypted: the store is encrypted, and Options.Encryption was not set, or it was to be encrypted.
 	ErrEncrypted = errors.New("lsm: store is encrypted")
 	// ErrNotEncrypted: the store is in clear, and Options.Encryption was set, or the operation
-	// is one of an encrypted store. Nothing was written.
-	ErrNotEncrypted = errors.New("lsm: store is not encrypted")
+	// is one of an encrypted store. Nothing was written. Encrypt makes it an encrypted one.
+	ErrNotEncrypted = errors.New("lsm: store is not encrypted (see Encrypt)")
+	// ErrDecrypting: the store is on its way to being in clear (Decrypt): it makes no new keys.
+	ErrDecrypting = errors.New("lsm: store is being decrypted")
+	// ErrScopeKeys: values were sealed in the store, which nobody could read without its keys, so that it
+	// stays encrypted.
+	ErrScopeKeys = errors.New("lsm: store has keys of scopes")
 	// ErrWrongKey: the master key is another one than the store's. Nothing but the keyring was
 	// read.
 	ErrWrongKey = crypto.ErrWrongKey

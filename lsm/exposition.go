@@ -40,6 +40,7 @@ var exposedMetrics = []exposedMetric{
 	{"loam_blob_bytes", "BlobBytes", "Length of the live blob files."},
 	{"loam_blob_garbage_bytes", "BlobGarbage", "Values in them that no table refers to any more."},
 	{"loam_disk_bytes", "DiskBytes", "Length of live tables, blob files and log segments."},
+	{"loam_conversion_bytes", "ConversionBytes", "Length of the tables and blob files that are still to be encrypted, or decrypted, of a store on its way."},
 	{"loam_cache_bytes", "CacheBytes", "What the block cache holds."},
 	{"loam_cache_evicted_blocks_total", "EvictedBlocks", "Blocks that the cache has given up."},
 	{"loam_compaction_debt_bytes", "CompactionDebt", "Estimate of what compactions would have to write before none is urgent."},

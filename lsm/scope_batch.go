@@ -191,7 +191,7 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 	r.reset(len(b.scopes))
 	payload := r.payload[:0]
 	r.ops, r.bytes = 0, 0
-	r.ranges, r.merges = b.ranges, b.merges.operands > 0
+	r.ranges, r.merges, r.lasting = b.ranges, b.merges.operands > 0, b.lasting == b.ops
 	for i := range b.scopes {
 		s := &b.scopes[i]
 		cl, err := d.planScope(s)
@@ -218,7 +218,7 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 		return nil, &LimitError{What: "batch", Bytes: size, Limit: maxBatchBytes}
 	}
 	r.payload = payload
-	return b.conditions(moved)
+	return b.demands(moved)
 }
 
 // makeEntry appends the records by which a scope is made to the payload, and counts them.
@@ -366,14 +366,15 @@ func (k scopeKeys) bound(upper, from []byte) []byte {
 	return k.upper
 }
 
-// conditions returns what the batch requires, of keys with the ids of the plan, or nil if it
+// demands returns what the batch requires, of keys with the ids of the plan, or nil if it
 // requires nothing. ErrConflict: it requires a key of a scope that is not there. That one is
 // not there stands among the claims.
-func (b *Batch) conditions(moved *moves) (*conditions, error) {
+func (b *Batch) demands(moved *moves) (*conditions, error) {
 	if len(b.requires) == 0 {
 		return nil, nil
 	}
-	c := &conditions{points: b.requires}
+	c := &b.conditions
+	*c = conditions{points: b.requires}
 	if moved != nil {
 		c.points = make([]point, 0, len(b.requires))
 		for _, p := range b.requires {

@@ -95,7 +95,7 @@ func (d *DB) stageEntries(ctx context.Context, it *Iterator, id scope.ID) (entri
 			if err := d.Apply(&b, NoSync); err != nil {
 				return 0, err
 			}
-			b.payload, b.ops, b.bytes = b.payload[:0], 0, 0
+			b.payload, b.ops, b.lasting, b.bytes = b.payload[:0], 0, 0, 0
 		}
 		if !more {
 			return entries, it.Err()

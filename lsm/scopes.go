@@ -318,7 +318,7 @@ func (s *Scope) write(kind keys.Kind, key, value []byte, w *WriteOptions) (Versi
 		}
 		q := d.queue.newRequest(w)
 		q.payload = appendOp(q.payload[:0], kind, r.prefix, key, value)
-		q.ops, q.merges = 1, kind == keys.KindMerge
+		q.ops, q.merges, q.lasting = 1, kind == keys.KindMerge, kind != keys.KindSetWithExpiry
 		q.bytes = int64(len(r.prefix) + len(key) + len(value))
 		q.reset(1)
 		q.claims.names = append(q.claims.names, d.claimOn(r))

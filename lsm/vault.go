@@ -99,6 +99,9 @@ func (v *vault) make() (*crypto.Vault, error) {
 		return own, nil
 	}
 	d := v.db
+	if d.keyring.decrypting() {
+		return nil, ErrDecrypting
+	}
 	secret, err := d.keyring.ring.VaultKey()
 	if err != nil {
 		return nil, keyError(err)

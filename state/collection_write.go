@@ -129,7 +129,7 @@ func (c *collection) purge(ctx context.Context, b *docScratch, cat *catalog, log
 	for i := range list {
 		list[i].State = index.Building
 	}
-	err := c.send(ctx, b, []write{
+	_, err := c.send(ctx, b, []write{
 		{space: s.space, key: c.record, value: index.AppendCatalog(nil, list), conditional: true, version: cat.version},
 		{space: s.space, key: b.key, conditional: true, version: b.found.version, tell: s.noticeOfDelete(&b.notice, logical, class, &b.o)},
 	}, s.unsynced(Standard, &b.o))
@@ -150,7 +150,7 @@ func (c *collection) purge(ctx context.Context, b *docScratch, cat *catalog, log
 // the condition that neither the document nor the catalog is written in between.
 func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, w docWrite, old *found, doc any, there bool) (unsynced bool, err error) {
 	s := c.scope
-	dw := write{space: s.space, key: b.key, conditional: true}
+	dw := write{space: s.space, key: b.key, conditional: true, asOf: b.found.asOf}
 	var before, after []byte
 	var expires int64
 	if old != nil {
@@ -251,9 +251,10 @@ func (c *collection) commit(ctx context.Context, b *docScratch, cat *catalog, ke
 		}
 		b.ws = b.ws[last:]
 	}
-	err := c.send(ctx, b, b.ws, unsynced)
+	version, err := c.send(ctx, b, b.ws, unsynced)
 	if err == nil {
 		b.counters.writes.Add(1)
+		cat.asOf.Store(uint64(version))
 		if !cat.there {
 			c.known.Store(nil) // it is there now
 		}
@@ -262,14 +263,11 @@ func (c *collection) commit(ctx context.Context, b *docScratch, cat *catalog, ke
 }
 
 // send commits writes of which the last is a document's, and tells of that one.
-func (c *collection) send(ctx context.Context, b *docScratch, ws []write, unsynced bool) error {
-	var err error
+func (c *collection) send(ctx context.Context, b *docScratch, ws []write, unsynced bool) (Version, error) {
 	if s := c.scope; ws[len(ws)-1].tell != nil && !(mutant.Enabled && mutant.Is(mutant.ForgetDocuments)) {
-		_, err = s.commitTold(ctx, b.scratch, ws, unsynced)
-	} else {
-		_, err = s.store.engine.commit(ws, unsynced)
+		return s.commitTold(ctx, b.scratch, ws, unsynced)
 	}
-	return err
+	return c.scope.store.engine.commit(ws, unsynced)
 }
 
 // conflict finds out what a commit has met that cannot be tried again: values that another

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
+	"sync"
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/internal/mutant"
@@ -48,19 +50,34 @@ func (s *Scope) List(ctx context.Context, o ListOptions) (Page, error) {
 		return Page{}, s.fail("list", "", fmt.Errorf("%w: a limit of %d is not within 1 and %d", ErrOption, o.Limit, maxLimit))
 	}
 	var page Page
+	gathered := pages.Get().(*[]Entry)
+	entries := (*gathered)[:0]
 	err := s.scan(ctx, o, func(e Entry) bool {
-		if len(page.Entries) == o.Limit {
-			page.Next = page.Entries[o.Limit-1].Key
+		if len(entries) == o.Limit {
+			page.Next = entries[o.Limit-1].Key
 			return false
 		}
-		page.Entries = append(page.Entries, e)
+		entries = append(entries, e)
 		return true
 	})
+	if err == nil {
+		page.Entries = slices.Clone(entries)
+	}
+	if clear(entries); cap(entries) <= maxPooledEntries {
+		*gathered = entries
+		pages.Put(gathered)
+	}
 	if err != nil {
 		return Page{}, s.fail("list", "", err)
 	}
 	return page, nil
 }
+
+// pages are where entries of a page gather, of which nobody knows how many there will be: the memory
+// that a slice grows out of would be more than the page's.
+var pages = sync.Pool{New: func() any { return new([]Entry) }}
+
+const maxPooledEntries = 256
 
 // All yields the entries whose keys begin with prefix, in order, as of the first step. The loop
 // may write. An error is yielded once, with a zero Entry, and ends the loop.

@@ -205,7 +205,7 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 				return 0, s.fail("delete", key, err)
 			}
 			ws = append(ws, write{
-				space: s.space, key: []byte(key), conditional: s.mode == live && !unreadable, version: f.version,
+				space: s.space, key: []byte(key), conditional: s.mode == live && !unreadable, version: f.version, asOf: f.asOf,
 				tell: s.noticeOfDelete(nil, key, class, &o),
 			})
 			unsynced = unsynced && s.unsynced(class, &o)

@@ -41,6 +41,7 @@ func (s *Scope) modify(ctx context.Context, key string, o Option, change change,
 		case err != ErrNotFound: // returned bare
 			return nil, err
 		}
+		p.asOf = f.asOf
 		if p.value, err = change(p.before); err != nil {
 			return nil, err
 		}

@@ -125,7 +125,7 @@ func (s *Scope) readOld(ws []write) (pinned, changed bool, err error) {
 		}
 		if s.tx == nil && (!w.conditional || n.pinned) {
 			changed = changed || !n.pinned || w.version != f.version
-			pinned, n.pinned, w.conditional, w.version = true, true, true, f.version
+			pinned, n.pinned, w.conditional, w.version, w.asOf = true, true, true, f.version, f.asOf
 		}
 	}
 	return pinned, changed, nil

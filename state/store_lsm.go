@@ -300,7 +300,7 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions, gone ...expiry) (Version
 		w := &ws[i]
 		b.In(w.space.sc)
 		if w.conditional {
-			b.Require(w.key, lsm.Version(w.version))
+			b.RequireAsOf(w.key, lsm.Version(w.version), lsm.Version(w.asOf))
 		}
 		switch {
 		case w.requires:
@@ -345,9 +345,9 @@ func (sp space) get(dst, key []byte) ([]byte, info, error) {
 		dst, i, err = sp.sc.AppendGetInfo(dst, key)
 	}
 	if err != nil {
-		return dst, info{}, translate(err)
+		return dst, info{asOf: Version(i.AsOf)}, translate(err)
 	}
-	return dst, info{Version(i.Version), millisOf(i.Expiry)}, nil
+	return dst, info{Version(i.Version), millisOf(i.Expiry), Version(i.AsOf)}, nil
 }
 
 // millisOf returns an expiry in milliseconds; the zero Time is never.
@@ -394,7 +394,7 @@ func (sp space) scan(lower, upper []byte, reverse bool, yield func(key, value []
 	}
 	for ; ok; ok = step() {
 		value := it.Value()
-		if it.Err() != nil || !yield(it.Key(), value, info{Version(it.Version()), millisOf(it.Expiry())}) {
+		if it.Err() != nil || !yield(it.Key(), value, info{version: Version(it.Version()), expires: millisOf(it.Expiry())}) {
 			break
 		}
 	}
@@ -446,7 +446,7 @@ func (sp space) diff(from Position) iter.Seq2[rawChange, error] {
 	return func(yield func(rawChange, error) bool) {
 		for c, err := range sp.sc.Diff(from) {
 			r := rawChange{kind: diffKinds[c.Kind], key: c.Key, upper: c.Upper, value: c.Value}
-			r.info = info{Version(c.Version), millisOf(c.Expiry)}
+			r.info = info{version: Version(c.Version), expires: millisOf(c.Expiry)}
 			if !yield(r, translate(err)) {
 				return
 			}
@@ -471,7 +471,7 @@ var watchKinds = map[lsm.WatchKind]ChangeKind{
 func (f feed) next() (rawChange, error) {
 	e, err := f.w.Next()
 	r := rawChange{kind: watchKinds[e.Kind], key: e.Key, upper: e.Upper, value: e.Value, last: e.Last, durable: e.Durable, operator: e.Operator}
-	r.info, r.commit, r.from = info{Version(e.Version), millisOf(e.Expiry)}, Version(e.Commit), Version(e.From)
+	r.info, r.commit, r.from = info{version: Version(e.Version), expires: millisOf(e.Expiry)}, Version(e.Commit), Version(e.From)
 	return r, translate(err)
 }
 

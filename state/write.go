@@ -38,6 +38,7 @@ type pending struct {
 	conditional bool
 	before      *found // nil: the key must be absent, or is not asked about
 	version     Version
+	asOf        Version // of info
 
 	accept func(any) error // is told what a hook has put in the value's place, if not nil
 }
@@ -145,7 +146,7 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 	b.key = append(b.key[:0], p.key...)
 	b.one[0] = write{
 		space: s.space, key: b.key, value: b.buf, operator: p.operator, expires: p.expires,
-		conditional: p.conditional, version: p.version,
+		conditional: p.conditional, version: p.version, asOf: p.asOf,
 		tell: s.noticeOfSet(&b.notice, p, o),
 	}
 	return s.commit(ctx, b, b.one[:], p.unsynced)
@@ -330,7 +331,7 @@ func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error)
 			return false, err
 		}
 		b.one[0] = write{
-			space: s.space, key: b.key, conditional: s.mode == live && !unreadable, version: f.version,
+			space: s.space, key: b.key, conditional: s.mode == live && !unreadable, version: f.version, asOf: f.asOf,
 			tell: s.noticeOfDelete(&b.notice, key, class, o),
 		}
 		_, err = s.commit(ctx, b, b.one[:], s.unsynced(class, o))
@@ -375,6 +376,7 @@ type write struct {
 	// conditional: the key must have this version. With requires nothing else is asked of it.
 	conditional, requires bool
 	version               Version
+	asOf                  Version // of info, if it was read
 
 	tell *notice // who is told of it; nil: nobody
 }
@@ -383,4 +385,7 @@ type write struct {
 type info struct {
 	version Version // 0: written by this very transaction
 	expires int64   // milliseconds since 1970; 0: never
+	// asOf is the version of the last write that readers saw then; 0: nobody knows. As long as that
+	// is the last one nobody has to look again whether the key has this version.
+	asOf Version
 }

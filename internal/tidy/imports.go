@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"internal/fileid":     {"internal/codec"},
 	"internal/glob":       {},
 	"internal/golden":     {},
+	"internal/interleave": {},
 	"internal/invariants": {},
 	"internal/keys":       {},
 	"internal/mutant":     {},
