@@ -84,8 +84,8 @@ func (c *collection) fill(ctx context.Context, cat *catalog, set *index.Set) err
 	}
 }
 
-// errAgain: what a stretch was made of was written meanwhile.
-var errAgain = errors.New("state: a stretch has changed")
+// errAgain: what was read was written meanwhile, and is to be read again.
+var errAgain = errors.New("state: what was read has changed")
 
 // step commits one stretch of a build, which the record makes durable in the end. ErrConflict: the
 // record has changed.

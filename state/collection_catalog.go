@@ -30,6 +30,18 @@ func (c *collection) catalog() (*catalog, error) {
 	return c.reload()
 }
 
+// agreed is catalog, and ErrReopen if the record has other indexes than c's.
+func (c *collection) agreed() (*catalog, error) {
+	cat, err := c.catalog()
+	if err == nil && cat.there && !cat.list.Agrees(c.set) {
+		cat, err = c.reload() // another handle may have made them these, or the scope may be gone
+	}
+	if err == nil && cat.there && !cat.list.Agrees(c.set) {
+		err = ErrReopen
+	}
+	return cat, err
+}
+
 // reload reads the record.
 func (c *collection) reload() (*catalog, error) {
 	cat, err := readCatalog(c.scope.space, c.record)

@@ -59,10 +59,7 @@ func (c *collection) carryOut(ctx context.Context, w docWrite) (existed bool, er
 	b := s.store.borrowDocs()
 	defer s.store.giveBackDocs(b)
 	for {
-		cat, err := c.catalog()
-		if err == nil && cat.there && !cat.list.Agrees(c.set) {
-			err = ErrReopen
-		}
+		cat, err := c.agreed()
 		if err != nil {
 			return false, err
 		}
@@ -70,7 +67,7 @@ func (c *collection) carryOut(ctx context.Context, w docWrite) (existed bool, er
 		if w.purge && s.mode == live && (errors.Is(err, ErrMalformed) || errors.Is(err, index.ErrValue) || unread(err)) {
 			existed, err = true, c.purge(ctx, b, cat, w.logical)
 		}
-		if err == nil || !errors.Is(err, ErrConflict) {
+		if !lost(err) {
 			return existed, err
 		}
 		b.counters.conflicts.Add(1)
@@ -102,7 +99,7 @@ func (c *collection) attempt(ctx context.Context, b *docScratch, cat *catalog, w
 	if err == nil {
 		err = c.commit(ctx, b, cat, w.key, unsynced)
 	}
-	if errors.Is(err, ErrConflict) {
+	if lost(err) {
 		if found := c.conflict(b, cat, w.key); found != nil {
 			err = found
 		}
@@ -277,20 +274,27 @@ func (c *collection) send(ctx context.Context, b *docScratch, ws []write, unsync
 }
 
 // conflict finds out what a commit has met that cannot be tried again: values that another
-// document has, an index that disagrees, a catalog that cannot be read.
+// document has, an index that disagrees, a catalog that cannot be read. Document and entries are those of
+// one moment.
 func (c *collection) conflict(b *docScratch, cat *catalog, key string) error {
 	now, err := c.reload()
 	if err != nil || now.version != cat.version {
 		return err
 	}
-	own, err := c.taken(b, key)
+	snap, err := c.scope.store.engine.snapshot()
+	if err != nil {
+		return err
+	}
+	defer snap.close() // fails for a store that was closed, as the reads below then have
+	at := &collection{scope: c.scope.store.scopeIn(snap, c.scope.name), set: c.set, prefix: c.prefix}
+	own, err := at.taken(b, key)
 	if err != nil || own == "" {
 		return err
 	}
 	// The document has the entry that it was to get: somebody has written it meanwhile, or it has
 	// had it all the time, for no value of its own.
 	before := b.ws[len(b.ws)-1].version
-	switch err := c.find(b, key, &b.found); {
+	switch err := at.find(b, key, &b.found); {
 	case err != nil && err != ErrNotFound: // returned bare
 		return err
 	case b.found.version != before:

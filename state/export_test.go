@@ -18,6 +18,15 @@ func (s *Scope) PutRaw(key string, stored []byte) error {
 	return err
 }
 
+// PutRawBehind writes, in one commit, what key has to key and bytes that are no value to another.
+func PutRawBehind(s *Scope, key, raw string, stored []byte) error {
+	value, _, err := s.space.get(nil, []byte(key))
+	if err == nil {
+		_, err = s.store.engine.commit([]write{{space: s.space, key: []byte(key), value: value}, {space: s.space, key: []byte(raw), value: stored}}, true)
+	}
+	return err
+}
+
 // HasOwn reports whether the scope has one.
 func (s *Scope) HasOwn(name string) bool {
 	_, _, err := s.space.get(nil, []byte("\x00"+name))

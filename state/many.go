@@ -25,7 +25,18 @@ func (s *Scope) getMany(ctx context.Context, keys []string) (map[string]any, err
 	if err != nil {
 		return nil, err
 	}
-	at := s
+	for {
+		values, err := s.getAtOnce(ctx, keys)
+		if err != errAgain { // returned bare
+			return values, err
+		}
+	}
+}
+
+// getAtOnce is getMany of one moment. errAgain: a value was on neither side, since it has gone from memory
+// into the engine meanwhile.
+func (s *Scope) getAtOnce(ctx context.Context, keys []string) (map[string]any, error) {
+	at, changes := s, s.store.ephemeral.changes.Load()
 	if s.mode == live && s.err == nil {
 		snap, err := s.store.engine.snapshot()
 		if err != nil {
@@ -40,11 +51,12 @@ func (s *Scope) getMany(ctx context.Context, keys []string) (map[string]any, err
 	values := make(map[string]any, len(keys))
 	var f found
 	for _, key := range keys {
+		// Memory is looked into as of now.
 		err := at.find(ctx, key, b, &f)
-		if err == ErrNotFound && s.mode == live && s.store.ephemeral.count.Load() > 0 { // returned bare
+		if err == ErrNotFound && at != s && changes != s.store.ephemeral.changes.Load() { // returned bare
 			err = s.find(ctx, key, b, &f)
 			if err == nil && f.header.Class != Ephemeral {
-				err = ErrNotFound // stored since
+				return nil, errAgain
 			}
 		}
 		if err == ErrNotFound {
@@ -96,6 +108,9 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 			tell: s.noticeOfSet(nil, &p, &o),
 		}
 		if p.header.Class == Ephemeral {
+			if err := s.store.ephemeral.fits(&ephemeral{key: key, value: encoded}); err != nil {
+				return s.fail("set", key, err)
+			}
 			inMemory = append(inMemory, w)
 			continue
 		}
@@ -105,6 +120,12 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 	if len(inMemory) > 0 && s.mode != live {
 		return errEphemeralPart
 	}
+	displaces := make([]displaced, len(inMemory)) // of which hooks are asked before anything is written
+	for i := range inMemory {
+		if displaces[i], err = s.displace(ctx, inMemory[i].key); err != nil {
+			return s.fail("set", string(inMemory[i].key), err)
+		}
+	}
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
 	if err := s.commitAll(ctx, b, ws, unsynced); err != nil {
@@ -112,7 +133,7 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 	}
 	for i := range inMemory {
 		w := &inMemory[i]
-		if err := s.putEphemeral(ctx, b, string(w.key), w.value, w.expires, &o); err != nil {
+		if err := s.putEphemeral(ctx, b, string(w.key), w.value, w.expires, displaces[i], &o); err != nil {
 			return s.fail("set", string(w.key), err)
 		}
 	}
@@ -191,7 +212,7 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 			n++
 		}
 		err := s.commitAll(ctx, b, ws, unsynced)
-		if errors.Is(err, ErrConflict) {
+		if overtaken(err) {
 			b.counters.conflicts.Add(1)
 			continue
 		}

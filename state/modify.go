@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/loamdb/loam/access"
@@ -49,7 +48,7 @@ func (s *Scope) modify(ctx context.Context, key string, o Option, change change,
 		if _, err = s.put(ctx, &p, &o); err == nil {
 			return p.value, nil
 		}
-		if !errors.Is(err, ErrConflict) {
+		if !lost(err) {
 			return nil, err
 		}
 		b.counters.conflicts.Add(1)

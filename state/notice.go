@@ -90,7 +90,7 @@ func (s *Scope) commitNoted(ctx context.Context, b *scratch, ws []write, commit 
 			return 0, err
 		}
 		v, err := commit(all)
-		if pinned && errors.Is(err, ErrConflict) {
+		if pinned && overtaken(err) {
 			if conflict, err = err, ctx.Err(); err != nil {
 				return 0, err
 			}
@@ -121,6 +121,9 @@ func (s *Scope) readOld(ws []write) (pinned, changed bool, err error) {
 		p, f.info, err = s.space.get(nil, w.key)
 		switch {
 		case errors.Is(err, ErrMerge): // there is a value that nobody can read, in no version
+			if n.pinned { // by what could be read the last time
+				changed, n.pinned, w.conditional = true, false, false
+			}
 			continue
 		case unread(err): // it has a version
 		case err != nil && err != ErrNotFound: // returned bare

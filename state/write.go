@@ -156,7 +156,7 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 		if p.conditional || s.mode != live {
 			return 0, errEphemeralPart
 		}
-		return 0, s.putEphemeral(ctx, b, p.key, b.buf, p.expires, o)
+		return 0, s.putEphemeral(ctx, b, p.key, b.buf, p.expires, s.minded(p.key), o)
 	}
 	b.key = append(b.key[:0], p.key...)
 	b.one[0] = write{
@@ -201,7 +201,7 @@ func (s *Scope) commitWrites(b *scratch, ws, all []write, unsynced bool) (Versio
 	for i := range ws {
 		w := &ws[i]
 		depends := w.conditional && !(w.tell != nil && w.tell.pinned)
-		if (depends && w.value != nil || w.operator != "") && e.count.Load() > 0 && e.has(s.name, w.key) {
+		if (depends && w.value != nil || w.operator != "") && e.count.Load() > 0 && e.has(s.name, w.key, s.store.engine.now) {
 			return 0, errEphemeralPart
 		}
 	}
@@ -267,7 +267,7 @@ func (s *Scope) CompareAndSet(ctx context.Context, key string, version Version, 
 func (s *Scope) SetIfAbsent(ctx context.Context, key string, value any, opts ...Option) (bool, error) {
 	_, err := s.putIf(ctx, key, Absent, value, join(opts))
 	switch {
-	case errors.Is(err, ErrConflict):
+	case lost(err):
 		return false, nil
 	case err != nil:
 		return false, s.fail("set if absent", key, err)
@@ -350,7 +350,7 @@ func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error)
 			tell: s.noticeOfDelete(&b.notice, key, class, o),
 		}
 		_, err = s.commit(ctx, b, b.one[:], s.unsynced(class, o))
-		if !errors.Is(err, ErrConflict) {
+		if !overtaken(err) {
 			return err == nil, err
 		}
 		b.counters.conflicts.Add(1)
@@ -370,7 +370,7 @@ func (s *Scope) removable(ctx context.Context) error {
 	switch {
 	case s.err != nil:
 		return s.err
-	case s.mode == atSnapshot:
+	case s.mode == atSnapshot || s.store.readOnly:
 		return s.readOnly()
 	case hook.Simulated(ctx):
 		return hook.ErrSimulated
