@@ -109,7 +109,8 @@ func checkPayload(p []byte) (payloadStats, error) {
 	for d.Len() > 0 {
 		kind := keys.Kind(d.Uint8())
 		switch kind {
-		case keys.KindSet, keys.KindDelete, keys.KindRangeDelete, keys.KindSetWithExpiry, keys.KindMerge, keys.KindSetSealed:
+		case keys.KindSet, keys.KindDelete, keys.KindRangeDelete, keys.KindSetWithExpiry, keys.KindMerge,
+			keys.KindSetSealed, keys.KindSetSealedExpiry:
 		default:
 			if kind.Valid() {
 				return s, ErrTooNew
@@ -126,7 +127,7 @@ func checkPayload(p []byte) (payloadStats, error) {
 			value = d.LengthPrefixed()
 		}
 		if len(value) > keys.MaxValueLen || len(value) < kind.MinValueLen() || kind == keys.KindRangeDelete && !validRange(key, value) ||
-			kind == keys.KindSetWithExpiry && !validExpiring(value) || kind == keys.KindSetSealed && len(value) < crypto.ValueOverhead {
+			kind.Expires() && !validExpiring(value) || kind.IsSealed() && len(value) < kind.MinValueLen()+crypto.ValueOverhead {
 			d.Fail(codec.ErrMalformed)
 		}
 		s.ops++

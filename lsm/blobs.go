@@ -225,7 +225,7 @@ func (it *Iterator) blobBackward(s *source) (live bool) {
 // a blob file.
 func blobBase(s *source) fold.Base {
 	b := fold.Base{State: fold.Present}
-	if v := s.value(); s.trailer.Kind() == keys.KindSetWithExpiryBlob && len(v) >= keys.ExpiryLen {
+	if v := s.value(); s.trailer.Kind().Expires() && len(v) >= keys.ExpiryLen {
 		b.Expiry = expiryOf(v)
 	}
 	return b

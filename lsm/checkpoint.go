@@ -108,7 +108,7 @@ func (c *checkpoint) run(ctx context.Context) error {
 	if err := c.mark(); err != nil {
 		return err
 	}
-	err = c.register()
+	err = c.register(nil)
 	if err == nil {
 		err = c.fill(ctx)
 	}
@@ -217,6 +217,13 @@ func (c *checkpoint) fill(ctx context.Context) error {
 		defer k.close()
 		o.NewCipher, o.OpenCipher = k.manifestCipher(), k.openCipher()
 		copied.Keyring = *k.anchor()
+		needs, err := k.needs(v.Version)
+		if err == nil {
+			err = c.register(needs)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return manifest.CreateCopy(copied, v.Version, o)
 }

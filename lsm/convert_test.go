@@ -305,6 +305,7 @@ func TestNothingIsSealedInAStoreThatIsDecrypted(t *testing.T) {
 	sc, err := db.Scope(scope.Agent("a"))
 	require.NoError(t, err)
 	require.ErrorIs(t, sc.SetSealed([]byte("k"), []byte("v"), nil), ErrDecrypting)
+	require.ErrorIs(t, sc.Seal(nil), ErrDecrypting)
 	checkCanaries(t, db, 110)
 }
 

@@ -75,5 +75,5 @@ func (b *Batch) endsExpiring() bool {
 	for ops := (opReader{rest: b.payload}); ops.next(); {
 		last = ops.kind
 	}
-	return last == keys.KindSetWithExpiry
+	return last.Expires()
 }

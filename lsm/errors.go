@@ -52,6 +52,9 @@ var (
 	ErrNoScopeKey = errors.New("lsm: the key of a sealed value is not here")
 	// ErrNotScoped: a value of the root was to be sealed. Nothing was written.
 	ErrNotScoped = errors.New("lsm: only values of scopes are sealed")
+	// ErrScopeSealed: an operand was to be merged in a scope that is sealed as a whole. Nothing was
+	// written: operands cannot be sealed.
+	ErrScopeSealed = errors.New("lsm: nothing is merged in a sealed scope")
 	// ErrRollback: the store, or its keyring, is older than an anchor of it. It comes as a
 	// *CorruptionError, and matches ErrCorrupt.
 	ErrRollback = errors.New("lsm: older than its anchor")

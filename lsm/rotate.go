@@ -60,9 +60,9 @@ func (d *DB) RotateDataKeys() error {
 // RetireDataKey removes a data key for ever: what is under it can be read by nobody any more. It
 // is refused while anything needs it: a table or a blob file, be it that an iterator or a
 // checkpoint alone still reads it; a segment of the log, used or prepared; the manifest; a file
-// that is being written. others names what needs it outside of the store, as backups do, and is
-// called while no key changes; nil means nothing. Checkpoints that are finished have keys of their
-// own, this one among them, which stays in their keyrings.
+// that is being written; a checkpoint on record (Checkpoints) that is there. others names what needs it
+// outside of the store, as backups do, and is called while no key changes; nil means nothing.
+// Checkpoints have keyrings of their own: one that was forgotten can be read afterwards too.
 //
 // Errors: *crypto.InUseError, crypto.ErrActive, crypto.ErrNoKey, crypto.ErrRetired; that of
 // others; as RotateDataKeys. With crypto.ErrUncertain the key may be gone.
@@ -70,8 +70,9 @@ func (d *DB) RetireDataKey(id crypto.KeyID, others func() ([]string, error)) err
 	return d.changeKeyring("retire data key", &manifest.Edit{}, func(r *crypto.Ring) error {
 		return r.Retire(id, func(id seal.KeyID) ([]string, error) {
 			users := d.keyUsers(id)
-			if others == nil {
-				return users, nil
+			made, err := d.checkpointUsers(id)
+			if users = append(users, made...); err != nil || others == nil {
+				return users, err
 			}
 			more, err := others()
 			return append(users, more...), err

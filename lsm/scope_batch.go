@@ -17,7 +17,7 @@ type batchScope struct {
 	sc     *Scope
 	id     scope.ID // that the keys are encoded with
 	writes bool     // there is more than deletes: the scope is made if it is not there
-	seals  bool     // there are values to be sealed
+	seals  bool     // there are values to be sealed, whatever the scope is
 
 	absent   bool        // it was just looked up, and was not there
 	absentAt keys.SeqNum // the number for which that holds
@@ -25,6 +25,7 @@ type batchScope struct {
 	// Of the last attempt to apply the batch.
 	now   scope.ID // the id to write to, 0: the operations have nothing to delete
 	fresh scope.ID // taken for a scope to be made, 0: none yet
+	whole bool     // the scope is sealed as a whole
 
 	key, freshKey crypto.ScopeKeyID // under which its values are sealed; made for fresh, zero: none yet
 }
@@ -203,7 +204,7 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 			payload = r.makeEntry(payload, s.sc.entry, s.now)
 			r.claims.changes = append(r.claims.changes, dirChange{name: cl.name})
 		}
-		if s.seals {
+		if s.sealing() {
 			if payload, err = d.planSeal(s, cl, r, payload); err != nil {
 				return nil, err
 			}
@@ -235,9 +236,10 @@ func (r *request) makeEntry(payload, entry []byte, id scope.ID) []byte {
 // claim on a name says that there is no such scope.
 func (d *DB) planScope(s *batchScope) (claim, error) {
 	if r := s.sc.known(); r != nil {
-		s.now = r.id
+		s.now, s.whole = r.id, r.sealed
 		return d.claimOn(r), nil
 	}
+	s.whole = false
 	at := s.absentAt
 	if !s.absent {
 		r, now, err := s.sc.look()
@@ -245,7 +247,7 @@ func (d *DB) planScope(s *batchScope) (claim, error) {
 			return claim{}, err
 		}
 		if r != nil {
-			s.now = r.id
+			s.now, s.whole = r.id, r.sealed
 			return claim{at: now, id: r.id}, nil
 		}
 		at = now
@@ -345,12 +347,13 @@ func (b *Batch) encode(dst []byte, r *request, moved *moves, seal sealFunc) ([]b
 		default:
 			prefix = to.prefix
 		}
-		if ops.kind == keys.KindSetSealed {
-			if value, err = seal(id, ops.key[n:], value); err != nil {
+		kind := ops.kind
+		if seal != nil {
+			if kind, value, err = seal(kind, id, ops.key[n:], value); err != nil {
 				return dst, err
 			}
 		}
-		dst = appendOp(dst, ops.kind, prefix, ops.key[n:], value)
+		dst = appendOp(dst, kind, prefix, ops.key[n:], value)
 		r.ops++
 		r.bytes += int64(len(prefix) + len(ops.key) - n + len(value))
 	}

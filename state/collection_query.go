@@ -215,8 +215,11 @@ func (src *docSource) Docs(lower, upper []byte, reverse bool) iter.Seq2[index.En
 func (src *docSource) scan(lower, upper []byte, reverse bool, of func(key, value []byte) (index.Entry, error)) iter.Seq2[index.Entry, error] {
 	return func(yield func(index.Entry, error) bool) {
 		left := false
-		err := src.space.scan(lower, upper, reverse, func(key, value []byte, _ info) bool {
+		err := src.space.scan(lower, upper, reverse, func(key, value []byte, i info) bool {
 			e, err := of(key, value)
+			if i.unread != nil && err != index.ErrHidden {
+				err = i.unread
+			}
 			if failed := src.ctx.Err(); failed != nil {
 				err = failed
 			}

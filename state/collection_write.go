@@ -67,7 +67,7 @@ func (c *collection) carryOut(ctx context.Context, w docWrite) (existed bool, er
 			return false, err
 		}
 		existed, err := c.attempt(ctx, b, cat, w)
-		if w.purge && s.mode == live && (errors.Is(err, ErrMalformed) || errors.Is(err, index.ErrValue)) {
+		if w.purge && s.mode == live && (errors.Is(err, ErrMalformed) || errors.Is(err, index.ErrValue) || unread(err)) {
 			existed, err = true, c.purge(ctx, b, cat, w.logical)
 		}
 		if err == nil || !errors.Is(err, ErrConflict) {
@@ -178,7 +178,7 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 		if after, err = c.ready(ctx, b, p); err != nil {
 			return false, err
 		}
-		dw.value, dw.expires, unsynced = b.buf, p.expires, p.unsynced
+		dw.value, dw.expires, dw.sealed, unsynced = b.buf, p.expires, p.sealed(), p.unsynced
 		dw.tell = s.noticeOfSet(&b.notice, p, &b.o)
 	} else {
 		unsynced = s.unsynced(old.header.Class, &b.o)
@@ -207,6 +207,9 @@ func (c *collection) ready(ctx context.Context, b *docScratch, p *pending) (payl
 		return nil, fmt.Errorf("%w: documents of class %v", ErrUnsupported, class)
 	case class == Sensitive && len(c.set.Indexes()) > 0:
 		return nil, fmt.Errorf("%w: the document's class", ErrSensitive)
+	}
+	if err = c.indexable(); err != nil {
+		return nil, err
 	}
 	_, payload, err = envelope.Decode(b.buf)
 	return payload, err
@@ -265,7 +268,7 @@ func (c *collection) commit(ctx context.Context, b *docScratch, cat *catalog, ke
 	return err
 }
 
-// send commits writes of which the last is a document's, and tells of that one.
+// send commits writes of which the last is a document's, tells of that one, and returns its version.
 func (c *collection) send(ctx context.Context, b *docScratch, ws []write, unsynced bool) (Version, error) {
 	if s := c.scope; ws[len(ws)-1].tell != nil && !(mutant.Enabled && mutant.Is(mutant.ForgetDocuments)) {
 		return s.commitTold(ctx, b.scratch, ws, unsynced)

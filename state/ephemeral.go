@@ -390,6 +390,8 @@ func (s *Scope) storedUnder(buf, key []byte) (class Class, version Version, ther
 		return h.Class, i.version, true, nil
 	case errors.Is(err, ErrMerge):
 		return 0, 0, true, nil
+	case unread(err):
+		return Sensitive, i.version, true, nil
 	case err == ErrNotFound: // returned bare
 		return 0, 0, false, nil
 	}

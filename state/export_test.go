@@ -1,6 +1,10 @@
 package state
 
-import "github.com/loamdb/loam/scope"
+import (
+	"context"
+
+	"github.com/loamdb/loam/scope"
+)
 
 // PutOwn writes a record of the store's own into the scope.
 func (s *Scope) PutOwn(name string) error {
@@ -65,6 +69,14 @@ func (s *Store) FlipAudit() error {
 
 // StoreOf returns the store of a handle.
 func StoreOf(s *Scope) *Store { return s.store }
+
+// Flush writes what a store has in memory to tables.
+func Flush(s *Store) error { return s.engine.db.Flush(context.Background()) }
+
+// CheckpointTo makes a checkpoint of a store.
+func CheckpointTo(s *Store, dir string) error {
+	return s.engine.db.Checkpoint(context.Background(), dir)
+}
 
 // Staged returns how many scopes imports have left in a store.
 func Staged(s *Store) (n int, err error) {

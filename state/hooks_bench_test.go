@@ -36,22 +36,25 @@ func BenchmarkSetWithHooks(b *testing.B) {
 	}
 }
 
-// What a hook before it, one on the queue after it, and both add to a Set, unsynced and synced.
+// What a hook before it, one on the queue after it, and both add to an unsynced Set, and both to one that
+// waits for the device.
 func BenchmarkHookOverhead(b *testing.B) {
 	before := hook.Hook{Name: "before", Points: []hook.Point{hook.BeforeSet}, Before: func(context.Context, *hook.Change) error { return nil }}
 	after := hook.Hook{Name: "after", Points: []hook.Point{hook.AfterSet}, After: func(context.Context, hook.Event) error { return nil }}
-	for name, sync := range map[string]state.Option{"unsynced": state.NoSync, "synced": state.Sync} {
-		b.Run(name, func(b *testing.B) {
-			side := func(name string, hooks ...hook.Hook) interleave.Side {
-				sc := benchStore(b, nil)
-				register(b, state.StoreOf(sc), hooks...)
-				return interleave.Side{
-					Name: name,
-					Call: func() error { return sc.Set(ctx, "conversation/turn-17", document, sync) },
-					Rest: func() error { return state.StoreOf(sc).Hooks().Drain(ctx) },
-				}
-			}
-			interleave.Run(b, 20, side("none"), side("before", before), side("after", after), side("pair", before, after))
-		})
+	side := func(b *testing.B, sync state.Option, name string, hooks ...hook.Hook) interleave.Side {
+		sc := benchStore(b, nil)
+		register(b, state.StoreOf(sc), hooks...)
+		return interleave.Side{
+			Name: name,
+			Call: func() error { return sc.Set(ctx, "conversation/turn-17", document, sync) },
+			Rest: func() error { return state.StoreOf(sc).Hooks().Drain(ctx) },
+		}
 	}
+	b.Run("unsynced", func(b *testing.B) {
+		none, pair := side(b, state.NoSync, "none"), side(b, state.NoSync, "pair", before, after)
+		interleave.Run(b, 20, none, side(b, state.NoSync, "before", before), side(b, state.NoSync, "after", after), pair)
+	})
+	b.Run("synced", func(b *testing.B) {
+		interleave.Run(b, 5, side(b, state.Sync, "none"), side(b, state.Sync, "pair", before, after))
+	})
 }

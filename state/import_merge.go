@@ -28,7 +28,7 @@ func (m *importer) merge(ctx context.Context, unsynced bool) error {
 	if err != nil {
 		return err
 	}
-	if g.entries > 0 {
+	if len(g.ws) > 0 {
 		if err = g.commit(unsynced); errors.Is(err, ErrConflict) || err == errEphemeralPart { // returned bare
 			return errAgain
 		}
@@ -48,8 +48,8 @@ type merger struct {
 	scope    *Scope
 	existing Existing
 
-	values, docs     []write
-	collection       string // the last one of which the record is among docs
+	ws               []write
+	collection       string // the last one of which the record is among these
 	entries, skipped int64
 }
 
@@ -70,19 +70,15 @@ func (g *merger) add(key, value []byte, i info) error {
 		g.skipped++
 		return nil
 	}
-	g.entries++
-	if collection == "" {
-		g.values = append(g.values, w)
-		return nil
-	}
-	if collection != g.collection {
+	if collection != "" && collection != g.collection {
 		record, err := g.record(collection)
 		if err != nil {
 			return err
 		}
-		g.docs, g.collection = append(g.docs, record), collection
+		g.ws, g.collection = append(g.ws, record), collection
 	}
-	g.docs = append(g.docs, w)
+	g.ws = append(g.ws, w)
+	g.entries++
 	return nil
 }
 
@@ -98,7 +94,7 @@ func (g *merger) has(key []byte) (bool, error) {
 	switch {
 	case err == ErrNotFound: // returned bare
 		return false, nil
-	case errors.Is(err, ErrMerge):
+	case errors.Is(err, ErrMerge) || unread(err):
 		return true, nil
 	}
 	return err == nil, err
@@ -126,7 +122,7 @@ func (g *merger) commit(unsynced bool) error {
 	s := g.scope
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
-	ws := append(g.values, g.docs...)
+	ws := g.ws
 	if half := len(ws) / 2; mutant.Enabled && mutant.Is(mutant.ImportInParts) && half > 0 {
 		if _, err := s.commitWrites(b, ws[:half], ws[:half], unsynced); err != nil {
 			return err

@@ -80,7 +80,8 @@ var pages = sync.Pool{New: func() any { return new([]Entry) }}
 const maxPooledEntries = 256
 
 // All yields the entries whose keys begin with prefix, in order, as of the first step. The loop
-// may write. An error is yielded once, with a zero Entry, and ends the loop.
+// may write. An error is yielded once, with a zero Entry, and ends the loop; but one that is ErrShredded
+// or ErrNoScopeKey comes with the key of a value that cannot be read, and the loop goes on.
 //
 //	for e, err := range sc.All(ctx, "task/") {
 //		if err != nil {
@@ -92,7 +93,7 @@ func (s *Scope) All(ctx context.Context, prefix string) iter.Seq2[Entry, error] 
 	return func(yield func(Entry, error) bool) {
 		left := false
 		err := s.scan(ctx, ListOptions{Prefix: prefix}, func(e Entry) bool {
-			left = !yield(e, nil)
+			left = !yield(e, e.Err)
 			return !left
 		})
 		if err != nil && !left {
@@ -141,6 +142,17 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool)
 		}
 		if filter != nil && !filter.Allows(key) {
 			return true
+		}
+		if i.unread != nil {
+			e := Entry{Key: key}
+			if !o.KeysOnly {
+				sensitive++
+				e.Err = s.fail("list", key, i.unread)
+			}
+			if !o.KeysOnly || filter == nil {
+				e.Meta = i.meta()
+			}
+			return yield(e)
 		}
 		if failed = f.open(value); failed == nil {
 			f.info = i

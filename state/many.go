@@ -92,7 +92,7 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 			return s.fail("set", key, err)
 		}
 		w := write{
-			space: s.space, key: []byte(key), value: encoded, expires: p.expires,
+			space: s.space, key: []byte(key), value: encoded, expires: p.expires, sealed: p.sealed(),
 			tell: s.noticeOfSet(nil, &p, &o),
 		}
 		if p.header.Class == Ephemeral {
@@ -164,13 +164,13 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 				continue
 			}
 			unreadable := errors.Is(err, ErrMerge) // it is there, in a version that nobody is told
-			if err != nil && !unreadable {
+			if err != nil && !unreadable && !unread(err) {
 				return 0, s.fail("delete", key, err)
 			}
 			if unreadable {
 				b.buf = b.buf[:0]
 			}
-			class := b.class()
+			class := b.classUnless(err)
 			if class == Ephemeral {
 				inMemory = append(inMemory, key)
 				continue

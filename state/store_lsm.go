@@ -13,11 +13,11 @@ import (
 	"github.com/loamdb/loam/scope"
 )
 
-// The engine under the state layer. This is the only file that knows package lsm; another store
-// can take its place by doing what these fifteen methods do:
+// The engine under the state layer. This and the files named after it alone know package lsm; another store
+// can take its place by doing what these nineteen methods do:
 //
-//	engine  now space scopes snapshot position transact commit metrics
-//	space   get scan stats rename copy diff watch
+//	engine  now space scopes snapshot position transact commit metrics sealed shreds
+//	space   get scan stats rename copy diff watch seal shred
 //
 // besides openEngine, close and expiries, which begin and end a store and its sweep, and what watch
 // returns. Keys and values are bytes here; errors are those of this package.
@@ -91,20 +91,10 @@ func translate(err error) error {
 			return fmt.Errorf("%w: %w", n.ours, err)
 		}
 	}
-	return err
-}
-
-// operators are those of blind changes.
-var operators = []lsm.Operator{operatorOf(opIncrement), operatorOf(opPatch)}
-
-func operatorOf(name string) lsm.Operator {
-	return lsm.Operator{
-		Name:  name,
-		Check: checkOperand,
-		Fold: func(dst, value []byte, operands [][]byte) ([]byte, error) {
-			return foldOperands(name, dst, value, operands)
-		},
+	if errors.Is(err, lsm.ErrScopeSealed) {
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
+	return err
 }
 
 // engine is a store of bytes in scopes, as of now or, where snap is set, as of a snapshot.
@@ -112,6 +102,8 @@ type engine struct {
 	db      *lsm.DB
 	snap    *lsm.Snapshot
 	batches *sync.Pool // of *lsm.Batch
+
+	encrypted bool // values can be sealed
 }
 
 func openEngine(dir string, o *EngineOptions) (*engine, error) {
@@ -122,7 +114,7 @@ func openEngine(dir string, o *EngineOptions) (*engine, error) {
 	if err != nil {
 		return nil, translate(err)
 	}
-	return &engine{db: db, batches: &sync.Pool{New: func() any { return db.NewBatch() }}}, nil
+	return &engine{db: db, batches: &sync.Pool{New: func() any { return db.NewBatch() }}, encrypted: o.Encryption != nil}, nil
 }
 
 // expiry is that of an entry, which the engine tells of until the telling is taken away.
@@ -202,7 +194,7 @@ func (e *engine) snapshot() (*engine, error) {
 	if err != nil {
 		return nil, translate(err)
 	}
-	return &engine{db: e.db, snap: snap, batches: e.batches}, nil
+	return &engine{db: e.db, snap: snap, batches: e.batches, encrypted: e.encrypted}, nil
 }
 
 // position returns where in the history the snapshot is.
@@ -253,10 +245,10 @@ func (e *engine) commit(ws []write, unsynced bool) (Version, error) {
 			}
 		}
 		return 0, nil
-	case len(ws) == 1 && w.tell != nil && w.value != nil && !w.conditional && w.operator == "" && w.expires == 0:
+	case len(ws) == 1 && w.tell != nil && w.value != nil && !w.conditional && w.operator == "" && w.expires == 0 && !w.sealed:
 		v, err := w.space.sc.SetVersion(w.key, w.value, o)
 		return Version(v), translate(err)
-	case len(ws) > 1 || w.conditional || w.tell != nil:
+	case len(ws) > 1 || w.conditional || w.tell != nil || w.sealed:
 		return e.apply(ws, o)
 	case w.value == nil:
 		return 0, translate(w.space.sc.Delete(w.key, o))
@@ -287,6 +279,10 @@ func (w *write) enlist() error {
 		return w.space.tx.Delete(w.key)
 	case w.operator != "":
 		return w.space.tx.Merge(w.operator, w.key, w.value)
+	case w.sealed && w.expires != 0:
+		return w.space.tx.SetSealedWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
+	case w.sealed:
+		return w.space.tx.SetSealed(w.key, w.value)
 	case w.expires != 0:
 		return w.space.tx.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
 	}
@@ -310,6 +306,10 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions, gone ...expiry) (Version
 			b.Delete(w.key)
 		case w.operator != "":
 			b.Merge(w.operator, w.key, w.value)
+		case w.sealed && w.expires != 0:
+			b.SetSealedWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
+		case w.sealed:
+			b.SetSealed(w.key, w.value)
 		case w.expires != 0:
 			b.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
 		default:
@@ -335,7 +335,8 @@ type space struct {
 	tx *lsm.Txn
 }
 
-// get appends the value of key to dst, or returns dst and ErrNotFound.
+// get appends the value of key to dst, or returns dst and ErrNotFound. With an error that is unread it
+// tells what else is known of the entry.
 func (sp space) get(dst, key []byte) ([]byte, info, error) {
 	var i lsm.EntryInfo
 	var err error
@@ -344,10 +345,10 @@ func (sp space) get(dst, key []byte) ([]byte, info, error) {
 	} else {
 		dst, i, err = sp.sc.AppendGetInfo(dst, key)
 	}
-	if err != nil {
+	if err != nil && !unread(err) {
 		return dst, info{asOf: Version(i.AsOf)}, translate(err)
 	}
-	return dst, info{Version(i.Version), millisOf(i.Expiry), Version(i.AsOf)}, nil
+	return dst, info{version: Version(i.Version), expires: millisOf(i.Expiry), asOf: Version(i.AsOf), unread: err}, err
 }
 
 // millisOf returns an expiry in milliseconds; the zero Time is never.
@@ -366,6 +367,7 @@ type cursor interface {
 	Prev() bool
 	Key() []byte
 	Value() []byte
+	Shredded() bool
 	Version() lsm.Version
 	Expiry() time.Time
 	Err() error
@@ -379,8 +381,8 @@ func (sp space) cursor(o *lsm.IterOptions) (cursor, error) {
 	return sp.sc.NewIter(o)
 }
 
-// scan yields the entries of [lower, upper) in order, or backwards, until yield returns false.
-// Key and value are valid within the call.
+// scan yields the entries of [lower, upper) in order, or backwards, until yield returns false. Key and
+// value are valid within the call. What cannot be read is yielded without a value.
 func (sp space) scan(lower, upper []byte, reverse bool, yield func(key, value []byte, i info) bool) error {
 	it, err := sp.cursor(&lsm.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
@@ -393,8 +395,16 @@ func (sp space) scan(lower, upper []byte, reverse bool, yield func(key, value []
 		ok = it.First()
 	}
 	for ; ok; ok = step() {
-		value := it.Value()
-		if it.Err() != nil || !yield(it.Key(), value, info{version: Version(it.Version()), expires: millisOf(it.Expiry())}) {
+		i := info{version: Version(it.Version()), expires: millisOf(it.Expiry())}
+		var value []byte
+		if it.Shredded() {
+			if _, _, i.unread = sp.get(nil, it.Key()); !unread(i.unread) {
+				i.unread = ErrShredded // and written anew since
+			}
+		} else if value = it.Value(); it.Err() != nil {
+			break
+		}
+		if !yield(it.Key(), value, i) {
 			break
 		}
 	}
@@ -447,6 +457,9 @@ func (sp space) diff(from Position) iter.Seq2[rawChange, error] {
 		for c, err := range sp.sc.Diff(from) {
 			r := rawChange{kind: diffKinds[c.Kind], key: c.Key, upper: c.Upper, value: c.Value}
 			r.info = info{version: Version(c.Version), expires: millisOf(c.Expiry)}
+			if unread(err) {
+				r.info.unread, err = err, nil
+			}
 			if !yield(r, translate(err)) {
 				return
 			}
@@ -471,7 +484,11 @@ var watchKinds = map[lsm.WatchKind]ChangeKind{
 func (f feed) next() (rawChange, error) {
 	e, err := f.w.Next()
 	r := rawChange{kind: watchKinds[e.Kind], key: e.Key, upper: e.Upper, value: e.Value, last: e.Last, durable: e.Durable, operator: e.Operator}
-	r.info, r.commit, r.from = info{version: Version(e.Version), expires: millisOf(e.Expiry)}, Version(e.Commit), Version(e.From)
+	r.info = info{version: Version(e.Version), expires: millisOf(e.Expiry)}
+	r.commit, r.from = Version(e.Commit), Version(e.From)
+	if unread(err) {
+		r.info.unread, err = err, nil
+	}
 	return r, translate(err)
 }
 

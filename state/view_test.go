@@ -265,7 +265,7 @@ func TestEveryDoorIsChecked(t *testing.T) {
 			}
 		}
 		check(f.Store, "Scope", "As", "Snapshot", "Transact", "ListScopes", "Timeline", "Hooks", "Metrics", "Close",
-			"SetInOwnScope", "FlipAudit", "Staged") // of export_test.go
+			"SetInOwnScope", "FlipAudit") // of export_test.go
 		check(mallory.Scope(agent), "Name")
 		check(documents.In(mallory.Scope(agent)), "In", "Name")
 		check(documents.In(f.Scope(agent)), "In", "Name")

@@ -86,6 +86,9 @@ func (s *Scope) unsynced(c Class, o *Option) bool {
 	if s.store.memory {
 		return true
 	}
+	if c == Sensitive {
+		return false
+	}
 	if o.sync == syncByClass {
 		return c == Trusted || s.store.noSync
 	}
@@ -120,7 +123,19 @@ func (s *Scope) ready(ctx context.Context, dst []byte, p *pending, o *Option, no
 	if err := s.ask(ctx, p); err != nil {
 		return dst, err
 	}
-	return s.encode(dst, p)
+	out, err := s.encode(dst, p)
+	if err == nil && p.header.Class == Sensitive && !(mutant.Enabled && mutant.Is(mutant.ForgetSensitive)) {
+		err = s.seen(ctx, access.OpSet, p.key, 1)
+	}
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// sealed reports whether the value is to be sealed.
+func (p *pending) sealed() bool {
+	return p.header.Class == Sensitive && !(mutant.Enabled && mutant.Is(mutant.StoreUnsealed))
 }
 
 // put writes one value.
@@ -145,7 +160,7 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 	}
 	b.key = append(b.key[:0], p.key...)
 	b.one[0] = write{
-		space: s.space, key: b.key, value: b.buf, operator: p.operator, expires: p.expires,
+		space: s.space, key: b.key, value: b.buf, operator: p.operator, expires: p.expires, sealed: p.sealed(),
 		conditional: p.conditional, version: p.version, asOf: p.asOf,
 		tell: s.noticeOfSet(&b.notice, p, o),
 	}
@@ -272,7 +287,7 @@ func (s *Scope) putIf(ctx context.Context, key string, version Version, value an
 		defer s.store.giveBack(b)
 		var f found
 		err := s.locate(ctx, key, b, &f)
-		if err != nil && err != ErrNotFound { // returned bare
+		if err != nil && err != ErrNotFound && !unread(err) { // returned bare
 			return 0, err
 		}
 		if f.version != version || version == Absent && err == nil {
@@ -312,10 +327,10 @@ func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error)
 			return false, nil
 		case unreadable: // it is there, in a version that nobody is told
 			b.buf = b.buf[:0]
-		case err != nil:
+		case err != nil && !unread(err):
 			return false, err
 		}
-		class := b.class()
+		class := b.classUnless(err)
 		if class == Ephemeral {
 			if s.removeEphemeral(key) {
 				return true, nil
@@ -370,6 +385,7 @@ type write struct {
 	value   []byte // nil: the key is deleted
 	upper   []byte // not nil: every key of [key, upper) is deleted
 	expires int64  // milliseconds since 1970; 0: never
+	sealed  bool   // the value is to be sealed
 
 	operator string // value is an operand of it; "": it is the value
 
@@ -387,5 +403,6 @@ type info struct {
 	expires int64   // milliseconds since 1970; 0: never
 	// asOf is the version of the last write that readers saw then; 0: nobody knows. As long as that
 	// is the last one nobody has to look again whether the key has this version.
-	asOf Version
+	asOf   Version
+	unread error // why its value cannot be read; nil: it can
 }

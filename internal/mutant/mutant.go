@@ -117,6 +117,12 @@ const (
 	OnlyRefuse          Name = "only-refuse"            // leave the key of a shredded scope in the store's vault
 	ForgetCheckpoint    Name = "forget-checkpoint"      // do not record where checkpoints are made
 	CopyInClear         Name = "copy-in-clear"          // copy sealed values in clear
+	SealSome            Name = "seal-some"              // leave what is not sealed one by one in clear in a sealed scope
+	ForgetWhole         Name = "forget-whole"           // copy a sealed scope as one that is not
+	RetireCheckpointKey Name = "retire-checkpoint-key"  // retire a data key that a checkpoint on record needs
+	StoreUnsealed       Name = "store-unsealed"         // store values of class Sensitive as others are
+	TellSecrets         Name = "tell-secrets"           // put a value of class Sensitive that is replaced into the event
+	ForgetSensitive     Name = "forget-sensitive"       // do not record the writes of values of class Sensitive
 	IgnoreAnchor        Name = "ignore-anchor"          // open a keyring that is older than its anchor
 	ReuseLogKey         Name = "reuse-log-key"          // seal all segments of a log under one key
 	UnboundHeader       Name = "unbound-header"         // seal records of the log without their headers
