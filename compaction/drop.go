@@ -159,7 +159,7 @@ func (d *dropper) stripe(seq keys.SeqNum) int {
 func overwrites(k keys.Kind) bool {
 	switch k {
 	case keys.KindSet, keys.KindSetWithExpiry, keys.KindDelete, keys.KindSetBlob, keys.KindSetWithExpiryBlob,
-		keys.KindExpiryMarker, keys.KindSetSealed, keys.KindSetSealedBlob:
+		keys.KindExpiryMarker, keys.KindSetSealed, keys.KindSetSealedBlob, keys.KindSetSealedExpiry, keys.KindSetSealedExpiryBlob:
 		return true
 	}
 	return false

@@ -76,7 +76,7 @@ func (d *dropper) look(t keys.Trailer, value []byte) (keys.Trailer, []byte) {
 		e.operand = earliest(e.operand, max(at, 1))
 	case keys.KindExpiryMarker:
 		e.at = at
-	case keys.KindSetWithExpiry, keys.KindSetWithExpiryBlob:
+	case keys.KindSetWithExpiry, keys.KindSetWithExpiryBlob, keys.KindSetSealedExpiry, keys.KindSetSealedExpiryBlob:
 		e.at = at
 		if e.ReadTime != nil && at <= e.readTime(t.SeqNum()) {
 			e.expired++
@@ -142,7 +142,7 @@ func (x *TableExpiry) Count(key []byte, k keys.Kind, value []byte, now int64) {
 	case keys.KindExpiryMarker:
 		x.markers++
 		x.lastMarker = max(x.lastMarker, int64(binary.LittleEndian.Uint64(value)))
-	case keys.KindSetWithExpiry, keys.KindSetWithExpiryBlob:
+	case keys.KindSetWithExpiry, keys.KindSetWithExpiryBlob, keys.KindSetSealedExpiry, keys.KindSetSealedExpiryBlob:
 		if x.expiring == nil {
 			x.expiring = expiry.NewBuilder(now)
 		}

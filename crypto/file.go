@@ -18,6 +18,8 @@ import (
 const (
 	KeyringName = "KEYRING"
 	VaultName   = "VAULT"
+	// AsideName is that of a keyring on its way: see Options.Aside.
+	AsideName = "KEYRING.aside"
 
 	// TempSuffix follows the name of a file of keys while it is made. What is left of one that
 	// was not finished goes with the next change.
@@ -38,6 +40,9 @@ type Options struct {
 	Cipher Cipher
 	// ReadOnly: nothing is written, and what writes is ErrReadOnly.
 	ReadOnly bool
+	// Aside: the keyring has the name AsideName, until Ring.Move. So a store that begins or ceases
+	// to be encrypted has one that says nothing by being there: KEYRING does.
+	Aside bool
 }
 
 // cipher returns the chosen cipher.
@@ -57,7 +62,14 @@ type file struct {
 	maxLen int64
 }
 
-func keyringFile(o Options) file { return file{o, KeyringName, fileid.KindKeyring, 1 << 20} }
+func keyringFile(o Options) file { return file{o, keyringName(o.Aside), fileid.KindKeyring, 1 << 20} }
+
+func keyringName(aside bool) string {
+	if aside {
+		return AsideName
+	}
+	return KeyringName
+}
 
 func vaultFile(o Options) file { return file{o, VaultName, fileid.KindVault, 64 << 20} }
 

@@ -47,6 +47,48 @@ func TestAStoreGoesOnWithItsKeys(t *testing.T) {
 	require.ErrorIs(t, err, vfs.ErrNotExist)
 }
 
+// A keyring that is aside is none under its name, until it is moved; no power cut takes it away.
+func TestAKeyringIsMoved(t *testing.T) {
+	fs := newCrashFS(t)
+	o := options(fs)
+	o.Aside = true
+	r, err := crypto.Create(ctx, storeUID, master(1), o)
+	require.NoError(t, err)
+	f := writeFile(t, r, 1)
+	_, err = open(fs, master(1))
+	require.ErrorIs(t, err, vfs.ErrNotExist)
+	from := fs.Ops()
+	require.NoError(t, r.Move(false))
+	require.NoError(t, r.Move(false))
+	_, err = r.Rotate()
+	require.NoError(t, err)
+	require.NoError(t, f.read(mustOpen(t, fs.CrashCopy(), master(1))))
+	require.NoError(t, r.Move(true))
+	_, err = open(fs.CrashCopy(), master(1))
+	require.ErrorIs(t, err, vfs.ErrNotExist)
+	require.NoError(t, r.Close())
+	require.ErrorIs(t, r.Move(false), crypto.ErrClosed)
+	for e, k := fs.Explore(), from; k <= fs.Ops(); k++ {
+		e.AdvanceTo(k)
+		for s := range e.States(vfs.StateOptions{Pending: 1, Cuts: 1}) {
+			found := 0
+			for _, aside := range []bool{false, true} {
+				o := options(s.Mem())
+				o.Aside, o.ReadOnly = aside, true
+				r, err := crypto.Open(ctx, master(1), crypto.Expected{}, o)
+				if errors.Is(err, vfs.ErrNotExist) {
+					continue
+				}
+				require.NoError(t, err, "%s", s)
+				require.NoError(t, f.read(r), "%s", s)
+				require.ErrorIs(t, r.Move(!aside), crypto.ErrReadOnly)
+				found++
+			}
+			require.Positive(t, found, "%s", s) // both, where the new entry is there and the old one has not gone
+		}
+	}
+}
+
 // B60: a wrong key is a wrong key, not damage.
 func TestAWrongKeyIsTold(t *testing.T) {
 	fs := newFS(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"path"
 	"sync/atomic"
 	"time"
 
@@ -192,6 +193,28 @@ func (r *Ring) Rewrap(ctx context.Context, p KeyProvider) error {
 
 // Save writes the keyring as it is, for what was counted. Errors: as Rotate.
 func (r *Ring) Save() error { return r.change(func(*keyset) error { return nil }) }
+
+// Move gives the keyring's file its name, KeyringName, or takes that from it: see Options.Aside. It
+// is durable when Move returns nil. Errors: ErrUncertain, ErrReadOnly, ErrClosed.
+func (r *Ring) Move(aside bool) error {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	if _, err := r.editLocked(func(*keyset) error { return nil }); err != nil {
+		return err
+	}
+	f, name := &r.file, keyringName(aside)
+	if f.name == name {
+		return nil
+	}
+	if err := f.FS.Rename(path.Join(f.Dir, f.name), path.Join(f.Dir, name)); err != nil {
+		return fmt.Errorf("%w: rename %s to %s: %w", ErrUncertain, f.name, name, err)
+	}
+	f.name, f.Aside = name, aside
+	if err := f.FS.SyncDir(f.Dir); err != nil {
+		return fmt.Errorf("%w: sync directory of %s: %w", ErrUncertain, name, err)
+	}
+	return nil
+}
 
 // CopyTo makes the keyring of a copy of the store, with the same keys under the same master key
 // and an epoch of its own, in the directory of o, of which FS, Dir and Random are used, and

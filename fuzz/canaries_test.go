@@ -13,6 +13,7 @@ import (
 // R36: keys, values and names of scopes are in no file of an encrypted store, and in no log and
 // error of any, whatever fails.
 func TestCanariesAreSeenNowhere(t *testing.T) {
+	scored(t, "R36")
 	unraced(t)
 	for i, mode := range []lsm.LogMode{lsm.LogMapped, lsm.LogWritten} {
 		for _, seed := range []uint64{60, 61} { // one is encrypted

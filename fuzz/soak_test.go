@@ -13,6 +13,7 @@ import (
 // R40: a store that works on among faults keeps what it has acknowledged, and neither goroutines
 // nor files become more. The scorecard does it for longer, and looks at memory too.
 func TestAStoreAmongFaultsDoesNotGrow(t *testing.T) {
+	scored(t, "R40")
 	s := fuzz.Soak{Setup: fuzz.Setup{Seed: 6}, FS: vfs.NewOS(), Dir: filepath.Join(t.TempDir(), "db")}
 	var least, goroutines int64
 	for i := range sized(8, 200) {

@@ -264,8 +264,7 @@ func (d *Dispatcher) After(ctx context.Context, ev Event) {
 	if !queue {
 		return
 	}
-	q := queued{hooks: hooks, event: ev, depth: trace.depth}
-	if trace.depth >= maxDepth || !d.shardOf(&ev).push(ctx, &q) {
+	if trace.depth >= maxDepth || !d.shardOf(&ev).push(ctx, hooks, &ev, trace.depth) {
 		d.drop(modeQueue, hooks, &ev, trace.depth)
 	}
 }

@@ -20,7 +20,7 @@ import (
 //	feed       wakes watchers that something concerns
 //	scrubber   reads every table again, slowly, in search of damage
 //	horizons   gives up horizons that have become too old or hold too much
-//	rotator    brings log and manifest out of data keys that are to leave
+//	rotator    brings log and manifest out of data keys that are to leave, and ends conversions
 //
 // The log has one of its own, the preparer, which package wal starts and stops.
 type background struct {

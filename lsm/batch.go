@@ -22,6 +22,7 @@ type Batch struct {
 	payload []byte
 	ops     int
 	ranges  int // of them, those that delete a range
+	lasting int // of them, those that are known to write nothing that expires
 	bytes   int64
 	err     error // first limit exceeded; Apply returns it
 
@@ -30,8 +31,10 @@ type Batch struct {
 	index  map[scope.Scope]int
 	at     int // the scope of the next key in scopes, counted from 1; 0: the root
 
-	requires []point     // require.go
-	merges   batchMerges // merge.go
+	requires   []point     // require.go
+	required   []byte      // their keys
+	conditions conditions  // what Apply makes of them
+	merges     batchMerges // merge.go
 
 	ttls    []batchTTL // ttl.go
 	scratch []byte
@@ -75,8 +78,9 @@ func (b *Batch) Bytes() int64 { return int64(len(b.payload)) }
 // Reset empties the batch, its requirements too, and keeps its memory.
 func (b *Batch) Reset() {
 	b.payload, b.ops, b.ranges, b.bytes, b.err = b.payload[:0], 0, 0, 0, nil
+	b.lasting = 0
 	clear(b.requires)
-	b.requires = b.requires[:0]
+	b.requires, b.required, b.conditions = b.requires[:0], b.required[:0], conditions{}
 	b.ttls = b.ttls[:0]
 	b.merges.operands, b.merges.names = 0, b.merges.names[:0]
 	b.resetScopes()
@@ -104,6 +108,9 @@ func (b *Batch) addInternal(kind keys.Kind, key, value []byte) {
 	b.payload = appendOp(b.payload, kind, b.prefix, key, value)
 	if b.at > 0 && kind != keys.KindDelete && kind != keys.KindRangeDelete {
 		b.scopes[b.at-1].writes = true
+	}
+	if kind != keys.KindSetWithExpiry {
+		b.lasting++
 	}
 	b.ops++
 	b.bytes = bytes

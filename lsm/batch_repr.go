@@ -8,6 +8,7 @@ import (
 	"github.com/loamdb/loam/internal/codec"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/scope"
+	"github.com/loamdb/loam/wal"
 )
 
 // The payload of a log record, and the inside of a Batch: operations one after the
@@ -82,6 +83,17 @@ func (r *opReader) next() bool {
 	return true
 }
 
+// sumUp takes the checksum of what r writes, which a log that seals does without.
+func (d *DB) sumUp(r *request) {
+	if d.wal.Seals() {
+		return
+	}
+	r.crc = wal.PayloadChecksum(r.payload)
+	if r.tail != nil {
+		r.crc = wal.ExtendChecksum(r.crc, r.tail)
+	}
+}
+
 // payloadStats are what a commit needs to know of a payload.
 type payloadStats struct {
 	ops    int
@@ -97,7 +109,8 @@ func checkPayload(p []byte) (payloadStats, error) {
 	for d.Len() > 0 {
 		kind := keys.Kind(d.Uint8())
 		switch kind {
-		case keys.KindSet, keys.KindDelete, keys.KindRangeDelete, keys.KindSetWithExpiry, keys.KindMerge, keys.KindSetSealed:
+		case keys.KindSet, keys.KindDelete, keys.KindRangeDelete, keys.KindSetWithExpiry, keys.KindMerge,
+			keys.KindSetSealed, keys.KindSetSealedExpiry:
 		default:
 			if kind.Valid() {
 				return s, ErrTooNew
@@ -114,7 +127,7 @@ func checkPayload(p []byte) (payloadStats, error) {
 			value = d.LengthPrefixed()
 		}
 		if len(value) > keys.MaxValueLen || len(value) < kind.MinValueLen() || kind == keys.KindRangeDelete && !validRange(key, value) ||
-			kind == keys.KindSetWithExpiry && !validExpiring(value) || kind == keys.KindSetSealed && len(value) < crypto.ValueOverhead {
+			kind.Expires() && !validExpiring(value) || kind.IsSealed() && len(value) < kind.MinValueLen()+crypto.ValueOverhead {
 			d.Fail(codec.ErrMalformed)
 		}
 		s.ops++

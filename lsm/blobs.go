@@ -13,7 +13,6 @@ import (
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/manifest"
 	"github.com/loamdb/loam/internal/mutant"
-	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
 	"github.com/loamdb/loam/sstable/blob"
@@ -55,7 +54,7 @@ func (b *blobFile) open() (*blob.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob file: %w", err)
 	}
-	r, err := openBlob(f, b.meta, b.db.keyring.openCipher(), b.db.cache, b.db.mapTables && (bits.UintSize == 64 || b.meta.Bytes <= maxMapped))
+	r, err := openBlob(f, b.meta, b.db.keyring, b.db.cache, b.db.mapTables && (bits.UintSize == 64 || b.meta.Bytes <= maxMapped))
 	if err != nil {
 		_ = f.Close() // the first error says what is wrong
 		return nil, err
@@ -68,10 +67,13 @@ func (b *blobFile) open() (*blob.Reader, error) {
 var errBlobLine = errors.New("length of values differs from that in the manifest")
 
 // openBlob opens a blob file of which the manifest has a line, and compares the two.
-func openBlob(f vfs.File, m *manifest.Blob, open seal.OpenCipher, held *cache.Cache, mapped bool) (*blob.Reader, error) {
+func openBlob(f vfs.File, m *manifest.Blob, k *keyring, held *cache.Cache, mapped bool) (*blob.Reader, error) {
 	name := manifest.BlobName(m.Num)
+	if err := k.admits(f, m.Num, m.Key != 0); err != nil {
+		return nil, clearError(name, err)
+	}
 	r, err := blob.Open(f, blob.ReaderOptions{
-		UID: m.UID, Size: m.Bytes, Digest: m.Digest, OpenCipher: open, KeyID: m.Key,
+		UID: m.UID, Size: m.Bytes, Digest: m.Digest, OpenCipher: k.openCipher(), KeyID: m.Key,
 		Cache: held, Name: name, Mapped: mapped,
 	})
 	if err != nil {
@@ -223,7 +225,7 @@ func (it *Iterator) blobBackward(s *source) (live bool) {
 // a blob file.
 func blobBase(s *source) fold.Base {
 	b := fold.Base{State: fold.Present}
-	if v := s.value(); s.trailer.Kind() == keys.KindSetWithExpiryBlob && len(v) >= keys.ExpiryLen {
+	if v := s.value(); s.trailer.Kind().Expires() && len(v) >= keys.ExpiryLen {
 		b.Expiry = expiryOf(v)
 	}
 	return b

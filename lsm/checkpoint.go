@@ -108,7 +108,7 @@ func (c *checkpoint) run(ctx context.Context) error {
 	if err := c.mark(); err != nil {
 		return err
 	}
-	err = c.register()
+	err = c.register(nil)
 	if err == nil {
 		err = c.fill(ctx)
 	}
@@ -215,8 +215,15 @@ func (c *checkpoint) fill(ctx context.Context) error {
 			return err
 		}
 		defer k.close()
-		o.NewCipher, o.OpenCipher = k.newCipher(), k.openCipher()
+		o.NewCipher, o.OpenCipher = k.manifestCipher(), k.openCipher()
 		copied.Keyring = *k.anchor()
+		needs, err := k.needs(v.Version)
+		if err == nil {
+			err = c.register(needs)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return manifest.CreateCopy(copied, v.Version, o)
 }

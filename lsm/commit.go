@@ -50,6 +50,7 @@ type request struct {
 	folds  attached    // what it brings along for them: merge_chain.go
 	wake   chan signal // capacity 1; made once, kept with the pooled request
 
+	lasting bool // it is known that no operation writes an entry that expires
 	indexed bool // expiry_index.go
 
 	scoped  bool   // claims count
@@ -84,7 +85,7 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
 	r.ranges, r.tail = 0, nil
-	r.indexed, r.scoped, r.refused, r.merges, r.claims.conflict = false, false, false, false, 0
+	r.lasting, r.indexed, r.scoped, r.refused, r.merges, r.claims.conflict = false, false, false, false, false, 0
 	return r
 }
 
@@ -328,7 +329,7 @@ func (p *part) release(self *request) { p.fail(nil, self) }
 
 // commit takes a framed request through the pipeline and returns its outcome.
 func (d *DB) commit(r *request) error {
-	if d.opts.ExpiryEvents && !r.indexed {
+	if d.opts.ExpiryEvents && !r.indexed && !r.lasting {
 		if err := d.indexExpiries(r); err != nil {
 			return err
 		}
@@ -341,10 +342,7 @@ func (d *DB) commit(r *request) error {
 			return r.err
 		}
 	}
-	r.crc = wal.PayloadChecksum(r.payload)
-	if r.tail != nil {
-		r.crc = wal.ExtendChecksum(r.crc, r.tail)
-	}
+	d.sumUp(r)
 	lead, err := d.queue.join(r)
 	if err != nil {
 		return err

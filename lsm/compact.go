@@ -42,7 +42,7 @@ func (c *compactor) loop() {
 	ctx := d.background.ctx
 	var retry backoff
 	var rest time.Duration
-	for c.alarm.wait(ctx, rest) {
+	for !d.opts.seams.Sizing.NoCompaction && c.alarm.wait(ctx, rest) {
 		rest = 0
 		for ctx.Err() == nil {
 			attempt := d.room.begin(compacting)

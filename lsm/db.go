@@ -45,6 +45,8 @@ type DB struct {
 	replayed *replayed     // of an opening that is under way
 	madeDirs int           // directories that this opening has made
 
+	converting *conversion // that this opening begins, or nil
+
 	// Read path: own synchronization.
 	readers   epoch.Domain
 	state     atomic.Pointer[readState]
@@ -169,7 +171,7 @@ func (d *DB) writeOp(kind keys.Kind, key, value []byte, w *WriteOptions) error {
 	} else {
 		r.payload = appendOp(r.payload[:0], kind, rootPrefix, key, value)
 	}
-	r.ops, r.merges = 1, kind == keys.KindMerge
+	r.ops, r.merges, r.lasting = 1, kind == keys.KindMerge, kind != keys.KindSetWithExpiry
 	if kind == keys.KindRangeDelete {
 		r.ranges = 1
 	}
@@ -273,28 +275,46 @@ func (d *DB) closeFiles() (errs []error) {
 	if poisoned := d.poison.err(); poisoned != nil {
 		err = poisoned
 	}
-	d.manifestMu.Lock()
-	defer d.manifestMu.Unlock()
+	decrypted := false
 	if err == nil {
-		// With this edit a log that ends earlier is known to have lost something.
-		err = d.manifestLog.Append(&manifest.Edit{
-			Cut:      &manifest.Cut{LastSeqNum: lastLogged(d.manifestLog.State(), d.lastSeqNum)},
-			LastTime: d.closingTime(),
-		})
+		var aside error
+		decrypted, aside = d.endDecryption()
+		err = errors.Join(d.endManifest(decrypted), aside)
 	}
 	if err != nil {
 		errs = append(errs, fmt.Errorf("lsm: close: %w", err))
 	}
+	d.manifestMu.Lock()
 	if err := d.manifestLog.Close(); err != nil && d.poison.err() == nil {
 		errs = append(errs, fmt.Errorf("lsm: close: %w", err))
 	}
+	d.manifestMu.Unlock()
 	d.deleter.drain(d)
-	if d.keyring != nil && err == nil {
+	switch { // without manifestMu: whoever changes the keyring may wait for that
+	case d.keyring == nil || err != nil:
+	case decrypted:
+		d.removeKeyring()
+	default:
 		if err := d.keyring.ring.Save(); err != nil { // nothing is lost but what was counted
 			d.event("keyring not saved", "cause", err)
 		}
 	}
 	return errs
+}
+
+// endManifest logs the edit of Close, and makes the manifest one in clear if the store was decrypted.
+func (d *DB) endManifest(decrypted bool) error {
+	d.manifestMu.Lock()
+	defer d.manifestMu.Unlock()
+	// With this edit a log that ends earlier is known to have lost something.
+	err := d.manifestLog.Append(&manifest.Edit{
+		Cut:      &manifest.Cut{LastSeqNum: lastLogged(d.manifestLog.State(), d.lastSeqNum)},
+		LastTime: d.closingTime(),
+	})
+	if err == nil && decrypted {
+		err = d.manifestLog.Unseal()
+	}
+	return err
 }
 
 // closingTime is what engine time goes on from at the next opening.

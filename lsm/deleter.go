@@ -82,6 +82,7 @@ func (t *deleter) remove(d *DB, f obsoleteFile) {
 		return
 	}
 	d.metrics.deletedFiles.Add(1)
+	d.rotator.stepped()
 }
 
 // sleep returns false when the context ended first.

@@ -169,7 +169,9 @@ func (f *differ) nextPoint(c *delta, upper []byte) (bool, error) {
 		c.key = f.key
 		b, err := f.newest(s)
 		if unopened(err) {
-			b, c.err, err = fold.Base{State: fold.Present}, err, nil
+			if c.err, err = err, nil; b.State != fold.Present { // operands are on top of it
+				b = fold.Base{State: fold.Present}
+			}
 		}
 		if err != nil {
 			return false, err

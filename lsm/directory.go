@@ -110,8 +110,9 @@ func directoryError(err error) error {
 // as it is found to hold later.
 type resolved struct {
 	scopeKeys
-	id scope.ID
-	at atomic.Uint64
+	id     scope.ID
+	sealed bool // as a whole; known of what writers use
+	at     atomic.Uint64
 }
 
 // keysOfID returns the bounds of an id's keys, in one piece of memory.

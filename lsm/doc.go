@@ -107,14 +107,16 @@
 //
 // # Encryption
 //
-// Values of scopes can be sealed under a key of their scope (sealed.go, vault.go), which Shred destroys
-// (shred.go).
+// Values of scopes can be sealed under a key of their scope (sealed.go, vault.go), one by one or all of a
+// scope (sealed_scope.go), until Shred destroys the key (shred.go), in checkpoints too
+// (checkpoint_registry.go).
 //
 // An encrypted store (encryption.go) reads its keyring (keyring.go) before anything else, and has
 // it give log, manifest, tables and blob files their ciphers. An Anchor (anchor.go) shows whether
 // a store was put back. ingest_rewrite.go takes tables in clear in. Data keys leave (rotate.go,
 // rotator.go) and are retired when nobody holds them any more (key_holders.go); key_status.go tells
-// how far that is. docs/security.md describes it.
+// how far that is. convert.go turns encryption on and off for a store that exists, convert_files.go knows which
+// of its files may be in clear meanwhile. docs/security.md describes it.
 //
 // # Reading order
 //

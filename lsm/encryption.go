@@ -9,8 +9,8 @@ import (
 
 // Encryption makes a store that Open creates an encrypted one, and opens it again: all that it
 // keeps of keys and values is then encrypted and authenticated, in its log, tables, blob files
-// and manifest. docs/security.md says what that protects from. A store is encrypted from its
-// creation on, or not at all. Others than its owner must not be able to write to its directory.
+// and manifest. docs/security.md says what that protects from. A store in clear is not opened with it: Encrypt
+// makes it an encrypted one, and Decrypt the other way round. Others than its owner must not be able to write to its directory.
 type Encryption struct {
 	// Key is the source of the master key, without which nothing of the store can be read by
 	// anybody. It must be set. It is asked by Open, and its work is part of Open's.

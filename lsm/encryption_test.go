@@ -411,6 +411,7 @@ func TestADamagedEncryptedStoreIsSalvaged(t *testing.T) {
 	saved, err := Open("new", o)
 	require.NoError(t, err)
 	defer saved.Close()
+	require.Positive(t, keyStatus(t, saved, 1).Tables)
 	n := 0
 	for e, err := range saved.Scan(nil, nil) {
 		require.NoError(t, err)

@@ -12,15 +12,25 @@ type EntryInfo struct {
 	Version Version
 	// Expiry is when the entry expires; the zero Time means never.
 	Expiry time.Time
+	// AsOf is the version of the last operation that readers saw before the entry was read, for
+	// Batch.RequireAsOf; 0 of one that expires, and of one of a snapshot or transaction.
+	AsOf Version
 }
 
-func (e entryState) info() EntryInfo { return EntryInfo{e.version, expiryTime(e.expires)} }
+func (e entryState) info() EntryInfo {
+	return EntryInfo{Version: e.version, Expiry: expiryTime(e.expires)}
+}
 
 // AppendGetInfo appends the value of key in the scope to dst, as AppendGet does, and tells what
 // else is known of the entry, of the same moment.
 func (s *Scope) AppendGetInfo(dst, key []byte) ([]byte, EntryInfo, error) {
+	asOf := Version(s.db.visible.load()) // before the entry is read: it cannot be older than that
 	out, e, err := s.getEntry(dst, key)
-	return out, e.info(), err
+	i := e.info()
+	if s.snap == nil && i.Expiry.IsZero() {
+		i.AsOf = asOf
+	}
+	return out, i, err
 }
 
 // AppendGetInfo appends the value of key to dst, as Txn.AppendGet does, and tells what else is
@@ -58,9 +68,12 @@ func (tx *Txn) LastVersion() Version { return tx.last }
 
 // endsExpiring reports whether the last operation writes an entry that expires.
 func (b *Batch) endsExpiring() bool {
+	if b.lasting == b.ops {
+		return false
+	}
 	var last keys.Kind
 	for ops := (opReader{rest: b.payload}); ops.next(); {
 		last = ops.kind
 	}
-	return last == keys.KindSetWithExpiry
+	return last.Expires()
 }

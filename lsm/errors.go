@@ -26,11 +26,16 @@ var (
 
 // Errors of encryption.
 var (
-	// ErrEncrypted: the store is encrypted, and Options.Encryption was not set.
+	// ErrEncrypted: the store is encrypted, and Options.Encryption was not set, or it was to be encrypted.
 	ErrEncrypted = errors.New("lsm: store is encrypted")
 	// ErrNotEncrypted: the store is in clear, and Options.Encryption was set, or the operation
-	// is one of an encrypted store. Nothing was written.
-	ErrNotEncrypted = errors.New("lsm: store is not encrypted")
+	// is one of an encrypted store. Nothing was written. Encrypt makes it an encrypted one.
+	ErrNotEncrypted = errors.New("lsm: store is not encrypted (see Encrypt)")
+	// ErrDecrypting: the store is on its way to being in clear (Decrypt): it makes no new keys.
+	ErrDecrypting = errors.New("lsm: store is being decrypted")
+	// ErrScopeKeys: values were sealed in the store, which nobody could read without its keys, so that it
+	// stays encrypted.
+	ErrScopeKeys = errors.New("lsm: store has keys of scopes")
 	// ErrWrongKey: the master key is another one than the store's. Nothing but the keyring was
 	// read.
 	ErrWrongKey = crypto.ErrWrongKey
@@ -38,7 +43,8 @@ var (
 	// *CorruptionError, and matches ErrCorrupt.
 	ErrAuth = errors.New("lsm: not authentic")
 	// ErrNotPrivate: others than their owner may write to the directory of an encrypted store,
-	// or reach the file with its key.
+	// or reach the file with its key; or the lock file of any store has a second name, and who holds
+	// the lock would be written into whatever that is.
 	ErrNotPrivate = vfs.ErrNotPrivate
 	// ErrShredded: the value was sealed in a scope whose key was destroyed since.
 	ErrShredded = crypto.ErrShredded
@@ -47,6 +53,9 @@ var (
 	ErrNoScopeKey = errors.New("lsm: the key of a sealed value is not here")
 	// ErrNotScoped: a value of the root was to be sealed. Nothing was written.
 	ErrNotScoped = errors.New("lsm: only values of scopes are sealed")
+	// ErrScopeSealed: an operand was to be merged in a scope that is sealed as a whole. Nothing was
+	// written: operands cannot be sealed.
+	ErrScopeSealed = errors.New("lsm: nothing is merged in a sealed scope")
 	// ErrRollback: the store, or its keyring, is older than an anchor of it. It comes as a
 	// *CorruptionError, and matches ErrCorrupt.
 	ErrRollback = errors.New("lsm: older than its anchor")

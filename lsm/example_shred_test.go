@@ -45,3 +45,27 @@ func ExampleScope_Shred() {
 	// true
 	// dark <nil>
 }
+
+// In a sealed scope every value is sealed, whoever writes it.
+func ExampleScope_Seal() {
+	db, err := lsm.Open("", &lsm.Options{InMemory: true, Encryption: &lsm.Encryption{
+		Key: crypto.KeyBytes([]byte("32 bytes from where keys are kept")[:crypto.KeyLen]),
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	alice, err := db.Scope(scope.User("alice"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := alice.Seal(nil); err != nil {
+		log.Fatal(err)
+	}
+	_ = alice.Set([]byte("theme"), []byte("dark"), nil)
+	_, _ = alice.Shred(context.Background())
+	_, err = alice.Get([]byte("theme"))
+	fmt.Println(errors.Is(err, lsm.ErrShredded))
+	// Output:
+	// true
+}

@@ -161,7 +161,7 @@ func (m *mutableTable) noteTime(k keys.Kind, key, value []byte) {
 	}
 	at := max(expiryOf(value), 1)
 	switch k {
-	case keys.KindSetWithExpiry, keys.KindSetWithExpiryBlob:
+	case keys.KindSetWithExpiry, keys.KindSetWithExpiryBlob, keys.KindSetSealedExpiry, keys.KindSetSealedExpiryBlob:
 		if m.expiring == nil {
 			m.expiring = expiry.NewBuilder(m.madeAt)
 		}

@@ -93,7 +93,7 @@ func (d *DB) indexExpiries(r *request) error {
 	var out []byte
 	from := 0 // of what is not in out yet
 	for ops := r.operations(); ops.next(); {
-		if ops.kind != keys.KindSetWithExpiry {
+		if !ops.kind.Expires() {
 			continue
 		}
 		id, n, err := scope.DecodeID(ops.key)

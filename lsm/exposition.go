@@ -40,6 +40,7 @@ var exposedMetrics = []exposedMetric{
 	{"loam_blob_bytes", "BlobBytes", "Length of the live blob files."},
 	{"loam_blob_garbage_bytes", "BlobGarbage", "Values in them that no table refers to any more."},
 	{"loam_disk_bytes", "DiskBytes", "Length of live tables, blob files and log segments."},
+	{"loam_conversion_bytes", "ConversionBytes", "Length of the tables and blob files that are still to be encrypted, or decrypted, of a store on its way."},
 	{"loam_cache_bytes", "CacheBytes", "What the block cache holds."},
 	{"loam_cache_hits_total", "CacheHits", "Blocks that were looked for and found in the cache, nearly all of them."},
 	{"loam_cache_misses_total", "CacheMisses", "Blocks that were read and entered into the cache."},

@@ -139,7 +139,7 @@ func (d *DB) pointRead(dst, prefix, key []byte, seq keys.SeqNum, at int64, whole
 // table has.
 func (d *DB) foundBlob(r *sstable.Reader, dst, stored []byte, t keys.Trailer, at int64, whole bool) ([]byte, entryState, error) {
 	e := entryState{version: Version(t.SeqNum()), sealed: whole && t.Kind().IsSealed()}
-	if t.Kind() == keys.KindSetWithExpiryBlob && len(stored) >= keys.ExpiryLen {
+	if t.Kind().Expires() && len(stored) >= keys.ExpiryLen {
 		if e.expires = expiryOf(stored); at == atRead {
 			at = d.clock.millis()
 		}
@@ -182,7 +182,7 @@ func (d *DB) result(dst, value []byte, t keys.Trailer, at int64) ([]byte, entryS
 		return append(dst, value...), entryState{version: Version(t.SeqNum())}, nil
 	case keys.KindDelete:
 		return dst, entryState{}, ErrNotFound
-	case keys.KindSetWithExpiry, keys.KindExpiryMarker:
+	case keys.KindSetWithExpiry, keys.KindExpiryMarker, keys.KindSetSealedExpiry:
 		return d.foundExpiring(dst, value, t, at)
 	case keys.KindSetSealed:
 		return append(dst, value...), entryState{version: Version(t.SeqNum()), sealed: true}, nil

@@ -93,6 +93,7 @@ func (d *DB) swapVersion(e *manifest.Edit, flushed *mutableTable) {
 	d.reaper.installed()
 	d.horizons.installed()
 	d.expirer.installed()
+	d.rotator.stepped()
 }
 
 // holds reports whether a table that the edit deletes at one level is, by the same

@@ -352,7 +352,7 @@ func (it *Iterator) nextVisible(skip bool) bool {
 			return true
 		case keys.KindDelete:
 			skip = true
-		case keys.KindSetWithExpiry, keys.KindExpiryMarker:
+		case keys.KindSetWithExpiry, keys.KindExpiryMarker, keys.KindSetSealedExpiry:
 			if it.value, it.expires = it.alive(s); it.expires != 0 {
 				it.valid = true
 				return true
@@ -366,7 +366,7 @@ func (it *Iterator) nextVisible(skip bool) bool {
 		case keys.KindSetSealed:
 			it.value, it.valid, it.in.sealed = s.value(), true, true
 			return true
-		case keys.KindSetBlob, keys.KindSetWithExpiryBlob, keys.KindSetSealedBlob:
+		case keys.KindSetBlob, keys.KindSetWithExpiryBlob, keys.KindSetSealedBlob, keys.KindSetSealedExpiryBlob:
 			if it.blobForward(s) {
 				return true
 			}
@@ -423,13 +423,13 @@ func (it *Iterator) prevVisible() bool {
 				it.valBuf, live = append(it.valBuf[:0], s.value()...), true
 				it.below, it.expires, it.in = fold.Base{State: fold.Present}, 0, inBlob{sealed: s.trailer.Kind().IsSealed()}
 				piled, base = false, s.trailer.SeqNum()
-			case keys.KindSetBlob, keys.KindSetWithExpiryBlob, keys.KindSetSealedBlob:
+			case keys.KindSetBlob, keys.KindSetWithExpiryBlob, keys.KindSetSealedBlob, keys.KindSetSealedExpiryBlob:
 				live = it.blobBackward(s)
 				piled, base = false, s.trailer.SeqNum()
 			case keys.KindDelete:
 				it.below, it.expires, it.in, live = fold.Base{}, 0, inBlob{}, false
 				piled, base = false, s.trailer.SeqNum()
-			case keys.KindSetWithExpiry, keys.KindExpiryMarker:
+			case keys.KindSetWithExpiry, keys.KindExpiryMarker, keys.KindSetSealedExpiry:
 				live = it.baseBackward(s)
 				piled, base = false, s.trailer.SeqNum()
 			case keys.KindMerge:

@@ -72,7 +72,6 @@ func (k *keyring) release(key seal.KeyID, name string) {
 type outputs struct {
 	keyring *keyring
 	name    string
-	create  seal.NewCipher
 	keys    []seal.KeyID // holders.mu
 }
 
@@ -81,12 +80,12 @@ func (k *keyring) outputs(name string) *outputs {
 	if k == nil {
 		return nil
 	}
-	return &outputs{keyring: k, name: name, create: k.newCipher()}
+	return &outputs{keyring: k, name: name}
 }
 
-// newCipher gives the job's files their ciphers, nil in a store in clear.
+// newCipher gives the job's files their ciphers, nil in a store that is, or is to be, in clear.
 func (o *outputs) newCipher() seal.NewCipher {
-	if o == nil {
+	if o == nil || o.keyring.decrypting() {
 		return nil
 	}
 	return o.begin
@@ -98,7 +97,7 @@ func (o *outputs) begin(kind fileid.Kind, uid fileid.UID, salt seal.Salt) (ciphe
 	h := &o.keyring.holders
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c, key, err := o.create(kind, uid, salt)
+	c, key, err := o.keyring.manifestCipher()(kind, uid, salt)
 	if err == nil {
 		h.addLocked(key, o.name)
 		o.keys = append(o.keys, key)
@@ -120,10 +119,10 @@ func (o *outputs) end() {
 	o.keys = nil
 }
 
-// segmentCipher gives the next segment of the log its cipher, nil in a store in clear. One is
+// segmentCipher gives the next segment of the log its cipher, nil in a store that is, or is to be, in clear. One is
 // prepared at a time, and listed before the next: only the last one is not known to be.
 func (k *keyring) segmentCipher() seal.NewCipher {
-	if k == nil {
+	if k == nil || k.decrypting() {
 		return nil
 	}
 	return func(kind fileid.Kind, uid fileid.UID, salt seal.Salt) (cipher.AEAD, seal.KeyID, error) {

@@ -14,12 +14,22 @@ type KeyStatus struct {
 	Active crypto.KeyID
 	// Keys are all data keys, the retired ones included, by id.
 	Keys []DataKeyStatus
+	// Conversion is the way that the store is on, and InClear what is in clear of it meanwhile.
+	Conversion Conversion
+	InClear    ClearStatus
 	// Left is the length of the tables and blob files that are still to be written anew, since
-	// their keys are to leave the store: see DB.RotateDataKeys. Estimate is how long that takes
+	// their keys are to leave the store, or it is on its way: see DB.RotateDataKeys, Encrypt and Decrypt. Estimate is how long that takes
 	// at the pace so far, if nothing more urgent comes between; zero when nothing is left or
 	// nothing was written anew since Open.
 	Left     int64
 	Estimate time.Duration
+}
+
+// ClearStatus is what of a store is in clear and in its manifest.
+type ClearStatus struct {
+	// Tables, BlobFiles and LogSegments count it, segments that are prepared included; Bytes is their length.
+	Tables, BlobFiles, LogSegments int
+	Bytes                          int64
 }
 
 // DataKeyStatus is one data key and what is under it.
@@ -36,7 +46,7 @@ type DataKeyStatus struct {
 }
 
 // KeyStatus returns the keys of the store as it is. A store that is open for reading counts neither
-// its log nor its manifest, and nothing as leaving. Errors: ErrNotEncrypted, ErrClosed.
+// its log nor its manifest, and no key as leaving but those of one that is being decrypted. Errors: ErrNotEncrypted, ErrClosed.
 func (d *DB) KeyStatus() (KeyStatus, error) {
 	if d.keyring == nil {
 		return KeyStatus{}, ErrNotEncrypted
@@ -55,7 +65,7 @@ func (d *DB) KeyStatus() (KeyStatus, error) {
 		st.Keys = append(st.Keys, DataKeyStatus{KeyInfo: k})
 	}
 	if d.opts.ReadOnly {
-		st.count(d.state.Load().version.Version, &manifest.State{}, 0)
+		st.count(d.state.Load().version.Version, &manifest.State{Conversion: d.keyring.conversion}, 0)
 		return st, nil
 	}
 	d.manifestMu.Lock()
@@ -69,9 +79,12 @@ func (d *DB) KeyStatus() (KeyStatus, error) {
 // count fills in what is under the keys.
 func (st *KeyStatus) count(v *manifest.Version, s *manifest.State, own crypto.KeyID) {
 	retires := retiring(s)
+	if c := s.Conversion; c != nil {
+		st.Conversion = map[manifest.Direction]Conversion{manifest.ToEncrypted: Encrypting, manifest.ToClear: Decrypting}[c.To]
+	}
 	for i := range st.Keys {
 		k := &st.Keys[i]
-		k.Leaving = k.State == crypto.Retiring && retires != nil && retires(k.ID)
+		k.Leaving = (k.State == crypto.Retiring || st.Conversion == Decrypting) && retires != nil && retires(k.ID)
 		k.Manifest = k.ID == own
 	}
 	for _, u := range compaction.KeyUses(v, nil) {
@@ -80,7 +93,11 @@ func (st *KeyStatus) count(v *manifest.Version, s *manifest.State, own crypto.Ke
 		}
 	}
 	for _, u := range compaction.KeyUses(v, s.Segments) {
-		if u.Key == 0 || int(u.Key) > len(st.Keys) {
+		if u.Key == 0 {
+			st.InClear = ClearStatus{u.Tables, u.Blobs, u.Segments, u.Bytes}
+			continue
+		}
+		if int(u.Key) > len(st.Keys) {
 			continue // no file has a key that the keyring lacks, but for damage
 		}
 		k := &st.Keys[u.Key-1]

@@ -32,6 +32,8 @@ type keyring struct {
 	wrap    seams.WrapCipher
 	holders keyHolders
 	segment *outputs // of the log, while one is prepared
+	// conversion is that of the store as this opening has found or begun it (convert.go), or nil.
+	conversion *manifest.Conversion
 }
 
 func newKeyring(ring *crypto.Ring, wrap seams.WrapCipher) *keyring {
@@ -43,16 +45,15 @@ func newKeyring(ring *crypto.Ring, wrap seams.WrapCipher) *keyring {
 // openKeyring opens the keyring of the store in dir for reading. Errors: ErrEncrypted,
 // ErrWrongKey, ErrCorrupt, and those of the file system and the provider.
 func openKeyring(fs vfs.FS, dir string, o *Options) (*keyring, error) {
-	_, err := fs.Size(filepath.Join(dir, crypto.KeyringName))
+	found, aside, err := findKeyring(fs, dir)
 	switch {
-	case errors.Is(err, vfs.ErrNotExist):
-		return nil, nil
-	case err != nil:
+	case err != nil || !found:
 		return nil, err
 	case o.Encryption == nil:
 		return nil, ErrEncrypted
 	}
 	files := o.keyFiles(fs, dir)
+	files.Aside = aside
 	files.ReadOnly = !(mutant.Enabled && mutant.Is(mutant.RenewFirst))
 	want := crypto.Expected{Anchor: o.Encryption.MinAnchor.keyring}
 	ring, err := crypto.Open(context.Background(), o.Encryption.Key, want, files)
@@ -62,9 +63,26 @@ func openKeyring(fs vfs.FS, dir string, o *Options) (*keyring, error) {
 	return newKeyring(ring, o.seams.WrapCipher), nil
 }
 
-// createKeyring makes the keyring of a new store.
-func createKeyring(store fileid.UID, fs vfs.FS, dir string, o *Options) (*keyring, error) {
-	ring, err := crypto.Create(context.Background(), store, o.Encryption.Key, o.keyFiles(fs, dir))
+// findKeyring reports whether the store in dir is encrypted, and whether its keyring is aside, as a conversion
+// leaves it that a crash has interrupted (E1).
+func findKeyring(fs vfs.FS, dir string) (found, aside bool, err error) {
+	for _, name := range []string{crypto.KeyringName, crypto.AsideName} {
+		_, err := fs.Size(filepath.Join(dir, name))
+		if errors.Is(err, vfs.ErrNotExist) {
+			continue
+		}
+		if err != nil || name == crypto.KeyringName {
+			return err == nil, false, err
+		}
+		_, err = manifest.Load(fs, dir, nil)
+		return err != nil && !errors.Is(err, manifest.ErrNoStore), true, nil
+	}
+	return false, false, nil
+}
+
+// createKeyring makes the keyring of a store.
+func createKeyring(store fileid.UID, files crypto.Options, o *Options) (*keyring, error) {
+	ring, err := crypto.Create(context.Background(), store, o.Encryption.Key, files)
 	if err != nil {
 		return nil, keyError(err)
 	}
@@ -85,8 +103,17 @@ func (k *keyring) copyTo(store fileid.UID, files crypto.Options) (*keyring, erro
 	return newKeyring(ring, k.wrap), nil
 }
 
-// newCipher gives files that are written their ciphers, nil in a store in clear.
+// newCipher gives tables, blob files and segments of the log that are written their ciphers, nil in a store
+// that is, or is to be, in clear.
 func (k *keyring) newCipher() seal.NewCipher {
+	if k.decrypting() {
+		return nil
+	}
+	return k.manifestCipher()
+}
+
+// manifestCipher gives manifests their ciphers, nil in a store in clear.
+func (k *keyring) manifestCipher() seal.NewCipher {
 	switch {
 	case k == nil:
 		return nil
@@ -104,16 +131,8 @@ func (k *keyring) openCipher() seal.OpenCipher {
 	return k.ring.OpenFile
 }
 
-// admits returns an error for a file in clear, of which no manifest says that it is, in an
-// encrypted store: anybody can make one.
-func (k *keyring) admits(encrypted bool) error {
-	if k != nil && !encrypted && !(mutant.Enabled && mutant.Is(mutant.AdmitPlain)) {
-		return fmt.Errorf("%w: file in clear", seal.ErrAuth)
-	}
-	return nil
-}
-
-// checkState compares the keyring with what the store's manifest knows of it.
+// checkState compares the keyring with what the store's manifest knows of it, and takes over what that says of a
+// conversion.
 func (k *keyring) checkState(s *manifest.State) error {
 	if k == nil {
 		return nil
@@ -121,6 +140,7 @@ func (k *keyring) checkState(s *manifest.State) error {
 	if k.ring.Store() != s.Store {
 		return keyError(fmt.Errorf("%w: it is another store's", crypto.ErrAuth))
 	}
+	k.conversion = s.Conversion
 	return keyError(k.ring.Check(crypto.Anchor(s.Keyring)))
 }
 
@@ -180,6 +200,11 @@ func (k *keyring) close() {
 // isKeyFile reports whether a file of this name is one of keys, or left of the making of one.
 func isKeyFile(name string) bool {
 	return name == crypto.KeyringName || name == crypto.KeyringName+crypto.TempSuffix
+}
+
+// isAsideFile reports whether a file of this name is a keyring that is aside, or left of the making of one.
+func isAsideFile(name string) bool {
+	return name == crypto.AsideName || name == crypto.AsideName+crypto.TempSuffix
 }
 
 // keyError translates an error of the keyring, or one that says that it lacks a key.

@@ -71,15 +71,16 @@ func (d *DB) foldChain(c *fold.Chain, dst []byte, at int64) ([]byte, entryState,
 // baseOf returns what a version that is no operand makes of its key. With an error that is unopened
 // it is something of which the value is not known.
 func (d *DB) baseOf(key []byte, kind keys.Kind, value []byte) (fold.Base, error) {
-	if kind == keys.KindSetSealed {
-		v, err := d.vault.openInternal(key, value)
-		return fold.Base{State: fold.Present, Value: v, Sealed: true}, err
-	}
-	b, ok := fold.BaseOf(kind, value)
+	b, ok := fold.BaseOf(kind.Opened(), value)
 	if !ok {
 		return b, fmt.Errorf("%w: operation %s", ErrTooNew, kind)
 	}
-	return b, nil
+	if b.Sealed = kind.IsSealed(); !b.Sealed {
+		return b, nil
+	}
+	var err error
+	b.Value, err = d.vault.openInternal(key, b.Value)
+	return b, err
 }
 
 // take adds a version to a chain that is collected newest first, and reports whether it is the

@@ -43,11 +43,9 @@ func (tx *Txn) merge(op string, key, operand []byte) error {
 		tx.writes.merges = true
 		return tx.writes.put(keys.KindMerge, tx.key, value)
 	case w.kind != keys.KindMerge:
-		base := fold.Base{State: fold.Present, Value: w.value}
-		if w.kind != keys.KindSetSealed { // which is in clear still
-			if base, err = tx.db.baseOf(tx.key, w.kind, w.value); err != nil {
-				return err
-			}
+		base, err := tx.db.baseOf(tx.key, w.kind.Opened(), w.value) // it is in clear still
+		if err != nil {
+			return err
 		}
 		if base.Expiry != 0 && base.Expiry <= tx.ownTime() {
 			base = fold.Base{} // it was written to be past
@@ -61,8 +59,8 @@ func (tx *Txn) merge(op string, key, operand []byte) error {
 			return tx.db.operators.error(err)
 		}
 		kind, whole := b.AppendEntry(nil)
-		if w.kind == keys.KindSetSealed {
-			kind = w.kind
+		if sealed := kind.Sealed(); w.kind.IsSealed() && sealed != keys.KindInvalid {
+			kind = sealed
 		}
 		return tx.writes.put(kind, tx.key, whole)
 	}

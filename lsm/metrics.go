@@ -53,6 +53,9 @@ type Metrics struct {
 	BlobBytes, BlobGarbage int64
 	// DiskBytes is the length of all live tables, blob files and log segments.
 	DiskBytes int64
+	// ConversionBytes is the length of the tables and blob files that a conversion has still to write
+	// anew: those in clear of a store that is being encrypted, or the others of one that is being decrypted.
+	ConversionBytes int64
 	// CacheBytes is what the block cache holds, EvictedBlocks how many blocks it has
 	// given up since Open.
 	CacheBytes    int64
@@ -205,6 +208,7 @@ func (d *DB) Metrics() Metrics {
 		m.DiskBytes += m.Levels[i].Bytes
 	}
 	blobMetrics(s.version.Version, &m)
+	m.ConversionBytes = d.keyring.toConvert(s.version.Version)
 	if d.wal != nil {
 		log := d.wal.Stats()
 		m.LogBytes, m.LogSyncs = log.Bytes, int64(log.Syncs+log.SyncedWrites)

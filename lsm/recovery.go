@@ -72,7 +72,7 @@ func (d *DB) loadManifest() (*manifest.Loaded, error) {
 // has; a writer's keyring is then open for writing.
 func (d *DB) checkKeyring(loaded *manifest.Loaded) error {
 	switch {
-	case d.keyring == nil && d.opts.Encryption != nil:
+	case d.keyring == nil && d.opts.Encryption != nil && d.converting == nil:
 		return ErrNotEncrypted
 	case d.keyring == nil:
 		return nil
@@ -107,7 +107,7 @@ func (d *DB) createStore() (*manifest.Loaded, error) {
 	case d.keyring != nil:
 		err = keyError(d.keyring.ring.Renew())
 	case d.opts.Encryption != nil:
-		d.keyring, err = createKeyring(uid, fs, d.dir, &d.opts)
+		d.keyring, err = createKeyring(uid, d.opts.keyFiles(fs, d.dir), &d.opts)
 	}
 	if err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func (d *DB) manifestOptions() manifest.LogOptions {
 	return manifest.LogOptions{
 		FS: d.opts.seams.FS, Dir: d.dir, Random: d.opts.seams.Random,
 		RollBytes: d.opts.seams.Sizing.ManifestBytes,
-		NewCipher: d.keyring.newCipher(), OpenCipher: d.keyring.openCipher(),
+		NewCipher: d.keyring.manifestCipher(), OpenCipher: d.keyring.openCipher(),
 	}
 }
 
@@ -207,6 +207,9 @@ func (d *DB) replay(s *manifest.State) (*replayed, error) {
 	}
 	rec.found.Clean = rec.log.Verdict == wal.Clean
 	rec.found.LostBytes = rec.log.LostBytes
+	if err := d.dropClearLog(s, rec); err != nil {
+		return nil, err
+	}
 	err = d.clock.begin(d.opts.clock(), max(s.LastTime, int64(rec.log.LastTime)), d.opts.AcceptClock)
 	return rec, err
 }
@@ -278,12 +281,22 @@ func (d *DB) replayRecord(rec *replayed, r wal.Record, flushed keys.SeqNum) erro
 // opened before anything is written: only then is it sure that no power cut brings back an
 // earlier one, for which a slot that looks free, or a table that looks orphaned, counts.
 func (d *DB) startWriting(loaded *manifest.Loaded, rec *replayed) (err error) {
+	if d.converting != nil {
+		if err := d.beginConversion(loaded, rec); err != nil {
+			return err
+		}
+	}
 	least, err := d.rotateAtOpen()
 	if err != nil {
 		return err
 	}
 	if d.manifestLog, err = manifest.OpenLog(loaded, d.manifestOptions()); err != nil {
 		return err
+	}
+	if d.keyring != nil {
+		if err := d.keyring.ring.Move(false); err != nil { // the manifest is one that needs it (E1)
+			return keyError(err)
+		}
 	}
 	s := loaded.State
 	if n := len(s.Lineage); n > 0 {
@@ -396,7 +409,7 @@ func (d *DB) removeOrphans() {
 		live[manifest.BlobName(num)] = true
 	}
 	for _, name := range names {
-		if live[name] || !manifest.IsStoreFile(name) {
+		if live[name] || !manifest.IsStoreFile(name) && !isAsideFile(name) {
 			continue
 		}
 		if strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".blob") {

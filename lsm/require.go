@@ -5,7 +5,6 @@ import (
 
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
-	"github.com/loamdb/loam/wal"
 )
 
 // Require makes the batch depend on key having the given version, which may be Absent,
@@ -22,7 +21,17 @@ import (
 // every key is Absent, and to require that makes no scope.
 //
 // A key over its limit makes Apply fail as one of Set does.
-func (b *Batch) Require(key []byte, v Version) {
+func (b *Batch) Require(key []byte, v Version) { b.RequireAsOf(key, v, 0) }
+
+// RequireAsOf is Require where it is known that key had the version, and did not expire, when asOf was
+// the version of the last operation that readers saw: EntryInfo.AsOf of who has read it, or LastVersion
+// of a batch that has required the same. While that is so still, Apply does not look the key up. An asOf
+// of 0 says nothing.
+//
+//	v, info, err := sc.AppendGetInfo(nil, key)
+//	…
+//	b.RequireAsOf(key, info.Version, info.AsOf)
+func (b *Batch) RequireAsOf(key []byte, v, asOf Version) {
 	if b.err != nil {
 		return
 	}
@@ -32,12 +41,16 @@ func (b *Batch) Require(key []byte, v Version) {
 	if b.prefix == nil {
 		b.prefix = rootPrefix // there is no unscoped key
 	}
-	b.requires = append(b.requires, newPoint(b.prefix, key, v))
+	from := len(b.required)
+	b.required = append(append(b.required, b.prefix...), key...)
+	k := b.required[from:len(b.required):len(b.required)]
+	b.requires = append(b.requires, point{key: k, hash: keys.Hash(k), want: v, asOf: keys.SeqNum(asOf)})
 }
 
 // applyIf commits a batch of the root that has requirements.
 func (d *DB) applyIf(b *Batch, w *WriteOptions) error {
-	c := &conditions{points: b.requires}
+	c := &b.conditions
+	*c = conditions{points: b.requires}
 	c.seal()
 	if b.ops == 0 {
 		s, err := d.NewSnapshot()
@@ -111,7 +124,7 @@ func (d *DB) commitUnderLead(r *request, c *conditions) error {
 		d.queue.passLead()
 		return err
 	}
-	r.crc = wal.PayloadChecksum(r.payload)
+	d.sumUp(r)
 	limit := int64(0) // alone: unsynced ones that wait would get lower numbers, and so overtake it
 	if mutant.Enabled && mutant.Is(mutant.OvertakeTheLead) {
 		limit = maxGroupBytes

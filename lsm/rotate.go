@@ -38,10 +38,13 @@ func (d *DB) RotateMasterKey(ctx context.Context, p crypto.KeyProvider) error {
 // compactions, after all work that is more urgent. It returns when the new key is in use; the rest
 // goes on in the background, and after the next opening if it must. KeyStatus tells how far it is.
 //
-// Errors: ErrNotEncrypted, ErrReadOnly, ErrPoisoned, ErrClosed, those of crypto.Ring.Rotate, and
+// Errors: ErrNotEncrypted, ErrDecrypting, ErrReadOnly, ErrPoisoned, ErrClosed, those of crypto.Ring.Rotate, and
 // those of the file system. With an error the new key may be in use, or may become so; nothing is
 // written anew for it.
 func (d *DB) RotateDataKeys() error {
+	if d.keyring.decrypting() {
+		return ErrDecrypting
+	}
 	e := &manifest.Edit{}
 	err := d.changeKeyring("rotate data keys", e, func(r *crypto.Ring) (err error) {
 		e.MinKey, err = r.Rotate()
@@ -57,9 +60,9 @@ func (d *DB) RotateDataKeys() error {
 // RetireDataKey removes a data key for ever: what is under it can be read by nobody any more. It
 // is refused while anything needs it: a table or a blob file, be it that an iterator or a
 // checkpoint alone still reads it; a segment of the log, used or prepared; the manifest; a file
-// that is being written. others names what needs it outside of the store, as backups do, and is
-// called while no key changes; nil means nothing. Checkpoints that are finished have keys of their
-// own, this one among them, which stays in their keyrings.
+// that is being written; a checkpoint on record (Checkpoints) that is there. others names what needs it
+// outside of the store, as backups do, and is called while no key changes; nil means nothing.
+// Checkpoints have keyrings of their own: one that was forgotten can be read afterwards too.
 //
 // Errors: *crypto.InUseError, crypto.ErrActive, crypto.ErrNoKey, crypto.ErrRetired; that of
 // others; as RotateDataKeys. With crypto.ErrUncertain the key may be gone.
@@ -67,8 +70,9 @@ func (d *DB) RetireDataKey(id crypto.KeyID, others func() ([]string, error)) err
 	return d.changeKeyring("retire data key", &manifest.Edit{}, func(r *crypto.Ring) error {
 		return r.Retire(id, func(id seal.KeyID) ([]string, error) {
 			users := d.keyUsers(id)
-			if others == nil {
-				return users, nil
+			made, err := d.checkpointUsers(id)
+			if users = append(users, made...); err != nil || others == nil {
+				return users, err
 			}
 			more, err := others()
 			return append(users, more...), err
@@ -146,8 +150,11 @@ func (d *DB) keyUsers(id seal.KeyID) []string {
 	return slices.Compact(users) // a live table is held and listed
 }
 
-// retiring reports the data keys that are to leave, nil if none is.
+// retiring reports the data keys that are to leave, nil if none is; 0 is that of files in clear.
 func retiring(s *manifest.State) func(seal.KeyID) bool {
+	if c := s.Conversion; c != nil && c.To == manifest.ToClear {
+		return func(key seal.KeyID) bool { return key != 0 }
+	}
 	least := s.MinKey
 	if least == 0 {
 		return nil
@@ -158,7 +165,7 @@ func retiring(s *manifest.State) func(seal.KeyID) bool {
 // rotateAtOpen makes a new data key, before the first file of this opening is made, if the policy
 // asks for it. It returns what the edit of the opening says of it.
 func (d *DB) rotateAtOpen() (seal.KeyID, error) {
-	if d.keyring == nil {
+	if d.keyring == nil || d.keyring.decrypting() {
 		return 0, nil
 	}
 	due, aged := d.keyring.due(d.opts.Encryption.Policy, d.opts.seams.Now())
@@ -181,7 +188,7 @@ func (d *DB) rotateAtOpen() (seal.KeyID, error) {
 // rotateIfDue makes a new data key if the policy asks for it. A failure is tried again with the
 // next flush.
 func (d *DB) rotateIfDue() {
-	if d.keyring == nil {
+	if d.keyring == nil || d.keyring.decrypting() {
 		return
 	}
 	due, aged := d.keyring.due(d.opts.Encryption.Policy, d.opts.seams.Now())

@@ -262,16 +262,50 @@ func TestRetirementAsksOthers(t *testing.T) {
 	require.NoError(t, db.RetireDataKey(1, func() ([]string, error) { return nil, nil }))
 }
 
-// A checkpoint has keys of its own: what the store retires since it keeps.
-func TestACheckpointOutlivesAKey(t *testing.T) {
+// B61: a data key that a checkpoint on record needs is not retired, until the checkpoint is gone, or
+// was forgotten; then it can be read all the same.
+func TestACheckpointHoldsItsKeys(t *testing.T) {
 	ctx := context.Background()
 	fs := vfs.NewMem()
 	db := mustOpen(t, encrypted(fs, 1))
 	fillCanaries(t, db, 0, 200)
-	require.NoError(t, db.Checkpoint(ctx, "copy"))
+	for _, dir := range []string{"copy", "gone", "unfinished"} {
+		require.NoError(t, db.Checkpoint(ctx, dir))
+	}
 	require.NoError(t, db.RotateDataKeys())
-	require.NoError(t, db.Checkpoint(ctx, "later"))
+	require.NoError(t, db.Checkpoint(ctx, "mixed")) // before tables have left the old key, or behind that
 	leaves(t, db, 1)
+	require.NoError(t, db.Checkpoint(ctx, "later"))
+	for name := range filesIn(t, fs, "gone") {
+		require.NoError(t, fs.Remove("gone/"+name))
+	}
+	require.NoError(t, fs.Remove("unfinished/"+manifest.CurrentName))
+	putFile(t, fs, "unfinished/"+manifest.UnfinishedName, nil)
+	of := map[string][]crypto.KeyID{}
+	for r, err := range db.Checkpoints() {
+		require.NoError(t, err)
+		of[r.Dir] = r.Keys
+	}
+	require.Equal(t, []crypto.KeyID{1}, of["copy"])
+	require.Equal(t, []crypto.KeyID{2}, of["later"])
+	require.Contains(t, of["mixed"], crypto.KeyID(2))
+	if len(of["mixed"]) > 1 {
+		require.NoError(t, db.ForgetCheckpoint("mixed"))
+	}
+	var users []string
+	require.Eventually(t, func() bool { // until readers of merged tables have left them
+		var used *crypto.InUseError
+		require.ErrorAs(t, db.RetireDataKey(1, nil), &used)
+		users = used.Users
+		return len(users) == 2
+	}, 30*time.Second, time.Millisecond)
+	require.Equal(t, []string{"checkpoint copy", "checkpoint unfinished"}, users)
+	require.NoError(t, db.Close())
+
+	db = mustOpen(t, encrypted(fs, 1))
+	require.ErrorIs(t, db.RetireDataKey(1, nil), crypto.ErrInUse)
+	require.NoError(t, db.ForgetCheckpoint("copy"))
+	require.NoError(t, fs.Remove("unfinished/"+manifest.UnfinishedName))
 	retire(t, db, 1)
 	require.NoError(t, db.Close())
 	for _, dir := range []string{"copy", "later"} {

@@ -14,7 +14,7 @@ import (
 
 // rotator brings the manifest and the log out of data keys that are to leave. Compactions bring
 // out tables and blob files. It is woken when keys begin to leave, and at each opening, for those
-// that began to before.
+// that began to before. It also ends the conversion of a store to an encrypted one (convert.go).
 type rotator struct {
 	db    *DB
 	alarm alarm
@@ -37,15 +37,25 @@ func (r *rotator) loop() {
 		if err == nil {
 			err = d.leaveLog(ctx)
 		}
+		if err == nil {
+			err = d.endEncryption()
+		}
 		switch {
 		case err == nil:
 			retry = 0
 		case ctx.Err() != nil, d.closed.Load(), d.poison.err() != nil:
 			return
 		default:
-			d.event("log and manifest keep a data key", "cause", err)
+			d.event("a data key is kept, or a conversion does not end", "cause", err)
 			rest = retry.next()
 		}
+	}
+}
+
+// stepped wakes the rotator when a file was replaced or removed, of which the end of a conversion depends.
+func (r *rotator) stepped() {
+	if k := r.db.keyring; k != nil && k.conversion != nil {
+		r.alarm.wake()
 	}
 }
 
@@ -57,7 +67,7 @@ func (d *DB) leaveManifest() error {
 		return err
 	}
 	retires := retiring(d.manifestLog.State())
-	if retires == nil || !retires(d.manifestLog.Key()) {
+	if retires == nil || d.keyring.decrypting() || !retires(d.manifestLog.Key()) {
 		return nil
 	}
 	err := d.manifestLog.Roll()

@@ -214,7 +214,7 @@ func (s *salvage) prepareTarget() error {
 		d.store, err = fileid.NewUID(d.opts.seams.Random)
 	}
 	if err == nil && d.opts.Encryption != nil {
-		d.keyring, err = createKeyring(d.store, d.opts.seams.FS, d.dir, &d.opts)
+		d.keyring, err = createKeyring(d.store, d.opts.keyFiles(d.opts.seams.FS, d.dir), &d.opts)
 	}
 	if err != nil {
 		return errors.Join(err, d.lock.Close())

@@ -106,7 +106,7 @@ func (s *salvage) openBlob(b *salvageBlob, want fileid.UID) (fileid.UID, error) 
 	o := blob.DamagedOptions{UID: want, OpenCipher: s.keyring.openCipher(), KeyID: b.key, Name: b.name}
 	r, uid, err := blob.OpenDamaged(f, o)
 	if err == nil {
-		err = s.keyring.admits(r.Encrypted())
+		err = s.keyring.admits(f, manifest.FileNum(b.name), r.Encrypted())
 	}
 	if err != nil {
 		return fileid.UID{}, errors.Join(err, f.Close())

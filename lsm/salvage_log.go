@@ -92,6 +92,9 @@ func (s *salvage) takeBatch(r wal.Record, flushed keys.SeqNum) error {
 	if err := s.ctx.Err(); err != nil {
 		return err
 	}
+	if s.inClearLog(r.Segment) {
+		return nil // E2
+	}
 	last := r.FirstSeqNum + keys.SeqNum(r.Count) - 1
 	l.lastSeqNum, l.lastTime = max(l.lastSeqNum, last), max(l.lastTime, int64(min(r.CommitTime, 1<<62)))
 	if last <= flushed {

@@ -61,7 +61,7 @@ func (t *salvageTable) open() error {
 	if t.size, err = f.Size(); err == nil {
 		t.f = f
 		if t.w, err = sstable.OpenWreck(t.s.ctx, f, o); err == nil {
-			err = keyring.admits(t.w.Encrypted())
+			err = keyring.admits(f, manifest.FileNum(t.name), t.w.Encrypted())
 		}
 	}
 	if err != nil {

@@ -178,7 +178,7 @@ func (w *salvageWriter) finishTable(end []byte) error {
 		return err
 	}
 	t := w.meta
-	t.Bytes, t.Digest = meta.Size, meta.Digest
+	t.Bytes, t.Digest, t.Key = meta.Size, meta.Digest, meta.Props.KeyID
 	t.Smallest, t.Largest, t.LargestExclusive = meta.Smallest, meta.Largest, meta.LargestExclusive
 	t.MinSeqNum, t.MaxSeqNum = meta.MinSeqNum, meta.MaxSeqNum
 	t.Entries, t.Deletes, t.RangeDeletes = meta.Entries, meta.Deletes, meta.RangeDeletes

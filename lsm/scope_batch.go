@@ -17,7 +17,7 @@ type batchScope struct {
 	sc     *Scope
 	id     scope.ID // that the keys are encoded with
 	writes bool     // there is more than deletes: the scope is made if it is not there
-	seals  bool     // there are values to be sealed
+	seals  bool     // there are values to be sealed, whatever the scope is
 
 	absent   bool        // it was just looked up, and was not there
 	absentAt keys.SeqNum // the number for which that holds
@@ -25,6 +25,7 @@ type batchScope struct {
 	// Of the last attempt to apply the batch.
 	now   scope.ID // the id to write to, 0: the operations have nothing to delete
 	fresh scope.ID // taken for a scope to be made, 0: none yet
+	whole bool     // the scope is sealed as a whole
 
 	key, freshKey crypto.ScopeKeyID // under which its values are sealed; made for fresh, zero: none yet
 }
@@ -191,7 +192,7 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 	r.reset(len(b.scopes))
 	payload := r.payload[:0]
 	r.ops, r.bytes = 0, 0
-	r.ranges, r.merges = b.ranges, b.merges.operands > 0
+	r.ranges, r.merges, r.lasting = b.ranges, b.merges.operands > 0, b.lasting == b.ops
 	for i := range b.scopes {
 		s := &b.scopes[i]
 		cl, err := d.planScope(s)
@@ -203,7 +204,7 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 			payload = r.makeEntry(payload, s.sc.entry, s.now)
 			r.claims.changes = append(r.claims.changes, dirChange{name: cl.name})
 		}
-		if s.seals {
+		if s.sealing() {
 			if payload, err = d.planSeal(s, cl, r, payload); err != nil {
 				return nil, err
 			}
@@ -218,7 +219,7 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 		return nil, &LimitError{What: "batch", Bytes: size, Limit: maxBatchBytes}
 	}
 	r.payload = payload
-	return b.conditions(moved)
+	return b.demands(moved)
 }
 
 // makeEntry appends the records by which a scope is made to the payload, and counts them.
@@ -235,9 +236,10 @@ func (r *request) makeEntry(payload, entry []byte, id scope.ID) []byte {
 // claim on a name says that there is no such scope.
 func (d *DB) planScope(s *batchScope) (claim, error) {
 	if r := s.sc.known(); r != nil {
-		s.now = r.id
+		s.now, s.whole = r.id, r.sealed
 		return d.claimOn(r), nil
 	}
+	s.whole = false
 	at := s.absentAt
 	if !s.absent {
 		r, now, err := s.sc.look()
@@ -245,7 +247,7 @@ func (d *DB) planScope(s *batchScope) (claim, error) {
 			return claim{}, err
 		}
 		if r != nil {
-			s.now = r.id
+			s.now, s.whole = r.id, r.sealed
 			return claim{at: now, id: r.id}, nil
 		}
 		at = now
@@ -345,12 +347,13 @@ func (b *Batch) encode(dst []byte, r *request, moved *moves, seal sealFunc) ([]b
 		default:
 			prefix = to.prefix
 		}
-		if ops.kind == keys.KindSetSealed {
-			if value, err = seal(id, ops.key[n:], value); err != nil {
+		kind := ops.kind
+		if seal != nil {
+			if kind, value, err = seal(kind, id, ops.key[n:], value); err != nil {
 				return dst, err
 			}
 		}
-		dst = appendOp(dst, ops.kind, prefix, ops.key[n:], value)
+		dst = appendOp(dst, kind, prefix, ops.key[n:], value)
 		r.ops++
 		r.bytes += int64(len(prefix) + len(ops.key) - n + len(value))
 	}
@@ -366,14 +369,15 @@ func (k scopeKeys) bound(upper, from []byte) []byte {
 	return k.upper
 }
 
-// conditions returns what the batch requires, of keys with the ids of the plan, or nil if it
+// demands returns what the batch requires, of keys with the ids of the plan, or nil if it
 // requires nothing. ErrConflict: it requires a key of a scope that is not there. That one is
 // not there stands among the claims.
-func (b *Batch) conditions(moved *moves) (*conditions, error) {
+func (b *Batch) demands(moved *moves) (*conditions, error) {
 	if len(b.requires) == 0 {
 		return nil, nil
 	}
-	c := &conditions{points: b.requires}
+	c := &b.conditions
+	*c = conditions{points: b.requires}
 	if moved != nil {
 		c.points = make([]point, 0, len(b.requires))
 		for _, p := range b.requires {

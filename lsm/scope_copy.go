@@ -2,6 +2,7 @@ package lsm
 
 import (
 	"context"
+	"encoding/binary"
 
 	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/keys"
@@ -70,7 +71,7 @@ func (s *Scope) stage(ctx context.Context, id scope.ID) (entries int64, err erro
 		if err != nil {
 			return err
 		}
-		entries, err = s.db.stageEntries(ctx, it, id)
+		entries, err = s.db.stageEntries(ctx, it, r.id, id)
 		if cerr := it.Close(); err == nil {
 			err = cerr
 		}
@@ -83,10 +84,20 @@ func (s *Scope) stage(ctx context.Context, id scope.ID) (entries int64, err erro
 	return entries, err
 }
 
-// stageEntries writes what an iterator passes under id.
-func (d *DB) stageEntries(ctx context.Context, it *Iterator, id scope.ID) (entries int64, err error) {
+// stageEntries writes what an iterator passes of the scope that has the id from, under id.
+func (d *DB) stageEntries(ctx context.Context, it *Iterator, from, id scope.ID) (entries int64, err error) {
 	b := Batch{prefix: scope.AppendID(nil, id)}
-	under := crypto.ScopeKeyID{} // the copy's key, made with its first sealed value
+	under := scopeSeal{} // the copy's key, made with its first sealed value, or before all others
+	if d.keyring != nil {
+		of, _, err := d.vault.recorded(from)
+		if err == nil && of.whole && !(mutant.Enabled && mutant.Is(mutant.ForgetWhole)) {
+			under.whole = true
+			err = d.stageKey(&b, id, &under)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
 	for more := it.First(); ; more = it.Next() {
 		if !more || b.Bytes() >= copyBatchBytes {
 			if ctx.Err() != nil {
@@ -95,7 +106,7 @@ func (d *DB) stageEntries(ctx context.Context, it *Iterator, id scope.ID) (entri
 			if err := d.Apply(&b, NoSync); err != nil {
 				return 0, err
 			}
-			b.payload, b.ops, b.bytes = b.payload[:0], 0, 0
+			b.payload, b.ops, b.lasting, b.bytes = b.payload[:0], 0, 0, 0
 		}
 		if !more {
 			return entries, it.Err()
@@ -112,17 +123,18 @@ func (d *DB) stageEntries(ctx context.Context, it *Iterator, id scope.ID) (entri
 			return 0, it.err // of a value in a blob file
 		}
 		if shredded {
-			b.addInternal(keys.KindSetSealed, it.Key(), value)
+			b.addSealed(it, value)
 		} else if it.in.secret && !(mutant.Enabled && mutant.Is(mutant.CopyInClear)) {
-			if under == (crypto.ScopeKeyID{}) {
-				if under, err = d.stageKey(&b, id); err != nil {
+			if under.key == (crypto.ScopeKeyID{}) {
+				if err = d.stageKey(&b, id, &under); err != nil {
 					return 0, err
 				}
 			}
-			if b.scratch, err = d.vault.seal(b.scratch[:0], under, it.Key(), value); err != nil {
+			sealed, err := d.vault.seal(nil, under.key, it.Key(), value)
+			if err != nil {
 				return 0, err
 			}
-			b.addInternal(keys.KindSetSealed, it.Key(), b.scratch)
+			b.addSealed(it, sealed)
 		} else if it.expires != 0 {
 			b.setExpiring(it.Key(), value, it.expires)
 		} else {
@@ -135,16 +147,26 @@ func (d *DB) stageEntries(ctx context.Context, it *Iterator, id scope.ID) (entri
 	}
 }
 
-// stageKey makes a scope key for the scope that is to have the id, and adds its record to b.
-func (d *DB) stageKey(b *Batch, id scope.ID) (crypto.ScopeKeyID, error) {
-	key, err := d.vault.fresh()
-	if err == nil {
-		prefix := b.prefix
-		b.prefix = systemKeys.prefix
-		b.addInternal(keys.KindSet, idKey(recordScopeKey, id), scopeKeyValue(key))
-		b.prefix = prefix
+// addSealed adds a value that is sealed, and expires when the entry does at which it stands.
+func (b *Batch) addSealed(it *Iterator, sealed []byte) {
+	if it.expires == 0 {
+		b.addInternal(keys.KindSetSealed, it.Key(), sealed)
+		return
 	}
-	return key, err
+	b.scratch = append(binary.LittleEndian.AppendUint64(b.scratch[:0], uint64(it.expires)), sealed...)
+	b.addInternal(keys.KindSetSealedExpiry, it.Key(), b.scratch)
+}
+
+// stageKey makes a scope key for the scope that is to have the id, and adds its record to b.
+func (d *DB) stageKey(b *Batch, id scope.ID, of *scopeSeal) (err error) {
+	if of.key, err = d.vault.fresh(); err != nil {
+		return err
+	}
+	prefix := b.prefix
+	b.prefix = systemKeys.prefix
+	b.addInternal(keys.KindSet, idKey(recordScopeKey, id), scopeKeyValue(*of))
+	b.prefix = prefix
+	return b.err
 }
 
 // publishStaged makes the entry of a scope whose keys were written under id.

@@ -131,7 +131,7 @@ func (c *scopeCount) disjoint() bool {
 func (c *scopeCount) add(key []byte, t keys.Trailer, value []byte) {
 	switch t.Kind().Inline() {
 	case keys.KindSet, keys.KindSetSealed:
-	case keys.KindSetWithExpiry, keys.KindMerge:
+	case keys.KindSetWithExpiry, keys.KindSetSealedExpiry, keys.KindMerge:
 		c.clean = false // it may have expired, or is a part of the value
 	default:
 		c.clean = false

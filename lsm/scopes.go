@@ -246,6 +246,13 @@ func (s *Scope) look() (*resolved, keys.SeqNum, error) {
 		return nil, at, err
 	}
 	r := newResolved(id, at)
+	if s.db.keyring != nil {
+		of, _, err := s.db.vault.recorded(id)
+		if err != nil {
+			return nil, at, err
+		}
+		r.sealed = of.whole
+	}
 	s.held.Store(r)
 	s.db.directory.cache.put(s.name, r)
 	return r, at, nil
@@ -307,9 +314,9 @@ func (s *Scope) write(kind keys.Kind, key, value []byte, w *WriteOptions) (Versi
 		if r == nil && kind == keys.KindDelete {
 			return 0, nil
 		}
-		if r == nil {
+		if r == nil || r.sealed && kind != keys.KindDelete {
 			b := s.NewBatch()
-			b.scopes[0].absent, b.scopes[0].absentAt = true, at
+			b.scopes[0].absent, b.scopes[0].absentAt = r == nil, at
 			if b.add(kind, key, value); kind == keys.KindMerge {
 				b.merges.operands++
 			}
@@ -318,7 +325,7 @@ func (s *Scope) write(kind keys.Kind, key, value []byte, w *WriteOptions) (Versi
 		}
 		q := d.queue.newRequest(w)
 		q.payload = appendOp(q.payload[:0], kind, r.prefix, key, value)
-		q.ops, q.merges = 1, kind == keys.KindMerge
+		q.ops, q.merges, q.lasting = 1, kind == keys.KindMerge, kind != keys.KindSetWithExpiry
 		q.bytes = int64(len(r.prefix) + len(key) + len(value))
 		q.reset(1)
 		q.claims.names = append(q.claims.names, d.claimOn(r))

@@ -69,7 +69,7 @@ func (b *blobFile) locate(ctx context.Context, _ vfs.File) *CorruptionError {
 	if err != nil {
 		return whole(err)
 	}
-	r, err := openBlob(f, b.meta, b.db.keyring.openCipher(), nil, false)
+	r, err := openBlob(f, b.meta, b.db.keyring, nil, false)
 	if err != nil {
 		_ = f.Close() // read only: nothing can be lost
 		var c *blob.CorruptionError

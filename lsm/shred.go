@@ -56,8 +56,8 @@ type OutOfReach struct {
 //
 // That the key is refused is committed, with a record that Shreds lists, and then the key is
 // destroyed in the vault; both are on the device when Shred returns. What a crash interrupts
-// after the first the next opening ends. Each checkpoint that was made while the store had sealed values
-// is looked at: it has no vault unless somebody has put one there, in which the key is destroyed
+// after the first the next opening ends. Each checkpoint on record (Checkpoints) is looked at: it has no
+// vault unless somebody has put one there, in which the key is destroyed
 // likewise. What could not be reached is in the report; called again, Shred tries again. Copies of
 // the vault that nobody has told the store of are out of reach, and not in the report.
 //
@@ -93,7 +93,7 @@ func (s *Scope) Shred(ctx context.Context) (*ShredReport, error) {
 		if err != nil {
 			return nil, err
 		}
-		key, found, err := d.vault.recorded(r.id)
+		of, found, err := d.vault.recorded(r.id)
 		if err != nil {
 			return nil, err
 		}
@@ -104,13 +104,13 @@ func (s *Scope) Shred(ctx context.Context) (*ShredReport, error) {
 			s.forget(r)
 			continue
 		}
-		report.ShredRecord, err = d.refuse(s, r, key)
+		report.ShredRecord, err = d.refuse(s, r, of.key)
 		if err == errRedirected { // returned bare
 			s.forget(r)
 			continue
 		}
 		if err == nil {
-			err = d.vault.destroy(key)
+			err = d.vault.destroy(of.key)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("lsm: shred %s: %w", s.name.Kind(), err)
@@ -118,7 +118,7 @@ func (s *Scope) Shred(ctx context.Context) (*ShredReport, error) {
 		if err := d.shredCheckpoints(ctx, report); err != nil {
 			return nil, err
 		}
-		d.event("scope shredded", "id", uint64(r.id), "key", key.String(), "at", report.At,
+		d.event("scope shredded", "id", uint64(r.id), "key", of.key.String(), "at", report.At,
 			"checkpoints", len(report.Checkpoints), "out of reach", len(report.OutOfReach))
 		return report, nil
 	}
@@ -188,38 +188,22 @@ func (d *DB) Shreds() iter.Seq2[ShredRecord, error] {
 	}
 }
 
-// register records that a checkpoint is made in a directory, if there is a key that a Shred could
-// want to destroy there.
-func (c *checkpoint) register() error {
-	d := c.db
-	if d.vault.is.Load() == nil || mutant.Enabled && mutant.Is(mutant.ForgetCheckpoint) {
-		return nil
-	}
-	var b dirBatch
-	b.add(keys.KindSet, append([]byte{byte(recordCheckpoint)}, c.dir...), flagValue)
-	_, err := d.commitDirectory(&b, nil)
-	return err
-}
-
 // shredCheckpoints destroys a key in the checkpoints that were registered.
 func (d *DB) shredCheckpoints(ctx context.Context, report *ShredReport) error {
-	it, err := d.newIter(systemKeys, recordBounds(recordCheckpoint), keys.MaxSeqNum)
-	if err != nil {
-		return err
-	}
-	defer it.Close() // its error is returned
-	for ok := it.First(); ok; ok = it.Next() {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+	for r, err := range d.Checkpoints() {
+		if err == nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
 		}
-		dir := string(it.Key()[1:])
-		if err := d.shredIn(dir, report.Key); err != nil {
-			report.OutOfReach = append(report.OutOfReach, OutOfReach{dir, err})
+		if err != nil {
+			return err
+		}
+		if err := d.shredIn(r.Dir, report.Key); err != nil {
+			report.OutOfReach = append(report.OutOfReach, OutOfReach{r.Dir, err})
 		} else {
-			report.Checkpoints = append(report.Checkpoints, dir)
+			report.Checkpoints = append(report.Checkpoints, r.Dir)
 		}
 	}
-	return it.Err()
+	return nil
 }
 
 // shredIn destroys a key in the vault that a checkpoint may have. Nobody else may have it open.
@@ -250,16 +234,29 @@ func (d *DB) shredIn(dir string, key crypto.ScopeKeyID) error {
 
 // The records of scope keys in the directory: docs/formats/directory.md is canonical.
 
-func scopeKeyValue(key crypto.ScopeKeyID) []byte { return append([]byte{recordVersion}, key[:]...) }
+func scopeKeyValue(of scopeSeal) []byte {
+	version := byte(recordVersion)
+	if of.whole {
+		version = recordWhole
+	}
+	return append([]byte{version}, of.key[:]...)
+}
 
-func decodeScopeKey(value []byte) (key crypto.ScopeKeyID, err error) {
+func decodeScopeKey(value []byte) (of scopeSeal, err error) {
+	if of.whole = len(value) > 0 && value[0] == recordWhole; of.whole {
+		value = append([]byte{recordVersion}, value[1:]...)
+	}
 	rest, err := checkRecord(value)
-	if err == nil && len(rest) != len(key) {
+	if err == nil && len(rest) != len(of.key) {
 		err = directoryError(codec.ErrMalformed)
 	}
-	copy(key[:], rest)
-	return key, err
+	copy(of.key[:], rest)
+	return of, err
 }
+
+// recordWhole is the version of the record of the key of a scope that is sealed as a whole: who knows
+// nothing of it must not write there.
+const recordWhole = 2
 
 func shredKey(key crypto.ScopeKeyID) []byte { return append([]byte{byte(recordShred)}, key[:]...) }
 

@@ -66,7 +66,15 @@ func TestShredReachesRegisteredCheckpoints(t *testing.T) {
 	bob := sealedIn(t, db, scope.User("bob"))
 	for _, dir := range []string{"one", "two", "three"} {
 		require.NoError(t, db.Checkpoint(ctx, dir))
-		putFile(t, fs, dir+"/"+crypto.VaultName, filesIn(t, fs, "db")[crypto.VaultName])
+		f, err := fs.Open("db/"+crypto.VaultName, vfs.ReadOnly)
+		require.NoError(t, err)
+		size, err := f.Size()
+		require.NoError(t, err)
+		vault := make([]byte, size)
+		_, err = f.ReadAt(vault, 0)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		putFile(t, fs, dir+"/"+crypto.VaultName, vault)
 	}
 	putFile(t, fs, "three/"+crypto.VaultName, []byte("no vault"))
 	copied, err := Open("one", o)
@@ -80,7 +88,7 @@ func TestShredReachesRegisteredCheckpoints(t *testing.T) {
 	}
 	report, err := bob.sc.Shred(ctx)
 	require.NoError(t, err)
-	require.Equal(t, []string{"one"}, report.Checkpoints)
+	require.Equal(t, []string{"early", "one"}, report.Checkpoints)
 	require.Len(t, report.OutOfReach, 2)
 	require.ErrorIs(t, report.OutOfReach[0].Err, ErrCorrupt)
 	require.ErrorIs(t, report.OutOfReach[1].Err, ErrNotExist)
@@ -91,6 +99,20 @@ func TestShredReachesRegisteredCheckpoints(t *testing.T) {
 	require.NoError(t, err)
 	bob.check(t, sc, true)
 	require.NoError(t, copied.Close())
+
+	// One that was forgotten is not looked at, and can be no more.
+	require.NoError(t, db.ForgetCheckpoint("two"))
+	require.ErrorIs(t, db.ForgetCheckpoint("two"), ErrNotFound)
+	report, err = bob.sc.Shred(ctx)
+	require.NoError(t, err)
+	require.Len(t, report.OutOfReach, 1)
+	var dirs []string
+	for r, err := range db.Checkpoints() {
+		require.NoError(t, err)
+		require.Equal(t, []crypto.KeyID{1}, r.Keys)
+		dirs = append(dirs, r.Dir)
+	}
+	require.Equal(t, []string{"early", "one", "three"}, dirs)
 }
 
 // A vault that was put back does not bring a destroyed key back.

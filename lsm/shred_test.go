@@ -42,6 +42,13 @@ func sealedIn(t *testing.T, db *DB, name scope.Scope) *sealedCase {
 			require.NoError(t, sc.Merge(BytesAppend, []byte(key+"-changed"), []byte("+"), NoSync))
 			require.NoError(t, sc.Merge(BytesAppend, []byte(key+"-changed"), []byte("+"), NoSync))
 			c.values[key+"-changed"], c.sealed[key+"-changed"] = value+"++", true
+			late := db.Now().Add(1000 * time.Hour)
+			for _, key := range []string{key + "-late", key + "-late-changed"} {
+				require.NoError(t, sc.SetSealedWithExpiry([]byte(key), []byte(value), late, NoSync))
+				c.values[key], c.sealed[key] = value, true
+			}
+			require.NoError(t, sc.Merge(BytesAppend, []byte(key+"-late-changed"), []byte("+"), NoSync))
+			c.values[key+"-late-changed"] += "+"
 			require.NoError(t, sc.SetSealed([]byte(key+"-over"), []byte(value), NoSync))
 			require.NoError(t, sc.Set([]byte(key+"-over"), []byte("over"), NoSync))
 			c.values[key+"-over"] = "over"

@@ -48,6 +48,10 @@ func (t *table) open() (*sstable.Reader, error) {
 	if err != nil {
 		return nil, t.db.tableError(fmt.Errorf("open table: %w", err))
 	}
+	if err := t.db.keyring.admits(f, t.meta.Num, t.meta.Key != 0); err != nil {
+		_ = f.Close() // as above
+		return nil, clearError(name, err)
+	}
 	r, err := sstable.Open(f, sstable.ReaderOptions{
 		UID:    t.meta.UID,
 		Size:   t.meta.Bytes,

@@ -24,7 +24,7 @@ func (d *DB) getVersion(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]b
 
 // foundExpiring is result for an entry that expires, or what is left of one.
 func (d *DB) foundExpiring(dst, value []byte, t keys.Trailer, at int64) ([]byte, entryState, error) {
-	e := entryState{version: Version(t.SeqNum()), expires: expiryOf(value)}
+	e := entryState{version: Version(t.SeqNum()), expires: expiryOf(value), sealed: t.Kind().IsSealed()}
 	if at == atRead {
 		at = d.clock.millis()
 	}
@@ -85,10 +85,11 @@ func (it *TxnIterator) Expiry() time.Time {
 // alive returns the value of the entry that s, the front of the merge, is at, which expires or
 // has expired, and when it does; 0: it has.
 func (it *Iterator) alive(s *source) (value []byte, expires int64) {
-	b, _ := fold.BaseOf(s.trailer.Kind(), s.value())
+	b, _ := fold.BaseOf(s.trailer.Kind().Opened(), s.value())
 	if !it.sees(b) {
 		return nil, 0
 	}
+	it.in.sealed = s.trailer.Kind().IsSealed()
 	return b.Value, b.Expiry
 }
 
@@ -114,9 +115,9 @@ func presentAt(b fold.Base, at int64) bool {
 // baseBackward takes the entry at which s stands, going back, which expires or has expired, for
 // the newest version so far of its key, and reports whether it is there.
 func (it *Iterator) baseBackward(s *source) (live bool) {
-	it.below, _ = fold.BaseOf(s.trailer.Kind(), s.value())
+	it.below, _ = fold.BaseOf(s.trailer.Kind().Opened(), s.value())
 	it.valBuf = append(it.valBuf[:0], it.below.Value...)
-	it.below.Value, it.expires, it.in = nil, it.below.Expiry, inBlob{}
+	it.below.Value, it.expires, it.in = nil, it.below.Expiry, inBlob{sealed: s.trailer.Kind().IsSealed()}
 	return it.sees(it.below)
 }
 
@@ -143,7 +144,7 @@ func (tx *Txn) own(w *write) (value []byte, expires int64, ok bool) {
 	switch w.kind {
 	case keys.KindDelete:
 		return nil, 0, false
-	case keys.KindSetWithExpiry:
+	case keys.KindSetWithExpiry, keys.KindSetSealedExpiry:
 		expires = expiryOf(w.value)
 		return w.value[keys.ExpiryLen:], expires, expires > tx.ownTime()
 	}

@@ -36,6 +36,12 @@ type vault struct {
 	refused map[crypto.ScopeKeyID]bool
 }
 
+// scopeSeal is what the directory has of the sealing in a scope.
+type scopeSeal struct {
+	key   crypto.ScopeKeyID
+	whole bool // every value is sealed, whoever writes it
+}
+
 // openVault opens the vaults of an encrypted store, where there are any, and ends what a crash has
 // interrupted (S3). Called before the store is shared.
 func (d *DB) openVault() error {
@@ -99,6 +105,9 @@ func (v *vault) make() (*crypto.Vault, error) {
 		return own, nil
 	}
 	d := v.db
+	if d.keyring.decrypting() {
+		return nil, ErrDecrypting
+	}
 	secret, err := d.keyring.ring.VaultKey()
 	if err != nil {
 		return nil, keyError(err)
@@ -182,28 +191,28 @@ func (v *vault) keyOf(id scope.ID, c claim) (crypto.ScopeKeyID, error) {
 	}
 	v.changing.Lock()
 	defer v.changing.Unlock()
-	key, found, err := v.recorded(id)
+	of, found, err := v.recorded(id)
 	if err != nil {
-		return key, err
+		return of.key, err
 	}
 	if found {
-		if err = v.check(key); !errors.Is(err, ErrNoScopeKey) {
-			v.note(id, key)
-			return key, err
+		if err = v.check(of.key); !errors.Is(err, ErrNoScopeKey) {
+			v.note(id, of.key)
+			return of.key, err
 		}
 		// It is a key of the store that this one is a copy of, or of a vault that is gone.
 	}
-	if key, err = v.newKey(); err != nil {
-		return key, err
+	if of.key, err = v.newKey(); err != nil {
+		return of.key, err
 	}
 	var b dirBatch
 	b.claims = append(b.claims, c)
-	b.add(keys.KindSet, idKey(recordScopeKey, id), scopeKeyValue(key))
+	b.add(keys.KindSet, idKey(recordScopeKey, id), scopeKeyValue(of))
 	if _, err := v.db.commitDirectory(&b, NoSync); err != nil {
-		return key, err // nothing is sealed under the key, nor will be
+		return of.key, err // nothing is sealed under the key, nor will be
 	}
-	v.note(id, key)
-	return key, nil
+	v.note(id, of.key)
+	return of.key, nil
 }
 
 // fresh returns a new key, for an id that is about to be given to a scope.
@@ -228,16 +237,16 @@ func (v *vault) newKey() (crypto.ScopeKeyID, error) {
 	return made[0], nil
 }
 
-// recorded returns the key that the directory has of an id.
-func (v *vault) recorded(id scope.ID) (key crypto.ScopeKeyID, found bool, err error) {
+// recorded returns what the directory has of an id.
+func (v *vault) recorded(id scope.ID) (of scopeSeal, found bool, err error) {
 	value, err := v.db.get(nil, systemKeys.prefix, idKey(recordScopeKey, id), keys.MaxSeqNum)
 	if err == ErrNotFound { // returned bare
-		return key, false, nil
+		return of, false, nil
 	}
 	if err == nil {
-		key, err = decodeScopeKey(value)
+		of, err = decodeScopeKey(value)
 	}
-	return key, err == nil, err
+	return of, err == nil, err
 }
 
 // seal appends a value, sealed under a key, to dst.

@@ -169,7 +169,7 @@ func (v *verification) openBlob(c *blobCheck) (*blob.Reader, error) {
 	}
 	r, err := (*blob.Reader)(nil), error(nil)
 	if c.meta != nil {
-		r, err = openBlob(f, c.meta, v.db.keyring.openCipher(), nil, false)
+		r, err = openBlob(f, c.meta, v.db.keyring, nil, false)
 	} else {
 		var d *blob.Reader
 		var uid fileid.UID
@@ -177,7 +177,7 @@ func (v *verification) openBlob(c *blobCheck) (*blob.Reader, error) {
 			r, err = blob.Open(f, blob.ReaderOptions{UID: uid, Size: d.Size(), OpenCipher: v.db.keyring.openCipher(), Name: c.name})
 		}
 		if err == nil {
-			err = v.db.keyring.admits(r.Encrypted())
+			err = v.db.keyring.admits(f, manifest.FileNum(c.name), r.Encrypted())
 		}
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/sstable"
 )
@@ -88,6 +89,13 @@ func (c *tableCheck) run() (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	o := sstable.ReaderOptions{OpenCipher: c.db.keyring.openCipher(), Cache: c.cache, Name: c.name}
 	if c.meta != nil {
+		if err := c.db.keyring.admits(f, c.meta.Num, c.meta.Key != 0); err != nil {
+			if !errors.Is(err, seal.ErrAuth) {
+				return err
+			}
+			c.find(-1, err)
+			return nil
+		}
 		o.KeyID = c.meta.Key
 		o.UID, o.Size, o.Digest, o.Number = c.meta.UID, c.meta.Bytes, c.meta.Digest, c.meta.Number()
 		if len(c.meta.Blobs) > 0 {
@@ -99,7 +107,7 @@ func (c *tableCheck) run() (err error) {
 			c.find(-1, damageCause(err))
 			return nil
 		}
-		if err := c.db.keyring.admits(w.Encrypted()); err != nil {
+		if err := c.db.keyring.admits(f, manifest.FileNum(c.name), w.Encrypted()); err != nil {
 			c.find(0, err)
 			return nil
 		}

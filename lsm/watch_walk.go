@@ -164,12 +164,16 @@ func (w *Watcher) eventOf(op *opReader) (e WatchEvent, ok bool) {
 		e = WatchEvent{Kind: WatchSet, Key: w.userKey(op.key), Value: op.value[keys.ExpiryLen:]}
 		e.Expiry = expiryTime(expiryOf(op.value))
 		return e, true
-	case keys.KindSetSealed:
+	case keys.KindSetSealed, keys.KindSetSealedExpiry:
 		if !k.keys.holds(op.key) {
 			return e, false
 		}
 		e = WatchEvent{Kind: WatchSet, Key: w.userKey(op.key)}
-		e.Value, e.err = w.db.vault.open(e.Key, op.value)
+		n := op.kind.MinValueLen()
+		if n > 0 {
+			e.Expiry = expiryTime(expiryOf(op.value))
+		}
+		e.Value, e.err = w.db.vault.open(e.Key, op.value[n:])
 		return e, true
 	case keys.KindMerge:
 		if !k.keys.holds(op.key) {

@@ -16,7 +16,7 @@ type Properties struct {
 	// tombstones.
 	Entries, KeyBytes, ValueBytes uint64
 	// Kinds counts by kind, range tombstones included. Index it by keys.Kind.
-	Kinds [keys.KindSetSealedBlob + 1]KindCount
+	Kinds [keys.KindSetSealedExpiryBlob + 1]KindCount
 	// Smallest and Largest bound all keys, range tombstones included. Largest itself is
 	// outside when LargestExclusive is set: it is then the end of a range tombstone.
 	Smallest, Largest []byte

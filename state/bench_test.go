@@ -2,12 +2,16 @@ package state_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/loamdb/loam/hook"
+	"github.com/loamdb/loam/internal/interleave"
+	"github.com/loamdb/loam/privacy"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
 	"github.com/stretchr/testify/require"
@@ -48,6 +52,34 @@ func BenchmarkSet(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+// What classes save, all of them unsynced: bare, where a value of class Standard meets nothing on its
+// way, and in a store that has a hook before each write and looks for personal data, as the class is
+// for.
+func BenchmarkClasses(b *testing.B) {
+	looking := &state.Options{Privacy: []state.Privacy{{Scopes: "**", Policy: privacy.Policy{Default: privacy.Detect}}}}
+	for _, c := range []struct {
+		name  string
+		o     *state.Options
+		hooks []hook.Hook
+	}{
+		{"bare", nil, nil},
+		{"looked at", looking, []hook.Hook{{
+			Name: "before", Points: []hook.Point{hook.BeforeSet}, Before: func(context.Context, *hook.Change) error { return nil },
+		}}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			sc := benchStore(b, c.o)
+			register(b, state.StoreOf(sc), c.hooks...)
+			side := func(class state.Class) interleave.Side {
+				return interleave.Side{Name: class.String(), Call: func() error {
+					return sc.Set(ctx, "conversation/"+class.String(), document, state.WithClass(class), state.NoSync)
+				}}
+			}
+			interleave.Run(b, 20, side(state.Ephemeral), side(state.Trusted), side(state.Standard), side(state.External))
 		})
 	}
 }

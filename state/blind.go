@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/loamdb/loam/access"
@@ -23,7 +24,8 @@ const (
 
 // IncrementBlind adds delta to the number that key has, 0 if it has none, without reading it, and so
 // without telling the sum: several times as fast as Increment where many do it. The value is of class
-// Trusted from then on, and keeps its expiry.
+// Trusted from then on, and keeps its expiry. ErrUnsupported: it is of class Sensitive, for which an
+// encrypted store looks, or the scope is sealed.
 //
 // Where the value turns out to be no number that delta goes to, or the sum does not fit, nobody can
 // tell what was meant: reading the key is ErrMerge then, until it is Set or deleted.
@@ -102,9 +104,37 @@ func (s *Scope) blind(ctx context.Context, operator, key string, operand any, op
 	if o.class != 0 && o.class != Trusted || o.life != lifeAsIs {
 		return fmt.Errorf("%w: what is changed without a read is of class %v, and keeps its expiry", ErrOption, Trusted)
 	}
+	if err := s.mayBeBlind(ctx, key); err != nil {
+		return err
+	}
 	o.class = Trusted
 	p := pending{key: key, value: operand, operator: operator}
 	_, err = s.put(ctx, &p, &o)
+	return err
+}
+
+// errSensitiveBlind: what is written without a read cannot be sealed.
+var errSensitiveBlind = fmt.Errorf("%w: values of class %v are not changed without a read", ErrUnsupported, Sensitive)
+
+// mayBeBlind returns an error if a value is, or would be, of class Sensitive. Where there can be such values,
+// in an encrypted store, it looks.
+func (s *Scope) mayBeBlind(ctx context.Context, key string) error {
+	if !s.store.engine.encrypted || s.err != nil || s.mode == atSnapshot {
+		return nil // whose error comes of itself
+	}
+	if c, _ := s.classOf(key, 0, 0); c == Sensitive {
+		return errSensitiveBlind
+	}
+	b := s.store.borrow()
+	defer s.store.giveBack(b)
+	var f found
+	err := s.locate(ctx, key, b, &f)
+	switch {
+	case err == ErrNotFound || errors.Is(err, ErrMerge): // returned bare
+		return nil
+	case unread(err) || err == nil && b.class() == Sensitive:
+		return errSensitiveBlind
+	}
 	return err
 }
 
@@ -150,7 +180,9 @@ func foldOperands(operator string, dst, value []byte, operands [][]byte) ([]byte
 		}
 		h.Correlation = f.header.Correlation
 	}
-	h.Class, h.Codec = Trusted, envelope.MessagePack
+	if h.Codec = envelope.MessagePack; h.Class != Sensitive { // of which somebody has written it meanwhile
+		h.Class = Trusted
+	}
 	out, err := envelope.Append(dst, &h)
 	if err == nil {
 		out, err = codec.Append(out, v, &stored)

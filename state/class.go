@@ -22,8 +22,10 @@ const (
 	// Standard is what values are unless something else is asked for: on the device when the
 	// write returns.
 	Standard = envelope.Standard
-	// Sensitive values are to be sealed with their scope's key. There are no such keys yet: every
-	// write of the class is ErrUnsupported.
+	// Sensitive values are sealed with a key of their scope, which Scope.Shred destroys. They are always on
+	// the device when the write returns, no event has them, nothing indexes them, and where there is access
+	// control each use of one is recorded. The store must be encrypted (Options.Engine.Encryption),
+	// one in memory too: else every write of the class is ErrNotEncrypted.
 	Sensitive = envelope.Sensitive
 	// External values came from outside: as Standard, with a sixteenth of the size.
 	External = envelope.External
@@ -31,14 +33,15 @@ const (
 
 // acceptable returns nil for a class that values can have.
 func acceptable(c Class) error {
-	switch {
-	case !c.Valid():
+	if !c.Valid() {
 		return fmt.Errorf("%w: %v", ErrOption, c)
-	case c == Sensitive:
-		return fmt.Errorf("%w: values of class %v are sealed with a key of their scope, and this store has no such keys", ErrUnsupported, c)
 	}
 	return nil
 }
+
+// errUnsealable is the error of values that cannot be sealed where the store is in clear.
+var errUnsealable = fmt.Errorf("%w: values of class %v are sealed with a key of their scope, for which the store must be encrypted: Options.Engine.Encryption",
+	ErrNotEncrypted, Sensitive)
 
 // infer returns the class that a key's name stands for, 0 if for none.
 func infer(key string) Class {
@@ -79,6 +82,9 @@ func (s *Scope) classOf(key string, asked, before Class) (Class, error) {
 	}
 	if c == Ephemeral && s.store.ephemeral.limit < 0 {
 		return 0, fmt.Errorf("%w: the store was opened without room for values of class %v", ErrUnsupported, c)
+	}
+	if c == Sensitive && !s.store.engine.encrypted {
+		return 0, errUnsealable
 	}
 	return c, acceptable(c)
 }

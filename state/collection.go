@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +28,9 @@ var (
 	// ErrReopen: the collection has other indexes than the handle was opened with. OpenCollection
 	// makes them those that it is given.
 	ErrReopen = errors.New("state: the collection has other indexes than this handle")
-	// ErrSensitive: a value of class Sensitive, or a field whose name says that it holds a secret,
-	// was to be indexed; or a value of the class was to be exported, which nobody has asked for.
+	// ErrSensitive: a value of class Sensitive or of a sealed scope, or a field whose name says that it
+	// holds a secret, was to be indexed; or a value of the class or of such a scope was to be exported,
+	// which nobody has asked for.
 	ErrSensitive = errors.New("state: what is sensitive is never indexed, and exported only if asked for")
 )
 
@@ -74,6 +76,9 @@ func OpenCollection[T any](ctx context.Context, s *Scope, name string, indexes .
 		_, err := as[T](v, &stored)
 		return err
 	})
+	if err == nil {
+		err = c.indexable()
+	}
 	if err == nil {
 		err = c.open(ctx)
 	}
@@ -231,6 +236,19 @@ func (c *collection) on(s *Scope) *collection {
 	return on
 }
 
+// indexable returns ErrSensitive if there are indexes and the scope is sealed: keys of their entries, which
+// have values of documents in them, are not.
+func (c *collection) indexable() error {
+	if len(c.set.Indexes()) == 0 || c.scope.err != nil {
+		return nil
+	}
+	sealed, err := c.scope.store.engine.sealed(c.scope.name)
+	if err == nil && sealed {
+		err = fmt.Errorf("%w: the scope is sealed", ErrSensitive)
+	}
+	return err
+}
+
 // usable returns the error of an operation on key that has no chance. A document's key is one if
 // what the rest of the store calls it is.
 func (c *collection) usable(ctx context.Context, key, logical string) error {
@@ -279,10 +297,11 @@ func (c *collection) read(ctx context.Context, b *docScratch, key string) error 
 	if err := c.usable(ctx, key, logical); err != nil {
 		return err
 	}
-	if err := c.find(b, key, &b.found); err != nil || b.found.header.Class != Sensitive {
-		return err
+	err = c.find(b, key, &b.found)
+	if unread(err) || err == nil && b.found.header.Class == Sensitive {
+		err = cmp.Or(c.scope.seen(ctx, access.OpGet, logical, 1), err)
 	}
-	return c.scope.seen(ctx, access.OpGet, logical, 1)
+	return err
 }
 
 // docScratch is the memory that one call works with.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/loamdb/loam/internal/interleave"
 	"github.com/loamdb/loam/state"
 	"github.com/loamdb/loam/state/index"
 	"github.com/stretchr/testify/require"
@@ -72,6 +73,40 @@ func BenchmarkCollectionSet(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// The same unsynced, beside each other: new documents whose keys come in any order, as ids do, and in
+// their own; and documents whose indexed fields change.
+func BenchmarkCollectionSetBeside(b *testing.B) {
+	byUser, byTokens := index.Def{Name: "user", Fields: []string{"user"}}, index.Def{Name: "tokens", Fields: []string{"tokens"}}
+	docs := make([]turn, 1000)
+	for i := range docs {
+		docs[i] = someTurn(i)
+	}
+	for _, bench := range []struct {
+		name       string
+		keys, step int
+	}{{"new", 10_000_019, 7919}, {"new in order", 10_000_019, 1}, {"changed", 1000, 1}} {
+		b.Run(bench.name, func(b *testing.B) {
+			side := func(name string, set func(key string, doc turn) error) interleave.Side {
+				n := 0
+				return interleave.Side{Name: name, Call: func() error {
+					key, doc := fmt.Sprintf("turn-%08d", n*bench.step%bench.keys), docs[(n*7+n/bench.keys)%len(docs)]
+					n++
+					return set(key, doc)
+				}}
+			}
+			collection := func(indexes ...index.Def) func(key string, doc turn) error {
+				c, err := state.OpenCollection[turn](ctx, benchStore(b, nil), "turns", indexes...)
+				require.NoError(b, err)
+				return func(key string, doc turn) error { return c.Set(ctx, key, doc, state.NoSync) }
+			}
+			plain := benchStore(b, nil)
+			interleave.Run(b, 20,
+				side("plain", func(key string, doc turn) error { return state.Set(ctx, plain, key, doc, state.NoSync) }),
+				side("documents", collection()), side("indexes", collection(byUser, byTokens)))
+		})
 	}
 }
 

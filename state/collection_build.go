@@ -84,8 +84,8 @@ func (c *collection) fill(ctx context.Context, cat *catalog, set *index.Set) err
 	}
 }
 
-// errAgain: what a stretch was made of was written meanwhile.
-var errAgain = errors.New("state: a stretch has changed")
+// errAgain: what was read was written meanwhile, and is to be read again.
+var errAgain = errors.New("state: what was read has changed")
 
 // step commits one stretch of a build, which the record makes durable in the end. ErrConflict: the
 // record has changed.
@@ -172,7 +172,9 @@ func (c *collection) gather(st *stretch, set *index.Set, after string, most int)
 	}
 	var failed error
 	err := c.scope.space.scan(lower, prefixEnd(c.prefix), false, func(key, value []byte, i info) bool {
-		failed = c.addDoc(st, set, bytes.Clone(key), value, i)
+		if failed = i.unread; failed == nil {
+			failed = c.addDoc(st, set, bytes.Clone(key), value, i)
+		}
 		st.docs++
 		st.bytes += len(value)
 		return failed == nil && st.docs < most && st.bytes < stretchBytes
@@ -186,9 +188,14 @@ func (c *collection) gather(st *stretch, set *index.Set, after string, most int)
 // addDoc adds the entries of the document that is stored under docKey.
 func (c *collection) addDoc(st *stretch, set *index.Set, docKey, value []byte, i info) error {
 	key := string(docKey[len(c.prefix):])
-	doc, err := soundPayload(&found{}, value)
+	var f found
+	doc, err := soundPayload(&f, value)
 	var ch index.Change
-	if err == nil {
+	switch {
+	case err != nil:
+	case f.header.Class == Sensitive && len(set.Indexes()) > 0:
+		err = fmt.Errorf("%w: its class", ErrSensitive)
+	default:
 		err = set.Change(&ch, key, nil, doc, false)
 	}
 	if err != nil {

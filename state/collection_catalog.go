@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/state/index"
@@ -17,6 +18,7 @@ type catalog struct {
 	there   bool
 	version Version
 	list    index.Catalog
+	asOf    atomic.Uint64 // a Version: of info when it was read or last required
 }
 
 // catalog returns the record as it was read last. It may have changed: whoever relies on it makes
@@ -26,6 +28,18 @@ func (c *collection) catalog() (*catalog, error) {
 		return known, nil
 	}
 	return c.reload()
+}
+
+// agreed is catalog, and ErrReopen if the record has other indexes than c's.
+func (c *collection) agreed() (*catalog, error) {
+	cat, err := c.catalog()
+	if err == nil && cat.there && !cat.list.Agrees(c.set) {
+		cat, err = c.reload() // another handle may have made them these, or the scope may be gone
+	}
+	if err == nil && cat.there && !cat.list.Agrees(c.set) {
+		err = ErrReopen
+	}
+	return cat, err
 }
 
 // reload reads the record.
@@ -46,6 +60,7 @@ func readCatalog(sp space, record []byte) (*catalog, error) {
 		return nil, err
 	}
 	cat := &catalog{there: true, version: i.version}
+	cat.asOf.Store(uint64(i.asOf))
 	switch cat.list, err = index.DecodeCatalog(p); {
 	case errors.Is(err, index.ErrTooNew):
 		return nil, fmt.Errorf("%w: %w", ErrTooNew, err)
@@ -58,7 +73,9 @@ func readCatalog(sp space, record []byte) (*catalog, error) {
 // condition returns the operation that makes a commit depend on the record, or, where there is
 // none, and so no document, makes it.
 func (cat *catalog) condition(c *collection) write {
-	w := write{space: c.scope.space, key: c.record, conditional: true, version: cat.version, requires: cat.there}
+	w := write{
+		space: c.scope.space, key: c.record, conditional: true, version: cat.version, asOf: Version(cat.asOf.Load()), requires: cat.there,
+	}
 	if !cat.there {
 		list, _ := c.set.Reconcile(nil, index.Ready)
 		w.value = index.AppendCatalog(nil, list)

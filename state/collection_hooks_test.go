@@ -308,7 +308,7 @@ func TestDocumentsAreProtected(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"ann"}, docsOf(t, c, index.Query{Where: []index.Cond{index.Eq("mail", stored.Mail)}}))
 		err = c.Set(ctx, "ann", person{}, state.WithClass(state.Sensitive))
-		require.True(t, errors.Is(err, state.ErrSensitive) || errors.Is(err, state.ErrUnsupported), err)
+		require.True(t, errors.Is(err, state.ErrSensitive) || errors.Is(err, state.ErrNotEncrypted), err)
 		_, err = state.OpenCollection[person](ctx, sc, "secrets", index.Def{Name: "t", Fields: []string{"api_token"}})
 		require.ErrorIs(t, err, state.ErrSensitive)
 	})

@@ -34,10 +34,10 @@ type Result[T any] struct {
 func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], error) {
 	var r Result[T]
 	err := c.c.view(ctx, func(src *docSource) (err error) {
-		r.Docs = make([]Doc[T], 0, 8)
-		r.Next, err = runPage(ctx, src, &q, func(d Doc[T]) error {
-			r.Docs = append(r.Docs, d)
-			return nil
+		r.Docs = make([]Doc[T], 0, 16)
+		r.Next, err = runPage(ctx, src, &q, func(key, doc []byte) error {
+			r.Docs = append(r.Docs, Doc[T]{})
+			return r.Docs[len(r.Docs)-1].read(key, doc)
 		})
 		return err
 	})
@@ -60,7 +60,11 @@ func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T]
 		}
 		err := c.c.view(ctx, func(src *docSource) error {
 			for {
-				next, err := runPage(ctx, src, &q, func(d Doc[T]) error {
+				next, err := runPage(ctx, src, &q, func(key, doc []byte) error {
+					var d Doc[T]
+					if err := d.read(key, doc); err != nil {
+						return err
+					}
 					if left = !yield(d, nil); left {
 						return errLeft
 					}
@@ -98,7 +102,7 @@ func (c *Collection[T]) Explain(ctx context.Context, q index.Query) (index.Expla
 }
 
 // runPage runs a query once.
-func runPage[T any](ctx context.Context, src *docSource, q *index.Query, add func(Doc[T]) error) (index.Token, error) {
+func runPage(ctx context.Context, src *docSource, q *index.Query, add func(key, doc []byte) error) (index.Token, error) {
 	p, err := src.plan(ctx, q)
 	if err != nil {
 		return "", err
@@ -107,12 +111,17 @@ func runPage[T any](ctx context.Context, src *docSource, q *index.Query, add fun
 		if src.b.found.header.Class == Sensitive { // it was read last
 			src.sensitive++
 		}
-		v, err := codec.FromNode[T](codec.NodeOf(doc))
-		if err != nil {
-			return fmt.Errorf("document %q: %w", key, err)
-		}
-		return add(Doc[T]{string(key), v})
+		return add(key, doc)
 	})
+}
+
+// read makes d the document under key.
+func (d *Doc[T]) read(key, doc []byte) error {
+	d.Key = string(key)
+	if err := codec.ReadNode(codec.NodeOf(doc), &d.Value); err != nil {
+		return fmt.Errorf("document %q: %w", key, err)
+	}
+	return nil
 }
 
 // view calls fn with the documents and entries of one moment, of those that whoever the handle is for may
@@ -206,8 +215,11 @@ func (src *docSource) Docs(lower, upper []byte, reverse bool) iter.Seq2[index.En
 func (src *docSource) scan(lower, upper []byte, reverse bool, of func(key, value []byte) (index.Entry, error)) iter.Seq2[index.Entry, error] {
 	return func(yield func(index.Entry, error) bool) {
 		left := false
-		err := src.space.scan(lower, upper, reverse, func(key, value []byte, _ info) bool {
+		err := src.space.scan(lower, upper, reverse, func(key, value []byte, i info) bool {
 			e, err := of(key, value)
+			if i.unread != nil && err != index.ErrHidden {
+				err = i.unread
+			}
 			if failed := src.ctx.Err(); failed != nil {
 				err = failed
 			}

@@ -59,18 +59,15 @@ func (c *collection) carryOut(ctx context.Context, w docWrite) (existed bool, er
 	b := s.store.borrowDocs()
 	defer s.store.giveBackDocs(b)
 	for {
-		cat, err := c.catalog()
-		if err == nil && cat.there && !cat.list.Agrees(c.set) {
-			err = ErrReopen
-		}
+		cat, err := c.agreed()
 		if err != nil {
 			return false, err
 		}
 		existed, err := c.attempt(ctx, b, cat, w)
-		if w.purge && s.mode == live && (errors.Is(err, ErrMalformed) || errors.Is(err, index.ErrValue)) {
+		if w.purge && s.mode == live && (errors.Is(err, ErrMalformed) || errors.Is(err, index.ErrValue) || unread(err)) {
 			existed, err = true, c.purge(ctx, b, cat, w.logical)
 		}
-		if err == nil || !errors.Is(err, ErrConflict) {
+		if !lost(err) {
 			return existed, err
 		}
 		b.counters.conflicts.Add(1)
@@ -102,7 +99,7 @@ func (c *collection) attempt(ctx context.Context, b *docScratch, cat *catalog, w
 	if err == nil {
 		err = c.commit(ctx, b, cat, w.key, unsynced)
 	}
-	if errors.Is(err, ErrConflict) {
+	if lost(err) {
 		if found := c.conflict(b, cat, w.key); found != nil {
 			err = found
 		}
@@ -132,7 +129,7 @@ func (c *collection) purge(ctx context.Context, b *docScratch, cat *catalog, log
 	for i := range list {
 		list[i].State = index.Building
 	}
-	err := c.send(ctx, b, []write{
+	_, err := c.send(ctx, b, []write{
 		{space: s.space, key: c.record, value: index.AppendCatalog(nil, list), conditional: true, version: cat.version},
 		{space: s.space, key: b.key, conditional: true, version: b.found.version, tell: s.noticeOfDelete(&b.notice, logical, class, &b.o)},
 	}, s.unsynced(Standard, &b.o))
@@ -153,7 +150,7 @@ func (c *collection) purge(ctx context.Context, b *docScratch, cat *catalog, log
 // the condition that neither the document nor the catalog is written in between.
 func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, w docWrite, old *found, doc any, there bool) (unsynced bool, err error) {
 	s := c.scope
-	dw := write{space: s.space, key: b.key, conditional: true}
+	dw := write{space: s.space, key: b.key, conditional: true, asOf: b.found.asOf}
 	var before, after []byte
 	var expires int64
 	if old != nil {
@@ -178,7 +175,7 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 		if after, err = c.ready(ctx, b, p); err != nil {
 			return false, err
 		}
-		dw.value, dw.expires, unsynced = b.buf, p.expires, p.unsynced
+		dw.value, dw.expires, dw.sealed, unsynced = b.buf, p.expires, p.sealed(), p.unsynced
 		dw.tell = s.noticeOfSet(&b.notice, p, &b.o)
 	} else {
 		unsynced = s.unsynced(old.header.Class, &b.o)
@@ -207,6 +204,9 @@ func (c *collection) ready(ctx context.Context, b *docScratch, p *pending) (payl
 		return nil, fmt.Errorf("%w: documents of class %v", ErrUnsupported, class)
 	case class == Sensitive && len(c.set.Indexes()) > 0:
 		return nil, fmt.Errorf("%w: the document's class", ErrSensitive)
+	}
+	if err = c.indexable(); err != nil {
+		return nil, err
 	}
 	_, payload, err = envelope.Decode(b.buf)
 	return payload, err
@@ -254,9 +254,10 @@ func (c *collection) commit(ctx context.Context, b *docScratch, cat *catalog, ke
 		}
 		b.ws = b.ws[last:]
 	}
-	err := c.send(ctx, b, b.ws, unsynced)
+	version, err := c.send(ctx, b, b.ws, unsynced)
 	if err == nil {
 		b.counters.writes.Add(1)
+		cat.asOf.Store(uint64(version))
 		if !cat.there {
 			c.known.Store(nil) // it is there now
 		}
@@ -264,32 +265,36 @@ func (c *collection) commit(ctx context.Context, b *docScratch, cat *catalog, ke
 	return err
 }
 
-// send commits writes of which the last is a document's, and tells of that one.
-func (c *collection) send(ctx context.Context, b *docScratch, ws []write, unsynced bool) error {
-	var err error
+// send commits writes of which the last is a document's, tells of that one, and returns its version.
+func (c *collection) send(ctx context.Context, b *docScratch, ws []write, unsynced bool) (Version, error) {
 	if s := c.scope; ws[len(ws)-1].tell != nil && !(mutant.Enabled && mutant.Is(mutant.ForgetDocuments)) {
-		_, err = s.commitTold(ctx, b.scratch, ws, unsynced)
-	} else {
-		_, err = s.store.engine.commit(ws, unsynced)
+		return s.commitTold(ctx, b.scratch, ws, unsynced)
 	}
-	return err
+	return c.scope.store.engine.commit(ws, unsynced)
 }
 
 // conflict finds out what a commit has met that cannot be tried again: values that another
-// document has, an index that disagrees, a catalog that cannot be read.
+// document has, an index that disagrees, a catalog that cannot be read. Document and entries are those of
+// one moment.
 func (c *collection) conflict(b *docScratch, cat *catalog, key string) error {
 	now, err := c.reload()
 	if err != nil || now.version != cat.version {
 		return err
 	}
-	own, err := c.taken(b, key)
+	snap, err := c.scope.store.engine.snapshot()
+	if err != nil {
+		return err
+	}
+	defer snap.close() // fails for a store that was closed, as the reads below then have
+	at := &collection{scope: c.scope.store.scopeIn(snap, c.scope.name), set: c.set, prefix: c.prefix}
+	own, err := at.taken(b, key)
 	if err != nil || own == "" {
 		return err
 	}
 	// The document has the entry that it was to get: somebody has written it meanwhile, or it has
 	// had it all the time, for no value of its own.
 	before := b.ws[len(b.ws)-1].version
-	switch err := c.find(b, key, &b.found); {
+	switch err := at.find(b, key, &b.found); {
 	case err != nil && err != ErrNotFound: // returned bare
 		return err
 	case b.found.version != before:

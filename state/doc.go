@@ -17,7 +17,7 @@
 // tells of changes, Store.Hooks runs functions before and after them, Store.As is the store as one
 // principal may use it. Programs to copy are in the directory examples, a guide in docs/guide.
 //
-// The package must not know how bytes are kept: store_lsm.go alone knows package lsm.
+// The package must not know how bytes are kept: store_lsm.go and the files named after it alone know package lsm.
 //
 // Invariants:
 //
@@ -36,13 +36,14 @@
 //   - S8. A handle of a view does nothing itself: it asks, and passes the operation on to the handle
 //     behind its guard. An operation that does not ask fails.
 //   - S9. What is told of a change is what was committed, once: hooks.go has the invariants of hooks.
+//   - S10. What is of class Sensitive is sealed by whatever writes it, and no event and no index has it.
 //
 // Reading order: store_lsm.go, what the engine does; options.go, option.go, class.go, errors.go;
 // store.go, scope.go, list.go; write.go, the way of a value into the store, then modify.go,
 // blind.go and many.go; hooks.go, notice.go and timeline.go, what looks at it and is told;
 // ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, export.go,
 // import.go and import_merge.go, watch.go; control.go,
-// view.go, gate.go and own.go, what principals may do; protect.go, what is personal; retention.go, sweeper.go
-// and sweep.go, what scopes keep; begin.go, lease.go, history.go, expiry.go, metrics.go and exposition.go; typed.go and
-// explicit.go, other forms of the same; collection.go and the files named after it.
+// view.go, gate.go and own.go, what principals may do; protect.go, what is personal; shred.go, what is
+// sealed and its end; retention.go, sweeper.go and sweep.go, what scopes
+// keep; begin.go, lease.go, history.go, expiry.go, metrics.go and exposition.go; typed.go and explicit.go, other forms of the same; collection.go and the files named after it.
 package state

@@ -131,8 +131,8 @@ func (e *ephemerals) find(name scope.Scope, key string) *ephemeral {
 // says that the key had a value here, and so has none in the engine.
 func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int64) (replaced bool, err error) {
 	v := &ephemeral{key: key, value: bytes.Clone(value), expires: expires}
-	if v.size() > e.limit {
-		return false, fmt.Errorf("%w: %d bytes of class %v exceed the %d that there is room for", ErrTooLarge, v.size(), Ephemeral, e.limit)
+	if err := e.fits(v); err != nil {
+		return false, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -162,6 +162,14 @@ func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int
 		e.drop(e.oldest)
 	}
 	return old != nil, nil
+}
+
+// fits returns the error of a value for which there is not room enough, even if all others made room.
+func (e *ephemerals) fits(v *ephemeral) error {
+	if v.size() > e.limit {
+		return fmt.Errorf("%w: %d bytes of class %v exceed the %d that there is room for", ErrTooLarge, v.size(), Ephemeral, e.limit)
+	}
+	return nil
 }
 
 // unlink takes v out of the order of writing and the sums.
@@ -283,11 +291,12 @@ func (e *ephemerals) countIn(name scope.Scope) int64 {
 	return 0
 }
 
-// has reports whether a key has a value here, expired or not.
-func (e *ephemerals) has(name scope.Scope, key []byte) bool {
+// has reports whether a key has a value here that has not expired.
+func (e *ephemerals) has(name scope.Scope, key []byte, now func() int64) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.find(name, string(key)) != nil
+	v := e.find(name, string(key))
+	return v != nil && (v.expires == 0 || v.expires > now())
 }
 
 // removeEphemeral removes a value of class Ephemeral and reports whether it was there.
@@ -310,12 +319,44 @@ type displaced struct {
 	version Version
 }
 
-// putEphemeral makes value, which is as it would be stored, one of class Ephemeral, and deletes what
-// the engine has of the key: of that hooks are asked and told. The value may be in the scratch.
-func (s *Scope) putEphemeral(ctx context.Context, b *scratch, key string, value []byte, expires int64, o *Option) error {
-	b.key = append(b.key[:0], key...)
+// minded returns what one of class Ephemeral under key is to take the place of, as far as it is known without
+// a look.
+func (s *Scope) minded(key string) displaced {
 	in := s.store.hooks.Interest(hook.OpDelete, s.name, scope.Scope{}, key)
-	d := displaced{minded: in.Before || in.After || s.store.recording || s.witness != nil}
+	return displaced{minded: in.Before || in.After || s.store.recording || s.witness != nil}
+}
+
+// displace is minded with a look, after which hooks have been asked: their error is that of the write.
+func (s *Scope) displace(ctx context.Context, key []byte) (displaced, error) {
+	d := s.minded(string(key))
+	if !d.minded || s.store.ephemeral.has(s.name, key, s.store.engine.now) {
+		return d, nil
+	}
+	var there bool
+	var err error
+	if d.class, d.version, there, err = s.storedUnder(nil, key); err == nil && there {
+		err = s.askDisplaced(ctx, string(key), &d)
+	}
+	return d, err
+}
+
+// askDisplaced asks hooks, and records what is sensitive, of a stored value that is to go.
+func (s *Scope) askDisplaced(ctx context.Context, key string, d *displaced) error {
+	ctx = s.acting(ctx)
+	if d.class == Sensitive {
+		if err := s.seen(ctx, access.OpDelete, key, 1); err != nil {
+			return err
+		}
+	}
+	d.asked = true
+	return s.askToDelete(ctx, key, d.class)
+}
+
+// putEphemeral makes value, which is as it would be stored, one of class Ephemeral, and deletes what
+// the engine has of the key: of that hooks are told, and asked unless it is what displace has returned.
+// The value may be in the scratch.
+func (s *Scope) putEphemeral(ctx context.Context, b *scratch, key string, value []byte, expires int64, d displaced, o *Option) error {
+	b.key, b.one[0] = append(b.key[:0], key...), write{}
 	ctx = s.acting(ctx)
 	for {
 		done, err := s.tryEphemeral(ctx, b, key, value, expires, &d, o)
@@ -326,15 +367,9 @@ func (s *Scope) putEphemeral(ctx context.Context, b *scratch, key string, value 
 			s.tell(ctx, b.one[:])
 			return nil
 		}
-		if d.class == Sensitive {
-			if err := s.seen(ctx, access.OpDelete, key, 1); err != nil {
-				return err
-			}
-		}
-		if err := s.askToDelete(ctx, key, d.class); err != nil {
+		if err := s.askDisplaced(ctx, key, &d); err != nil {
 			return err
 		}
-		d.asked = true
 	}
 }
 
@@ -345,7 +380,7 @@ func (s *Scope) tryEphemeral(ctx context.Context, b *scratch, key string, value 
 	lock := &e.stripes[e.stripeOf(b.key)]
 	lock.Lock()
 	defer lock.Unlock()
-	if d.minded && !e.has(s.name, b.key) {
+	if d.minded && !e.has(s.name, b.key, s.store.engine.now) {
 		class, version, there, err := s.storedUnder(nil, b.key)
 		if err != nil {
 			return false, err
@@ -390,6 +425,8 @@ func (s *Scope) storedUnder(buf, key []byte) (class Class, version Version, ther
 		return h.Class, i.version, true, nil
 	case errors.Is(err, ErrMerge):
 		return 0, 0, true, nil
+	case unread(err):
+		return Sensitive, i.version, true, nil
 	case err == ErrNotFound: // returned bare
 		return 0, 0, false, nil
 	}

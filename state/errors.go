@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state/codec"
 )
@@ -40,6 +41,17 @@ var (
 	// ErrOption: an option of a call is out of its range. Nothing was written.
 	ErrOption = errors.New("state: invalid option")
 )
+
+// lost reports whether an operation has met another write. That a hook has met one, in what it does itself,
+// is its failure, and would be so again.
+func lost(err error) bool {
+	var failure *hook.CallError
+	return errors.Is(err, ErrConflict) && !errors.As(err, &failure)
+}
+
+// overtaken reports whether a conditional commit has met another write: ErrMerge is one after which the key
+// cannot be read, as whoever looks again will see.
+func overtaken(err error) bool { return errors.Is(err, ErrConflict) || errors.Is(err, ErrMerge) }
 
 // The errors of hooks are those of package hook: *hook.VetoError and *hook.CallError, and
 // hook.ErrSimulated for what is written with a context of hook.Simulate.

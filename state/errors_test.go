@@ -250,6 +250,30 @@ var failures = []failure{
 		require.NoError(t, l.Release(ctx))
 		return l.Renew(ctx, time.Hour)
 	}},
+	{"ErrNotEncrypted", state.ErrNotEncrypted, "set", "k", setting(1, sensitive)},
+	{"ErrShredded", state.ErrShredded, "get", "k", func(t *testing.T, _ *fixture, sc *state.Scope) error {
+		store, err := state.OpenMemory(sealing())
+		require.NoError(t, err)
+		defer store.Close()
+		require.NoError(t, store.Set(ctx, sc.Name(), "k", 1, sensitive))
+		_, err = store.Scope(sc.Name()).Shred(ctx)
+		require.NoError(t, err)
+		_, err = store.Get(ctx, sc.Name(), "k")
+		return err
+	}},
+	{"ErrNoScopeKey", state.ErrNoScopeKey, "get", "k", func(t *testing.T, _ *fixture, sc *state.Scope) error {
+		fs := vfs.NewMem()
+		store, err := state.Open("db", sealingOn(fs, nil))
+		require.NoError(t, err)
+		require.NoError(t, store.Set(ctx, sc.Name(), "k", 1, sensitive))
+		require.NoError(t, state.CheckpointTo(store, "copy"))
+		require.NoError(t, store.Close())
+		copied, err := state.Open("copy", sealingOn(fs, nil))
+		require.NoError(t, err)
+		defer copied.Close()
+		_, err = copied.Get(ctx, sc.Name(), "k")
+		return err
+	}},
 	{"ErrInUse", state.ErrInUse, "", "", func(t *testing.T, _ *fixture, _ *state.Scope) error {
 		store, err := state.OpenMemory(nil)
 		require.NoError(t, err)

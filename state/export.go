@@ -18,8 +18,8 @@ import (
 
 // ExportOptions say what Export may write.
 type ExportOptions struct {
-	// Sensitive has values of class Sensitive written as well, in the clear. Otherwise an export that meets
-	// one is ErrSensitive.
+	// Sensitive has values of class Sensitive, and those of a sealed scope, written as well, in the clear.
+	// Otherwise an export that meets one is ErrSensitive.
 	Sensitive bool
 }
 
@@ -84,6 +84,9 @@ func (s *Scope) writeTo(ctx context.Context, e *engine, w io.Writer, o *ExportOp
 	out := bufio.NewWriterSize(w, 64<<10)
 	x := exporter{scope: s, o: o}
 	var err error
+	if x.sealed, err = s.store.engine.sealed(s.name); err != nil {
+		return 0, err
+	}
 	if x.file, err = scopefile.NewWriter(out, s.name); err != nil {
 		return 0, err
 	}
@@ -110,6 +113,7 @@ type exporter struct {
 	o     *ExportOptions
 	file  *scopefile.Writer
 
+	sealed    bool // every value of the scope is
 	entries   int64
 	sensitive bool // a value of the class is among them
 	found     found
@@ -121,7 +125,9 @@ func (x *exporter) part(ctx context.Context, lower, upper []byte) error {
 	var failed error
 	err := x.scope.space.scan(lower, upper, false, func(key, value []byte, i info) bool {
 		if failed = ctx.Err(); failed == nil {
-			if failed = x.write(ctx, key, value, i); failed != nil {
+			if failed = i.unread; failed != nil {
+				failed = x.scope.fail("export", nameIn(splitName(key)), failed)
+			} else if failed = x.write(ctx, key, value, i); failed != nil {
 				failed = x.scope.fail("export", nameIn(splitName(key)), failed)
 			}
 		}
@@ -140,7 +146,7 @@ func (x *exporter) write(ctx context.Context, key, value []byte, i info) error {
 		return err
 	}
 	h := &f.header
-	if h.Class == Sensitive {
+	if h.Class == Sensitive || x.sealed {
 		// The one place where what is sensitive leaves the store in a file.
 		if !x.o.Sensitive {
 			return fmt.Errorf("%w: ExportOptions.Sensitive", ErrSensitive)

@@ -54,7 +54,7 @@ func entriesOf(t *testing.T, sc *state.Scope) []state.Entry {
 // requireNothingLeft fails if imports have left anything.
 func requireNothingLeft(t *testing.T, s *state.Store) {
 	t.Helper()
-	left, err := s.Staged()
+	left, err := state.Staged(s)
 	require.NoError(t, err)
 	require.Zero(t, left)
 }

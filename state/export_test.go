@@ -1,6 +1,10 @@
 package state
 
-import "github.com/loamdb/loam/scope"
+import (
+	"context"
+
+	"github.com/loamdb/loam/scope"
+)
 
 // PutOwn writes a record of the store's own into the scope.
 func (s *Scope) PutOwn(name string) error {
@@ -11,6 +15,15 @@ func (s *Scope) PutOwn(name string) error {
 // PutRaw writes bytes that are no value, or one that this version cannot read, to a key.
 func (s *Scope) PutRaw(key string, stored []byte) error {
 	_, err := s.store.engine.commit([]write{{space: s.space, key: []byte(key), value: stored}}, true)
+	return err
+}
+
+// PutRawBehind writes, in one commit, what key has to key and bytes that are no value to another.
+func PutRawBehind(s *Scope, key, raw string, stored []byte) error {
+	value, _, err := s.space.get(nil, []byte(key))
+	if err == nil {
+		_, err = s.store.engine.commit([]write{{space: s.space, key: []byte(key), value: value}, {space: s.space, key: []byte(raw), value: stored}}, true)
+	}
 	return err
 }
 
@@ -133,8 +146,16 @@ func (s *Store) Borrow(timed bool) {
 	}
 }
 
-// Staged returns how many scopes imports have left.
-func (s *Store) Staged() (n int, err error) {
+// Flush writes what a store has in memory to tables.
+func Flush(s *Store) error { return s.engine.db.Flush(context.Background()) }
+
+// CheckpointTo makes a checkpoint of a store.
+func CheckpointTo(s *Store, dir string) error {
+	return s.engine.db.Checkpoint(context.Background(), dir)
+}
+
+// Staged returns how many scopes imports have left in a store.
+func Staged(s *Store) (n int, err error) {
 	for _, err = range s.engine.scopes(scope.KindCustom, importScopes) {
 		if err != nil {
 			return n, err

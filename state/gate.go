@@ -48,10 +48,10 @@ func (g *gate) next(w *Watcher) (Change, error) {
 		} else if shown {
 			c, err = w.decode(&r)
 		}
+		g.put(c, shown && err == nil, r.last)
 		if err != nil {
 			return Change{}, err
 		}
-		g.put(c, shown, r.last)
 	}
 }
 

@@ -2,11 +2,10 @@ package state_test
 
 import (
 	"context"
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/loamdb/loam/hook"
+	"github.com/loamdb/loam/internal/interleave"
 	"github.com/loamdb/loam/state"
 )
 
@@ -37,46 +36,25 @@ func BenchmarkSetWithHooks(b *testing.B) {
 	}
 }
 
-// The difference that a hook before it, one on the queue after it, and both make to an unsynced Set, and both to one
-// that waits for the device:
-// rounds of Sets without and with them take turns, so that what else the machine does meets both. The
-// least and the median round count.
+// What a hook before it, one on the queue after it, and both add to an unsynced Set, and both to one that
+// waits for the device.
 func BenchmarkHookOverhead(b *testing.B) {
 	before := hook.Hook{Name: "before", Points: []hook.Point{hook.BeforeSet}, Before: func(context.Context, *hook.Change) error { return nil }}
 	after := hook.Hook{Name: "after", Points: []hook.Point{hook.AfterSet}, After: func(context.Context, hook.Event) error { return nil }}
-	for _, c := range []struct {
-		name  string
-		hooks []hook.Hook
-	}{{"before", []hook.Hook{before}}, {"after", []hook.Hook{after}}, {"pair", []hook.Hook{before, after}}} {
-		b.Run(c.name, func(b *testing.B) { overhead(b, c.hooks, 200, state.NoSync) })
-	}
-	b.Run("synced", func(b *testing.B) { overhead(b, []hook.Hook{before, after}, 10, state.Sync) })
-}
-
-func overhead(b *testing.B, hooks []hook.Hook, round int, sync state.Option) {
-	plain, hooked := benchStore(b, nil), benchStore(b, nil)
-	register(b, state.StoreOf(hooked), hooks...)
-	times := [2][]float64{}
-	for b.Loop() {
-		for i, sc := range []*state.Scope{plain, hooked} {
-			begun := time.Now()
-			for range round {
-				if err := sc.Set(ctx, "conversation/turn-17", document, sync); err != nil {
-					b.Fatal(err)
-				}
-			}
-			times[i] = append(times[i], float64(time.Since(begun))/float64(round))
-			if err := state.StoreOf(hooked).Hooks().Drain(ctx); err != nil {
-				b.Fatal(err)
-			}
+	side := func(b *testing.B, sync state.Option, name string, hooks ...hook.Hook) interleave.Side {
+		sc := benchStore(b, nil)
+		register(b, state.StoreOf(sc), hooks...)
+		return interleave.Side{
+			Name: name,
+			Call: func() error { return sc.Set(ctx, "conversation/turn-17", document, sync) },
+			Rest: func() error { return state.StoreOf(sc).Hooks().Drain(ctx) },
 		}
 	}
-	for i := range times {
-		slices.Sort(times[i])
-	}
-	n := len(times[0])
-	b.ReportMetric(times[0][0], "ns/plain")
-	b.ReportMetric(times[1][0]-times[0][0], "ns/hooks-least")
-	b.ReportMetric(times[1][n/2]-times[0][n/2], "ns/hooks-median")
-	b.ReportMetric(0, "ns/op")
+	b.Run("unsynced", func(b *testing.B) {
+		none, pair := side(b, state.NoSync, "none"), side(b, state.NoSync, "pair", before, after)
+		interleave.Run(b, 20, none, side(b, state.NoSync, "before", before), side(b, state.NoSync, "after", after), pair)
+	})
+	b.Run("synced", func(b *testing.B) {
+		interleave.Run(b, 5, side(b, state.Sync, "none"), side(b, state.Sync, "pair", before, after))
+	})
 }

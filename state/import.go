@@ -109,10 +109,10 @@ func (s *Scope) importFrom(ctx context.Context, r io.Reader, o *ImportOptions, u
 		return Imported{}, err
 	}
 	if err = m.stage(ctx, r); err == nil {
-		err = m.publish(ctx, unsynced)
+		err = m.publish(ctx, unsynced && !m.sensitive)
 	}
 	if !m.moved && m.staged {
-		if dropped := m.place.rename(scope.Scope{}, true); err == nil {
+		if dropped := s.store.dropImport(m.place); err == nil {
 			err = dropped
 		}
 	}
@@ -138,13 +138,23 @@ func (s *Store) dropImports() error {
 		}
 		sp, err := s.engine.space(name)
 		if err == nil {
-			err = sp.rename(scope.Scope{}, true)
+			err = s.dropImport(sp)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// dropImport drops the place of an import, with the key of what was sealed there: that of the scope is
+// another one, and its end would not be that of the copies.
+func (s *Store) dropImport(place space) error {
+	var err error
+	if s.engine.encrypted {
+		_, err = place.shred(context.Background())
+	}
+	return errors.Join(err, place.rename(scope.Scope{}, true))
 }
 
 // importer takes a file into a scope.
@@ -159,6 +169,9 @@ type importer struct {
 	bytes      int     // of these
 	collection string  // the last one that got a document
 	staged     bool    // something was
+	sealed     bool    // the scope is, and so the place
+	sensitive  bool    // values of the class are in the file
+	recorded   bool    // and that they are is
 	moved      bool    // the place is the scope now
 	done       Imported
 }
@@ -167,7 +180,11 @@ func (s *Scope) newImporter(o *ImportOptions) (*importer, error) {
 	var random [16]byte
 	rand.Read(random[:]) // never fails
 	place, err := s.store.engine.space(scope.Custom(importScopes + hex.EncodeToString(random[:])))
-	return &importer{scope: s, o: o, place: place, now: s.store.engine.now()}, err
+	m := &importer{scope: s, o: o, place: place, now: s.store.engine.now()}
+	if err == nil {
+		m.sealed, err = s.store.engine.sealed(s.name)
+	}
+	return m, err
 }
 
 // stage writes what the file has to the place, and returns an error unless all of it is right.
@@ -190,6 +207,12 @@ func (m *importer) stage(ctx context.Context, r io.Reader) error {
 		if err = m.add(e); err != nil {
 			return m.scope.fail("import", nameIn(e.Collection, e.Key), &scopefile.LineError{Line: file.Line(), Err: err})
 		}
+		if m.sensitive && !m.recorded {
+			if err := m.scope.seen(ctx, access.OpImport, "", 1); err != nil {
+				return err
+			}
+			m.recorded = true
+		}
 		if len(m.ws) >= stretchLen || m.bytes >= stretchBytes {
 			if err := m.commit(); err != nil {
 				return err
@@ -209,6 +232,11 @@ func asTooNew(err error) error {
 func (m *importer) commit() error {
 	if len(m.ws) == 0 {
 		return nil
+	}
+	if m.sealed && !m.staged {
+		if err := m.place.seal(true); err != nil {
+			return err
+		}
 	}
 	m.staged = true
 	_, err := m.scope.store.engine.commit(m.ws, true)
@@ -253,6 +281,7 @@ func (m *importer) add(e *scopefile.Entry) error {
 		m.collection = e.Collection
 	}
 	m.ws = append(m.ws, imported(m.place, key, value, int64(e.Expires)))
+	m.sensitive = m.sensitive || class == Sensitive
 	m.bytes += len(key) + len(value)
 	m.done.Entries++
 	return nil
@@ -261,7 +290,8 @@ func (m *importer) add(e *scopefile.Entry) error {
 // imported returns the write of an imported entry, in the place or in the scope: value is what is stored
 // of it.
 func imported(sp space, key, value []byte, expires int64) write {
-	return write{space: sp, key: key, value: value, expires: expires}
+	h, _, _ := envelope.Decode(value) // the zero Header with an error
+	return write{space: sp, key: key, value: value, expires: expires, sealed: h.Class == Sensitive}
 }
 
 // keyOf returns the key under which an entry is stored.

@@ -94,7 +94,7 @@ func (g *merger) has(key []byte) (bool, error) {
 	switch {
 	case err == ErrNotFound: // returned bare
 		return false, nil
-	case errors.Is(err, ErrMerge):
+	case errors.Is(err, ErrMerge) || unread(err):
 		return true, nil
 	}
 	return err == nil, err

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
+	"sync"
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/internal/mutant"
@@ -49,22 +51,38 @@ func (s *Scope) List(ctx context.Context, o ListOptions) (Page, error) {
 	}
 	var page Page
 	defer s.store.took(timedList, s.store.clock.now())
+	gathered := pages.Get().(*[]Entry)
+	entries := (*gathered)[:0]
 	err := s.scan(ctx, o, func(e Entry) bool {
-		if len(page.Entries) == o.Limit {
-			page.Next = page.Entries[o.Limit-1].Key
+		if len(entries) == o.Limit {
+			page.Next = entries[o.Limit-1].Key
 			return false
 		}
-		page.Entries = append(page.Entries, e)
+		entries = append(entries, e)
 		return true
 	})
+	if err == nil {
+		page.Entries = slices.Clone(entries)
+	}
+	if clear(entries); cap(entries) <= maxPooledEntries {
+		*gathered = entries
+		pages.Put(gathered)
+	}
 	if err != nil {
 		return Page{}, s.fail("list", "", err)
 	}
 	return page, nil
 }
 
+// pages are where entries of a page gather, of which nobody knows how many there will be: the memory
+// that a slice grows out of would be more than the page's.
+var pages = sync.Pool{New: func() any { return new([]Entry) }}
+
+const maxPooledEntries = 256
+
 // All yields the entries whose keys begin with prefix, in order, as of the first step. The loop
-// may write. An error is yielded once, with a zero Entry, and ends the loop.
+// may write. An error is yielded once, with a zero Entry, and ends the loop; but one that is ErrShredded
+// or ErrNoScopeKey comes with the key of a value that cannot be read, and the loop goes on.
 //
 //	for e, err := range sc.All(ctx, "task/") {
 //		if err != nil {
@@ -76,7 +94,7 @@ func (s *Scope) All(ctx context.Context, prefix string) iter.Seq2[Entry, error] 
 	return func(yield func(Entry, error) bool) {
 		left := false
 		err := s.scan(ctx, ListOptions{Prefix: prefix}, func(e Entry) bool {
-			left = !yield(e, nil)
+			left = !yield(e, e.Err)
 			return !left
 		})
 		if err != nil && !left {
@@ -125,6 +143,17 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool)
 		}
 		if filter != nil && !filter.Allows(key) {
 			return true
+		}
+		if i.unread != nil {
+			e := Entry{Key: key}
+			if !o.KeysOnly {
+				sensitive++
+				e.Err = s.fail("list", key, i.unread)
+			}
+			if !o.KeysOnly || filter == nil {
+				e.Meta = i.meta()
+			}
+			return yield(e)
 		}
 		if failed = f.open(value); failed == nil {
 			f.info = i

@@ -25,7 +25,18 @@ func (s *Scope) getMany(ctx context.Context, keys []string) (map[string]any, err
 	if err != nil {
 		return nil, err
 	}
-	at := s
+	for {
+		values, err := s.getAtOnce(ctx, keys)
+		if err != errAgain { // returned bare
+			return values, err
+		}
+	}
+}
+
+// getAtOnce is getMany of one moment. errAgain: a value was on neither side, since it has gone from memory
+// into the engine meanwhile.
+func (s *Scope) getAtOnce(ctx context.Context, keys []string) (map[string]any, error) {
+	at, changes := s, s.store.ephemeral.changes.Load()
 	if s.mode == live && s.err == nil {
 		snap, err := s.store.engine.snapshot()
 		if err != nil {
@@ -40,11 +51,12 @@ func (s *Scope) getMany(ctx context.Context, keys []string) (map[string]any, err
 	values := make(map[string]any, len(keys))
 	var f found
 	for _, key := range keys {
+		// Memory is looked into as of now.
 		err := at.find(ctx, key, b, &f)
-		if err == ErrNotFound && s.mode == live && s.store.ephemeral.count.Load() > 0 { // returned bare
+		if err == ErrNotFound && at != s && changes != s.store.ephemeral.changes.Load() { // returned bare
 			err = s.find(ctx, key, b, &f)
 			if err == nil && f.header.Class != Ephemeral {
-				err = ErrNotFound // stored since
+				return nil, errAgain
 			}
 		}
 		if err == ErrNotFound {
@@ -92,10 +104,13 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 			return s.fail("set", key, err)
 		}
 		w := write{
-			space: s.space, key: []byte(key), value: encoded, expires: p.expires,
+			space: s.space, key: []byte(key), value: encoded, expires: p.expires, sealed: p.sealed(),
 			tell: s.noticeOfSet(nil, &p, &o),
 		}
 		if p.header.Class == Ephemeral {
+			if err := s.store.ephemeral.fits(&ephemeral{key: key, value: encoded}); err != nil {
+				return s.fail("set", key, err)
+			}
 			inMemory = append(inMemory, w)
 			continue
 		}
@@ -105,6 +120,12 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 	if len(inMemory) > 0 && s.mode != live {
 		return errEphemeralPart
 	}
+	displaces := make([]displaced, len(inMemory)) // of which hooks are asked before anything is written
+	for i := range inMemory {
+		if displaces[i], err = s.displace(ctx, inMemory[i].key); err != nil {
+			return s.fail("set", string(inMemory[i].key), err)
+		}
+	}
 	b := s.store.borrowFor(timedBatch)
 	defer s.store.giveBack(b)
 	if err := s.commitAll(ctx, b, ws, unsynced); err != nil {
@@ -112,7 +133,7 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 	}
 	for i := range inMemory {
 		w := &inMemory[i]
-		if err := s.putEphemeral(ctx, b, string(w.key), w.value, w.expires, &o); err != nil {
+		if err := s.putEphemeral(ctx, b, string(w.key), w.value, w.expires, displaces[i], &o); err != nil {
 			return s.fail("set", string(w.key), err)
 		}
 	}
@@ -164,13 +185,13 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 				continue
 			}
 			unreadable := errors.Is(err, ErrMerge) // it is there, in a version that nobody is told
-			if err != nil && !unreadable {
+			if err != nil && !unreadable && !unread(err) {
 				return 0, s.fail("delete", key, err)
 			}
 			if unreadable {
 				b.buf = b.buf[:0]
 			}
-			class := b.class()
+			class := b.classUnless(err)
 			if class == Ephemeral {
 				inMemory = append(inMemory, key)
 				continue
@@ -184,14 +205,14 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 				return 0, s.fail("delete", key, err)
 			}
 			ws = append(ws, write{
-				space: s.space, key: []byte(key), conditional: s.mode == live && !unreadable, version: f.version,
+				space: s.space, key: []byte(key), conditional: s.mode == live && !unreadable, version: f.version, asOf: f.asOf,
 				tell: s.noticeOfDelete(nil, key, class, &o),
 			})
 			unsynced = unsynced && s.unsynced(class, &o)
 			n++
 		}
 		err := s.commitAll(ctx, b, ws, unsynced)
-		if errors.Is(err, ErrConflict) {
+		if overtaken(err) {
 			b.counters.conflicts.Add(1)
 			continue
 		}

@@ -3,6 +3,7 @@ package state_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -182,9 +183,12 @@ func matrix(r *access.Rules, every int) (all []access.Principal, err error) {
 // expired, at every door of the store, live, at a snapshot and in a transaction, are answered as the
 // reference says; every denial is recorded, by the rule that has decided, and nothing else.
 func TestEveryCellOfTheStoresMatrix(t *testing.T) {
-	every := 5
-	if testing.Short() {
+	every := 15
+	switch {
+	case testing.Short():
 		every = 37
+	case os.Getenv("LOAM_LONG") != "":
+		every = 1
 	}
 	o := controlled()
 	o.NoSync = true

@@ -156,7 +156,7 @@ func TestErrorsSayWhatTheyAreAbout(t *testing.T) {
 		err = sc.SetMany(ctx, map[string]any{"a": 1, "b\n": 2})
 		require.EqualError(t, err, `set many workflow:w:step:s "b\n": codec: invalid key: a key holds no NUL, CR or LF`)
 		err = sc.Set(ctx, "k", 1, state.WithClass(state.Sensitive))
-		require.ErrorIs(t, err, state.ErrUnsupported)
+		require.ErrorIs(t, err, state.ErrNotEncrypted)
 		require.ErrorContains(t, err, "sealed with a key of their scope")
 		err = sc.Set(ctx, "k", 1, state.WithClass(77))
 		require.ErrorIs(t, err, state.ErrOption)

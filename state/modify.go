@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/loamdb/loam/access"
@@ -42,13 +41,14 @@ func (s *Scope) modify(ctx context.Context, key string, o Option, change change,
 		case err != ErrNotFound: // returned bare
 			return nil, err
 		}
+		p.asOf = f.asOf
 		if p.value, err = change(p.before); err != nil {
 			return nil, err
 		}
 		if _, err = s.put(ctx, &p, &o); err == nil {
 			return p.value, nil
 		}
-		if !errors.Is(err, ErrConflict) {
+		if !lost(err) {
 			return nil, err
 		}
 		b.counters.conflicts.Add(1)

@@ -261,7 +261,7 @@ func TestAnExpiryIsToldOnce(t *testing.T) {
 		register(t, f.Store, expired)
 		sc := f.Scope(agent)
 		require.NoError(t, sc.SetWithTTL(ctx, "gone", 1, 20*time.Millisecond))
-		require.NoError(t, sc.SetWithTTL(ctx, "stays", 1, 20*time.Millisecond))
+		require.NoError(t, sc.SetWithTTL(ctx, "stays", 1, 300*time.Millisecond)) // time for the next line
 		require.NoError(t, sc.Set(ctx, "stays", 2))
 		require.NoError(t, sc.SetWithTTL(ctx, "trusted", 1, 20*time.Millisecond, state.WithClass(state.Trusted)))
 		told := map[string]hook.Event{}
@@ -280,7 +280,7 @@ func TestAnExpiryIsToldOnce(t *testing.T) {
 			f.reopen()
 			register(t, f.Store, expired)
 		}
-		require.NoError(t, f.SetWithTTL(ctx, agent, "next", 1, time.Millisecond))
+		require.NoError(t, f.SetWithTTL(ctx, agent, "next", 1, 350*time.Millisecond))
 		require.Equal(t, "next", (<-events).Key, "no other again")
 		n := 0
 		for ev, err := range f.Timeline().ByKey(ctx, agent, "gone", timelineAll) {

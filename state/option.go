@@ -37,7 +37,7 @@ var (
 	// Sync makes the write return when it is on the device.
 	Sync = Option{sync: synced}
 	// NoSync makes the write return before it is on the device: it then survives the process,
-	// killed at any instant, but not a power cut.
+	// killed at any instant, but not a power cut. A value of class Sensitive waits all the same.
 	NoSync = Option{sync: unsynced}
 )
 

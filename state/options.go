@@ -27,8 +27,8 @@ type Options struct {
 	// user_input:… External, and what has secret, token or credential in it is Sensitive.
 	InferClass bool
 
-	// NoSync makes writes of every class return before they are on the device, unless a call asks
-	// for Sync: they then survive the process but not a power cut.
+	// NoSync makes writes of every class but Sensitive return before they are on the device, unless a
+	// call asks for Sync: they then survive the process but not a power cut.
 	NoSync bool
 
 	// Access turns access control on: then everybody has to be somebody, see Store.As.
@@ -77,13 +77,19 @@ func (o *Options) Validate() error {
 			errs = append(errs, fmt.Errorf("%w: %w", ErrInvalidOptions, err))
 		}
 	}
+	usable := func(c Class) error {
+		if c == Sensitive && (o.Engine == nil || o.Engine.Encryption == nil) {
+			return errUnsealable
+		}
+		return acceptable(c)
+	}
 	if o.Class != 0 {
-		check(acceptable(o.Class))
+		check(usable(o.Class))
 	}
 	for i := range o.ScopeClasses {
 		_, err := scope.ParsePattern(o.ScopeClasses[i].Scopes)
 		check(err)
-		check(acceptable(o.ScopeClasses[i].Class))
+		check(usable(o.ScopeClasses[i].Class))
 	}
 	for i := range o.Privacy {
 		check(o.Privacy[i].validate())

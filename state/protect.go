@@ -238,6 +238,9 @@ func (s *Scope) ScanPrivacy(ctx context.Context, policy *privacy.Policy) iter.Se
 		}
 		entries := func(yield func(privacy.Entry, error) bool) {
 			for e, err := range s.All(ctx, "") {
+				if e.Err != nil {
+					continue // nobody can read it
+				}
 				if err != nil {
 					err = s.fail("scan privacy", "", err)
 				}

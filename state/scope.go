@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,8 +86,11 @@ type Entry struct {
 	Key string
 	// Value is the value, nil where only keys were asked for.
 	Value any
-	// Meta is what is known of the value.
+	// Meta is what is known of the value. Of one that cannot be read that is its version and expiry; it
+	// counts as Sensitive.
 	Meta
+	// Err is why the value was asked for and cannot be read, ErrShredded or ErrNoScopeKey; else nil.
+	Err error
 }
 
 // Get returns the value of key, or ErrNotFound.
@@ -129,7 +133,7 @@ func (s *Scope) Has(ctx context.Context, key string) (bool, error) {
 	defer s.store.giveBack(b)
 	var f found
 	err = s.locate(ctx, key, b, &f)
-	if err == nil && b.class() == Sensitive {
+	if unread(err) || err == nil && b.class() == Sensitive {
 		err = s.seen(ctx, access.OpHas, key, 1)
 	}
 	switch err {
@@ -176,6 +180,9 @@ func (s *Scope) find(ctx context.Context, key string, b *scratch, f *found) erro
 		return err
 	}
 	if err := s.locate(ctx, key, b, f); err != nil {
+		if unread(err) {
+			err = cmp.Or(s.seen(ctx, access.OpGet, key, 1), err)
+		}
 		return err
 	}
 	if err := f.open(b.buf); err != nil || f.header.Class != Sensitive {
@@ -216,6 +223,14 @@ func (b *scratch) class() Class {
 	return h.Class
 }
 
+// classUnless is class where locate has returned err: what cannot be read counts as Sensitive.
+func (b *scratch) classUnless(err error) Class {
+	if unread(err) {
+		return Sensitive
+	}
+	return b.class()
+}
+
 // open reads the envelope of a stored value.
 func (f *found) open(p []byte) error {
 	var err error
@@ -226,9 +241,14 @@ func (f *found) open(p []byte) error {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	if f.header.Key != (envelope.KeyID{}) {
-		return fmt.Errorf("%w: the value is sealed with a key of its scope, and this store has no such keys", ErrUnsupported)
+		return fmt.Errorf("%w: the value is sealed within its envelope, which this version does not do", ErrUnsupported)
 	}
 	return nil
+}
+
+// meta is what is known of a value that cannot be read.
+func (i *info) meta() Meta {
+	return Meta{Version: i.version, Class: Sensitive, Expires: envelope.Millis(i.expires).Time()}
 }
 
 func (f *found) meta() Meta {

@@ -49,6 +49,8 @@ type Store struct {
 	ended      context.Context // ends when the store begins to close
 	closed     atomic.Bool     // nobody is told of anything any more
 	end        context.CancelFunc
+	closing    atomic.Bool   // Close was called
+	gone       chan struct{} // is closed when the first Close has ended
 	background sync.WaitGroup
 	unrecorded atomic.Int64
 
@@ -145,6 +147,7 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 		return err
 	}
 	s.ended, s.end = context.WithCancel(context.Background())
+	s.gone = make(chan struct{})
 	if !s.readOnly {
 		err = s.dropImports()
 	}
@@ -181,15 +184,21 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 // Close ends the store: after-hooks are told of what is in their queue, what was acknowledged is made
 // durable, and everything that the store does in the background ends. It must not be called by a
 // hook. Snapshots and watchers that are open make it return ErrInUse; the store is
-// closed all the same. A second Close returns nil. Every use after it is ErrClosed.
+// closed all the same. A second Close returns nil, when the first one has ended. Every use after it is ErrClosed.
 func (s *Store) Close() error {
+	if s.closing.Swap(true) {
+		<-s.gone
+		return nil
+	}
+	defer close(s.gone)
 	s.end()
 	s.background.Wait()
 	_ = s.hooks.Close(context.Background()) // there is no error but the context's
 	s.closed.Store(true)
 	s.control.close()
-	s.ephemeral.close()
-	return s.engine.close()
+	err := s.engine.close()
+	s.ephemeral.close() // last: who does not find a value there asks the engine, which says ErrClosed
+	return err
 }
 
 // Scope returns a handle to a scope, which need not exist: it comes into being with the first

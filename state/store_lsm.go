@@ -13,11 +13,11 @@ import (
 	"github.com/loamdb/loam/scope"
 )
 
-// The engine under the state layer. This is the only file that knows package lsm; another store
-// can take its place by doing what these fifteen methods do:
+// The engine under the state layer. This and the files named after it alone know package lsm; another store
+// can take its place by doing what these nineteen methods do:
 //
-//	engine  now space scopes snapshot position begin commit metrics
-//	space   get scan stats rename copy diff watch
+//	engine  now space scopes snapshot position begin commit metrics sealed shreds
+//	space   get scan stats rename copy diff watch seal shred
 //
 // besides openEngine and close, expired and acknowledge, which tell what has expired, and what begin and
 // watch return. Keys and values are bytes here; errors are those of this package.
@@ -91,20 +91,10 @@ func translate(err error) error {
 			return fmt.Errorf("%w: %w", n.ours, err)
 		}
 	}
-	return err
-}
-
-// operators are those of blind changes.
-var operators = []lsm.Operator{operatorOf(opIncrement), operatorOf(opPatch), operatorOf(opAppend)}
-
-func operatorOf(name string) lsm.Operator {
-	return lsm.Operator{
-		Name:  name,
-		Check: checkOperand,
-		Fold: func(dst, value []byte, operands [][]byte) ([]byte, error) {
-			return foldOperands(name, dst, value, operands)
-		},
+	if errors.Is(err, lsm.ErrScopeSealed) {
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
+	return err
 }
 
 // engine is a store of bytes in scopes, as of now or, where snap is set, as of a snapshot.
@@ -113,6 +103,8 @@ type engine struct {
 	snap    *lsm.Snapshot
 	batches *sync.Pool // of *lsm.Batch
 	sweeper *sweeper   // is told what was committed; nil: there is none
+
+	encrypted bool // values can be sealed
 }
 
 func openEngine(dir string, o *EngineOptions) (*engine, error) {
@@ -123,7 +115,7 @@ func openEngine(dir string, o *EngineOptions) (*engine, error) {
 	if err != nil {
 		return nil, translate(err)
 	}
-	return &engine{db: db, batches: &sync.Pool{New: func() any { return db.NewBatch() }}}, nil
+	return &engine{db: db, batches: &sync.Pool{New: func() any { return db.NewBatch() }}, encrypted: o.Encryption != nil}, nil
 }
 
 // expiry is that of an entry, which the engine tells of until the telling is taken away.
@@ -189,7 +181,7 @@ func (e *engine) snapshot() (*engine, error) {
 	if err != nil {
 		return nil, translate(err)
 	}
-	return &engine{db: e.db, snap: snap, batches: e.batches}, nil
+	return &engine{db: e.db, snap: snap, batches: e.batches, encrypted: e.encrypted}, nil
 }
 
 // position returns where in the history the snapshot is.
@@ -197,44 +189,6 @@ func (e *engine) position() (Position, error) {
 	p, err := e.snap.Position()
 	return p, translate(err)
 }
-
-// inTxn is a transaction as one of its spaces has it: name is the space's scope.
-type inTxn struct {
-	*lsm.Txn
-	name  scope.Scope
-	whole *txn
-}
-
-// txn is a transaction.
-type txn struct {
-	root  *lsm.Txn
-	wrote []tally      // what was written, while some scopes have rules
-	alive func() error // returns nil while the transaction may be used
-}
-
-// begin begins a transaction, to be ended by commit or rollback; alive is asked at each step.
-func (e *engine) begin(alive func() error) (*txn, error) {
-	root, err := e.db.Begin()
-	return &txn{root: root, alive: alive}, translate(err)
-}
-
-// open returns a scope as the transaction has it.
-func (t *txn) open(name scope.Scope) (space, error) {
-	in, err := t.root.Scope(name)
-	return space{tx: &inTxn{in, name, t}}, translate(err)
-}
-
-// commit ends the transaction and commits what was committed in its spaces. ErrConflict means that nothing
-// was written and another attempt may succeed. It returns the version of the last of the writes.
-func (t *txn) commit(unsynced bool) (Version, error) {
-	t.root.SetWriteOptions(syncOf(unsynced))
-	if err := t.root.Commit(); err != nil {
-		return 0, translate(err)
-	}
-	return Version(t.root.LastVersion()), nil
-}
-
-func (t *txn) rollback() { t.root.Rollback() }
 
 // commit makes all of the writes or, with an error, none. ErrConflict: a condition does not hold.
 // It returns the version of the last one where it knows it: of several, and of one that is
@@ -257,10 +211,10 @@ func (e *engine) commit(ws []write, unsynced bool) (Version, error) {
 func (e *engine) write(ws []write, unsynced bool) (Version, error) {
 	o := syncOf(unsynced)
 	switch w := &ws[0]; {
-	case len(ws) == 1 && w.tell != nil && w.value != nil && !w.conditional && w.operator == "" && w.expires == 0:
+	case len(ws) == 1 && w.tell != nil && w.value != nil && !w.conditional && w.operator == "" && w.expires == 0 && !w.sealed:
 		v, err := w.space.sc.SetVersion(w.key, w.value, o)
 		return Version(v), translate(err)
-	case len(ws) > 1 || w.conditional || w.tell != nil:
+	case len(ws) > 1 || w.conditional || w.tell != nil || w.sealed:
 		return e.apply(ws, o)
 	case w.value == nil:
 		return 0, translate(w.space.sc.Delete(w.key, o))
@@ -308,6 +262,10 @@ func (w *write) enlist() error {
 		return w.space.tx.Delete(w.key)
 	case w.operator != "":
 		return w.space.tx.Merge(w.operator, w.key, w.value)
+	case w.sealed && w.expires != 0:
+		return w.space.tx.SetSealedWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
+	case w.sealed:
+		return w.space.tx.SetSealed(w.key, w.value)
 	case w.expires != 0:
 		return w.space.tx.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
 	}
@@ -321,7 +279,7 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions, gone ...expiry) (Version
 		w := &ws[i]
 		b.In(w.space.sc)
 		if w.conditional {
-			b.Require(w.key, lsm.Version(w.version))
+			b.RequireAsOf(w.key, lsm.Version(w.version), lsm.Version(w.asOf))
 		}
 		switch {
 		case w.requires:
@@ -331,6 +289,10 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions, gone ...expiry) (Version
 			b.Delete(w.key)
 		case w.operator != "":
 			b.Merge(w.operator, w.key, w.value)
+		case w.sealed && w.expires != 0:
+			b.SetSealedWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
+		case w.sealed:
+			b.SetSealed(w.key, w.value)
 		case w.expires != 0:
 			b.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
 		default:
@@ -364,7 +326,8 @@ func (sp space) name() scope.Scope {
 	return sp.sc.Name()
 }
 
-// get appends the value of key to dst, or returns dst and ErrNotFound.
+// get appends the value of key to dst, or returns dst and ErrNotFound. With an error that is unread it
+// tells what else is known of the entry.
 func (sp space) get(dst, key []byte) ([]byte, info, error) {
 	var i lsm.EntryInfo
 	var err error
@@ -375,10 +338,10 @@ func (sp space) get(dst, key []byte) ([]byte, info, error) {
 	} else {
 		dst, i, err = sp.sc.AppendGetInfo(dst, key)
 	}
-	if err != nil {
-		return dst, info{}, translate(err)
+	if err != nil && !unread(err) {
+		return dst, info{asOf: Version(i.AsOf)}, translate(err)
 	}
-	return dst, info{Version(i.Version), millisOf(i.Expiry)}, nil
+	return dst, info{version: Version(i.Version), expires: millisOf(i.Expiry), asOf: Version(i.AsOf), unread: err}, err
 }
 
 // cursor is what the engine's two kinds of iterators have in common.
@@ -389,6 +352,7 @@ type cursor interface {
 	Prev() bool
 	Key() []byte
 	Value() []byte
+	Shredded() bool
 	Version() lsm.Version
 	Expiry() time.Time
 	Err() error
@@ -405,8 +369,8 @@ func (sp space) cursor(o *lsm.IterOptions) (cursor, error) {
 	return sp.tx.NewIter(o)
 }
 
-// scan yields the entries of [lower, upper) in order, or backwards, until yield returns false.
-// Key and value are valid within the call.
+// scan yields the entries of [lower, upper) in order, or backwards, until yield returns false. Key and
+// value are valid within the call. What cannot be read is yielded without a value.
 func (sp space) scan(lower, upper []byte, reverse bool, yield func(key, value []byte, i info) bool) error {
 	it, err := sp.cursor(&lsm.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
@@ -419,8 +383,16 @@ func (sp space) scan(lower, upper []byte, reverse bool, yield func(key, value []
 		ok = it.First()
 	}
 	for ; ok; ok = step() {
-		value := it.Value()
-		if it.Err() != nil || !yield(it.Key(), value, info{Version(it.Version()), millisOf(it.Expiry())}) {
+		i := info{version: Version(it.Version()), expires: millisOf(it.Expiry())}
+		var value []byte
+		if it.Shredded() {
+			if _, _, i.unread = sp.get(nil, it.Key()); !unread(i.unread) {
+				i.unread = ErrShredded // and written anew since
+			}
+		} else if value = it.Value(); it.Err() != nil {
+			break
+		}
+		if !yield(it.Key(), value, i) {
 			break
 		}
 	}
@@ -460,7 +432,10 @@ func (sp space) diff(from Position) iter.Seq2[rawChange, error] {
 	return func(yield func(rawChange, error) bool) {
 		for c, err := range sp.sc.Diff(from) {
 			r := rawChange{kind: diffKinds[c.Kind], key: c.Key, upper: c.Upper, value: c.Value}
-			r.info = info{Version(c.Version), millisOf(c.Expiry)}
+			r.info = info{version: Version(c.Version), expires: millisOf(c.Expiry)}
+			if unread(err) {
+				r.info.unread, err = err, nil
+			}
 			if !yield(r, translate(err)) {
 				return
 			}
@@ -485,7 +460,11 @@ var watchKinds = map[lsm.WatchKind]ChangeKind{
 func (f feed) next() (rawChange, error) {
 	e, err := f.w.Next()
 	r := rawChange{kind: watchKinds[e.Kind], key: e.Key, upper: e.Upper, value: e.Value, last: e.Last, durable: e.Durable, operator: e.Operator}
-	r.info, r.commit, r.from = info{Version(e.Version), millisOf(e.Expiry)}, Version(e.Commit), Version(e.From)
+	r.info = info{version: Version(e.Version), expires: millisOf(e.Expiry)}
+	r.commit, r.from = Version(e.Commit), Version(e.From)
+	if unread(err) {
+		r.info.unread, err = err, nil
+	}
 	return r, translate(err)
 }
 

@@ -148,7 +148,13 @@ func numberAs[T int | int64 | uint64 | float64](sum any) (T, bool) {
 	case uint64:
 		return T(n), uint64(T(n)) == n && T(n) >= 0
 	case float64:
-		return T(n), float64(T(n)) == n
+		switch any(T(0)).(type) {
+		case float64:
+			return T(n), true
+		case uint64:
+			return T(n), n < 1<<64 && float64(T(n)) == n
+		}
+		return T(n), n < 1<<63 && float64(T(n)) == n // where what does not fit becomes the greatest, too
 	}
 	return 0, false
 }

@@ -296,7 +296,7 @@ func TestNamesSayNothingUnlessAsked(t *testing.T) {
 			require.Equal(t, class, classOf(t, f, key))
 		}
 		for _, key := range []string{"my_secret", "api_token", "credentials", "test:token"} {
-			require.ErrorIs(t, f.Set(ctx, agent, key, 1), state.ErrUnsupported)
+			require.ErrorIs(t, f.Set(ctx, agent, key, 1), state.ErrNotEncrypted)
 			require.Equal(t, state.Standard, classOf(t, f, key, state.WithClass(state.Standard)))
 		}
 	})

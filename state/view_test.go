@@ -266,7 +266,7 @@ func TestEveryDoorIsChecked(t *testing.T) {
 			}
 		}
 		check(f.Store, "Scope", "As", "Snapshot", "Transact", "Begin", "ListScopes", "Timeline", "Hooks", "Metrics", "Expvar", "Close",
-			"SetInOwnScope", "FlipAudit", "Staged", "Borrow", "ListedForRetention") // of export_test.go
+			"SetInOwnScope", "FlipAudit", "Borrow", "ListedForRetention") // of export_test.go
 		check(mallory.Scope(agent), "Name")
 		check(documents.In(mallory.Scope(agent)), "In", "Name")
 		check(documents.In(f.Scope(agent)), "In", "Name")

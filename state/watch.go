@@ -23,6 +23,8 @@ type Change struct {
 	Meta
 	Patch bool
 
+	err error // why the value cannot be read
+
 	// The fields below are those of a Watcher's changes.
 
 	// Commit is the same for all changes of one commit and rises from commit to commit. Last: no
@@ -71,6 +73,10 @@ func (s *Scope) decode(r *rawChange) (Change, error) {
 			c.Key = ""
 		}
 	case ChangeSet, ChangeMerge:
+		if r.info.unread != nil {
+			c.Meta, c.err = r.info.meta(), r.info.unread
+			return c, nil
+		}
 		c.Patch = r.operator == opPatch
 		f := found{info: r.info}
 		err := f.open(r.value)
@@ -100,7 +106,8 @@ func (r *rawChange) own() bool {
 // net changes, in the order of keys, deletions included. Applied to a copy of what was there they
 // make what is there. From the zero Position that is everything. It reads what has changed, not
 // what is stored. An error is yielded once, with a zero Change, and ends the loop: ErrHistoryGone if
-// what was deleted since then may be forgotten, ErrDiverged, ErrInvalidPosition, and others.
+// what was deleted since then may be forgotten, ErrDiverged, ErrInvalidPosition, and others. But
+// ErrShredded and ErrNoScopeKey come with a change whose value cannot be read, and the loop goes on.
 func (s *Scope) Diff(ctx context.Context, from Position) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		s, filter, err := s.passSome(ctx, access.OpScan, "")
@@ -136,11 +143,19 @@ func (s *Scope) Diff(ctx context.Context, from Position) iter.Seq2[Change, error
 				yield(Change{}, s.fail("diff", "", err))
 				return
 			}
-			if !yield(c, nil) {
+			if !yield(c, s.unreadIn(&c, "diff")) {
 				return
 			}
 		}
 	}
+}
+
+// unreadIn returns the error of a change whose value cannot be read, nil if it can.
+func (s *Scope) unreadIn(c *Change, op string) error {
+	if c.err == nil {
+		return nil
+	}
+	return s.fail(op, c.Key, c.err)
 }
 
 // Watcher shows what commits change in a scope, in the order of the commits, each once. It is made by
@@ -185,8 +200,17 @@ func (s *Scope) Watch(ctx context.Context, prefix string, from *Position) (*Watc
 
 // Next returns the next change, and waits for it if there is none. Errors that end the watch: the
 // context's, ErrClosed, ErrScopeDropped behind a ChangeDropScope, ErrHistoryGone and ErrDiverged when
-// nobody can tell any more what has changed. After others it may be called again.
+// nobody can tell any more what has changed. After others it may be called again: ErrShredded and
+// ErrNoScopeKey come with a change whose value cannot be read.
 func (w *Watcher) Next() (Change, error) {
+	c, err := w.next()
+	if err != nil {
+		return Change{}, err
+	}
+	return c, w.scope.unreadIn(&c, "watch")
+}
+
+func (w *Watcher) next() (Change, error) {
 	if w.gate != nil {
 		return w.gate.next(w)
 	}
@@ -209,12 +233,12 @@ func (w *Watcher) decode(r *rawChange) (Change, error) {
 }
 
 // Changes yields what Next returns, until the loop is left or an error ends it, which is yielded
-// once, with a zero Change.
+// once, with a zero Change. It goes on behind a change whose value cannot be read.
 func (w *Watcher) Changes() iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		for {
 			c, err := w.Next()
-			if !yield(c, err) || err != nil {
+			if !yield(c, err) || err != nil && c.err == nil {
 				return
 			}
 		}

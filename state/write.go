@@ -38,6 +38,7 @@ type pending struct {
 	conditional bool
 	before      *found // nil: the key must be absent, or is not asked about
 	version     Version
+	asOf        Version // of info
 
 	accept func(any) error // is told what a hook has put in the value's place, if not nil
 }
@@ -85,6 +86,9 @@ func (s *Scope) unsynced(c Class, o *Option) bool {
 	if s.store.memory {
 		return true
 	}
+	if c == Sensitive {
+		return false
+	}
 	if o.sync == syncByClass {
 		return c == Trusted || s.store.noSync
 	}
@@ -119,7 +123,19 @@ func (s *Scope) ready(ctx context.Context, dst []byte, p *pending, o *Option, no
 	if err := s.ask(ctx, p); err != nil {
 		return dst, err
 	}
-	return s.encode(dst, p)
+	out, err := s.encode(dst, p)
+	if err == nil && p.header.Class == Sensitive && !(mutant.Enabled && mutant.Is(mutant.ForgetSensitive)) {
+		err = s.seen(ctx, access.OpSet, p.key, 1)
+	}
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// sealed reports whether the value is to be sealed.
+func (p *pending) sealed() bool {
+	return p.header.Class == Sensitive && !(mutant.Enabled && mutant.Is(mutant.StoreUnsealed))
 }
 
 // put writes one value.
@@ -140,12 +156,12 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 		if p.conditional || s.mode != live {
 			return 0, errEphemeralPart
 		}
-		return 0, s.putEphemeral(ctx, b, p.key, b.buf, p.expires, o)
+		return 0, s.putEphemeral(ctx, b, p.key, b.buf, p.expires, s.minded(p.key), o)
 	}
 	b.key = append(b.key[:0], p.key...)
 	b.one[0] = write{
-		space: s.space, key: b.key, value: b.buf, operator: p.operator, expires: p.expires,
-		conditional: p.conditional, version: p.version,
+		space: s.space, key: b.key, value: b.buf, operator: p.operator, expires: p.expires, sealed: p.sealed(),
+		conditional: p.conditional, version: p.version, asOf: p.asOf,
 		tell: s.noticeOfSet(&b.notice, p, o),
 	}
 	return s.commit(ctx, b, b.one[:], p.unsynced)
@@ -185,7 +201,7 @@ func (s *Scope) commitWrites(b *scratch, ws, all []write, unsynced bool) (Versio
 	for i := range ws {
 		w := &ws[i]
 		depends := w.conditional && !(w.tell != nil && w.tell.pinned)
-		if (depends && w.value != nil || w.operator != "") && e.count.Load() > 0 && e.has(s.name, w.key) {
+		if (depends && w.value != nil || w.operator != "") && e.count.Load() > 0 && e.has(s.name, w.key, s.store.engine.now) {
 			return 0, errEphemeralPart
 		}
 	}
@@ -251,7 +267,7 @@ func (s *Scope) CompareAndSet(ctx context.Context, key string, version Version, 
 func (s *Scope) SetIfAbsent(ctx context.Context, key string, value any, opts ...Option) (bool, error) {
 	_, err := s.putIf(ctx, key, Absent, value, join(opts))
 	switch {
-	case errors.Is(err, ErrConflict):
+	case lost(err):
 		return false, nil
 	case err != nil:
 		return false, s.fail("set if absent", key, err)
@@ -271,7 +287,7 @@ func (s *Scope) putIf(ctx context.Context, key string, version Version, value an
 		defer s.store.giveBack(b)
 		var f found
 		err := s.locate(ctx, key, b, &f)
-		if err != nil && err != ErrNotFound { // returned bare
+		if err != nil && err != ErrNotFound && !unread(err) { // returned bare
 			return 0, err
 		}
 		if f.version != version || version == Absent && err == nil {
@@ -311,10 +327,10 @@ func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error)
 			return false, nil
 		case unreadable: // it is there, in a version that nobody is told
 			b.buf = b.buf[:0]
-		case err != nil:
+		case err != nil && !unread(err):
 			return false, err
 		}
-		class := b.class()
+		class := b.classUnless(err)
 		if class == Ephemeral {
 			if s.removeEphemeral(key) {
 				return true, nil
@@ -330,11 +346,11 @@ func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error)
 			return false, err
 		}
 		b.one[0] = write{
-			space: s.space, key: b.key, conditional: s.mode == live && !unreadable, version: f.version,
+			space: s.space, key: b.key, conditional: s.mode == live && !unreadable, version: f.version, asOf: f.asOf,
 			tell: s.noticeOfDelete(&b.notice, key, class, o),
 		}
 		_, err = s.commit(ctx, b, b.one[:], s.unsynced(class, o))
-		if !errors.Is(err, ErrConflict) {
+		if !overtaken(err) {
 			return err == nil, err
 		}
 		b.counters.conflicts.Add(1)
@@ -354,7 +370,7 @@ func (s *Scope) removable(ctx context.Context) error {
 	switch {
 	case s.err != nil:
 		return s.err
-	case s.mode == atSnapshot:
+	case s.mode == atSnapshot || s.store.readOnly:
 		return s.readOnly()
 	case hook.Simulated(ctx):
 		return hook.ErrSimulated
@@ -369,12 +385,14 @@ type write struct {
 	value   []byte // nil: the key is deleted
 	upper   []byte // not nil: every key of [key, upper) is deleted
 	expires int64  // milliseconds since 1970; 0: never
+	sealed  bool   // the value is to be sealed
 
 	operator string // value is an operand of it; "": it is the value
 
 	// conditional: the key must have this version. With requires nothing else is asked of it.
 	conditional, requires bool
 	version               Version
+	asOf                  Version // of info, if it was read
 
 	tell *notice // who is told of it; nil: nobody
 }
@@ -383,6 +401,10 @@ type write struct {
 type info struct {
 	version Version // 0: written by this very transaction
 	expires int64   // milliseconds since 1970; 0: never
+	// asOf is the version of the last write that readers saw then; 0: nobody knows. As long as that
+	// is the last one nobody has to look again whether the key has this version.
+	asOf   Version
+	unread error // why its value cannot be read; nil: it can
 }
 
 // millisOf returns an expiry in milliseconds; the zero Time is never.

@@ -19,7 +19,7 @@ type Batch struct {
 	// nobody has to copy it behind Payload, which is then at most MaxHeadBytes long.
 	Tail []byte
 	// PayloadCRC is PayloadChecksum(Payload), extended by Tail, computed by the committer
-	// before it entered any queue. A log that seals sums up what it stores and passes it over.
+	// before it entered any queue. A log that seals sums up what it stores, and does not look at it.
 	PayloadCRC uint32
 	// FirstSeqNum and Count number its operations: at least one, above every earlier one.
 	FirstSeqNum keys.SeqNum
@@ -40,6 +40,9 @@ func PayloadChecksum(p []byte) uint32 { return codec.Checksum(0, p) }
 // ExtendChecksum returns the checksum of a payload of which sum is the checksum, with more
 // behind it.
 func ExtendChecksum(sum uint32, more []byte) uint32 { return codec.Checksum(sum, more) }
+
+// Seals reports whether the log seals what it writes.
+func (l *Log) Seals() bool { return l.overhead > 0 }
 
 // Intent says what the callers behind a group will wait for.
 type Intent uint8

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/loamdb/loam/internal/fileid"
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
 )
@@ -29,7 +30,8 @@ type slotSet struct {
 	taken map[Slot]bool
 }
 
-// findSlots lists the slot files in the directory. Those of listed are in use.
+// findSlots lists the slot files in the directory. Those of listed are in use. Free ones of which it is not known that
+// all their lives were encrypted are removed where the log is.
 func findSlots(o Options, listed []Segment) (*slotSet, error) {
 	set := &slotSet{taken: make(map[Slot]bool)}
 	for _, seg := range listed {
@@ -44,39 +46,46 @@ func findSlots(o Options, listed []Segment) (*slotSet, error) {
 		if !ok || set.taken[slot] {
 			continue
 		}
-		free, err := inspectFree(o, slot)
+		free, sealed, err := inspectFree(o, slot)
 		if err != nil {
 			return nil, err
+		}
+		// What follows a segment in its slot is from earlier lives. Killed by TestAStoreInClearIsEncrypted.
+		if o.NewCipher != nil && !sealed && !(mutant.Enabled && mutant.Is(mutant.KeepClearSlot)) {
+			if err := removeFile(o, free); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		set.put(free)
 	}
 	return set, nil
 }
 
-// inspectFree reads how much of a free slot an earlier life has written.
-func inspectFree(o Options, slot Slot) (freeSlot, error) {
-	free := freeSlot{slot: slot}
+// inspectFree reads how much of a free slot an earlier life has written, and whether that was encrypted.
+func inspectFree(o Options, slot Slot) (free freeSlot, sealed bool, err error) {
+	free = freeSlot{slot: slot}
 	f, err := o.FS.Open(slotPath(o.Dir, slot), vfs.ReadOnly)
 	if err != nil {
-		return free, fmt.Errorf("wal: open slot: %w", err)
+		return free, false, fmt.Errorf("wal: open slot: %w", err)
 	}
 	defer f.Close()
 	size, err := f.Size()
 	if err != nil {
-		return free, fmt.Errorf("wal: size of %s: %w", SlotName(slot), err)
+		return free, false, fmt.Errorf("wal: size of %s: %w", SlotName(slot), err)
 	}
 	if size < minSegmentBytes {
-		return free, nil
+		return free, false, nil
 	}
 	p := make([]byte, headerSize)
 	if _, err := f.ReadAt(p, 0); err != nil {
-		return free, fmt.Errorf("wal: read %s: %w", SlotName(slot), err)
+		return free, false, fmt.Errorf("wal: read %s: %w", SlotName(slot), err)
 	}
 	// A slot of unknown content is written from the start.
 	if h, err := decodeHeader(p); err == nil && h.store == o.Store && h.bytes <= size {
-		free.proven, free.uid = h.bytes, h.uid
+		free.proven, free.uid, sealed = h.bytes, h.uid, h.keyID != 0
 	}
-	return free, nil
+	return free, sealed, nil
 }
 
 // put makes a slot free.

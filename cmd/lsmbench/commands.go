@@ -84,6 +84,7 @@ func (o *options) run(ctx context.Context, dir, commandLine string, groups []gro
 	if err := o.writable(); err != nil {
 		return err
 	}
+	groups = besideClear(groups)
 	if o.profiles != "" {
 		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
 			return err
@@ -108,6 +109,7 @@ func (o *options) run(ctx context.Context, dir, commandLine string, groups []gro
 	}
 	runErr := b.all(ctx, groups)
 	d.erase()
+	b.notes = append(b.notes, encryptionCosts(set.Runs)...)
 	if o.remarks != nil {
 		b.notes = append(b.notes, o.remarks(set.Runs)...)
 	}
@@ -147,15 +149,20 @@ func (o *options) environment(dir, commandLine string, groups []group) result.En
 	return env
 }
 
-// settings says how each engine is set up: under each compression, where groups differ in it.
+// settings says how each engine is set up: under each compression, where groups differ in it, and
+// encrypted or not.
 func (o *options) settings(groups []group) map[string]string {
 	differ := slices.ContainsFunc(groups, func(g group) bool { return g.config.Compression != groups[0].config.Compression })
+	encrypted := slices.ContainsFunc(groups, func(g group) bool { return g.config.Encrypted != groups[0].config.Encrypted })
 	settings := map[string]string{}
 	for i := range groups {
 		for _, e := range o.engines {
 			name := e.Name()
 			if differ {
 				name += " " + groups[i].config.Compression
+			}
+			if encrypted && groups[i].config.Encrypted {
+				name += " " + encryptedTable
 			}
 			settings[name] = e.Settings(groups[i].config)
 		}

@@ -73,7 +73,7 @@ func newFlags(command, engines, compression string, usage func(io.Writer)) *rawF
 	f.Float64Var(&r.budget, "budget", 256, "memory for cache, memtables, indexes and filters, `MiB`")
 	f.IntVar(&o.config.FilterBits, "bits", 10, "bloom filter bits per key; 0 is no filter")
 	f.IntVar(&r.block, "block", 0, "data block before compression, `bytes`; 0 is 4,096 without compression and 16,384 with it")
-	f.BoolVar(&o.config.Encrypted, "encrypt", false, "encrypt the stores, of those of the engines that can: loam, badger")
+	f.BoolVar(&o.config.Encrypted, "encrypt", false, "encrypt the stores, of those of the engines that can: loam, badger; each table comes in clear first, and notes say what encryption costs")
 	f.StringVar(&o.dir, "dir", "", "make the temporary directory in this one; it decides the file system")
 	o.addFlags(f)
 	f.StringVar(&o.reference, "reference", "", referenceUsage)

@@ -33,7 +33,8 @@ What people do:
   latency at a fixed rate       lsmbench bench -rate 50000 -workloads ycsb-b -seconds 30
   skew the access               lsmbench bench -dist hotspot:0.1,0.9 -workloads readrandom,overwrite
   with compression              lsmbench bench -compress zstd -compressible 0.3
-  with encryption               lsmbench bench -encrypt -engines all
+  what encryption costs         lsmbench bench -encrypt -engines all -n 300000 -seconds 0.5
+  also of typed values          lsmbench state -encrypt -engines all
   on another disk               lsmbench bench -dir /mnt/disk
   all peers                     go run -tags peers ./cmd/lsmbench bench -engines all
   the whole table, kept         go run -tags peers ./cmd/lsmbench full -out full.jsonl -html full.html

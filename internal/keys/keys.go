@@ -35,8 +35,12 @@ const (
 	KindIngest            Kind = 10 // log only: tables that entered at this number
 	KindSetSealed         Kind = 11 // as Set, the value sealed under a scope key
 	KindSetSealedBlob     Kind = 12 // as SetSealed, the sealed value in a blob file
-	maxKind                    = KindSetSealedBlob
-	kindSeek              Kind = 0xff
+
+	KindSetSealedExpiry     Kind = 13 // value: 8 bytes of expiry as SetWithExpiry has, then the value, sealed under a scope key
+	KindSetSealedExpiryBlob Kind = 14 // as SetSealedExpiry, the sealed value in a blob file
+
+	maxKind       = KindSetSealedExpiryBlob
+	kindSeek Kind = 0xff
 )
 
 // Valid reports whether k is a kind that format version 1 defines.
@@ -45,7 +49,7 @@ func (k Kind) Valid() bool { return k > KindInvalid && k <= maxKind }
 // What precedes the value proper, in bytes.
 const (
 	// ExpiryLen is the length of the expiry (unix ms, little endian) that begins the
-	// values of KindSetWithExpiry and KindSetWithExpiryBlob, and is that of KindExpiryMarker.
+	// values of kinds that expire, and is that of KindExpiryMarker.
 	ExpiryLen = 8
 
 	// MergeHeaderLen is the length of what begins the values of KindMerge and
@@ -60,7 +64,7 @@ const (
 // have. Where it is not 0 the first eight bytes are a time.
 func (k Kind) MinValueLen() int {
 	switch k {
-	case KindSetWithExpiry, KindSetWithExpiryBlob, KindExpiryMarker:
+	case KindSetWithExpiry, KindSetWithExpiryBlob, KindExpiryMarker, KindSetSealedExpiry, KindSetSealedExpiryBlob:
 		return ExpiryLen
 	case KindMerge, KindMergeBlob:
 		return MergeHeaderLen
@@ -70,11 +74,48 @@ func (k Kind) MinValueLen() int {
 
 // IsBlob reports whether the value of entries of kind k ends in a reference into a blob file.
 func (k Kind) IsBlob() bool {
-	return k >= KindSetBlob && k <= KindMergeBlob || k == KindSetSealedBlob
+	return k >= KindSetBlob && k <= KindMergeBlob || k == KindSetSealedBlob || k == KindSetSealedExpiryBlob
 }
 
 // IsSealed reports whether what entries of kind k say of their key is sealed.
-func (k Kind) IsSealed() bool { return k >= KindSetSealed && k <= KindSetSealedBlob }
+func (k Kind) IsSealed() bool { return k >= KindSetSealed && k <= KindSetSealedExpiryBlob }
+
+// Expires reports whether entries of kind k are a value that expires.
+func (k Kind) Expires() bool {
+	switch k {
+	case KindSetWithExpiry, KindSetWithExpiryBlob, KindSetSealedExpiry, KindSetSealedExpiryBlob:
+		return true
+	}
+	return false
+}
+
+// Opened returns the kind that says the same of a value that is not sealed: k itself unless it
+// IsSealed.
+func (k Kind) Opened() Kind {
+	switch k {
+	case KindSetSealed:
+		return KindSet
+	case KindSetSealedBlob:
+		return KindSetBlob
+	case KindSetSealedExpiry:
+		return KindSetWithExpiry
+	case KindSetSealedExpiryBlob:
+		return KindSetWithExpiryBlob
+	}
+	return k
+}
+
+// Sealed returns the kind that says the same of a value that is sealed, KindInvalid if there is
+// none.
+func (k Kind) Sealed() Kind {
+	switch k {
+	case KindSet, KindSetSealed:
+		return KindSetSealed
+	case KindSetWithExpiry, KindSetSealedExpiry:
+		return KindSetSealedExpiry
+	}
+	return KindInvalid
+}
 
 // Inline returns the kind that says the same of a value which stands in the entry: k itself
 // unless it IsBlob.
@@ -88,6 +129,8 @@ func (k Kind) Inline() Kind {
 		return KindMerge
 	case KindSetSealedBlob:
 		return KindSetSealed
+	case KindSetSealedExpiryBlob:
+		return KindSetSealedExpiry
 	}
 	return k
 }
@@ -104,13 +147,15 @@ func (k Kind) Blob() Kind {
 		return KindMergeBlob
 	case KindSetSealed:
 		return KindSetSealedBlob
+	case KindSetSealedExpiry:
+		return KindSetSealedExpiryBlob
 	}
 	return KindInvalid
 }
 
 var kindNames = [...]string{
 	"INVALID", "DELETE", "SET", "SETEXP", "MERGE", "RANGEDEL", "EXPMARK", "SETBLOB", "SETEXPBLOB", "MERGEBLOB", "INGEST",
-	"SETSEALED", "SETSEALEDBLOB",
+	"SETSEALED", "SETSEALEDBLOB", "SETSEALEDEXP", "SETSEALEDEXPBLOB",
 }
 
 // String returns the kind's name as dumps and golden files print it.

@@ -37,6 +37,7 @@ func (s *State) Apply(e *Edit) (*State, error) {
 		n.Operators = slices.Compact(n.Operators)
 	}
 	n.MinKey = max(s.MinKey, e.MinKey)
+	n.Conversion = s.Conversion.after(e.Conversion)
 	n.Keyring, n.Vault = s.Keyring.raise(e.Keyring), s.Vault.raise(e.Vault)
 	n.Extra = mergeFields(s.Extra, e.Extra)
 	for i := range e.Added {

@@ -34,5 +34,5 @@
 //
 // Reading order: version.go, state.go, edit.go, apply.go, apply_version.go,
 // build.go, check.go; edit_encode.go, edit_decode.go; filenames.go, current.go, file.go,
-// seal.go, load.go, log.go, roll.go, create.go; anchor.go; remains.go.
+// seal.go, load.go, log.go, roll.go, create.go; anchor.go, conversion.go; remains.go.
 package manifest

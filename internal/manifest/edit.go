@@ -58,6 +58,8 @@ type Edit struct {
 	Keyring, Vault *KeyAnchor
 	// MinKey raises the mark of State of that name.
 	MinKey seal.KeyID
+	// Conversion replaces that of State; one that leads nowhere ends it.
+	Conversion *Conversion
 	// Extra are fields unknown to this code, ascending by tag.
 	Extra []Field
 }
@@ -75,7 +77,7 @@ func Snapshot(s *State, v *Version) *Edit {
 		ReservedSeqNum: s.ReservedSeqNum, ReservedScopeID: s.ReservedScopeID,
 		HistoryFloor: s.HistoryFloor, MinSegment: s.MinSegment, FlushedSeqNum: s.FlushedSeqNum,
 		LastTime: s.LastTime, Lineage: s.Lineage, Cut: s.Cut, AddedSegments: s.Segments,
-		Operators: s.Operators, MinKey: s.MinKey, Extra: s.Extra,
+		Operators: s.Operators, MinKey: s.MinKey, Conversion: s.Conversion, Extra: s.Extra,
 	}
 	if s.Keyring != (KeyAnchor{}) {
 		e.Keyring = &s.Keyring

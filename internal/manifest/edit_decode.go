@@ -75,6 +75,8 @@ func (e *Edit) decodeField(tag uint64, value []byte) error {
 		e.Keyring = decodeKeyAnchor(&d)
 	case tagVault:
 		e.Vault = decodeKeyAnchor(&d)
+	case tagConversion:
+		e.Conversion = decodeConversion(&d)
 	default:
 		if e.decodeMark(tag, &d) {
 			break

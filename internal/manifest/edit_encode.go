@@ -43,6 +43,7 @@ const (
 	tagKeyring         = 20<<1 | 1
 	tagVault           = 21<<1 | 1
 	tagMinKey          = 22<<1 | 1
+	tagConversion      = 23<<1 | 1
 )
 
 // tagTableKey is the field of an added table that has the id of its data key.
@@ -97,6 +98,9 @@ func AppendEdit(dst []byte, e *Edit) []byte {
 		enc.field(tagVault, appendKeyAnchor(enc.scratch[:0], e.Vault))
 	}
 	enc.number(tagMinKey, uint64(e.MinKey))
+	if e.Conversion != nil {
+		enc.field(tagConversion, appendConversion(enc.scratch[:0], e.Conversion))
+	}
 	enc.fields(e.Extra)
 	return enc.dst
 }

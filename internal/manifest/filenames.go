@@ -39,6 +39,15 @@ func TableNum(name string) fileid.Num {
 	return num
 }
 
+// FileNum returns the number in the name of a table or blob file, 0 if it is neither.
+func FileNum(name string) fileid.Num {
+	num, ok := parseFileName(name)
+	if !ok {
+		return 0
+	}
+	return num
+}
+
 // BlobName returns the name of the blob file with the given number.
 func BlobName(num fileid.Num) string { return fmt.Sprintf("%06d%s", num, blobSuffix) }
 

@@ -66,6 +66,9 @@ func fullEdit() *manifest.Edit {
 	e.Keyring = &manifest.KeyAnchor{UID: storeUID, Epoch: 200, Digest: [32]byte{1, 31: 2}}
 	e.Vault = &manifest.KeyAnchor{UID: [16]byte{8}, Epoch: 3, Digest: [32]byte{5}}
 	e.MinKey = 300
+	e.Conversion = &manifest.Conversion{To: manifest.ToEncrypted, Below: 300, Clear: []manifest.ClearFile{
+		{Num: 11, Digest: [32]byte{3, 31: 4}}, {Num: 200, Digest: [32]byte{6}},
+	}}
 	return e
 }
 

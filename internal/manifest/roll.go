@@ -55,6 +55,25 @@ func (l *Log) roll(state *State, version *Version) error {
 	return nil
 }
 
+// Unseal goes on in a new file in clear, of a store that has no encrypted file any more: what its state
+// has of keys is left out. When it returns nil, no Load after any crash reads the old one. Errors: as
+// Append.
+func (l *Log) Unseal() error {
+	if l.err != nil {
+		return l.err
+	}
+	state := *l.state
+	state.Keyring, state.Vault, state.MinKey, state.Conversion = KeyAnchor{}, KeyAnchor{}, 0, nil
+	sealing := l.o.NewCipher
+	l.o.NewCipher = nil
+	if err := l.roll(&state, l.version); err != nil {
+		l.o.NewCipher = sealing
+		return l.fail(err)
+	}
+	l.state = &state
+	return nil
+}
+
 // adopt makes the new file the log's and removes the files it supersedes.
 func (l *Log) adopt(f vfs.File, h fileHeader, length, end int64) {
 	if l.file != nil {

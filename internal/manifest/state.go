@@ -78,6 +78,8 @@ type State struct {
 	Keyring, Vault KeyAnchor
 	// MinKey: what is under a data key below it is to be written anew.
 	MinKey seal.KeyID
+	// Conversion is that which is under way, or nil.
+	Conversion *Conversion
 	// Extra are fields unknown to this code, ascending by tag.
 	Extra []Field
 }

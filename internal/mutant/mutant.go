@@ -40,6 +40,7 @@ const (
 	TrustYoungRing      Name = "trust-young-ring"       // judge a commit by a ring that began after its committer had looked
 	OvertakeTheLead     Name = "overtake-the-lead"      // let others into the group of a commit that was judged under the lead
 	TrustRing           Name = "trust-ring"             // take every write of a key for a conflict, if it changed anything or not
+	TrustOldReads       Name = "trust-old-reads"        // believe what was read of a key whatever was committed since
 	SkipRangeReads      Name = "skip-range-reads"       // do not look for what was written into the ranges that a transaction has read
 	FilterOffByOne      Name = "filter-off-by-one"      // leave the last key of a table out of its filter
 	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
@@ -116,6 +117,12 @@ const (
 	OnlyRefuse          Name = "only-refuse"            // leave the key of a shredded scope in the store's vault
 	ForgetCheckpoint    Name = "forget-checkpoint"      // do not record where checkpoints are made
 	CopyInClear         Name = "copy-in-clear"          // copy sealed values in clear
+	SealSome            Name = "seal-some"              // leave what is not sealed one by one in clear in a sealed scope
+	ForgetWhole         Name = "forget-whole"           // copy a sealed scope as one that is not
+	RetireCheckpointKey Name = "retire-checkpoint-key"  // retire a data key that a checkpoint on record needs
+	StoreUnsealed       Name = "store-unsealed"         // store values of class Sensitive as others are
+	TellSecrets         Name = "tell-secrets"           // put a value of class Sensitive that is replaced into the event
+	ForgetSensitive     Name = "forget-sensitive"       // do not record the writes of values of class Sensitive
 	IgnoreAnchor        Name = "ignore-anchor"          // open a keyring that is older than its anchor
 	ReuseLogKey         Name = "reuse-log-key"          // seal all segments of a log under one key
 	UnboundHeader       Name = "unbound-header"         // seal records of the log without their headers
@@ -129,6 +136,9 @@ const (
 	LeaveOneSegment     Name = "leave-one-segment"      // leave the log's current segment and go on in a spare under the old key
 	RenewFirst          Name = "renew-first"            // write the keyring before it was compared with the manifest
 	ForgetKeyring       Name = "forget-keyring"         // change the keyring without a note in the manifest
+	IgnoreClearList     Name = "ignore-clear-list"      // take any file in clear for one that is to be encrypted
+	EndEarly            Name = "end-early"              // take a store for encrypted while it has files in clear
+	KeepClearSlot       Name = "keep-clear-slot"        // use slots of the log again for what is encrypted that had records in clear
 	AdmitPlain          Name = "admit-plain"            // take over files in clear that lie in an encrypted store
 	IgnoreCheckDigit    Name = "ignore-check-digit"     // take numbers of cards with a wrong check digit for right ones
 	ProtectTwice        Name = "protect-twice"          // look into what is protected already

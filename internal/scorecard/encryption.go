@@ -102,13 +102,14 @@ func shownCanaries(c config) ([]figure, error) {
 var keyTests = map[string][]string{
 	"R36": { // nothing of keys, values and secrets in files, errors and what is printed
 		"TestAnEncryptedStoreShowsNothing", "TestTablesAreIngestedEncrypted", "TestADamagedEncryptedStoreIsSalvaged",
-		"TestSecretsDoNotShow", "TestErrorsShowNoSecret", "TestFilesShowNothing",
+		"TestSecretsDoNotShow", "TestErrorsShowNoSecret", "TestFilesShowNothing", "TestAStoreInClearIsEncrypted",
 	},
 	"R37": { // wrong keys, damaged keyrings, and changes of keys that are cut off
 		"TestOptionsThatDoNotFitTheStore", "TestPowerCutWhileKeysChange", "TestAKeyringThatWasPutBackStaysRefused",
 		"TestWhatWasPutBackIsOlderThanTheAnchor", "TestAWrongKeyIsTold", "TestDamageAtEveryBitIsTold",
 		"TestPowerCutAtEveryOperation", "TestFaultAtEveryOperation",
 		"TestAPowerCutWhileKeysAreRotated", "TestAFaultWhileKeysAreRotated", "TestDataKeysLeaveTheStore", "TestAKeyThatIsHeldIsNotRetired",
+		"TestAPowerCutWhileAStoreIsConverted", "TestAFaultWhileAStoreIsConverted", "TestAForgedTableInClearIsRefused",
 	},
 	"R40": { // modes under any umask, directories of others, links, second openings
 		"TestFilesOfAStoreAreItsOwners", "TestPlantedLinksAreNotFollowed", "TestASecondOpenIsRefusedAndNamesTheHolder", "TestASecondProcessIsRefused",

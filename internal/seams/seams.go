@@ -50,6 +50,8 @@ type Sizing struct {
 	// L0Trigger, L0Slow and L0Stop are numbers of runs in level 0: where compaction
 	// begins, writers are delayed, and writers are stopped.
 	L0Trigger, L0Slow, L0Stop int
+	// NoCompaction leaves the tables as flushes make them.
+	NoCompaction bool
 	// ReserveSeqNums is how many sequence numbers are reserved ahead of use.
 	ReserveSeqNums uint64
 	// RingKeys is how many keys of recent commits are remembered for conditional ones.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/loamdb/loam/internal/interleave"
 	"github.com/loamdb/loam/state/codec"
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -177,4 +178,20 @@ func BenchmarkStruct(b *testing.B) {
 			}
 		}
 	})
+}
+
+// What a single pass is worth: beside two, and beside the library, which validates nothing.
+func BenchmarkDecodeBeside(b *testing.B) {
+	for name, doc := range documents() {
+		p, err := codec.Append(nil, doc, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			interleave.Run(b, 50,
+				interleave.Side{Name: "once", Call: func() error { _, err := codec.Decode(p, nil); return err }},
+				interleave.Side{Name: "twice", Call: func() error { _, err := codec.DecodeTwice(p, nil); return err }},
+				interleave.Side{Name: "library", Call: func() error { var v any; return msgpack.Unmarshal(p, &v) }})
+		})
+	}
 }

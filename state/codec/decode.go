@@ -6,11 +6,14 @@ import (
 )
 
 // Decode returns the value whose encoding p is, as values are: nil, bool, int64, uint64,
-// float64, string, []byte, time.Time in UTC, []any, map[string]any. It validates p first. The
-// value shares nothing with p; of a value of at most 4 KiB all strings share one copy of it.
-// Errors are *FormatError.
+// float64, string, []byte, time.Time in UTC, []any, map[string]any. It accepts what Validate
+// accepts, and allocates no more than that may take. The value shares nothing with p; of a value of
+// at most 4 KiB all strings share one copy of it. Errors are *FormatError.
 func Decode(p []byte, l *Limits) (any, error) {
-	if err := Validate(p, l); err != nil {
+	if v, ok := decodeOnce(p, l.WithDefaults()); ok {
+		return v, nil
+	}
+	if err := Validate(p, l); err != nil { // which says what is wrong, and where
 		return nil, err
 	}
 	d := decoder{p: p}
@@ -21,7 +24,7 @@ func Decode(p []byte, l *Limits) (any, error) {
 // instead of many, and at most this much kept alive by a string of one byte.
 const sharedText = 4 << 10
 
-// decoder reads what Validate has accepted (V1): nothing in it can fail.
+// decoder reads what Validate has accepted: nothing in it can fail.
 type decoder struct {
 	p    []byte
 	text string // a copy of p, or "" as long as there is none
@@ -81,7 +84,12 @@ func (d *decoder) int() int64 {
 		d.pos++
 		return int64(int8(c))
 	}
-	switch c, n := d.arg(); c {
+	return intOf(d.arg())
+}
+
+// intOf returns the integer whose first byte is c, with the number n behind it.
+func intOf(c byte, n uint64) int64 {
+	switch c {
 	case int8c:
 		return int64(int8(n))
 	case int16c:
@@ -98,8 +106,10 @@ func (d *decoder) uint() uint64 {
 	return n
 }
 
-func (d *decoder) float() float64 {
-	c, n := d.arg()
+func (d *decoder) float() float64 { return floatOf(d.arg()) }
+
+// floatOf returns the float whose first byte is c, with the bits n behind it.
+func floatOf(c byte, n uint64) float64 {
 	if c == float32c {
 		return float64(math.Float32frombits(uint32(n)))
 	}

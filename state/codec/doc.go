@@ -15,8 +15,9 @@
 //
 // Invariants:
 //
-//   - V1. Nothing is decoded that Validate has not accepted: every length has been compared
-//     with the bytes that remain, depth and nodes have been counted.
+//   - V1. Nothing is decoded that Validate does not accept, and no memory is made for a part of it
+//     before every length up to there has been compared with the bytes that remain, and depth and
+//     nodes have been counted.
 //   - V2. What Append writes, Validate accepts under the same Limits, and Decode returns as a
 //     value of the same types that is Equal and shares nothing with the bytes.
 //   - V3. One value has one encoding, whichever Go types it was written from: map keys are
@@ -28,5 +29,5 @@
 // docs/values.md explains values to users, docs/formats/value.md has the bytes.
 //
 // Reading order: value.go, limits.go, errors.go, key.go, msgpack.go, validate.go, encode.go,
-// decode.go, node.go; for Go types shape.go, fields.go, marshal.go, unmarshal.go, custom.go.
+// decode.go, once.go, node.go; for Go types shape.go, fields.go, marshal.go, unmarshal.go, custom.go.
 package codec

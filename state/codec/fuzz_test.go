@@ -78,6 +78,11 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte{0x82, 0xa1, 'b', 0xcc, 5, 0xa1, 'a', 0xca, 0x3f, 0xc0, 0, 0})
 	f.Fuzz(func(t *testing.T, p []byte) {
+		for _, l := range []*codec.Limits{nil, {MaxNodes: 5}, {MaxDepth: 2}, {MaxBytes: 20}} {
+			if valid := codec.Validate(p, l) == nil; valid != codec.DecodesOnce(p, l) {
+				t.Fatalf("% x: valid %t under %+v, but not to both", p, valid, l)
+			}
+		}
 		v, err := codec.Decode(p, nil)
 		if err != nil {
 			return

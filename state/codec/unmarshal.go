@@ -27,19 +27,29 @@ func Unmarshal[T any](p []byte, l *Limits) (T, error) {
 // FromNode reads a value within an encoding into a T, as Unmarshal does, but does not look at the
 // bytes again. The zero Node is the zero T. Errors are *ValueError.
 func FromNode[T any](n Node) (T, error) {
-	var out, zero T
+	var out T
+	err := ReadNode(n, &out)
+	return out, err
+}
+
+// ReadNode is FromNode into a T that the caller has, of which nothing else stays; an error leaves the
+// zero T. It saves the copy and the allocation of one.
+func ReadNode[T any](n Node, to *T) error {
+	var zero T
+	*to = zero
 	d := decoder{p: n.p}
 	if len(n.p) == 0 {
-		return zero, nil
+		return nil
 	}
-	if v, ok := any(&out).(*any); ok {
+	if v, ok := any(to).(*any); ok {
 		*v = d.value()
-		return out, nil
+		return nil
 	}
-	if err := d.into(shapeOf(reflect.TypeFor[T]()), reflect.ValueOf(&out).Elem()); err != nil {
-		return zero, err
+	if err := d.into(shapeOf(reflect.TypeFor[T]()), reflect.ValueOf(to).Elem()); err != nil {
+		*to = zero
+		return err
 	}
-	return out, nil
+	return nil
 }
 
 // into reads the value at pos into v, whose type has the shape s.
@@ -175,7 +185,12 @@ func (d *decoder) intoList(s *shape, v reflect.Value) error {
 	if s.op == opList {
 		// Each value has a byte at least, but its Go type may be large: room for all of them only
 		// when it is not out of proportion to what there is.
-		v.Set(reflect.MakeSlice(s.typ, 0, min(n, sliceRoom)))
+		if n == 0 {
+			v.Set(reflect.MakeSlice(s.typ, 0, 0)) // not nil
+		} else {
+			v.SetZero()
+			v.Grow(min(n, sliceRoom)) // which spares the slice's header an allocation
+		}
 	}
 	for i := range n {
 		if s.op == opList {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"iter"
+	"sync"
 
 	"github.com/loamdb/loam/internal/mutant"
 )
@@ -38,7 +39,9 @@ func (p *Plan) Run(src Source, yield func(key, doc []byte) error) (Token, error)
 	}
 	n := 0
 	var last []byte
-	err := p.walk(src, &reading{}, func(position, key, doc []byte) (bool, error) {
+	rd := readings.Get().(*reading)
+	defer readings.Put(rd)
+	err := p.walk(src, rd, func(position, key, doc []byte) (bool, error) {
 		if err := yield(key, doc); err != nil {
 			return false, err
 		}
@@ -53,7 +56,9 @@ func (p *Plan) Run(src Source, yield func(key, doc []byte) error) (Token, error)
 	return p.token(last), nil
 }
 
-// reading is the memory of one run.
+var readings = sync.Pool{New: func() any { return new(reading) }}
+
+// reading is the memory of one run: as long as the values of a few entries.
 type reading struct {
 	tuples tuples
 	form   []byte

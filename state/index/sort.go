@@ -33,7 +33,8 @@ func (p *Plan) runSorted(src Source, yield func(key, doc []byte) error) (Token, 
 			page, full = page[:p.req.limit], true
 		}
 	}
-	rd := &reading{}
+	rd := readings.Get().(*reading)
+	defer readings.Put(rd)
 	err := p.walk(src, rd, func(_, key, doc []byte) (bool, error) {
 		place, at, err := p.sortPlace(rd, key, doc)
 		switch {

@@ -55,6 +55,21 @@ type Classes interface {
 	SetAs(class, scope, key string, doc any) error
 }
 
+// ClassesOpener is an engine that has stores which do to values all that some classes are spared.
+type ClassesOpener interface {
+	// OpenClasses opens a new one: a hook runs before each write, and personal data is looked for.
+	OpenClasses(dir string, c Config) (Store, error)
+}
+
+// Hooks is a session of documents whose store runs functions around writes.
+type Hooks interface {
+	// Hook has a function called before each write to a scope, and another one told of it from a queue
+	// behind it. Both do nothing.
+	Hook(scope string) error
+	// HookCalls waits until the queue is empty, and returns how often each of the two was called.
+	HookCalls() (before, after uint64, err error)
+}
+
 // MemoryOpener is an engine that has stores without files.
 type MemoryOpener interface {
 	// OpenMemory opens a new one.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/loamdb/loam/cmd/lsmbench/internal/document"
+	"github.com/loamdb/loam/hook"
+	"github.com/loamdb/loam/privacy"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
 	"github.com/loamdb/loam/state/envelope"
@@ -43,6 +45,18 @@ func (e loamState) OpenMemory(c Config) (Store, error) {
 		return nil, err
 	}
 	return &loamStateStore{store}, nil
+}
+
+// OpenClasses opens a store in which class Standard is what it is for: a hook looks at each value, and
+// personal data is looked for.
+func (e loamState) OpenClasses(dir string, c Config) (Store, error) {
+	o := e.options(c)
+	o.Privacy = []state.Privacy{{Scopes: "**", Policy: privacy.Policy{Default: privacy.Detect}}}
+	store, err := state.Open(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	return &loamStateStore{store}, store.Hooks().Register(hookBefore("**"))
 }
 
 type loamStateStore struct{ *state.Store }
@@ -131,6 +145,46 @@ func (d *loamDocuments) SetAs(class, name, key string, doc any) error {
 		return err
 	}
 	return d.store.Scope(scope.Agent(name)).Set(background, key, doc, state.WithClass(c), state.NoSync)
+}
+
+// Names of the hooks.
+const (
+	beforeHook = "before"
+	afterHook  = "after"
+)
+
+// hookBefore is a hook that does nothing before each write to the scopes of a pattern.
+func hookBefore(scopes string) hook.Hook {
+	return hook.Hook{
+		Name: beforeHook, Points: []hook.Point{hook.BeforeSet}, Scopes: scopes,
+		Before: func(context.Context, *hook.Change) error { return nil },
+	}
+}
+
+func (d *loamDocuments) Hook(name string) error {
+	scopes := scope.Agent(name).String()
+	if err := d.store.Hooks().Register(hookBefore(scopes)); err != nil {
+		return err
+	}
+	return d.store.Hooks().Register(hook.Hook{
+		Name: afterHook, Points: []hook.Point{hook.AfterSet}, Scopes: scopes,
+		After: func(context.Context, hook.Event) error { return nil },
+	})
+}
+
+func (d *loamDocuments) HookCalls() (before, after uint64, err error) {
+	if err := d.store.Hooks().Drain(background); err != nil {
+		return 0, 0, err
+	}
+	for _, h := range d.store.Hooks().Metrics().Hooks {
+		switch h.Name {
+		case beforeHook:
+			before = h.Calls
+		case afterHook:
+			after = h.Calls
+		}
+	}
+	return before, after, nil
 }
 
 type loamDocumentScope struct{ *state.Scope }

@@ -187,6 +187,42 @@ func TestLoamsClassesAndItsMemory(t *testing.T) {
 	require.NoError(t, store.Close())
 }
 
+func TestLoamsHooksAreOfOneScope(t *testing.T) {
+	store, err := loamState{}.OpenMemory(small("none"))
+	require.NoError(t, err)
+	docs, end := newDocuments(t, store)
+	hooks := docs.(Hooks)
+	require.NoError(t, hooks.Hook("a"))
+	for range 3 {
+		require.NoError(t, docs.In("a").Set("k", "value", false))
+		require.NoError(t, docs.In("b").Set("k", "value", false))
+	}
+	before, after, err := hooks.HookCalls()
+	require.NoError(t, err)
+	require.Equal(t, []uint64{3, 3}, []uint64{before, after})
+	require.Error(t, hooks.Hook("b"), "the names are taken")
+	end()
+	require.NoError(t, store.Close())
+	_, _, err = hooks.HookCalls()
+	require.NoError(t, err)
+}
+
+// In the store for classes a hook meets what is of class Standard, and personal data is found.
+func TestLoamsStoreForClassesLooksAtValues(t *testing.T) {
+	store, err := loamState{}.OpenClasses(t.TempDir(), small("none"))
+	require.NoError(t, err)
+	docs, end := newDocuments(t, store)
+	for _, c := range docs.(Classes).Classes() {
+		require.NoError(t, docs.(Classes).SetAs(c, "a", c, map[string]any{"mail": "ada@example.org"}))
+	}
+	before, _, err := docs.(Hooks).HookCalls()
+	require.NoError(t, err)
+	require.EqualValues(t, 2, before, "of classes Standard and External")
+	require.EqualValues(t, 2, store.(*loamStateStore).Metrics().Findings)
+	end()
+	require.NoError(t, store.Close())
+}
+
 func TestStoresOfDocumentsByName(t *testing.T) {
 	e, err := FindDocuments("bbolt-msgpack")
 	require.NoError(t, err)

@@ -28,7 +28,9 @@ var documents = []Workload{
 	{Name: "list", Doc: "the first 20 documents of a random scope, decoded; counts lists", Start: Filled, Reads: true, run: listDocuments},
 	{Name: "txn", Doc: "points moved between the counters of two random scopes in one transaction", Start: Spare, Kills: true, Conflicts: true, run: movePoints(ifAsked)},
 	{Name: "txnsync", Doc: "the same, each on the device before the next", Start: Spare, Kills: true, Conflicts: true, run: movePoints(always)},
-	{Name: "classes", Doc: "unsynced sets of documents of each class in turn; has no row where there are no classes", Kills: true, run: setClasses},
+	{Name: "hooks", Doc: "sets without hooks, and with one before and one on a queue behind, in turn; has no row where there are no hooks", Kills: true, run: setHooked(ifAsked)},
+	{Name: "hookssync", Doc: "the same, each on the device before the next", Kills: true, run: setHooked(always)},
+	{Name: "classes", Doc: "unsynced sets of documents of each class in turn, where a hook and a search for personal data await them; has no row where there are no classes", Kills: true, open: true, run: setClasses},
 	{Name: "memory", Doc: "sets and gets in turn on a store without files; has no row where that is another store", open: true, run: inMemory},
 	{Name: PrepareDocuments, Hidden: true, Fills: true, run: prepareDocuments},
 }

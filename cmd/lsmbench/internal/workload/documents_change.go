@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/loamdb/loam/cmd/lsmbench/internal/document"
-	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
 )
 
 // The workloads that change documents.
@@ -111,74 +110,6 @@ func compareAndSet(r *run) error {
 				err = fmt.Errorf("%w: nobody else writes %q, but it was changed", ErrWrongAnswer, d.keys[i])
 			}
 			return 0, err
-		}
-	})
-}
-
-// setClasses writes to keys of their own for each class: a key has one class.
-func setClasses(r *run) error {
-	t, err := r.newDocuments(ifAsked)
-	if err != nil {
-		return err
-	}
-	beside, err := t.besideDocuments()
-	if err != nil {
-		return err
-	}
-	has, ok := beside.Documents.(engine.Classes)
-	if !ok {
-		return engine.ErrUnsupported
-	}
-	names := has.Classes()
-	r.kinds = names
-	const keys = 1000 // of each class, so that memory has room for all
-	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
-		classes := d.Documents.(engine.Classes)
-		return func(i uint64) (kind, error) {
-			k := kind(i % uint64(len(names)))
-			n := d.rng.Uint64N(keys)
-			d.written += d.length
-			key := names[k] + "/" + d.keys[n%d.Records]
-			return k, classes.SetAs(names[k], d.scopes[n%uint64(len(d.scopes))], key, d.docs[n%documentVersions])
-		}
-	})
-}
-
-const (
-	memorySet kind = iota
-	memoryGet
-)
-
-// inMemory sets a document and reads another in turn.
-func inMemory(r *run) (err error) {
-	m, ok := r.engine.(engine.MemoryOpener)
-	if !ok {
-		return engine.ErrUnsupported
-	}
-	if r.store, err = m.OpenMemory(r.Config); err != nil {
-		return err
-	}
-	r.kinds = []string{"set", "get"}
-	t, err := r.newDocuments(ifAsked)
-	if err != nil {
-		return err
-	}
-	beside, err := t.besideDocuments()
-	if err != nil {
-		return err
-	}
-	for i := range r.Records {
-		if err := beside.scope(i).Set(t.keys[i], t.want(i, 0), false); err != nil {
-			return err
-		}
-	}
-	r.check = func() error { return t.checkDocuments(t.want) }
-	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
-		return func(i uint64) (kind, error) {
-			if i%2 == 0 {
-				return memorySet, d.setNext(false)
-			}
-			return memoryGet, d.getOne()
 		}
 	})
 }

@@ -16,6 +16,7 @@ func TestWrongAnswersAboutDocumentsEndARun(t *testing.T) {
 	for name, f := range map[string]fault{
 		"set": {lostSets: true}, "settyped": {lostSets: true}, "get": {wrongReads: true}, "list": {shortLists: true},
 		"patch": {lostChanges: true}, "append": {lostChanges: true}, "increment": {lostChanges: true}, "cas": {lostChanges: true}, "txn": {lostChanges: true},
+		"hooks": {noHooks: true},
 	} {
 		require.NoError(t, runFaulty(t, name, fault{}), name)
 		require.ErrorIs(t, runFaulty(t, name, f), ErrWrongAnswer, name)
@@ -23,7 +24,7 @@ func TestWrongAnswersAboutDocumentsEndARun(t *testing.T) {
 }
 
 // fault is what a store does wrongly.
-type fault struct{ lostSets, wrongReads, shortLists, lostChanges bool }
+type fault struct{ lostSets, wrongReads, shortLists, lostChanges, noHooks bool }
 
 // runFaulty runs a workload on a store in memory that is filled before it has a fault.
 func runFaulty(t *testing.T, name string, f fault) error {
@@ -76,6 +77,17 @@ func (d *faultyDocuments) Move(from, to, key string, amount int64, sync bool) er
 		return err
 	}
 	return d.docs.Move(from, to, key, amount, sync)
+}
+
+func (d *faultyDocuments) Hook(scope string) error {
+	if d.noHooks {
+		return nil
+	}
+	return d.docs.(engine.Hooks).Hook(scope)
+}
+
+func (d *faultyDocuments) HookCalls() (before, after uint64, err error) {
+	return d.docs.(engine.Hooks).HookCalls()
 }
 
 type faultyScope struct {

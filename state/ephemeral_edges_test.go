@@ -1,0 +1,158 @@
+package state_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/loamdb/loam/hook"
+	"github.com/loamdb/loam/state"
+	"github.com/stretchr/testify/require"
+)
+
+// A value of class Ephemeral that has expired is absent, to what depends on absence too.
+func TestWhatHasExpiredInMemoryIsInNobodysWay(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		for _, key := range []string{"a", "b", "c"} {
+			require.NoError(t, sc.Set(ctx, key, "old", ephemeral, state.WithExpiry(time.UnixMilli(1))))
+		}
+		set, err := sc.SetIfAbsent(ctx, "a", 1)
+		require.NoError(t, err)
+		require.True(t, set)
+		n, err := sc.Increment(ctx, "b", 1)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, n)
+		require.NoError(t, sc.IncrementBlind(ctx, "c", 1))
+		require.Equal(t, []string{"a", "b", "c"}, keysOf(t, sc, ""))
+		require.Zero(t, f.Metrics().Ephemeral)
+	})
+}
+
+// What is in memory is there until the store is closed, and then the store is closed: never is it absent.
+func TestNothingIsAbsentWhileTheStoreCloses(t *testing.T) {
+	for range 10 {
+		store, err := state.OpenMemory(nil)
+		require.NoError(t, err)
+		sc := store.Scope(agent)
+		require.NoError(t, sc.Set(ctx, "k", 1, ephemeral))
+		var begun, ended sync.WaitGroup
+		begun.Add(4)
+		for range 4 {
+			ended.Go(func() {
+				_, err := sc.Get(ctx, "k")
+				for begun.Done(); err == nil; {
+					_, err = sc.Get(ctx, "k")
+				}
+				if !errors.Is(err, state.ErrClosed) {
+					t.Error(err)
+				}
+			})
+		}
+		begun.Wait()
+		require.NoError(t, store.Close())
+		ended.Wait()
+	}
+}
+
+// A second Close returns when the first one has: until then hooks may use the store.
+func TestASecondCloseWaitsForTheFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, err := state.OpenMemory(nil)
+		require.NoError(t, err)
+		release, written := make(chan struct{}), make(chan error, 1)
+		register(t, store, hook.Hook{Name: "slow", Points: []hook.Point{hook.AfterSet}, Keys: "k", After: func(context.Context, hook.Event) error {
+			<-release
+			written <- store.Set(ctx, agent, "l", 1)
+			return nil
+		}})
+		require.NoError(t, store.Set(ctx, agent, "k", 1))
+		var closed atomic.Int32
+		for range 2 {
+			go func() {
+				if err := store.Close(); err != nil {
+					t.Error(err)
+				}
+				closed.Add(1)
+			}()
+		}
+		synctest.Wait()
+		require.Zero(t, closed.Load())
+		close(release)
+		require.NoError(t, <-written)
+		synctest.Wait()
+		require.EqualValues(t, 2, closed.Load())
+	})
+}
+
+// A key that goes from memory into the engine and back is among many that are read at once.
+func TestKeysThatChangeSidesAreAmongMany(t *testing.T) {
+	store, err := state.OpenMemory(nil)
+	require.NoError(t, err)
+	sc := store.Scope(agent)
+	require.NoError(t, sc.Set(ctx, "k", 0))
+	var done atomic.Bool
+	go func() {
+		defer done.Store(true)
+		for n := range 10_000 {
+			var opts []state.Option
+			if n%2 == 0 {
+				opts = []state.Option{ephemeral}
+			}
+			if err := sc.Set(ctx, "k", n, opts...); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for !done.Load() {
+		values, err := sc.GetMany(ctx, "absent", "k")
+		if err != nil || len(values) != 1 {
+			t.Fatal(values, err)
+		}
+	}
+	require.NoError(t, store.Close())
+}
+
+// S3: a value for which there is no room in memory keeps those that would be stored from being so.
+func TestSetManyWithoutRoomInMemoryStoresNothing(t *testing.T) {
+	everywhere(t, &state.Options{EphemeralBytes: 1000, InferClass: true}, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		require.NoError(t, sc.Set(ctx, "temp:k", "before"))
+		err := sc.SetMany(ctx, map[string]any{"a": 1, "temp:k": "after", "temp:l": strings.Repeat("x", 1000)})
+		require.ErrorIs(t, err, state.ErrTooLarge)
+		require.Equal(t, []string{"temp:k"}, keysOf(t, sc, ""))
+		v, err := sc.Get(ctx, "temp:k")
+		require.NoError(t, err)
+		require.Equal(t, "before", v)
+	})
+}
+
+// Of a stored value whose place one in memory takes hooks are told once, however many others are set with it, and
+// asked before any of them is.
+func TestHooksOfWhatSetManyDisplaces(t *testing.T) {
+	everywhere(t, &state.Options{InferClass: true}, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		require.NoError(t, sc.Set(ctx, "temp:a", 0, state.WithClass(state.Standard)))
+		require.NoError(t, sc.Set(ctx, "temp:c", 0, state.WithClass(state.Standard)))
+		h := hear(t, f.Store, false)
+		require.NoError(t, sc.SetMany(ctx, map[string]any{"temp:a": 1, "temp:b": 1}))
+		events := h.take()
+		require.Len(t, events, 1)
+		require.Equal(t, "temp:a", events[0].Key)
+		register(t, f.Store, hook.Hook{Name: "keep", Points: []hook.Point{hook.BeforeDelete}, Before: func(context.Context, *hook.Change) error {
+			return hook.Veto("it stays")
+		}})
+		var veto *hook.VetoError
+		require.ErrorAs(t, sc.SetMany(ctx, map[string]any{"k": 1, "temp:a": 2, "temp:c": 2}), &veto)
+		require.Equal(t, []string{"temp:a", "temp:b", "temp:c"}, keysOf(t, sc, ""))
+		v, err := sc.Get(ctx, "temp:a")
+		require.NoError(t, err)
+		require.EqualValues(t, 1, v)
+		require.Empty(t, h.take())
+	})
+}

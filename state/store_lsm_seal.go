@@ -1,0 +1,61 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/loamdb/loam/lsm"
+	"github.com/loamdb/loam/scope"
+)
+
+// What the engine seals, and how it ends.
+
+// ShredReport says what a Shred has done, and which checkpoints it could not reach.
+type ShredReport = lsm.ShredReport
+
+// ShredRecord is what the store keeps of a Shred, for as long as it lives.
+type ShredRecord = lsm.ShredRecord
+
+// Errors of what is sealed.
+var (
+	// ErrNotEncrypted: something was to be sealed, in a store that is not encrypted. Nothing was
+	// written.
+	ErrNotEncrypted = lsm.ErrNotEncrypted
+	// ErrShredded: the value was sealed in a scope whose key was destroyed since, or was to be sealed
+	// there.
+	ErrShredded = lsm.ErrShredded
+	// ErrNoScopeKey: the value was sealed under a key that is not here: that of the store of which this
+	// one is a checkpoint (Encryption.Vault), or of a vault that is gone.
+	ErrNoScopeKey = lsm.ErrNoScopeKey
+)
+
+// unread reports whether an error says that a value is there and can be read by nobody here.
+func unread(err error) bool {
+	return err != nil && (errors.Is(err, ErrShredded) || errors.Is(err, ErrNoScopeKey))
+}
+
+// sealed reports whether every value of a scope is sealed, whoever writes it.
+func (e *engine) sealed(name scope.Scope) (bool, error) {
+	if !e.encrypted {
+		return false, nil
+	}
+	sc, err := e.db.Scope(name)
+	if err != nil {
+		return false, translate(err)
+	}
+	sealed, err := sc.Sealed()
+	return sealed, translate(err)
+}
+
+// shreds yields the records of all Shreds.
+func (e *engine) shreds() iter.Seq2[ShredRecord, error] { return e.db.Shreds() }
+
+// seal makes the scope as one in which every value is sealed.
+func (sp space) seal(unsynced bool) error { return translate(sp.sc.Seal(syncOf(unsynced))) }
+
+// shred destroys the key of the scope.
+func (sp space) shred(ctx context.Context) (*ShredReport, error) {
+	report, err := sp.sc.Shred(ctx)
+	return report, translate(err)
+}
