@@ -479,3 +479,23 @@ func BenchmarkLook(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/entry")
 }
+
+// Scopes in which every value is sealed have rules and leases as others do, and entries of a scope that was
+// shredded go.
+func TestSealedScopesHaveRulesAndLeases(t *testing.T) {
+	store, err := state.OpenMemory(sealing())
+	require.NoError(t, err)
+	defer store.Close()
+	sc := store.Scope(agent)
+	require.NoError(t, sc.Seal(ctx))
+	require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 10}))
+	for i := range 40 {
+		require.NoError(t, sc.Set(ctx, fmt.Sprintf("k%02d", i), i, state.NoSync))
+	}
+	settled(t, func() bool { return len(heldKeys(t, sc)) <= 11 })
+	l, err := sc.AcquireLease(ctx, "owner", "me", time.Hour)
+	require.NoError(t, err)
+	require.NoError(t, l.Renew(ctx, time.Hour))
+	require.NoError(t, l.Release(ctx))
+	require.Zero(t, store.Metrics().RetentionFailed)
+}
