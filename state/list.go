@@ -50,6 +50,7 @@ func (s *Scope) List(ctx context.Context, o ListOptions) (Page, error) {
 		return Page{}, s.fail("list", "", fmt.Errorf("%w: a limit of %d is not within 1 and %d", ErrOption, o.Limit, maxLimit))
 	}
 	var page Page
+	defer s.store.took(timedList, s.store.clock.now())
 	gathered := pages.Get().(*[]Entry)
 	entries := (*gathered)[:0]
 	err := s.scan(ctx, o, func(e Entry) bool {

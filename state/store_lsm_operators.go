@@ -3,7 +3,7 @@ package state
 import "github.com/loamdb/loam/lsm"
 
 // operators are those of blind changes.
-var operators = []lsm.Operator{operatorOf(opIncrement), operatorOf(opPatch)}
+var operators = []lsm.Operator{operatorOf(opIncrement), operatorOf(opPatch), operatorOf(opAppend)}
 
 func operatorOf(name string) lsm.Operator {
 	return lsm.Operator{
