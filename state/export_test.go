@@ -190,3 +190,14 @@ var Beyond = beyond
 
 // AppendTurn reports which blind appends look.
 var AppendTurn = appendTurn
+
+// Rests returns for how many milliseconds nothing is tried after each of n attempts that came to nothing.
+func Rests(n int) []int64 {
+	var in ruled
+	rests := make([]int64, n)
+	for i := range rests {
+		in.rest(0)
+		rests[i] = in.restsTo
+	}
+	return rests
+}

@@ -104,6 +104,11 @@ func TestNoLimitIsTooLarge(t *testing.T) {
 	}
 }
 
+// What cannot go is not looked for all the time.
+func TestRetentionRestsLongerAfterEachAttempt(t *testing.T) {
+	require.Equal(t, []int64{1000, 2000, 4000, 8000, 16000, 32000, 32000}, state.Rests(7))
+}
+
 func TestRulesAndLeasesAreNotSimulated(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {
 		sc, sim := f.Scope(agent), hook.Simulate(ctx)
@@ -132,7 +137,10 @@ func TestASnapshotOfASealedScopeIsSealed(t *testing.T) {
 	defer snap.Close()
 	refused := func() {
 		t.Helper()
-		_, err := snap.Scope(agent).Export(ctx, io.Discard, state.ExportOptions{})
+		sealed, err := snap.Scope(agent).Sealed(ctx)
+		require.NoError(t, err)
+		require.True(t, sealed)
+		_, err = snap.Scope(agent).Export(ctx, io.Discard, state.ExportOptions{})
 		require.ErrorIs(t, err, state.ErrSensitive)
 	}
 	refused()

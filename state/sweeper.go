@@ -61,7 +61,8 @@ type ruled struct {
 	looked  bool
 	opened  uint64 // collections, at the last look
 	left    left
-	restsTo int64 // nothing is tried before: the last attempt has come to nothing
+	restsTo int64 // nothing is tried before: the last attempts have come to nothing
+	failed  int   // of them, one after the other
 }
 
 // openSweeper reads which scopes have rules. The engine is open.
@@ -241,7 +242,14 @@ func (k *sweeper) run() {
 const (
 	pollRest  = 10 * time.Millisecond // where the clock is not the machine's
 	retryRest = int64(1000)           // milliseconds, after an attempt that has come to nothing
+	mostTries = 5                     // after each of so many in a row twice as long
 )
+
+// rest has nothing tried for a while, longer after each attempt: a look reads the whole scope.
+func (in *ruled) rest(now int64) {
+	in.restsTo = now + retryRest<<min(in.failed, mostTries)
+	in.failed++
+}
 
 // round does what is due, and returns how long to sleep.
 func (k *sweeper) round() time.Duration {
@@ -255,7 +263,7 @@ func (k *sweeper) round() time.Duration {
 			if k.store.ended.Err() == nil {
 				k.failed.Add(1)
 			}
-			in.restsTo = k.store.engine.now() + retryRest
+			in.rest(k.store.engine.now())
 			if errors.Is(err, ErrPoisoned) {
 				in.restsTo = math.MaxInt64
 			}
@@ -278,7 +286,7 @@ func (k *sweeper) round() time.Duration {
 // visit does what is due in a scope, and returns when to come again for its time alone, 0 for never.
 func (k *sweeper) visit(in *ruled) (next int64, err error) {
 	now := k.store.engine.now()
-	if now < in.restsTo {
+	if now < in.restsTo && (in.restsTo == math.MaxInt64 || k.opened.Load() == in.opened) {
 		return in.restsTo, nil
 	}
 	if in.uncounted.Swap(false) {
@@ -298,9 +306,10 @@ func (k *sweeper) visit(in *ruled) (next int64, err error) {
 		in.looked = true
 		if in.due(now) {
 			if gone == 0 { // what there is to go cannot
-				in.restsTo = now + retryRest
+				in.rest(now)
 				return in.restsTo, nil
 			}
+			in.failed = 0
 			return now, nil // the others have their turn first
 		}
 		now = k.store.engine.now()
@@ -310,6 +319,7 @@ func (k *sweeper) visit(in *ruled) (next int64, err error) {
 			return 0, err
 		}
 	}
+	in.failed, in.restsTo = 0, 0
 	if in.left.oldest == 0 && in.written.Load() == 0 {
 		in.left.at = now // there is nothing that could be older
 	}
