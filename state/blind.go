@@ -50,8 +50,12 @@ func (s *Scope) PatchBlind(ctx context.Context, key string, patch any, opts ...O
 	return nil
 }
 
-// appendLooks is at which of so many blind appends the length of the list is looked at.
+// appendLooks is at one of how many blind appends the length of the list is looked at.
 const appendLooks = 61
+
+// appendTurn reports whether it is looked at this one: another one of each 61, or who appends to so many
+// lists in turn would always have the same one looked at.
+func appendTurn(n uint32) bool { return n%appendLooks == n/appendLooks*2654435769>>16%appendLooks }
 
 // AppendBlind adds an element to the end of the list that key has, as Append does, mostly without reading
 // it, and so without telling what becomes of it. The value is of class Trusted from then on, and keeps
@@ -73,7 +77,7 @@ func (s *Scope) AppendBlind(ctx context.Context, key string, element any, opts .
 
 // roomToAppend returns ErrTooLarge, once in a while, for a list that has become too long.
 func (s *Scope) roomToAppend(ctx context.Context, key string) error {
-	if s.store.appends.Add(1)%appendLooks != 0 {
+	if !appendTurn(s.store.appends.Add(1)) {
 		return nil
 	}
 	s, err := s.pass(ctx, access.OpUpdate, key)

@@ -157,7 +157,7 @@ func TestBlindAppends(t *testing.T) {
 		}
 		require.ErrorIs(t, told, state.ErrTooLarge)
 		require.ErrorContains(t, told, "Collection")
-		require.LessOrEqual(t, n, 64+61+1)
+		require.LessOrEqual(t, n, 64+2*61)
 		v, err := sc.Get(ctx, "long")
 		require.NoError(t, err)
 		require.Len(t, v, n-1)

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"time"
 
 	"github.com/loamdb/loam/scope"
 )
@@ -163,4 +164,40 @@ func Staged(s *Store) (n int, err error) {
 		n++
 	}
 	return n, err
+}
+
+// NewestOf returns the time of the last write that a look at a scope with a rule finds.
+func NewestOf(s *Scope) (time.Time, error) {
+	k := s.store.sweeper
+	in := (*k.scopes.Load())[s.name]
+	l, err := k.pass(in, k.documentsOf(in), s.store.engine.now())
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.UnixMilli(l.found.newest).UTC(), nil
+}
+
+// ReplaceUntold puts another scope in the place of one, as happens before the sweeper is told.
+func ReplaceUntold(s, by *Scope) error {
+	if err := s.space.rename(scope.Scope{}, true); err != nil {
+		return err
+	}
+	return by.space.rename(s.name, true)
+}
+
+// Beyond is when a limit is exceeded so far that somebody looks.
+var Beyond = beyond
+
+// AppendTurn reports which blind appends look.
+var AppendTurn = appendTurn
+
+// Rests returns for how many milliseconds nothing is tried after each of n attempts that came to nothing.
+func Rests(n int) []int64 {
+	var in ruled
+	rests := make([]int64, n)
+	for i := range rests {
+		in.rest(0)
+		rests[i] = in.restsTo
+	}
+	return rests
 }

@@ -326,7 +326,9 @@ func (m *importer) publish(ctx context.Context, unsynced bool) error {
 	for {
 		err := ErrScopeExists
 		if s.store.ephemeral.countIn(s.name) == 0 {
+			entered := s.store.sweeper.enter()
 			err = m.place.rename(s.name, unsynced)
+			s.store.sweeper.leave(entered)
 		}
 		switch {
 		case err == nil:

@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/loamdb/loam/access"
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state/envelope"
@@ -150,6 +152,8 @@ func (s *Scope) leasable(ctx context.Context, name string) error {
 		return ErrReadOnly
 	case s.mode == inTransaction:
 		return fmt.Errorf("%w: leases are not acquired in transactions", ErrUnsupported)
+	case hook.Simulated(ctx):
+		return hook.ErrSimulated
 	}
 	return nil
 }
@@ -290,7 +294,10 @@ type leaseRecord struct {
 	holder string
 }
 
-func leaseKey(name string) []byte { return append([]byte{0, 'l'}, name...) }
+// The keys of leases.
+var leasesFirst, leasesEnd = []byte{0, 'l'}, []byte{0, 'l' + 1}
+
+func leaseKey(name string) []byte { return slices.Concat(leasesFirst, []byte(name)) }
 
 func (r *leaseRecord) encode() []byte {
 	return append(binary.AppendUvarint([]byte{leaseVersion}, uint64(r.token)), r.holder...)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/loamdb/loam/access"
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/scope"
 )
 
@@ -46,6 +47,9 @@ func (s *Scope) SetRetention(ctx context.Context, r Retention, opts ...Option) e
 	}
 	if err == nil && s.store.readOnly {
 		err = ErrReadOnly
+	}
+	if err == nil && hook.Simulated(ctx) {
+		err = hook.ErrSimulated
 	}
 	if err == nil {
 		err = s.store.sweeper.set(s, r, s.unsyncedWhole(opts))
@@ -172,14 +176,14 @@ func (k *sweeper) set(s *Scope, r Retention, unsynced bool) error {
 		if _, err := k.store.engine.commit([]write{w}, unsynced); err != nil {
 			return err
 		}
-		return k.reload(s.name)
+		return k.reload(s.name, 0)
 	}
 	stored := rule{r, k.store.engine.now()}
 	w.value = stored.encode()
 	if _, err := k.store.engine.commit([]write{k.listing(s.name), w}, unsynced); err != nil {
 		return err
 	}
-	return k.reload(s.name)
+	return k.reload(s.name, 0)
 }
 
 // listing is the write that lists a scope as one with a rule.
@@ -205,12 +209,13 @@ func (k *sweeper) carry(s *Scope, to scope.Scope, unsynced bool) (bool, error) {
 	return err == nil, err
 }
 
-// settle makes the rules that scopes have now those that count (R4).
-func (k *sweeper) settle(names ...scope.Scope) {
+// settle makes the rules that scopes have now those that count (R4). The scopes were written to last at the
+// time at, or with their rules.
+func (k *sweeper) settle(at int64, names ...scope.Scope) {
 	k.changing.Lock()
 	defer k.changing.Unlock()
 	for _, name := range names {
-		if k.reload(name) != nil {
+		if k.reload(name, at) != nil {
 			k.failed.Add(1) // Open does it again
 		}
 	}
@@ -219,12 +224,13 @@ func (k *sweeper) settle(names ...scope.Scope) {
 // gone says that a scope was dropped.
 func (k *sweeper) gone(name scope.Scope) {
 	if (*k.scopes.Load())[name] != nil {
-		k.settle(name)
+		k.settle(k.store.engine.now(), name)
 	}
 }
 
-// reload reads the rule of a scope and makes it the one that counts. The caller holds changing.
-func (k *sweeper) reload(name scope.Scope) error {
+// reload reads the rule of a scope and makes it the one that counts. The scope was written to last at the time
+// at, or with its rule. The caller holds changing.
+func (k *sweeper) reload(name scope.Scope, at int64) error {
 	sp, err := k.store.engine.space(name)
 	if err != nil {
 		return err
@@ -251,6 +257,6 @@ func (k *sweeper) reload(name scope.Scope) error {
 	if r.Retention == (Retention{}) && !known {
 		return nil
 	}
-	k.install(name, sp, r)
+	k.install(name, sp, r, at)
 	return nil
 }

@@ -38,7 +38,7 @@ func (s *Scope) Seal(ctx context.Context, opts ...Option) error {
 	return nil
 }
 
-// Sealed reports whether the scope is one that Seal has made. With ErrShredded it is one, and its key
+// Sealed reports whether the scope is one that Seal has made, now or in its snapshot. With ErrShredded it is one, and its key
 // was destroyed.
 func (s *Scope) Sealed(ctx context.Context) (bool, error) {
 	s, err := s.pass(ctx, access.OpStats, "")
@@ -47,7 +47,11 @@ func (s *Scope) Sealed(ctx context.Context) (bool, error) {
 	}
 	sealed := false
 	if err == nil {
-		sealed, err = s.store.engine.sealed(s.name)
+		e := s.store.engine
+		if s.mode == atSnapshot {
+			e = s.snap.engine
+		}
+		sealed, err = e.sealed(s.name)
 	}
 	if err != nil {
 		return sealed, s.fail("sealed", "", err)

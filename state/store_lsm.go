@@ -239,6 +239,8 @@ func (e *engine) enlist(tx *inTxn, ws []write) error {
 		}
 		if counted {
 			tx.whole.wrote = append(tx.whole.wrote, tallyOf(&ws[i]))
+		} else {
+			tx.whole.uncounted = true
 		}
 	}
 	return nil

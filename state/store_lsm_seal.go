@@ -35,16 +35,17 @@ func unread(err error) bool {
 	return err != nil && (errors.Is(err, ErrShredded) || errors.Is(err, ErrNoScopeKey))
 }
 
-// sealed reports whether every value of a scope is sealed, whoever writes it.
+// sealed reports whether every value of a scope is sealed, whoever writes it: of the scope that has the name
+// now, or had it at the snapshot.
 func (e *engine) sealed(name scope.Scope) (bool, error) {
 	if !e.encrypted {
 		return false, nil
 	}
-	sc, err := e.db.Scope(name)
+	sp, err := e.space(name)
 	if err != nil {
-		return false, translate(err)
+		return false, err
 	}
-	sealed, err := sc.Sealed()
+	sealed, err := sp.sc.Sealed()
 	return sealed, translate(err)
 }
 

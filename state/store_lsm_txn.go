@@ -17,6 +17,8 @@ type txn struct {
 	root  *lsm.Txn
 	wrote []tally      // what was written, while some scopes have rules
 	alive func() error // returns nil while the transaction may be used
+
+	uncounted bool // something was written while none had
 }
 
 // begin begins a transaction, to be ended by commit or rollback; alive is asked at each step.

@@ -18,7 +18,12 @@ import (
 const slack = 20
 
 // beyond returns the least figure that is too much for a limit.
-func beyond(limit int64) int64 { return limit + limit/slack + 1 }
+func beyond(limit int64) int64 {
+	if limit > math.MaxInt64-limit/slack-1 {
+		return math.MaxInt64
+	}
+	return limit + limit/slack + 1
+}
 
 // candidate is an entry that may have to go.
 type candidate struct {
@@ -85,12 +90,23 @@ func (in *ruled) lookAt(now, entries int64) *look {
 	return l
 }
 
+// writtenAt returns when a value was written last: now, of one of which nobody knows.
+func (l *look) writtenAt(value []byte) int64 {
+	h, _, err := envelope.Decode(value)
+	if err != nil {
+		return l.now
+	}
+	return int64(max(h.Created, h.Updated))
+}
+
+// wait takes a document in that can be neither counted nor deleted: a scope that it was written to is not idle.
+func (l *look) wait(value []byte) {
+	l.found.newest = max(l.found.newest, l.writtenAt(value))
+}
+
 // add takes an entry in. key is copied.
 func (l *look) add(key []byte, value []byte, version Version) {
-	c := candidate{version: version, size: int64(len(key) + len(value)), time: l.now}
-	if h, _, err := envelope.Decode(value); err == nil { // else nobody knows when it was written
-		c.time = int64(max(h.Created, h.Updated))
-	}
+	c := candidate{version: version, size: int64(len(key) + len(value)), time: l.writtenAt(value)}
 	l.found.entries++
 	l.found.bytes += c.size
 	l.found.newest = max(l.found.newest, c.time)
@@ -231,10 +247,20 @@ func (k *sweeper) pass(in *ruled, docs *documents, now int64) (*look, error) {
 	add := func(key, value []byte, i info) bool {
 		if key[0] != index.Reserved || docs.removable(key) {
 			l.add(key, value, i.version)
+		} else {
+			l.wait(value)
 		}
 		return k.store.ended.Err() == nil
 	}
-	err = in.space.scan(documentsFirst, documentsEnd, false, add)
+	if in.rule.DropIdle > 0 {
+		err = in.space.scan(leasesFirst, leasesEnd, false, func(_, _ []byte, _ info) bool {
+			l.found.newest = now // whoever has it, nobody knows since when
+			return false
+		})
+	}
+	if err == nil {
+		err = in.space.scan(documentsFirst, documentsEnd, false, add)
+	}
 	if err == nil {
 		err = scanAround(in.space, []byte(firstKey), add)
 	}

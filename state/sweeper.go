@@ -54,13 +54,15 @@ type ruled struct {
 	// What was written since the last look: at most so many entries, which are so many bytes.
 	written, bytes atomic.Int64
 	last           atomic.Int64 // time of the last write
+	uncounted      atomic.Bool  // something was written that is not counted
 	room, roomFor  atomic.Int64 // how many, and how many bytes, may be before the next look
 
 	// Of the sweeper's goroutine.
 	looked  bool
 	opened  uint64 // collections, at the last look
 	left    left
-	restsTo int64 // nothing is tried before: the last attempt has come to nothing
+	restsTo int64 // nothing is tried before: the last attempts have come to nothing
+	failed  int   // of them, one after the other
 }
 
 // openSweeper reads which scopes have rules. The engine is open.
@@ -88,19 +90,20 @@ func (s *Store) openSweeper(polled bool) error {
 	if err != nil {
 		return err
 	}
-	k.settle(names...)
+	k.settle(0, names...)
 	s.engine.sweeper = k
 	return nil
 }
 
-// install makes a rule the one that counts for a scope, or no rule. The caller holds changing.
-func (k *sweeper) install(name scope.Scope, sp space, r rule) {
+// install makes a rule the one that counts for a scope, or no rule. The scope was written to last at the time
+// at, or with the rule. The caller holds changing.
+func (k *sweeper) install(name scope.Scope, sp space, r rule, at int64) {
 	scopes := maps.Clone(*k.scopes.Load())
 	if r.Retention == (Retention{}) {
 		delete(scopes, name)
 	} else {
 		in := &ruled{name: name, space: sp, rule: r}
-		in.last.Store(r.since)
+		in.last.Store(max(r.since, at))
 		scopes[name] = in
 	}
 	idling := false
@@ -207,6 +210,18 @@ func (k *sweeper) count(t tally) {
 	}
 }
 
+// notCounted says that something was committed to a scope that was written before there was a rule.
+func (k *sweeper) notCounted(name scope.Scope) {
+	if !k.active() {
+		return
+	}
+	if in := (*k.scopes.Load())[name]; in != nil {
+		in.last.Store(k.store.engine.now())
+		in.uncounted.Store(true)
+		k.nudge()
+	}
+}
+
 // run carries out rules until the store ends.
 func (k *sweeper) run() {
 	timer := time.NewTimer(mostRest)
@@ -227,7 +242,14 @@ func (k *sweeper) run() {
 const (
 	pollRest  = 10 * time.Millisecond // where the clock is not the machine's
 	retryRest = int64(1000)           // milliseconds, after an attempt that has come to nothing
+	mostTries = 5                     // after each of so many in a row twice as long
 )
+
+// rest has nothing tried for a while, longer after each attempt: a look reads the whole scope.
+func (in *ruled) rest(now int64) {
+	in.restsTo = now + retryRest<<min(in.failed, mostTries)
+	in.failed++
+}
 
 // round does what is due, and returns how long to sleep.
 func (k *sweeper) round() time.Duration {
@@ -241,7 +263,7 @@ func (k *sweeper) round() time.Duration {
 			if k.store.ended.Err() == nil {
 				k.failed.Add(1)
 			}
-			in.restsTo = k.store.engine.now() + retryRest
+			in.rest(k.store.engine.now())
 			if errors.Is(err, ErrPoisoned) {
 				in.restsTo = math.MaxInt64
 			}
@@ -264,8 +286,11 @@ func (k *sweeper) round() time.Duration {
 // visit does what is due in a scope, and returns when to come again for its time alone, 0 for never.
 func (k *sweeper) visit(in *ruled) (next int64, err error) {
 	now := k.store.engine.now()
-	if now < in.restsTo {
+	if now < in.restsTo && (in.restsTo == math.MaxInt64 || k.opened.Load() == in.opened) {
 		return in.restsTo, nil
+	}
+	if in.uncounted.Swap(false) {
+		in.looked = false
 	}
 	if opened := k.opened.Load(); !in.looked || opened != in.opened {
 		in.opened = opened
@@ -273,18 +298,19 @@ func (k *sweeper) visit(in *ruled) (next int64, err error) {
 			return 0, err
 		}
 	}
-	for !in.looked || in.due(now) {
-		if k.store.ended.Err() != nil {
-			return 0, nil
-		}
+	if !in.looked || in.due(now) {
 		gone, err := k.sweep(in, now)
 		if err != nil {
 			return 0, err
 		}
 		in.looked = true
-		if gone == 0 && in.due(now) { // what there is to go cannot
-			in.restsTo = now + retryRest
-			return in.restsTo, nil
+		if in.due(now) {
+			if gone == 0 { // what there is to go cannot
+				in.rest(now)
+				return in.restsTo, nil
+			}
+			in.failed = 0
+			return now, nil // the others have their turn first
 		}
 		now = k.store.engine.now()
 	}
@@ -293,6 +319,7 @@ func (k *sweeper) visit(in *ruled) (next int64, err error) {
 			return 0, err
 		}
 	}
+	in.failed, in.restsTo = 0, 0
 	if in.left.oldest == 0 && in.written.Load() == 0 {
 		in.left.at = now // there is nothing that could be older
 	}
@@ -315,13 +342,18 @@ func (k *sweeper) dropNow(in *ruled) (bool, error) {
 	defer k.changing.Unlock()
 	k.idle.Lock()
 	idle := k.current(in) && (k.store.engine.now() >= in.idleAt() || mutant.Enabled && mutant.Is(mutant.DropBusy))
+	var has rule
 	var err error
 	if idle {
+		has, err = readRule(in.space)
+	}
+	replaced := err == nil && idle && has != in.rule // by another scope, of which nobody has told yet
+	if idle = idle && err == nil && !replaced; idle {
 		err = in.space.rename(scope.Scope{}, true)
 	}
 	k.idle.Unlock()
-	if err == nil && idle {
-		err = k.reload(in.name)
+	if err == nil && (idle || replaced) {
+		err = k.reload(in.name, k.store.engine.now())
 	}
 	return idle, err
 }

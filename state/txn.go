@@ -135,6 +135,11 @@ func (tx *Txn) commit(ctx context.Context) error {
 			for _, t := range tx.inner.wrote {
 				tx.store.sweeper.count(t)
 			}
+			if tx.inner.uncounted {
+				for i := range tx.wrote {
+					tx.store.sweeper.notCounted(tx.wrote[i].name)
+				}
+			}
 			tx.committed()
 		}
 		tx.store.sweeper.leave(entered)

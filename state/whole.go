@@ -88,10 +88,12 @@ func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error 
 		carried, err = s.store.sweeper.carry(s, to, unsynced)
 	}
 	if err == nil {
+		entered := s.store.sweeper.enter()
 		err = s.space.rename(to, unsynced)
+		s.store.sweeper.leave(entered)
 	}
 	if carried {
-		s.store.sweeper.settle(s.name, to)
+		s.store.sweeper.settle(s.store.engine.now(), s.name, to)
 	}
 	if err == nil {
 		s.store.ephemeral.clear(s.name)
@@ -127,7 +129,7 @@ func (s *Scope) Copy(ctx context.Context, to scope.Scope, opts ...Option) (int64
 		n, err = s.space.copy(ctx, to, unsynced)
 	}
 	if carried {
-		s.store.sweeper.settle(to)
+		s.store.sweeper.settle(s.store.engine.now(), to)
 	}
 	if err == nil {
 		s.store.ephemeral.clear(to)
