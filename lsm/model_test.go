@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
@@ -51,6 +52,8 @@ func tinySizing(rnd *rand.Rand) seams.Sizing {
 	}
 }
 
+// randomOptions returns options for a store of the file system: a third of the file systems has
+// encrypted stores, all under one key.
 func randomOptions(rnd *rand.Rand, fs vfs.FS) lsm.Options {
 	o := lsm.Options{
 		Compression:       lsm.Compression(1 + rnd.IntN(4)),
@@ -60,10 +63,25 @@ func randomOptions(rnd *rand.Rand, fs vfs.FS) lsm.Options {
 		CompactionWorkers: 1 + rnd.IntN(2),
 		SyncInterval:      []time.Duration{-1, time.Millisecond, 0}[rnd.IntN(3)],
 	}
+	if keyed(fs) || unused(fs) && rnd.IntN(3) == 0 {
+		o.Encryption = &lsm.Encryption{Key: crypto.KeyBytes(bytes.Repeat([]byte{7}, crypto.KeyLen))}
+	}
 	seams.Inject(&o, seams.Seams{FS: fs, Sizing: tinySizing(rnd)})
 	o.BlobThreshold = []int{-1, 0, 16, 40}[rnd.IntN(4)]
 	o.BlobSpacePercent = []int{0, 110, 400}[rnd.IntN(3)]
 	return o
+}
+
+// keyed reports whether the store of a file system is encrypted.
+func keyed(fs vfs.FS) bool {
+	names, err := fs.List("db")
+	return err == nil && slices.Contains(names, crypto.KeyringName)
+}
+
+// unused reports whether there is no store yet.
+func unused(fs vfs.FS) bool {
+	names, err := fs.List("db")
+	return err != nil || len(names) == 0
 }
 
 func newRun(t *testing.T, seed uint64) *run {

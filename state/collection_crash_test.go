@@ -23,10 +23,10 @@ type ledger struct {
 	synced []bool
 }
 
-// crashStore opens a store whose smallest parts fill up within a few documents.
+// crashStore opens a store whose smallest parts fill up within a few documents. One of the modes is encrypted.
 func crashStore(t *testing.T, fs vfs.FS, mode lsm.LogMode) *state.Store {
 	t.Helper()
-	o := lsm.Options{LogMode: mode, SyncInterval: -1}
+	o := lsm.Options{LogMode: mode, SyncInterval: -1, Encryption: encryptionIf(mode == lsm.LogWritten)}
 	seams.Inject(&o, seams.Seams{FS: fs, Sizing: seams.Sizing{
 		MinSegmentBytes: 8 << 10, MaxSegmentBytes: 8 << 10, MinMemtableBytes: 8 << 10,
 		MemtableBytes: 8 << 10, BudgetBytes: 256 << 10, TableBytes: 8 << 10,

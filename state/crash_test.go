@@ -1,7 +1,6 @@
 package state_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -11,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
@@ -41,12 +39,26 @@ type history struct {
 	begun, acked []int    // operations of the file system before and after
 }
 
+// encryptionIf is the encryption of a store that is encrypted or not.
+func encryptionIf(encrypted bool) *lsm.Encryption {
+	if !encrypted {
+		return nil
+	}
+	return &lsm.Encryption{Key: masterKey}
+}
+
+// bothWays runs a test of stores that are encrypted and, in its ordinary form, of such in clear.
+func bothWays(t *testing.T, test func(t *testing.T, encrypted bool)) {
+	t.Run("encrypted", func(t *testing.T) { test(t, true) })
+	if !testing.Short() {
+		t.Run("in clear", func(t *testing.T) { test(t, false) })
+	}
+}
+
 // open opens a store on a file system, in sizes so small that a short history flushes.
 func (h *history) open(fs vfs.FS) (*state.Store, error) {
 	o := &lsm.Options{LogMode: h.mode, CompactionWorkers: 1, SyncInterval: -1}
-	if h.encrypted {
-		o.Encryption = &lsm.Encryption{Key: crypto.KeyBytes(bytes.Repeat([]byte{7}, crypto.KeyLen))}
-	}
+	o.Encryption = encryptionIf(h.encrypted)
 	seams.Inject(o, seams.Seams{FS: fs, Sizing: seams.Sizing{
 		MinSegmentBytes: 8 << 10, MaxSegmentBytes: 16 << 10, MinMemtableBytes: 8 << 10, MemtableBytes: 8 << 10,
 		BudgetBytes: 256 << 10, TableBytes: 4 << 10, L0Trigger: 2, SettleAfter: time.Hour,

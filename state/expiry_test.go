@@ -144,7 +144,7 @@ func TestBlindAppends(t *testing.T) {
 			require.Equal(t, []any{map[string]any{"a": int64(1)}}, v)
 			return err
 		}))
-		require.NoError(t, sc.AppendBlind(ctx, "kept", 1))
+		require.NoError(t, f.AppendBlind(ctx, sc.Name(), "kept", 1))
 		require.ErrorIs(t, sc.AppendBlind(ctx, "l", 1, state.WithTTL(time.Hour)), state.ErrOption)
 		require.ErrorIs(t, sc.AppendBlind(ctx, "l", make(chan int)), state.ErrType)
 

@@ -106,3 +106,9 @@ func (s *Store) IncrementBlind(ctx context.Context, name scope.Scope, key string
 func (s *Store) PatchBlind(ctx context.Context, name scope.Scope, key string, patch any, opts ...Option) error {
 	return s.Scope(name).PatchBlind(ctx, key, patch, opts...)
 }
+
+// AppendBlind adds an element to the list of a key in a scope without reading it, as
+// Scope.AppendBlind does.
+func (s *Store) AppendBlind(ctx context.Context, name scope.Scope, key string, element any, opts ...Option) error {
+	return s.Scope(name).AppendBlind(ctx, key, element, opts...)
+}

@@ -15,9 +15,9 @@ import (
 )
 
 // recordingStore opens a store that records events, whose smallest parts fill up soon.
-func recordingStore(t *testing.T, fs vfs.FS) *state.Store {
+func recordingStore(t *testing.T, fs vfs.FS, encrypted bool) *state.Store {
 	t.Helper()
-	o := lsm.Options{LogMode: lsm.LogWritten, SyncInterval: -1}
+	o := lsm.Options{LogMode: lsm.LogWritten, SyncInterval: -1, Encryption: encryptionIf(encrypted)}
 	seams.Inject(&o, seams.Seams{FS: fs, Sizing: seams.Sizing{
 		MinSegmentBytes: 8 << 10, MaxSegmentBytes: 8 << 10, MinMemtableBytes: 8 << 10,
 		MemtableBytes: 8 << 10, BudgetBytes: 256 << 10, TableBytes: 8 << 10,
@@ -38,62 +38,64 @@ func numbers(t *testing.T, store *state.Store) *state.Collection[map[string]any]
 // After a power cut anywhere the events that are recorded are those of the commits that are there: played
 // one after another they give what the scopes hold.
 func TestTheTimelineAgreesWithWhatACrashLeaves(t *testing.T) {
-	steps, every := 40, 1
-	if testing.Short() {
-		steps, every = 16, 3
-	}
-	m := vfs.NewCrashMem()
-	store := recordingStore(t, m)
-	begin := m.Ops()
-	other := scope.Agent("other")
-	for i := range steps {
-		sync, key := state.Sync, fmt.Sprint("k", i%5)
-		if i%3 == 1 {
-			sync = state.NoSync
+	bothWays(t, func(t *testing.T, encrypted bool) {
+		steps, every := 40, 1
+		if testing.Short() {
+			steps, every = 16, 3
 		}
-		var err error
-		switch i % 6 {
-		case 0:
-			err = store.Set(ctx, agent, key, i, sync)
-		case 1:
-			_, err = store.Delete(ctx, agent, key, sync)
-		case 2:
-			err = store.SetMany(ctx, other, map[string]any{key: i, "x": -i}, sync)
-		case 3:
-			err = store.Transact(ctx, func(tx *state.Txn) error {
-				if err := tx.Scope(agent).Set(ctx, key, i, sync); err != nil {
-					return err
+		m := vfs.NewCrashMem()
+		store := recordingStore(t, m, encrypted)
+		begin := m.Ops()
+		other := scope.Agent("other")
+		for i := range steps {
+			sync, key := state.Sync, fmt.Sprint("k", i%5)
+			if i%3 == 1 {
+				sync = state.NoSync
+			}
+			var err error
+			switch i % 6 {
+			case 0:
+				err = store.Set(ctx, agent, key, i, sync)
+			case 1:
+				_, err = store.Delete(ctx, agent, key, sync)
+			case 2:
+				err = store.SetMany(ctx, other, map[string]any{key: i, "x": -i}, sync)
+			case 3:
+				err = store.Transact(ctx, func(tx *state.Txn) error {
+					if err := tx.Scope(agent).Set(ctx, key, i, sync); err != nil {
+						return err
+					}
+					return tx.Scope(other).Set(ctx, key, -i, sync)
+				})
+			case 4:
+				err = numbers(t, store).Set(ctx, "d", map[string]any{"n": i}, sync)
+			case 5:
+				err = numbers(t, store).Set(ctx, fmt.Sprint("d", i%4), map[string]any{"n": i}, sync)
+				if err == nil && i%4 == 1 {
+					_, err = numbers(t, store).Delete(ctx, "d1", sync)
 				}
-				return tx.Scope(other).Set(ctx, key, -i, sync)
-			})
-		case 4:
-			err = numbers(t, store).Set(ctx, "d", map[string]any{"n": i}, sync)
-		case 5:
-			err = numbers(t, store).Set(ctx, fmt.Sprint("d", i%4), map[string]any{"n": i}, sync)
-			if err == nil && i%4 == 1 {
-				_, err = numbers(t, store).Delete(ctx, "d1", sync)
+			}
+			require.NoError(t, err)
+		}
+		require.NoError(t, store.Close())
+		states, events := 0, 0
+		e := m.Explore()
+		for k := begin; k <= m.Ops(); k++ {
+			if e.AdvanceTo(k); k%every > 0 {
+				continue
+			}
+			for s := range e.States(vfs.StateOptions{Pending: 1, Cuts: 1}) {
+				states++
+				store := recordingStore(t, s.Mem(), encrypted)
+				told := recorded(t, store)
+				events += len(told)
+				requireTold(t, store, told, s.String())
+				require.NoError(t, store.Close())
 			}
 		}
-		require.NoError(t, err)
-	}
-	require.NoError(t, store.Close())
-	states, events := 0, 0
-	e := m.Explore()
-	for k := begin; k <= m.Ops(); k++ {
-		if e.AdvanceTo(k); k%every > 0 {
-			continue
-		}
-		for s := range e.States(vfs.StateOptions{Pending: 1, Cuts: 1}) {
-			states++
-			store := recordingStore(t, s.Mem())
-			told := recorded(t, store)
-			events += len(told)
-			requireTold(t, store, told, s.String())
-			require.NoError(t, store.Close())
-		}
-	}
-	t.Logf("%d states, %d events", states, events)
-	require.Positive(t, events)
+		t.Logf("%d states, %d events", states, events)
+		require.Positive(t, events)
+	})
 }
 
 // requireTold fails unless events make what the store holds.

@@ -140,43 +140,45 @@ func TestManyWantALease(t *testing.T) {
 
 // A lease that was acquired is held whatever a power cut leaves, and no token is given out twice.
 func TestLeasesSurvivePowerCuts(t *testing.T) {
-	mem := vfs.NewCrashMem()
-	store := smallStore(t, mem)
-	begin := mem.Ops()
-	name := scope.Agent("a")
-	var tokens []state.Token
-	var returned []int
-	for i := range 6 {
-		l, err := store.Scope(name).AcquireLease(ctx, "one", fmt.Sprint(i), time.Hour)
+	bothWays(t, func(t *testing.T, encrypted bool) {
+		mem := vfs.NewCrashMem()
+		store := smallStore(t, mem, encrypted)
+		begin := mem.Ops()
+		name := scope.Agent("a")
+		var tokens []state.Token
+		var returned []int
+		for i := range 6 {
+			l, err := store.Scope(name).AcquireLease(ctx, "one", fmt.Sprint(i), time.Hour)
+			require.NoError(t, err)
+			tokens, returned = append(tokens, l.Token()), append(returned, mem.Ops())
+			require.NoError(t, l.Release(ctx))
+		}
+		_, err := store.Scope(name).AcquireLease(ctx, "one", "last", time.Hour)
 		require.NoError(t, err)
-		tokens, returned = append(tokens, l.Token()), append(returned, mem.Ops())
-		require.NoError(t, l.Release(ctx))
-	}
-	_, err := store.Scope(name).AcquireLease(ctx, "one", "last", time.Hour)
-	require.NoError(t, err)
-	held := mem.Ops()
-	require.NoError(t, store.Close())
-	e := mem.Explore()
-	for k := begin; k <= held; k += 3 {
-		e.AdvanceTo(k)
-		for left := range e.States(vfs.StateOptions{Pending: 1, Cuts: 1}) {
-			again := smallStore(t, left.Mem())
-			l, err := again.Scope(name).AcquireLease(ctx, "one", "new", time.Hour)
-			if err == nil {
-				for i, at := range returned {
-					require.True(t, at > k || l.Token() > tokens[i], "%v", left)
+		held := mem.Ops()
+		require.NoError(t, store.Close())
+		e := mem.Explore()
+		for k := begin; k <= held; k += 3 {
+			e.AdvanceTo(k)
+			for left := range e.States(vfs.StateOptions{Pending: 1, Cuts: 1}) {
+				again := smallStore(t, left.Mem(), encrypted)
+				l, err := again.Scope(name).AcquireLease(ctx, "one", "new", time.Hour)
+				if err == nil {
+					for i, at := range returned {
+						require.True(t, at > k || l.Token() > tokens[i], "%v", left)
+					}
+				} else {
+					require.ErrorIs(t, err, state.ErrLeaseHeld)
 				}
-			} else {
-				require.ErrorIs(t, err, state.ErrLeaseHeld)
+				require.NoError(t, again.Close())
 			}
+		}
+		e.AdvanceTo(held)
+		for left := range e.States(vfs.StateOptions{Pending: 1, Cuts: 1}) {
+			again := smallStore(t, left.Mem(), encrypted)
+			_, err := again.Scope(name).AcquireLease(ctx, "one", "new", time.Hour)
+			require.ErrorIs(t, err, state.ErrLeaseHeld)
 			require.NoError(t, again.Close())
 		}
-	}
-	e.AdvanceTo(held)
-	for left := range e.States(vfs.StateOptions{Pending: 1, Cuts: 1}) {
-		again := smallStore(t, left.Mem())
-		_, err := again.Scope(name).AcquireLease(ctx, "one", "new", time.Hour)
-		require.ErrorIs(t, err, state.ErrLeaseHeld)
-		require.NoError(t, again.Close())
-	}
+	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/access/audit"
+	"github.com/loamdb/loam/hook/timeline"
 	"github.com/loamdb/loam/privacy"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
@@ -223,4 +224,31 @@ func TestPrivacyOptionsAreChecked(t *testing.T) {
 	var joined interface{ Unwrap() []error }
 	require.True(t, errors.As(err, &joined))
 	require.Len(t, joined.Unwrap(), 3)
+}
+
+// B64: what events have of values, recorded ones too, is what is stored: protected.
+func TestWhatIsToldIsProtected(t *testing.T) {
+	o := protected()
+	o.Timeline = &state.TimelineOptions{RecordValues: true}
+	everywhere(t, o, func(t *testing.T, f *fixture) {
+		h := hear(t, f.Store, true)
+		ann := f.Scope(scope.User("ann"))
+		require.NoError(t, ann.Set(ctx, "note", mail+" called"))
+		require.NoError(t, ann.SetMany(ctx, map[string]any{"note": []any{"again", mail}}))
+		require.NoError(t, f.Transact(ctx, func(tx *state.Txn) error { return tx.Scope(ann.Name()).Set(ctx, "note", mail) }))
+		_, err := ann.Delete(ctx, "note")
+		require.NoError(t, err)
+		told := h.take()
+		for ev, err := range f.Timeline().ByScope(ctx, ann.Name(), timeline.Range{}) {
+			require.NoError(t, err)
+			told = append(told, ev)
+		}
+		require.Len(t, told, 8)
+		for i, ev := range told {
+			require.Equal(t, []bool{i%4 > 0, i%4 < 3}, []bool{ev.Values.HasOld, ev.Values.HasNew})
+			text := fmt.Sprint(ev.Values.Old, ev.Values.New)
+			require.NotContains(t, text, mail)
+			require.Contains(t, text, "[token:email:")
+		}
+	})
 }

@@ -14,10 +14,15 @@ import (
 )
 
 // The engine under the state layer. This and the files named after it alone know package lsm; another store
-// can take its place by doing what these nineteen methods do:
+// can take its place by doing what these fifteen methods do:
 //
-//	engine  now space scopes snapshot position begin commit metrics sealed shreds
-//	space   get scan stats rename copy diff watch seal shred
+//	engine  now space scopes snapshot position begin commit metrics
+//	space   get scan stats rename copy diff watch
+//
+// and, for values that are sealed, these four:
+//
+//	engine  sealed shreds
+//	space   seal shred
 //
 // besides openEngine and close, expired and acknowledge, which tell what has expired, and what begin and
 // watch return. Keys and values are bytes here; errors are those of this package.

@@ -78,6 +78,10 @@ var apart = []string{"wal", "memtable", "sstable"}
 // harnesses that drive the whole engine.
 var anything = []string{"cmd", "conformance", "examples", "fuzz", "internal/scorecard"}
 
+// door begins the names of the files of package state that know the engine, which another store is to
+// be able to replace.
+const door = "state/store_lsm"
+
 func with(base []string, more ...string) []string { return append(slices.Clone(base), more...) }
 
 func under(dir string, trees []string) bool {
@@ -87,7 +91,8 @@ func under(dir string, trees []string) bool {
 }
 
 // Imports reports imports between packages of this module that the table does not
-// allow, packages without a row, and packages kept apart that reach each other.
+// allow, packages without a row, packages kept apart that reach each other, and files of package state that
+// know the engine without being meant to.
 func Imports(t *Tree) []Problem {
 	var out []Problem
 	graph := map[string][]string{}
@@ -110,6 +115,9 @@ func Imports(t *Tree) []Problem {
 				continue
 			}
 			graph[dir] = append(graph[dir], to)
+			if to == "lsm" && dir == "state" && !strings.HasPrefix(f.Path, door) {
+				out = append(out, t.problem(f, pos, "only files named %s… import %s", door, to))
+			}
 			if known && !slices.Contains(row, to) {
 				out = append(out, t.problem(f, pos, "package %s must not import %s", dir, to))
 			}

@@ -124,6 +124,12 @@ var breaks = []struct {
 			"internal/codec/p.go": "package codec\n\nimport _ \"" + tidy.Module + "/memtable\"\n",
 			"memtable/p.go":       "package memtable\n"},
 		[]string{"internal/codec/p.go:3: package internal/codec must not import memtable", "wal: package wal reaches memtable"}},
+	{"the engine in a file of the state layer that is not for it", tidy.Imports,
+		map[string]string{
+			"state/p.go":           "package state\n\nimport _ \"" + tidy.Module + "/lsm\"\n",
+			"state/store_lsm_p.go": "package state\n\nimport _ \"" + tidy.Module + "/lsm\"\n",
+			"state/p_test.go":      "package state\n\nimport _ \"" + tidy.Module + "/lsm\"\n"},
+		[]string{"state/p.go:3: only files named state/store_lsm… import lsm"}},
 	{"testify outside tests", tidy.Imports,
 		map[string]string{"scope/p.go": "package scope\n\nimport _ \"github.com/stretchr/testify/require\"\n", "scope/p_test.go": "package scope\n\nimport _ \"github.com/stretchr/testify/require\"\n"},
 		[]string{"scope/p.go:3: testify is for tests"}},
@@ -233,8 +239,9 @@ var O = 1
 		[]string{"internal/mutant/mutant.go:4: docs/testing.md does not list the bug bug-a", "docs/testing.md: no planted bug is called bug-c"}},
 	{"a behaviour that no test cites", tidy.Behaviours,
 		map[string]string{"state/s_test.go": "package state\n\n// B1, B2 to B3: B4 B5 B6 B7 B8 B9 B10 B11 B12 B13 B14 B15 B16 B17 B18 B19 B20 B21 B22 B23 " +
-			"B31 B32 B33 B34 B35 B36 B37 B63 B64 xB70\nfunc TestAll() {}\n\n// B70.\nfunc helper() {}\n"},
-		[]string{"state: no test cites B70"}},
+			"B31 B32 B33 B34 B35 B36 B37 B63 B64 xB70\nfunc TestAll() {}\n\n// B70.\nfunc helper() {}\n",
+			"lsm/l_test.go": "package lsm\n\n// B60, B62.\nfunc TestAll() {}\n"},
+		[]string{"lsm: no test cites B61", "state: no test cites B70"}},
 }
 
 // Every check finds what it is there to find, and nothing else.
