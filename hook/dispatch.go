@@ -77,17 +77,21 @@ type Dispatcher struct {
 	seed    maphash.Seed
 	shards  []*shard
 
-	// Synchronized by themselves.
+	// Synchronized by themselves, and seldom written.
 	table   atomic.Pointer[table]
-	events  atomic.Uint64
 	dropped atomic.Uint64
 	closed  atomic.Bool
 	watch   watchdog
-	idle    [2]idleCalls // without a goroutine, with one
 
 	mu      sync.Mutex // of changes of table
 	order   uint64
 	started bool // the workers
+
+	_ [64]byte // a cache line: workers read what stands above, callers write what follows
+
+	events atomic.Uint64
+	spare  atomic.Pointer[call] // the first to be used without a goroutine; noCall in a closed Dispatcher
+	idle   [2]idleCalls         // without a goroutine, with one
 }
 
 // New returns a Dispatcher without hooks. It must be closed. The error matches ErrInvalid,
@@ -228,8 +232,12 @@ func (d *Dispatcher) stamp(trace Trace, ev *Event) {
 	if ev.Time.IsZero() {
 		ev.Time = d.options.Now()
 	}
-	ev.Actor = cmp.Or(ev.Actor, trace.Actor)
-	ev.Correlation = cmp.Or(ev.Correlation, trace.Correlation)
+	if ev.Actor == "" {
+		ev.Actor = trace.Actor
+	}
+	if ev.Correlation == "" {
+		ev.Correlation = trace.Correlation
+	}
 	if ev.Cause.IsZero() {
 		ev.Cause = trace.Cause
 	}

@@ -79,9 +79,9 @@ type registration struct {
 	scopes scope.Pattern
 	keys   glob.Glob
 	order  uint64
-	// The pattern matches all, and need not be asked.
-	allScopes, allKeys bool
-	removed            atomic.Bool
+	// The pattern matches all, and need not be asked; all says so of both.
+	allScopes, allKeys, all bool
+	removed                 atomic.Bool
 	// isolated is Isolated, or that a call was late.
 	isolated atomic.Bool
 	breaker  breaker
@@ -94,6 +94,10 @@ const maxStuck = 16
 
 // matches reports whether the hook is meant by an operation.
 func (r *registration) matches(s, to scope.Scope, key string) bool {
+	return r.all || r.patternsMatch(s, to, key)
+}
+
+func (r *registration) patternsMatch(s, to scope.Scope, key string) bool {
 	if !r.allScopes && s.Kind() != scope.AnyKind && !r.scopes.Match(s) && (to.Kind() == scope.AnyKind || !r.scopes.Match(to)) {
 		return false
 	}
@@ -209,6 +213,7 @@ func newRegistration(h Hook) (*registration, error) {
 		return nil, fmt.Errorf("%w: keys: %w", ErrInvalid, err)
 	}
 	r.allScopes, r.allKeys = h.Scopes == "**", r.keys.Any()
+	r.all = r.allScopes && r.allKeys
 	r.isolated.Store(h.Isolated)
 	r.breaker.config, err = h.Breaker.withDefaults()
 	return r, err

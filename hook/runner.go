@@ -9,6 +9,9 @@ import "sync"
 // maxIdle is how many calls wait in a list to be used again; more than that end.
 const maxIdle = 256
 
+// noCall stands for no call, and for no room for one.
+var noCall = &call{}
+
 // idleCalls are calls that wait to be used again.
 type idleCalls struct {
 	mu     sync.Mutex
@@ -19,6 +22,11 @@ type idleCalls struct {
 // getCall returns a call that is clear, with a goroutine or without, or nil when the
 // dispatcher is closed.
 func (d *Dispatcher) getCall(runner bool) *call {
+	if !runner {
+		if c := d.spare.Load(); c != nil && c != noCall && d.spare.CompareAndSwap(c, nil) {
+			return c
+		}
+	}
 	list := &d.idle[bit(runner)]
 	list.mu.Lock()
 	n, closed := len(list.calls), list.closed
@@ -46,6 +54,9 @@ func (d *Dispatcher) newCall(runner bool) *call {
 // putCall takes back a call that is neither lost nor has exited.
 func (d *Dispatcher) putCall(c *call) {
 	c.clear()
+	if c.start == nil && d.spare.CompareAndSwap(nil, c) {
+		return
+	}
 	list := &d.idle[bit(c.start != nil)]
 	list.mu.Lock()
 	keep := len(list.calls) < maxIdle && !list.closed
@@ -67,6 +78,9 @@ func (d *Dispatcher) endCall(c *call) {
 
 // closeCalls ends the calls that wait, and those in use when they are put back.
 func (d *Dispatcher) closeCalls() {
+	if c := d.spare.Swap(noCall); c != nil {
+		d.endCall(c)
+	}
 	for i := range d.idle {
 		list := &d.idle[i]
 		list.mu.Lock()

@@ -117,7 +117,8 @@ func (c *Collection[T]) Name() string { return c.c.set.Collection() }
 // Set writes a document under key, whatever is there. Options are those of Scope.Set, but for class
 // Ephemeral.
 func (c *Collection[T]) Set(ctx context.Context, key string, doc T, opts ...Option) error {
-	w := docWrite{op: access.OpSet, key: key, o: join(opts), change: func(*found) (any, bool, error) { return doc, true, nil }}
+	value := any(doc) // made once
+	w := docWrite{op: access.OpSet, key: key, o: join(opts), change: func(*found) (any, bool, error) { return value, true, nil }}
 	if _, err := c.c.write(ctx, w); err != nil {
 		return c.c.fail("set", key, err)
 	}
@@ -239,7 +240,7 @@ func (c *collection) on(s *Scope) *collection {
 // indexable returns ErrSensitive if there are indexes and the scope is sealed: keys of their entries, which
 // have values of documents in them, are not.
 func (c *collection) indexable() error {
-	if len(c.set.Indexes()) == 0 || c.scope.err != nil {
+	if c.set.Len() == 0 || c.scope.err != nil {
 		return nil
 	}
 	sealed, err := c.scope.store.engine.sealed(c.scope.name)
@@ -311,6 +312,7 @@ type docScratch struct {
 	change  index.Change
 	ws      []write
 	found   found
+	kept    found // what stays of it
 	pending pending
 	o       Option
 }

@@ -21,7 +21,7 @@ func (c *collection) build(ctx context.Context) error {
 		return err
 	}
 	building := c.set.Only(func(ix *index.Index) bool { return !cat.list.Ready(ix.ID()) })
-	if !cat.there || len(building.Indexes()) == 0 {
+	if !cat.there || building.Len() == 0 {
 		return nil
 	}
 	if hook.Simulated(ctx) {
@@ -193,7 +193,7 @@ func (c *collection) addDoc(st *stretch, set *index.Set, docKey, value []byte, i
 	var ch index.Change
 	switch {
 	case err != nil:
-	case f.header.Class == Sensitive && len(set.Indexes()) > 0:
+	case f.header.Class == Sensitive && set.Len() > 0:
 		err = fmt.Errorf("%w: its class", ErrSensitive)
 	default:
 		err = set.Change(&ch, key, nil, doc, false)

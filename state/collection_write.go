@@ -170,7 +170,8 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 		case w.keep:
 			p.before = old
 		case old != nil: // of which only this is kept
-			p.before = &found{header: envelope.Header{Created: old.header.Created}}
+			b.kept = found{header: envelope.Header{Created: old.header.Created}}
+			p.before = &b.kept
 		}
 		if after, err = c.ready(ctx, b, p); err != nil {
 			return false, err
@@ -202,7 +203,7 @@ func (c *collection) ready(ctx context.Context, b *docScratch, p *pending) (payl
 	switch class := p.header.Class; {
 	case class == Ephemeral:
 		return nil, fmt.Errorf("%w: documents of class %v", ErrUnsupported, class)
-	case class == Sensitive && len(c.set.Indexes()) > 0:
+	case class == Sensitive && c.set.Len() > 0:
 		return nil, fmt.Errorf("%w: the document's class", ErrSensitive)
 	}
 	if err = c.indexable(); err != nil {

@@ -45,8 +45,11 @@ var (
 // lost reports whether an operation has met another write. That a hook has met one, in what it does itself,
 // is its failure, and would be so again.
 func lost(err error) bool {
+	if !errors.Is(err, ErrConflict) {
+		return false
+	}
 	var failure *hook.CallError
-	return errors.Is(err, ErrConflict) && !errors.As(err, &failure)
+	return !errors.As(err, &failure)
 }
 
 // overtaken reports whether a conditional commit has met another write: ErrMerge is one after which the key

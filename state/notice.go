@@ -155,7 +155,7 @@ func valueIn(p []byte) (any, bool) {
 func (s *Scope) describeAll(ctx context.Context, ws []write) ([]write, error) {
 	if !s.store.recording {
 		for i := range ws {
-			s.describe(ctx, &ws[i])
+			ws[i].describe() // the rest is filled in when they are told
 		}
 		return ws, nil
 	}
@@ -182,7 +182,15 @@ func (s *Scope) describe(ctx context.Context, w *write) {
 		return
 	}
 	s.store.hooks.Stamp(ctx, &n.event)
-	if v := n.event.Values; v != nil && w.value != nil {
+	w.describe()
+}
+
+// describe gives the event of the write the new value, where it is asked for.
+func (w *write) describe() {
+	if w.tell == nil || w.value == nil {
+		return
+	}
+	if v := w.tell.event.Values; v != nil {
 		v.New, v.HasNew = valueIn(w.value)
 	}
 }

@@ -392,7 +392,7 @@ func (d *documents) appendRemoval(ws []write, doc *candidate) (out []write, logi
 		return ws, "", false // written meanwhile (R2)
 	}
 	var ch index.Change
-	if len(r.c.set.Indexes()) > 0 {
+	if r.c.set.Len() > 0 {
 		payload, err := soundPayload(&found{}, value)
 		if err == nil {
 			err = r.c.set.Change(&ch, key, payload, nil, false)

@@ -142,7 +142,7 @@ func (k *sweeper) know(set *index.Set) {
 }
 
 func sameIndexes(a, b *index.Set) bool {
-	return len(a.Indexes()) == len(b.Indexes()) &&
+	return a.Len() == b.Len() &&
 		!slices.ContainsFunc(a.Indexes(), func(ix *index.Index) bool {
 			other := b.Index(ix.Name())
 			return other == nil || other.ID() != ix.ID()

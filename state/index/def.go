@@ -140,6 +140,9 @@ func (s *Set) Collection() string { return s.collection }
 // Indexes returns the indexes, in the order of their declaration.
 func (s *Set) Indexes() []*Index { return slices.Clone(s.indexes) }
 
+// Len returns how many indexes there are.
+func (s *Set) Len() int { return len(s.indexes) }
+
 // Only returns the set of those of the indexes that keep says, for building some of them.
 func (s *Set) Only(keep func(*Index) bool) *Set {
 	some := &Set{collection: s.collection, computed: s.computed}
