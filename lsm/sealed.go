@@ -157,7 +157,7 @@ func (b *Batch) sealer(v *vault) sealFunc {
 			if under == nil {
 				under = map[scope.ID]scopeSeal{}
 			}
-			under[s.id] = scopeSeal{s.key, s.whole}
+			under[s.id] = scopeSeal{key: s.key, whole: s.whole}
 		}
 	}
 	if under == nil {
