@@ -84,7 +84,7 @@ func (s *Scope) writeTo(ctx context.Context, e *engine, w io.Writer, o *ExportOp
 	out := bufio.NewWriterSize(w, 64<<10)
 	x := exporter{scope: s, o: o}
 	var err error
-	if x.sealed, err = s.store.engine.sealed(s.name); err != nil {
+	if x.sealed, err = s.space.sealed(); err != nil {
 		return 0, err
 	}
 	if x.file, err = scopefile.NewWriter(out, s.name); err != nil {

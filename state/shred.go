@@ -47,7 +47,7 @@ func (s *Scope) Sealed(ctx context.Context) (bool, error) {
 	}
 	sealed := false
 	if err == nil {
-		sealed, err = s.store.engine.sealed(s.name)
+		sealed, err = s.space.sealed()
 	}
 	if err != nil {
 		return sealed, s.fail("sealed", "", err)

@@ -48,6 +48,12 @@ func (e *engine) sealed(name scope.Scope) (bool, error) {
 	return sealed, translate(err)
 }
 
+// sealed is that of a scope as it is where the space is: as of now, or at a snapshot.
+func (sp space) sealed() (bool, error) {
+	sealed, err := sp.sc.Sealed()
+	return sealed, translate(err)
+}
+
 // shreds yields the records of all Shreds.
 func (e *engine) shreds() iter.Seq2[ShredRecord, error] { return e.db.Shreds() }
 
