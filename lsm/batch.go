@@ -109,7 +109,7 @@ func (b *Batch) addInternal(kind keys.Kind, key, value []byte) {
 	if b.at > 0 && kind != keys.KindDelete && kind != keys.KindRangeDelete {
 		b.scopes[b.at-1].writes = true
 	}
-	if kind != keys.KindSetWithExpiry {
+	if !kind.Expires() {
 		b.lasting++
 	}
 	b.ops++

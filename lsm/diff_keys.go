@@ -168,16 +168,11 @@ func (f *differ) nextPoint(c *delta, upper []byte) (bool, error) {
 		}
 		c.key = f.key
 		b, err := f.newest(s)
-		if unopened(err) {
-			if c.err, err = err, nil; b.State != fold.Present { // operands are on top of it
-				b = fold.Base{State: fold.Present}
-			}
-		}
-		if err != nil {
+		if err != nil && !unopened(err) {
 			return false, err
 		}
 		if f.v.sees(b) {
-			c.kind, c.value, c.expires = ChangeSet, b.Value, b.Expiry
+			c.kind, c.value, c.expires, c.err = ChangeSet, b.Value, b.Expiry, err
 			return true, nil
 		}
 		if f.from == 0 || newest > f.from {
@@ -199,7 +194,13 @@ func (f *differ) newest(s *source) (fold.Base, error) {
 		}
 		return d.baseOf(f.key, t.Kind(), value)
 	}
-	if _, err := d.collect(&f.chain, f.v.state, f.key, f.to, false); err != nil {
+	_, err := d.collect(&f.chain, f.v.state, f.key, f.to, false)
+	if unopened(err) && !f.chain.DropExpired() {
+		b := f.chain.Base()
+		b.Value = nil
+		return b, err
+	}
+	if err != nil && !unopened(err) {
 		return fold.Base{}, err
 	}
 	out, b, err := f.chain.Fold(d.operators.known, f.folded[:0])

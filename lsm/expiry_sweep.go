@@ -239,7 +239,7 @@ func (x *expirer) sweepBatch(due []dueExpiry) error {
 // the key has been deleted since or has another expiry.
 func (x *expirer) expired(e *dueExpiry, n int) (Version, error) {
 	_, now, err := x.db.pointRead(nil, e.key[:n], e.key[n:], keys.MaxSeqNum, atNever, false)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil && !errors.Is(err, ErrNotFound) && !unopened(err) {
 		return Absent, err
 	}
 	if now.expires != e.expires && !(mutant.Enabled && mutant.Is(mutant.SweepRewritten)) {

@@ -53,10 +53,16 @@ func (it *Iterator) foldForward(s *source) (emitted, ok bool) {
 
 // foldChain makes the fold of the chain the current value.
 func (it *Iterator) foldChain() (emitted, ok bool) {
-	if it.in.err != nil { // of the base
-		it.value, it.valid, it.in.sealed = nil, true, true
+	if it.in.err != nil && !it.chain.DropExpired() { // of the base
+		b := it.chain.Base()
+		if !it.sees(b) {
+			it.in = inBlob{}
+			return false, true
+		}
+		it.value, it.expires, it.valid, it.in.sealed = nil, b.Expiry, true, true
 		return true, true
 	}
+	it.in.err, it.in.sealed = nil, false
 	it.in.secret = it.chain.Sealed()
 	out, b, err := it.chain.Fold(it.db.operators.known, it.valBuf[:0])
 	if err != nil {

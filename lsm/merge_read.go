@@ -39,14 +39,26 @@ func (d *DB) getFolded(dst, prefix, key []byte, seq keys.SeqNum, at int64) ([]by
 		if overtaken {
 			continue // at a later number
 		}
-		if unopened(err) {
-			return dst, entryState{version: Version(c.Newest())}, err
+		if unopened(err) && !c.DropExpired() {
+			return d.shutChain(c, dst, at, err)
 		}
-		if err != nil {
+		if err != nil && !unopened(err) {
 			return dst, entryState{}, err
 		}
 		return d.foldChain(c, dst, at)
 	}
+}
+
+// shutChain is foldChain for a chain whose base cannot be opened, as err says: when it ends is known.
+func (d *DB) shutChain(c *fold.Chain, dst []byte, at int64, err error) ([]byte, entryState, error) {
+	b := c.Base()
+	if at == atRead && b.Expiry != 0 {
+		at = d.clock.millis()
+	}
+	if !presentAt(b, at) {
+		return dst, entryState{}, ErrNotFound
+	}
+	return dst, entryState{version: Version(c.Newest()), expires: b.Expiry}, err
 }
 
 // foldChain appends to dst the value of a key whose versions were collected, as it is at a time.

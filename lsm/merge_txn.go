@@ -147,6 +147,7 @@ func (tx *Txn) foldOwn(dst []byte, b fold.Base, w *write) ([]byte, int64, error)
 // ownValue makes what one of the transaction's writes, at which own stands, makes its reads see
 // the current value: buf. It tells when that expires; ok is false if there is nothing.
 func (it *TxnIterator) ownValue(own *write) (expires int64, ok bool) {
+	it.shut = nil
 	if own.kind != keys.KindMerge {
 		var value []byte
 		if value, expires, ok = it.tx.own(own); ok {
@@ -156,6 +157,11 @@ func (it *TxnIterator) ownValue(own *write) (expires int64, ok bool) {
 	}
 	var b fold.Base
 	if it.base.Valid() && bytes.Equal(it.base.key, own.key) && !it.tx.writes.deletes(own.key) {
+		if it.base.Shredded() {
+			it.shut, it.buf = it.base.in.err, it.buf[:0]
+			it.noteExpiry(it.base.expires)
+			return it.base.expires, true
+		}
 		b = fold.Base{State: fold.Present, Value: it.base.Value(), Expiry: it.base.expires}
 		if it.err = it.base.Err(); it.err != nil {
 			return 0, false // of a value in a blob file

@@ -3,6 +3,7 @@ package lsm
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 
 	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/keys"
@@ -21,7 +22,8 @@ const copyBatchBytes = 256 << 10
 // many entries that are. The copy appears whole, at the end, and shares nothing with the
 // original afterwards. It costs reading and writing every entry; w is for its last batch,
 // which makes the others durable too. ctx ends it early, with nothing to be seen. Errors:
-// ErrScopeExists if there is a scope of the name, ErrNotFound if there is nothing to copy.
+// ErrScopeExists if there is a scope of the name, ErrNotFound if there is nothing to copy,
+// ErrNoScopeKey if it has a sealed value whose key is not here.
 func (s *Scope) Copy(ctx context.Context, to scope.Scope, w *WriteOptions) (entries int64, err error) {
 	d := s.db
 	dst, err := d.Scope(to)
@@ -112,8 +114,8 @@ func (d *DB) stageEntries(ctx context.Context, it *Iterator, from, id scope.ID) 
 			return entries, it.Err()
 		}
 		shredded := it.Shredded()
-		if shredded && it.value == nil {
-			return 0, it.in.err // operands on top of it cannot be copied
+		if shredded && (it.value == nil || errors.Is(it.in.err, ErrNoScopeKey)) {
+			return 0, it.in.err // operands on top of it cannot be copied, nor what the copy's Shred would not reach
 		}
 		value := it.value // as it is, if nobody can open it
 		if !shredded {

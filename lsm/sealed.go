@@ -157,7 +157,7 @@ func (b *Batch) sealer(v *vault) sealFunc {
 			if under == nil {
 				under = map[scope.ID]scopeSeal{}
 			}
-			under[s.id] = scopeSeal{s.key, s.whole}
+			under[s.id] = scopeSeal{key: s.key, whole: s.whole}
 		}
 	}
 	if under == nil {
@@ -203,8 +203,11 @@ func (it *Iterator) Shredded() bool {
 }
 
 // Shredded reports whether the current entry has a value that cannot be opened, as
-// Iterator.Shredded does. What the transaction has written itself can be.
-func (it *TxnIterator) Shredded() bool { return it.valid && it.lazy && it.base.Shredded() }
+// Iterator.Shredded does. What the transaction has Set itself can be, what it has merged on such a
+// value cannot.
+func (it *TxnIterator) Shredded() bool {
+	return it.valid && (it.shut != nil || it.lazy && it.base.Shredded())
+}
 
 // load brings the current value to where it can be looked at: out of its blob file, and opened.
 // With an error that is not unopened the iteration ends.

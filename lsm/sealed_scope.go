@@ -64,7 +64,7 @@ func (s *Scope) Seal(w *WriteOptions) error {
 		}
 		var b dirBatch
 		b.makeEntry(s.entry, id, at)
-		b.add(keys.KindSet, idKey(recordScopeKey, id), scopeKeyValue(scopeSeal{key, true}))
+		b.add(keys.KindSet, idKey(recordScopeKey, id), scopeKeyValue(scopeSeal{key: key, whole: true}))
 		if _, err = d.commitDirectory(&b, w); err != errRedirected { // returned bare
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -354,6 +355,76 @@ func TestSealedValuesExpire(t *testing.T) {
 	b.SetSealedWithExpiry([]byte("k"), nil, db.Now().Add(time.Hour))
 	require.ErrorIs(t, db.Apply(b, nil), ErrNotScoped)
 	require.ErrorIs(t, single.Update(func(tx *Txn) error { return tx.SetSealedWithExpiry([]byte("k"), nil, time.Time{}) }), ErrInvalidExpiry)
+}
+
+// What was merged on a sealed value ends when that does, whether or not it can be opened: nothing waits for it,
+// and what is merged later begins anew.
+func TestOperandsOnAShreddedValueExpire(t *testing.T) {
+	ctx := context.Background()
+	for _, events := range []bool{false, true} {
+		for _, flushed := range []bool{false, true} {
+			clock := newHandClock()
+			o := encrypted(vfs.NewMem(), 1)
+			o.Clock, o.ExpiryEvents = clock, events
+			db := mustOpen(t, o)
+			sc, err := db.Scope(scope.User("bob"))
+			require.NoError(t, err)
+			soon := db.Now().Add(time.Hour)
+			for _, key := range []string{"again", "k"} {
+				require.NoError(t, sc.SetSealedWithExpiry([]byte(key), []byte("v"), soon, NoSync))
+				require.NoError(t, sc.Merge(BytesAppend, []byte(key), []byte("+"), NoSync))
+			}
+			require.NoError(t, sc.SetSealedWithExpiry([]byte("l"), []byte("v"), soon, NoSync))
+			require.NoError(t, sc.SetWithExpiry([]byte("plain"), []byte("v"), soon, NoSync))
+			require.NoError(t, sc.Set([]byte("z"), []byte("z"), NoSync))
+			if flushed {
+				require.NoError(t, db.Flush(ctx))
+			}
+			_, err = sc.Shred(ctx)
+			require.NoError(t, err)
+			_, at, err := sc.GetWithExpiry([]byte("k"))
+			require.ErrorIs(t, err, ErrShredded)
+			require.Equal(t, soon.UnixMilli(), at.UnixMilli())
+
+			clock.pass(2 * time.Hour)
+			require.NoError(t, sc.Merge(BytesAppend, []byte("again"), []byte("new"), NoSync))
+			if events {
+				gone := map[string]bool{}
+				for !gone["k"] || !gone["l"] || !gone["plain"] {
+					all, err := db.AwaitExpiryEvents(ctx, 100)
+					require.NoError(t, err)
+					for _, e := range all {
+						gone[string(e.Key)] = true
+					}
+					require.NoError(t, db.AckExpiryEvents(nil, all...))
+				}
+			}
+			for _, key := range []string{"k", "l", "plain"} {
+				_, err = sc.Get([]byte(key))
+				require.ErrorIs(t, err, ErrNotFound, key)
+			}
+			v, err := sc.Get([]byte("again"))
+			require.NoError(t, err)
+			require.Equal(t, "new", string(v))
+			want := map[string]string{"again": "new", "z": "z"}
+			for _, seq := range []iter.Seq2[Entry, error]{sc.Scan(nil, nil), sc.ScanReverse(nil, nil)} {
+				met := map[string]string{}
+				for e, err := range seq {
+					require.NoError(t, err, string(e.Key))
+					met[string(e.Key)] = string(e.Value)
+				}
+				require.Equal(t, want, met)
+			}
+			met := map[string]string{}
+			for c, err := range sc.Diff(Position{}) {
+				require.NoError(t, err, string(c.Key))
+				if c.Kind == ChangeSet {
+					met[string(c.Key)] = string(c.Value)
+				}
+			}
+			require.Equal(t, want, met)
+		}
+	}
 }
 
 // Wherever the power is cut while a scope is sealed, written and shredded, what is there is sealed, is

@@ -104,18 +104,18 @@ func (s *Scope) Shred(ctx context.Context) (*ShredReport, error) {
 			s.forget(r)
 			continue
 		}
-		report.ShredRecord, err = d.refuse(s, r, of.key)
+		report.ShredRecord, err = d.refuse(s, r, of)
 		if err == errRedirected { // returned bare
 			s.forget(r)
 			continue
 		}
 		if err == nil {
-			err = d.vault.destroy(of.key)
+			err = d.vault.destroy(of.all())
 		}
 		if err != nil {
 			return nil, fmt.Errorf("lsm: shred %s: %w", s.name.Kind(), err)
 		}
-		if err := d.shredCheckpoints(ctx, report); err != nil {
+		if err := d.shredCheckpoints(ctx, of.all(), report); err != nil {
 			return nil, err
 		}
 		d.event("scope shredded", "id", uint64(r.id), "key", of.key.String(), "at", report.At,
@@ -124,42 +124,44 @@ func (s *Scope) Shred(ctx context.Context) (*ShredReport, error) {
 	}
 }
 
-// refuse commits that the key of a scope is refused, and returns the record. One that there is
-// already stays. Called with vault.changing held.
-func (d *DB) refuse(s *Scope, r *resolved, key crypto.ScopeKeyID) (ShredRecord, error) {
-	record := ShredRecord{Scope: s.name, At: time.UnixMilli(d.opts.seams.Now().UnixMilli()), Key: key}
-	value, err := d.get(nil, systemKeys.prefix, shredKey(key), keys.MaxSeqNum)
+// refuse commits that the keys of a scope are refused, and returns the record of its present one. One
+// that there is already stays. Called with vault.changing held.
+func (d *DB) refuse(s *Scope, r *resolved, of scopeSeal) (ShredRecord, error) {
+	record := ShredRecord{Scope: s.name, At: time.UnixMilli(d.opts.seams.Now().UnixMilli()), Key: of.key}
+	value, err := d.get(nil, systemKeys.prefix, shredKey(of.key), keys.MaxSeqNum)
 	if err == nil {
-		return decodeShred(shredKey(key), value)
+		return decodeShred(shredKey(of.key), value)
 	}
 	if err != ErrNotFound { // returned bare
 		return record, err
 	}
 	if mutant.Enabled && mutant.Is(mutant.DestroyFirst) {
-		if err := d.vault.destroy(key); err != nil {
+		if err := d.vault.destroy(of.all()); err != nil {
 			return record, err
 		}
 	}
 	var b dirBatch
 	b.claims = append(b.claims, d.claimOn(r))
 	b.changes = append(b.changes, dirChange{id: r.id}) // whoever has sealed for the scope is sent back (S2)
-	b.add(keys.KindSet, shredKey(key), shredValue(record))
-	d.vault.refuse(key, true) // before anybody can rely on a directory that has the record
+	for _, key := range of.all() {
+		b.add(keys.KindSet, shredKey(key), shredValue(record))
+	}
+	d.vault.refuse(true, of.all()...) // before anybody can rely on a directory that has the records
 	if _, err = d.commitDirectory(&b, nil); err != nil {
-		d.vault.refuse(key, false)
+		d.vault.refuse(false, of.all()...)
 		return record, err
 	}
 	s.forget(r)
 	return record, nil
 }
 
-// destroy destroys a key in the store's vault.
-func (v *vault) destroy(key crypto.ScopeKeyID) error {
+// destroy destroys keys in the store's vault.
+func (v *vault) destroy(keys []crypto.ScopeKeyID) error {
 	own := v.is.Load()
 	if own == nil || mutant.Enabled && mutant.Is(mutant.OnlyRefuse) {
-		return nil // it is a key of the store that this one is a copy of, or of a vault that is gone
+		return nil // they are of the store that this one is a copy of, or of a vault that is gone
 	}
-	return vaultError(own.Destroy(key))
+	return vaultError(own.Destroy(keys...))
 }
 
 // Shreds yields the records of all Shreds, in no order, those of scopes that are gone too. An error
@@ -188,8 +190,8 @@ func (d *DB) Shreds() iter.Seq2[ShredRecord, error] {
 	}
 }
 
-// shredCheckpoints destroys a key in the checkpoints that were registered.
-func (d *DB) shredCheckpoints(ctx context.Context, report *ShredReport) error {
+// shredCheckpoints destroys keys in the checkpoints that were registered.
+func (d *DB) shredCheckpoints(ctx context.Context, keys []crypto.ScopeKeyID, report *ShredReport) error {
 	for r, err := range d.Checkpoints() {
 		if err == nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -197,7 +199,10 @@ func (d *DB) shredCheckpoints(ctx context.Context, report *ShredReport) error {
 		if err != nil {
 			return err
 		}
-		if err := d.shredIn(r.Dir, report.Key); err != nil {
+		if filepath.Clean(r.Dir) == filepath.Clean(d.dir) {
+			continue // of its own record a checkpoint may have a copy
+		}
+		if err := d.shredIn(r.Dir, keys); err != nil {
 			report.OutOfReach = append(report.OutOfReach, OutOfReach{r.Dir, err})
 		} else {
 			report.Checkpoints = append(report.Checkpoints, r.Dir)
@@ -206,8 +211,8 @@ func (d *DB) shredCheckpoints(ctx context.Context, report *ShredReport) error {
 	return nil
 }
 
-// shredIn destroys a key in the vault that a checkpoint may have. Nobody else may have it open.
-func (d *DB) shredIn(dir string, key crypto.ScopeKeyID) error {
+// shredIn destroys keys in the vault that a checkpoint may have. Nobody else may have it open.
+func (d *DB) shredIn(dir string, keys []crypto.ScopeKeyID) error {
 	fs := d.opts.outside()
 	names, err := fs.List(dir)
 	if err != nil {
@@ -229,7 +234,7 @@ func (d *DB) shredIn(dir string, key crypto.ScopeKeyID) error {
 		return err
 	}
 	defer v.Close() // always nil
-	return vaultError(v.Destroy(key))
+	return vaultError(v.Destroy(keys...))
 }
 
 // The records of scope keys in the directory: docs/formats/directory.md is canonical.
@@ -239,7 +244,11 @@ func scopeKeyValue(of scopeSeal) []byte {
 	if of.whole {
 		version = recordWhole
 	}
-	return append([]byte{version}, of.key[:]...)
+	value := []byte{version}
+	for _, key := range of.all() {
+		value = append(value, key[:]...)
+	}
+	return value
 }
 
 func decodeScopeKey(value []byte) (of scopeSeal, err error) {
@@ -247,11 +256,17 @@ func decodeScopeKey(value []byte) (of scopeSeal, err error) {
 		value = append([]byte{recordVersion}, value[1:]...)
 	}
 	rest, err := checkRecord(value)
-	if err == nil && len(rest) != len(of.key) {
+	if err == nil && (len(rest) == 0 || len(rest)%len(of.key) != 0) {
 		err = directoryError(codec.ErrMalformed)
 	}
-	copy(of.key[:], rest)
-	return of, err
+	if err != nil {
+		return of, err
+	}
+	of.key = crypto.ScopeKeyID(rest[:len(of.key)])
+	for rest = rest[len(of.key):]; len(rest) > 0; rest = rest[len(of.key):] {
+		of.former = append(of.former, crypto.ScopeKeyID(rest[:len(of.key)]))
+	}
+	return of, nil
 }
 
 // recordWhole is the version of the record of the key of a scope that is sealed as a whole: who knows

@@ -240,3 +240,89 @@ func TestShredInMemory(t *testing.T) {
 	alice.check(t, alice.sc, true)
 	bob.check(t, bob.sc, false)
 }
+
+// A scope of a copy may have values under the original's key and under the copy's: Shred takes both.
+func TestShredInACopyTakesWhatTheOriginalSealed(t *testing.T) {
+	ctx := context.Background()
+	fs := vfs.NewMem()
+	o := encrypted(fs, 1)
+	db := mustOpen(t, o)
+	bob := sealedIn(t, db, scope.User("bob"))
+	require.NoError(t, db.Checkpoint(ctx, "copy"))
+	with := *o
+	with.Encryption = &Encryption{Key: masterKey(1), Vault: "db"}
+	copied, err := Open("copy", &with)
+	require.NoError(t, err)
+	sc, err := copied.Scope(scope.User("bob"))
+	require.NoError(t, err)
+	bob.check(t, sc, false)
+	require.NoError(t, sc.SetSealed([]byte("own"), []byte("own"), nil))
+	report, err := sc.Shred(ctx)
+	require.NoError(t, err)
+	require.Empty(t, report.OutOfReach)
+	for range 2 {
+		_, err = sc.Get([]byte("own"))
+		require.ErrorIs(t, err, ErrShredded)
+		for key, sealed := range bob.sealed {
+			_, err = sc.Get([]byte(key))
+			require.Equal(t, sealed, errors.Is(err, ErrShredded), key)
+		}
+		require.NoError(t, copied.Close())
+		copied, err = Open("copy", &with)
+		require.NoError(t, err)
+		sc, err = copied.Scope(scope.User("bob"))
+		require.NoError(t, err)
+	}
+	require.NoError(t, copied.Close())
+	bob.check(t, bob.sc, false) // the original is another store
+}
+
+// What was shredded before the copy was made is refused there too, though it has no vault.
+func TestACopyWithoutAVaultKnowsWhatWasShredded(t *testing.T) {
+	ctx := context.Background()
+	fs := vfs.NewMem()
+	o := encrypted(fs, 1)
+	db := mustOpen(t, o)
+	bob, whole := sealedIn(t, db, scope.User("bob")), sealedScope(t, db, "whole")
+	require.NoError(t, whole.Set([]byte("k"), []byte("v"), nil))
+	for _, sc := range []*Scope{bob.sc, whole} {
+		_, err := sc.Shred(ctx)
+		require.NoError(t, err)
+	}
+	require.NoError(t, db.Checkpoint(ctx, "copy"))
+	copied, err := Open("copy", o)
+	require.NoError(t, err)
+	defer copied.Close()
+	sc, err := copied.Scope(scope.User("bob"))
+	require.NoError(t, err)
+	bob.check(t, sc, true)
+	require.ErrorIs(t, sc.SetSealed([]byte("new"), []byte("v"), nil), ErrShredded)
+	sc, err = copied.Scope(whole.name)
+	require.NoError(t, err)
+	require.ErrorIs(t, sc.Set([]byte("new"), []byte("v"), nil), ErrShredded)
+	_, err = sc.Sealed()
+	require.ErrorIs(t, err, ErrShredded)
+}
+
+// A value that nobody here can open is not copied into another scope, whose Shred would not reach it.
+func TestWhatHasNoKeyHereIsNotCopied(t *testing.T) {
+	ctx := context.Background()
+	fs := vfs.NewMem()
+	o := encrypted(fs, 1)
+	db := mustOpen(t, o)
+	sc, err := db.Scope(scope.User("bob"))
+	require.NoError(t, err)
+	require.NoError(t, sc.SetSealed([]byte("k"), []byte("v"), nil))
+	require.NoError(t, db.Checkpoint(ctx, "copy"))
+	copied, err := Open("copy", o)
+	require.NoError(t, err)
+	defer copied.Close()
+	sc, err = copied.Scope(scope.User("bob"))
+	require.NoError(t, err)
+	_, err = sc.Fork(ctx, scope.User("fork"), nil)
+	require.ErrorIs(t, err, ErrNoScopeKey)
+	fork, err := copied.Scope(scope.User("fork"))
+	require.NoError(t, err)
+	_, err = fork.Get([]byte("k"))
+	require.ErrorIs(t, err, ErrNotFound)
+}

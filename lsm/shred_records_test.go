@@ -16,14 +16,19 @@ import (
 func TestRecordsOfScopeKeys(t *testing.T) {
 	key := crypto.ScopeKeyID(bytes.Repeat([]byte{0xab}, 16))
 	require.Equal(t, "01abababababababababababababababab", hex.EncodeToString(scopeKeyValue(scopeSeal{key: key})))
-	require.Equal(t, "02abababababababababababababababab", hex.EncodeToString(scopeKeyValue(scopeSeal{key, true})))
-	for _, of := range []scopeSeal{{key: key}, {key, true}} {
+	require.Equal(t, "02abababababababababababababababab", hex.EncodeToString(scopeKeyValue(scopeSeal{key: key, whole: true})))
+	former := []crypto.ScopeKeyID{{1}, {2}}
+	require.Equal(t, "01abababababababababababababababab0100000000000000000000000000000002000000000000000000000000000000",
+		hex.EncodeToString(scopeKeyValue(scopeSeal{key: key, former: former})))
+	for _, of := range []scopeSeal{{key: key}, {key: key, whole: true}, {key: key, former: former}, {key, true, former}} {
 		got, err := decodeScopeKey(scopeKeyValue(of))
 		require.NoError(t, err)
 		require.Equal(t, of, got)
 	}
 	_, err := decodeScopeKey(append([]byte{3}, key[:]...))
 	require.ErrorIs(t, err, ErrTooNew)
+	_, err = decodeScopeKey([]byte{1})
+	require.ErrorIs(t, err, ErrCorrupt)
 	made := CheckpointRecord{Dir: "copies/1", Keys: []crypto.KeyID{1, 0x0203}}
 	require.Equal(t, "0a636f706965732f31", hex.EncodeToString(checkpointKey(made.Dir)))
 	require.Equal(t, "0101000000000000000302000000000000", hex.EncodeToString(checkpointValue(made.Keys)))

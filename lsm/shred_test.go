@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"testing"
@@ -486,4 +487,40 @@ func TestSealingIsRefusedWhereItCannotBe(t *testing.T) {
 	require.ErrorIs(t, sc.SetSealed([]byte("k"), []byte("v"), nil), ErrNotEncrypted)
 	_, err = sc.Shred(ctx)
 	require.ErrorIs(t, err, ErrNotEncrypted)
+}
+
+// What a transaction merges on a value that is shredded is met like any other such value.
+func TestOwnOperandsOnAShreddedValueEndNoLoop(t *testing.T) {
+	db := mustOpen(t, encrypted(vfs.NewMem(), 1))
+	sc, err := db.Scope(scope.User("bob"))
+	require.NoError(t, err)
+	require.NoError(t, sc.Set([]byte("a"), []byte("a"), nil))
+	require.NoError(t, sc.SetSealed([]byte("b"), []byte("b"), nil))
+	require.NoError(t, sc.Set([]byte("c"), []byte("c"), nil))
+	_, err = sc.Shred(context.Background())
+	require.NoError(t, err)
+	require.NoError(t, sc.Update(func(tx *Txn) error {
+		for _, key := range []string{"a", "b", "c"} {
+			require.NoError(t, tx.Merge(BytesAppend, []byte(key), []byte("+")))
+		}
+		for _, seq := range []iter.Seq2[Entry, error]{tx.Scan(nil, nil), tx.ScanReverse(nil, nil)} {
+			met := map[string]string{}
+			for e, err := range seq {
+				if string(e.Key) == "b" {
+					require.ErrorIs(t, err, ErrShredded)
+				} else {
+					require.NoError(t, err)
+				}
+				met[string(e.Key)] = string(e.Value)
+			}
+			require.Equal(t, map[string]string{"a": "a+", "b": "", "c": "c+"}, met)
+		}
+		it, err := tx.NewIter(nil)
+		require.NoError(t, err)
+		require.True(t, it.SeekGE([]byte("b")))
+		require.True(t, it.Shredded())
+		require.Nil(t, it.Value())
+		require.ErrorIs(t, it.Err(), ErrShredded)
+		return nil
+	}))
 }

@@ -34,6 +34,7 @@ type TxnIterator struct {
 	expires int64       // of the current entry, 0: never
 	version keys.SeqNum // of the current entry, 0: the transaction's own
 	buf     []byte      // copy of a value of the transaction, which a write may change in place
+	shut    error       // why the value under operands of the transaction cannot be opened, or nil
 	valid   bool
 	place   place
 
@@ -73,6 +74,10 @@ func (it *TxnIterator) Key() []byte {
 // change it.
 func (it *TxnIterator) Value() []byte {
 	if !it.valid {
+		return nil
+	}
+	if it.shut != nil {
+		it.err, it.valid = it.shut, false
 		return nil
 	}
 	if it.lazy {
@@ -341,6 +346,7 @@ func (it *TxnIterator) stopAt(key, value []byte, expires int64) {
 // for.
 func (it *TxnIterator) stopAtBase() {
 	it.stopAt(it.base.key, nil, it.base.expires)
+	it.shut = nil
 	it.version, it.lazy = it.base.version, true
 	it.noteExpiry(it.base.expires)
 }

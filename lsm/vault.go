@@ -40,6 +40,15 @@ type vault struct {
 type scopeSeal struct {
 	key   crypto.ScopeKeyID
 	whole bool // every value is sealed, whoever writes it
+
+	// former are the keys before it, under which nothing is sealed here any more: of the store that this
+	// one is a copy of, or of a vault that is gone.
+	former []crypto.ScopeKeyID
+}
+
+// all returns the keys under which there may be values.
+func (of scopeSeal) all() []crypto.ScopeKeyID {
+	return append([]crypto.ScopeKeyID{of.key}, of.former...)
 }
 
 // openVault opens the vaults of an encrypted store, where there are any, and ends what a crash has
@@ -61,9 +70,6 @@ func (d *DB) openVault() error {
 			return fmt.Errorf("vault in %s: %w", dir, err)
 		}
 	}
-	if v.is.Load() == nil && v.of == nil {
-		return nil
-	}
 	return v.endShreds()
 }
 
@@ -80,7 +86,8 @@ func openVaultIn(fs vfs.FS, dir string, k *keyring, o *Options, readOnly bool) (
 	return v, vaultError(err)
 }
 
-// endShreds reads which keys are refused, and destroys those that are still there.
+// endShreds reads which keys are refused, where there is no vault too, since one may be made, and
+// destroys those that are still there.
 func (v *vault) endShreds() error {
 	own := v.is.Load()
 	var live []crypto.ScopeKeyID
@@ -88,7 +95,7 @@ func (v *vault) endShreds() error {
 		if err != nil {
 			return err
 		}
-		v.refuse(r.Key, true)
+		v.refuse(true, r.Key)
 		if own != nil && own.Check(r.Key) == nil {
 			live = append(live, r.Key)
 		}
@@ -134,14 +141,16 @@ func (v *vault) close() {
 	}
 }
 
-// refuse makes a key one under which nothing is sealed or opened any more, or takes that back.
-func (v *vault) refuse(key crypto.ScopeKeyID, refused bool) {
+// refuse makes keys such that nothing is sealed or opened under them any more, or takes that back.
+func (v *vault) refuse(refused bool, keys ...crypto.ScopeKeyID) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.refused == nil {
 		v.refused = map[crypto.ScopeKeyID]bool{}
 	}
-	v.refused[key] = refused
+	for _, key := range keys {
+		v.refused[key] = refused
+	}
 }
 
 func (v *vault) isRefused(key crypto.ScopeKeyID) bool {
@@ -200,7 +209,7 @@ func (v *vault) keyOf(id scope.ID, c claim) (crypto.ScopeKeyID, error) {
 			v.note(id, of.key)
 			return of.key, err
 		}
-		// It is a key of the store that this one is a copy of, or of a vault that is gone.
+		of.former = of.all()
 	}
 	if of.key, err = v.newKey(); err != nil {
 		return of.key, err

@@ -3,6 +3,7 @@ package state_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -489,4 +490,32 @@ func TestSealedValuesAreExportedAndImported(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, state.Flush(store))
 	require.Zero(t, plain.Has("an ordinary value"), "nor where it was staged")
+}
+
+// That a scope is sealed is asked where it is read: at a snapshot, whatever has its name since.
+func TestASealedScopeOfASnapshotIsExportedIfAskedFor(t *testing.T) {
+	everywhere(t, sealing(), func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		require.NoError(t, sc.Seal(ctx))
+		require.NoError(t, sc.Set(ctx, "k", "v"))
+		snap, err := f.Snapshot()
+		require.NoError(t, err)
+		defer snap.Close()
+		require.NoError(t, sc.Drop(ctx))
+		require.NoError(t, sc.Set(ctx, "k", "clear"))
+		before := snap.Scope(agent)
+		sealed, err := before.Sealed(ctx)
+		require.NoError(t, err)
+		require.True(t, sealed)
+		sealed, err = sc.Sealed(ctx)
+		require.NoError(t, err)
+		require.False(t, sealed)
+		_, err = before.Export(ctx, io.Discard, state.ExportOptions{})
+		require.ErrorIs(t, err, state.ErrSensitive)
+		n, err := before.Export(ctx, io.Discard, state.ExportOptions{Sensitive: true})
+		require.NoError(t, err)
+		require.Equal(t, int64(1), n)
+		_, err = sc.Export(ctx, io.Discard, state.ExportOptions{})
+		require.NoError(t, err)
+	})
 }

@@ -63,6 +63,27 @@ func (c *Chain) Newest() keys.SeqNum {
 // Sealed reports whether the base was sealed.
 func (c *Chain) Sealed() bool { return c.base.Sealed }
 
+// Base returns the base. Its value is the chain's.
+func (c *Chain) Base() Base { return c.base }
+
+// DropExpired forgets the base, with the operands that were committed before it ended, if there is one that
+// was committed afterwards, and reports whether it did: what the base was does not matter then.
+func (c *Chain) DropExpired() bool {
+	for i := range c.links {
+		if c.base.State == Absent || c.base.At(c.link(i).head.Time).State != Absent {
+			continue
+		}
+		if c.upward {
+			c.links = append(c.links[:0], c.links[i:]...)
+		} else {
+			c.links = c.links[:len(c.links)-i]
+		}
+		c.base = Base{}
+		return true
+	}
+	return false
+}
+
 // Add adds the value of a merge entry with the given number. One with the number of the base
 // is part of it already.
 func (c *Chain) Add(seq keys.SeqNum, value []byte) {
