@@ -168,7 +168,7 @@ func (f *differ) nextPoint(c *delta, upper []byte) (bool, error) {
 		}
 		c.key = f.key
 		b, err := f.newest(s)
-		if unopened(err) {
+		if unopened(err) || unfolded(err) {
 			if c.err, err = err, nil; b.State != fold.Present { // operands are on top of it
 				b = fold.Base{State: fold.Present}
 			}

@@ -51,22 +51,29 @@ func (it *Iterator) foldForward(s *source) (emitted, ok bool) {
 	return it.foldChain()
 }
 
-// foldChain makes the fold of the chain the current value.
+// foldChain makes the fold of the chain the current value. What cannot be folded is an entry all the same,
+// which ends no loop: in.err says why nobody can read it.
 func (it *Iterator) foldChain() (emitted, ok bool) {
 	if it.in.err != nil { // of the base
-		it.value, it.valid, it.in.sealed = nil, true, true
-		return true, true
+		return it.showUnreadable()
 	}
 	it.in.secret = it.chain.Sealed()
 	out, b, err := it.chain.Fold(it.db.operators.known, it.valBuf[:0])
 	if err != nil {
-		return false, it.fail(it.db.operators.error(err))
+		it.in.err = it.db.operators.error(err)
+		return it.showUnreadable()
 	}
 	it.valBuf = out
 	if !it.sees(b) {
 		return false, true
 	}
 	it.value, it.expires, it.valid = it.valBuf, b.Expiry, true
+	return true, true
+}
+
+// showUnreadable makes the current entry one without a value, for in.err.
+func (it *Iterator) showUnreadable() (emitted, ok bool) {
+	it.value, it.expires, it.valid, it.in.sealed = nil, 0, true, true
 	return true, true
 }
 

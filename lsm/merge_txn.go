@@ -145,8 +145,9 @@ func (tx *Txn) foldOwn(dst []byte, b fold.Base, w *write) ([]byte, int64, error)
 }
 
 // ownValue makes what one of the transaction's writes, at which own stands, makes its reads see
-// the current value: buf. It tells when that expires; ok is false if there is nothing.
+// the current value: buf, unless nobody can read it. It tells when that expires; ok is false if there is nothing.
 func (it *TxnIterator) ownValue(own *write) (expires int64, ok bool) {
+	it.unread = nil
 	if own.kind != keys.KindMerge {
 		var value []byte
 		if value, expires, ok = it.tx.own(own); ok {
@@ -156,12 +157,17 @@ func (it *TxnIterator) ownValue(own *write) (expires int64, ok bool) {
 	}
 	var b fold.Base
 	if it.base.Valid() && bytes.Equal(it.base.key, own.key) && !it.tx.writes.deletes(own.key) {
-		b = fold.Base{State: fold.Present, Value: it.base.Value(), Expiry: it.base.expires}
+		b = fold.Base{State: fold.Present, Expiry: it.base.expires}
+		if it.unread = it.base.Unreadable(); it.unread == nil {
+			b.Value = it.base.Value()
+		}
 		if it.err = it.base.Err(); it.err != nil {
 			return 0, false // of a value in a blob file
 		}
 		it.noteExpiry(b.Expiry)
 	}
-	it.buf, expires, it.err = it.tx.foldOwn(it.buf[:0], b, own)
-	return expires, it.err == nil
+	if it.unread == nil {
+		it.buf, expires, it.unread = it.tx.foldOwn(it.buf[:0], b, own)
+	}
+	return expires, true
 }

@@ -111,9 +111,10 @@ func (d *DB) stageEntries(ctx context.Context, it *Iterator, from, id scope.ID) 
 		if !more {
 			return entries, it.Err()
 		}
-		shredded := it.Shredded()
+		unread := it.Unreadable()
+		shredded := unread != nil
 		if shredded && it.value == nil {
-			return 0, it.in.err // operands on top of it cannot be copied
+			return 0, unread // operands on top of it cannot be copied
 		}
 		value := it.value // as it is, if nobody can open it
 		if !shredded {

@@ -31,6 +31,7 @@ type TxnIterator struct {
 	key     []byte      // current one, behind the scope's id
 	value   []byte      // current one: base's, once asked for, or buf
 	lazy    bool        // it is base's, and was not asked for
+	unread  error       // why nobody can read it, if it is the transaction's own; else nil
 	expires int64       // of the current entry, 0: never
 	version keys.SeqNum // of the current entry, 0: the transaction's own
 	buf     []byte      // copy of a value of the transaction, which a write may change in place
@@ -76,11 +77,11 @@ func (it *TxnIterator) Value() []byte {
 		return nil
 	}
 	if it.lazy {
-		it.value, it.lazy = it.base.Value(), false
-		if it.err = it.base.Err(); it.err != nil { // of a value in a blob file
-			it.valid = false
-			return nil
-		}
+		it.value, it.lazy, it.unread = it.base.Value(), false, it.base.Err()
+	}
+	if it.err = it.unread; it.err != nil {
+		it.valid = false
+		return nil
 	}
 	return it.value
 }

@@ -136,6 +136,66 @@ func TestBlindChangesThatCannotBe(t *testing.T) {
 	})
 }
 
+// Who may change one key cannot end a listing of the others: the error comes with the key.
+func TestABlindChangeThatCannotBeEndsNoListing(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		require.NoError(t, sc.SetMany(ctx, map[string]any{"a": int64(1), "bad": "text", "c": int64(3)}))
+		require.NoError(t, sc.IncrementBlind(ctx, "bad", 1))
+		about := func(err error) {
+			t.Helper()
+			var failed *state.Error
+			require.ErrorAs(t, err, &failed)
+			require.Equal(t, "bad", failed.Key)
+			require.ErrorIs(t, err, state.ErrMerge)
+		}
+		look := func(sc *state.Scope) {
+			t.Helper()
+			page, err := sc.List(ctx, state.ListOptions{})
+			require.NoError(t, err)
+			require.Len(t, page.Entries, 3)
+			about(page.Entries[1].Err)
+			require.Equal(t, int64(3), page.Entries[2].Value)
+			page, err = sc.List(ctx, state.ListOptions{KeysOnly: true})
+			require.NoError(t, err)
+			require.Len(t, page.Entries, 3)
+			var keys, met []string
+			for key, err := range sc.Keys(ctx, "") {
+				require.NoError(t, err)
+				keys = append(keys, key)
+			}
+			require.Equal(t, []string{"a", "bad", "c"}, keys)
+			for e, err := range sc.All(ctx, "") {
+				if met = append(met, e.Key); e.Key == "bad" {
+					about(err)
+				} else {
+					require.NoError(t, err)
+				}
+			}
+			require.Equal(t, keys, met)
+		}
+		look(sc)
+		require.NoError(t, f.Transact(ctx, func(tx *state.Txn) error { look(tx.Scope(agent)); return nil }))
+		var changed []string
+		for c, err := range sc.Diff(ctx, state.Position{}) {
+			if c.Kind != state.ChangeSet {
+				continue
+			}
+			if changed = append(changed, c.Key); c.Key == "bad" {
+				about(err)
+			} else {
+				require.NoError(t, err)
+			}
+		}
+		require.Equal(t, []string{"a", "bad", "c"}, changed)
+		_, err := sc.Delete(ctx, "bad")
+		require.NoError(t, err)
+		for _, err := range sc.All(ctx, "") {
+			require.NoError(t, err)
+		}
+	})
+}
+
 func TestBlindChangesShowToWatchers(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {
 		sc := f.Scope(agent)

@@ -80,8 +80,8 @@ var pages = sync.Pool{New: func() any { return new([]Entry) }}
 const maxPooledEntries = 256
 
 // All yields the entries whose keys begin with prefix, in order, as of the first step. The loop
-// may write. An error is yielded once, with a zero Entry, and ends the loop; but one that is ErrShredded
-// or ErrNoScopeKey comes with the key of a value that cannot be read, and the loop goes on.
+// may write. An error is yielded once, with a zero Entry, and ends the loop; but one that is ErrShredded,
+// ErrNoScopeKey or ErrMerge comes with the key of a value that cannot be read, and the loop goes on.
 //
 //	for e, err := range sc.All(ctx, "task/") {
 //		if err != nil {

@@ -89,7 +89,7 @@ type Entry struct {
 	// Meta is what is known of the value. Of one that cannot be read that is its version and expiry; it
 	// counts as Sensitive.
 	Meta
-	// Err is why the value was asked for and cannot be read, ErrShredded or ErrNoScopeKey; else nil.
+	// Err is why the value was asked for and cannot be read: ErrShredded, ErrNoScopeKey or ErrMerge; else nil.
 	Err error
 }
 
