@@ -577,6 +577,12 @@ func TestRequiredRecords(t *testing.T) {
 			_, err = f.As("alice").Scope(agent).Get(ctx, "s")
 			requireDenied(t, err)
 			require.Equal(t, required, errors.Is(err, state.ErrReadOnly), err)
+			shown := false
+			for c, failed := range f.As("root").Scope(agent).Diff(ctx, state.Position{}) {
+				shown, err = shown || c.Key == "s", failed
+			}
+			require.Equal(t, required, errors.Is(err, state.ErrReadOnly), err)
+			require.Equal(t, required, !shown, "of a Diff too")
 		}
 	})
 }
