@@ -25,7 +25,7 @@ type docWrite struct {
 	// change makes of the document that is there, nil for none, the new one, and reports whether
 	// there is to be one. It may be called several times.
 	change func(old *found) (doc any, there bool, err error)
-	// accept is told what a hook has put in the document's place; nil: only whether it fits is asked.
+	// accept is told what has been put in the document's place; nil: only whether it fits is asked.
 	accept func(any) error
 }
 
