@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -193,6 +194,33 @@ func TestABlindChangeThatCannotBeEndsNoListing(t *testing.T) {
 		for _, err := range sc.All(ctx, "") {
 			require.NoError(t, err)
 		}
+	})
+}
+
+// What blind changes make is bounded as what is written is. What was read before is there again with a delete of
+// what was too much.
+func TestBlindChangesStayWithinTheLimits(t *testing.T) {
+	everywhere(t, &state.Options{MaxValueBytes: 1000}, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		for _, key := range []string{"a", "b", "c"} {
+			require.NoError(t, sc.PatchBlind(ctx, "p", map[string]any{key: strings.Repeat("x", 400)}))
+		}
+		_, err := sc.Get(ctx, "p")
+		require.ErrorIs(t, err, state.ErrMerge)
+		require.ErrorIs(t, err, state.ErrTooLarge)
+		require.NoError(t, sc.PatchBlind(ctx, "p", map[string]any{"b": nil}))
+		v, err := sc.Get(ctx, "p")
+		require.NoError(t, err)
+		require.Len(t, v, 2)
+		if f.dir == "" {
+			return
+		}
+		require.NoError(t, sc.PatchBlind(ctx, "p", map[string]any{"b": strings.Repeat("x", 400)}))
+		f.opts = nil
+		f.reopen()
+		v, err = f.Scope(agent).Get(ctx, "p")
+		require.NoError(t, err)
+		require.Len(t, v, 3)
 	})
 }
 

@@ -46,9 +46,9 @@ func (s *Store) SetInOwnScope(name string) error {
 // FoldOperands folds operands of the operator of increments, or of that of patches.
 func FoldOperands(increment bool, dst, value []byte, operands [][]byte) ([]byte, error) {
 	if increment {
-		return foldOperands(opIncrement, dst, value, operands)
+		return foldOperands(opIncrement, &stored, dst, value, operands)
 	}
-	return foldOperands(opPatch, dst, value, operands)
+	return foldOperands(opPatch, &stored, dst, value, operands)
 }
 
 // CheckStored reports whether bytes are what is stored of a value.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/loamdb/loam/lsm"
 	"github.com/loamdb/loam/scope"
+	"github.com/loamdb/loam/state/codec"
 )
 
 // The engine under the state layer. This and the files named after it alone know package lsm; another store
@@ -106,10 +107,10 @@ type engine struct {
 	encrypted bool // values can be sealed
 }
 
-func openEngine(dir string, o *EngineOptions) (*engine, error) {
+func openEngine(dir string, o *EngineOptions, l *codec.Limits) (*engine, error) {
 	settings := *o
 	settings.ExpiryEvents = !o.ReadOnly
-	settings.Operators = slices.Concat(o.Operators, operators)
+	settings.Operators = slices.Concat(o.Operators, operatorsWithin(l))
 	db, err := lsm.Open(dir, &settings)
 	if err != nil {
 		return nil, translate(err)
