@@ -51,6 +51,24 @@ func FoldOperands(increment bool, dst, value []byte, operands [][]byte) ([]byte,
 	return foldOperands(opPatch, &stored, dst, value, operands)
 }
 
+// Numbers returns the numbers of the events of a commit whose last write has the number last: writes are + with an
+// expiry, - without, and ? for what is only required.
+func Numbers(writes string, last Version) []uint64 {
+	ws := make([]write, len(writes))
+	for i, kind := range writes {
+		ws[i] = write{value: []byte{}, requires: kind == '?', tell: &notice{}}
+		if kind == '+' {
+			ws[i].expires = 1
+		}
+	}
+	number(ws, last)
+	got := make([]uint64, len(ws))
+	for i := range ws {
+		got[i] = ws[i].tell.event.SeqNum
+	}
+	return got
+}
+
 // CheckStored reports whether bytes are what is stored of a value.
 func CheckStored(p []byte) error { return checkOperand(p) }
 
