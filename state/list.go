@@ -173,7 +173,7 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool)
 		failed = s.fail("list", key, failed)
 		return false
 	}
-	err = s.merge(lower, upper, entry)
+	err = s.merge(ctx, lower, upper, entry)
 	if failed == nil {
 		failed = s.seen(ctx, op, o.Prefix, sensitive)
 	}
@@ -187,7 +187,7 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool)
 }
 
 // merge calls yield with the stored and the ephemeral entries of [lower, upper) in order.
-func (s *Scope) merge(lower, upper []byte, yield func(key string, value []byte, i info) bool) error {
+func (s *Scope) merge(ctx context.Context, lower, upper []byte, yield func(key string, value []byte, i info) bool) error {
 	e := &s.store.ephemeral
 	for {
 		changes := e.changes.Load()
@@ -218,6 +218,9 @@ func (s *Scope) merge(lower, upper []byte, yield func(key string, value []byte, 
 			return !stopped
 		})
 		if begin(); changed {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			continue
 		}
 		for _, v := range here {

@@ -214,6 +214,9 @@ func (s *Scope) locate(ctx context.Context, key string, b *scratch, f *found) er
 		if err != ErrNotFound || changes == e.changes.Load() { // returned bare
 			return err
 		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 	}
 }
 
