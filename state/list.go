@@ -52,7 +52,7 @@ func (s *Scope) List(ctx context.Context, o ListOptions) (Page, error) {
 	var page Page
 	gathered := pages.Get().(*[]Entry)
 	entries := (*gathered)[:0]
-	err := s.scan(ctx, o, func(e Entry) bool {
+	err := s.scan(ctx, o, false, func(e Entry) bool {
 		if len(entries) == o.Limit {
 			page.Next = entries[o.Limit-1].Key
 			return false
@@ -92,7 +92,7 @@ const maxPooledEntries = 256
 func (s *Scope) All(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		left := false
-		err := s.scan(ctx, ListOptions{Prefix: prefix}, func(e Entry) bool {
+		err := s.scan(ctx, ListOptions{Prefix: prefix}, true, func(e Entry) bool {
 			left = !yield(e, e.Err)
 			return !left
 		})
@@ -106,7 +106,7 @@ func (s *Scope) All(ctx context.Context, prefix string) iter.Seq2[Entry, error] 
 func (s *Scope) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		left := false
-		err := s.scan(ctx, ListOptions{Prefix: prefix, KeysOnly: true}, func(e Entry) bool {
+		err := s.scan(ctx, ListOptions{Prefix: prefix, KeysOnly: true}, true, func(e Entry) bool {
 			left = !yield(e.Key, nil)
 			return !left
 		})
@@ -116,8 +116,9 @@ func (s *Scope) Keys(ctx context.Context, prefix string) iter.Seq2[string, error
 	}
 }
 
-// scan calls yield with the entries that o means, but for its limit, until it returns false.
-func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool) error {
+// scan calls yield with the entries that o means, but for its limit, until it returns false. shown says that
+// each is shown at once, and not when scan has returned without an error.
+func (s *Scope) scan(ctx context.Context, o ListOptions, shown bool, yield func(Entry) bool) error {
 	op := access.OpScan
 	if o.KeysOnly {
 		op = access.OpList
@@ -136,6 +137,13 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool)
 	var f found
 	var failed error
 	var sensitive uint64
+	met := func(key string) error { // a value that is sensitive
+		if shown {
+			return s.seenInLoop(ctx, key, &sensitive)
+		}
+		sensitive++
+		return nil
+	}
 	entry := func(key string, value []byte, i info) bool {
 		if failed = ctx.Err(); failed != nil {
 			return false
@@ -146,7 +154,10 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool)
 		if i.unread != nil {
 			e := Entry{Key: key}
 			if !o.KeysOnly {
-				sensitive++
+				if failed = met(key); failed != nil {
+					failed = s.fail("list", key, failed)
+					return false
+				}
 				e.Err = s.fail("list", key, i.unread)
 			}
 			if !o.KeysOnly || filter == nil {
@@ -160,8 +171,8 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool)
 			switch {
 			case !o.KeysOnly:
 				e.Value, failed = codec.Decode(f.payload, &stored)
-				if e.Class == Sensitive {
-					sensitive++
+				if failed == nil && e.Class == Sensitive {
+					failed = met(key)
 				}
 			case filter != nil:
 				e.Meta = Meta{} // keys are what was asked for

@@ -118,6 +118,8 @@ func (s *Scope) Diff(ctx context.Context, from Position) iter.Seq2[Change, error
 			yield(Change{}, s.fail("diff", "", err))
 			return
 		}
+		var sensitive uint64
+		defer func() { _ = s.seen(ctx, access.OpScan, "", sensitive) }() // what was shown was shown
 		for r, err := range s.space.diff(from) {
 			if err == nil {
 				err = ctx.Err()
@@ -134,7 +136,7 @@ func (s *Scope) Diff(ctx context.Context, from Position) iter.Seq2[Change, error
 			}
 			if err == nil {
 				if c, err = s.decode(&r); err == nil && c.Class == Sensitive {
-					err = s.seen(ctx, access.OpScan, c.Key, 1) // before it is shown
+					err = s.seenInLoop(ctx, c.Key, &sensitive)
 				}
 			}
 			if err != nil {
