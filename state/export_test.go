@@ -69,6 +69,11 @@ func Numbers(writes string, last Version) []uint64 {
 	return got
 }
 
+// ShareStripe reports whether writes of class Ephemeral to two keys wait for each other.
+func ShareStripe(s *Store, a, b string) bool {
+	return s.ephemeral.stripeOf([]byte(a)) == s.ephemeral.stripeOf([]byte(b))
+}
+
 // CheckStored reports whether bytes are what is stored of a value.
 func CheckStored(p []byte) error { return checkOperand(p) }
 
