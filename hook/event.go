@@ -54,6 +54,9 @@ type Event struct {
 	To scope.Scope
 	// Key is empty for operations on whole scopes.
 	Key string
+	// Collection is that of the document which Key names, as collection, slash and the document's key; empty
+	// where Key is a key of the scope, which may be called the same.
+	Collection string
 	// Version is the key's version from then on, and SeqNum then, 0 if it has none or that is not known, as in
 	// transactions.
 	Version uint64
