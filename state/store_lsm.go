@@ -467,10 +467,6 @@ func (sp space) diff(from Position) iter.Seq2[rawChange, error] {
 	}
 }
 
-// ofValue reports whether an error of the engine is about one value alone, which is there: it cannot be opened,
-// or blind changes cannot be folded into it.
-func ofValue(err error) bool { return unread(err) || errors.Is(err, ErrMerge) }
-
 // watch returns a feed of what commits change of [lower, upper), from now on or from a position.
 func (sp space) watch(ctx context.Context, lower, upper []byte, from *Position) (feed, error) {
 	w, err := sp.sc.Watch(ctx, &lsm.WatchOptions{LowerBound: lower, UpperBound: upper, From: from})
