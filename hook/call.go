@@ -211,7 +211,7 @@ func (c *call) exit(r *registration) {
 func (c *call) settle(r *registration, err error, begun time.Duration) {
 	end := c.d.now()
 	c.clock = end
-	r.counts.latency.add(end - begun)
+	r.counts.latency.Add(end - begun)
 	if err == nil {
 		r.breaker.record(succeeded, begun, end)
 		if c.point.IsBefore() {

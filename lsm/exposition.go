@@ -42,6 +42,8 @@ var exposedMetrics = []exposedMetric{
 	{"loam_disk_bytes", "DiskBytes", "Length of live tables, blob files and log segments."},
 	{"loam_conversion_bytes", "ConversionBytes", "Length of the tables and blob files that are still to be encrypted, or decrypted, of a store on its way."},
 	{"loam_cache_bytes", "CacheBytes", "What the block cache holds."},
+	{"loam_cache_hits_total", "CacheHits", "Blocks that were looked for and found in the cache, nearly all of them."},
+	{"loam_cache_misses_total", "CacheMisses", "Blocks that were read and entered into the cache."},
 	{"loam_cache_evicted_blocks_total", "EvictedBlocks", "Blocks that the cache has given up."},
 	{"loam_compaction_debt_bytes", "CompactionDebt", "Estimate of what compactions would have to write before none is urgent."},
 	{"loam_snapshots", "Snapshots", "Open snapshots."},
@@ -176,6 +178,11 @@ type figures struct{ db *DB }
 // String returns the figures as JSON.
 func (v figures) String() string {
 	m := v.db.Metrics()
+	return m.JSON()
+}
+
+// JSON returns the figures as a JSON object, under the names that WritePrometheus gives them.
+func (m *Metrics) JSON() string {
 	var b strings.Builder
 	b.WriteByte('{')
 	for i := range exposedMetrics {
@@ -183,7 +190,7 @@ func (v figures) String() string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		values, levels := e.values(&m)
+		values, levels := e.values(m)
 		list := strings.Join(values, ",")
 		if levels {
 			list = "[" + list + "]"

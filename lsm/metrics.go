@@ -60,6 +60,9 @@ type Metrics struct {
 	// given up since Open.
 	CacheBytes    int64
 	EvictedBlocks int64
+	// CacheHits counts blocks that were looked for and found in the cache, nearly all of them, CacheMisses those
+	// that were read and entered, both since Open.
+	CacheHits, CacheMisses int64
 	// CompactionDebt estimates how many bytes compactions would have to write before
 	// none is urgent.
 	CompactionDebt int64
@@ -191,6 +194,7 @@ func (d *DB) Metrics() Metrics {
 	}
 	held := d.cache.Metrics()
 	m.CacheBytes, m.EvictedBlocks = held.SlabBytes, int64(held.Evictions)
+	m.CacheHits, m.CacheMisses = int64(held.Hits), int64(held.Loads)
 	s := d.state.Load()
 	m.CompactionDebt = compaction.DebtOf(s.version.Version, d.compactor.params())
 	m.FrozenMemtables = len(s.frozen)

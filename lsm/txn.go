@@ -11,7 +11,8 @@ import (
 
 // Txn is a transaction: reads of one snapshot, and writes that it sees itself and that
 // others see all together when it commits, or never. It comes from DB.Update or DB.View, is
-// for the goroutine that runs the function, and ends with it.
+// for the goroutine that runs the function, and ends with it; or from DB.Begin, and ends with
+// Commit or Rollback.
 //
 // Transactions are serialisable: what Update commits is as if the transaction had run
 // alone at the moment of its commit. What it has read, keys and ranges, is compared with
@@ -42,6 +43,7 @@ type transaction struct {
 	at       int64 // the time at which it judges what expires
 	listedAt int64 // the same, as it was listed
 	readOnly bool
+	begun    bool      // by DB.Begin: its caller ends it
 	tables   *version  // from before the snapshot; to compare, not to read
 	snap     *Snapshot // that it reads, and that is not its own; nil: it has one
 	w        *WriteOptions
@@ -89,6 +91,40 @@ func (d *DB) Update(fn func(tx *Txn) error) error {
 		return err
 	}
 	return tx.commit()
+}
+
+// Begin returns a transaction like those that Update runs functions in, which its caller ends, with
+// Commit or Rollback. Until then it keeps what its snapshot holds, and Close returns ErrInUse. It is for
+// one goroutine at a time. A store that is read-only gives ErrReadOnly.
+func (d *DB) Begin() (*Txn, error) {
+	if err := d.writable(); err != nil {
+		return nil, err
+	}
+	tx, err := d.begin(false, nil)
+	if err != nil {
+		return nil, err
+	}
+	tx.begun = true
+	return tx, nil
+}
+
+// Commit commits what a transaction of DB.Begin has written, as Update does, and ends it in any case. With
+// ErrConflict nothing was written, and a transaction begun anew may succeed. A transaction that has
+// ended, or that Update or View will end, gives ErrClosed.
+func (tx *Txn) Commit() error {
+	if !tx.begun || tx.done {
+		return ErrClosed
+	}
+	defer tx.end()
+	return tx.commit()
+}
+
+// Rollback ends a transaction of DB.Begin without writing anything. One that has ended, or that Update or
+// View will end, is left as it is.
+func (tx *Txn) Rollback() {
+	if tx.begun && !tx.done {
+		tx.end()
+	}
 }
 
 // View runs fn in a transaction that only reads: all from one snapshot. It never

@@ -19,6 +19,7 @@ import (
 const (
 	opIncrement = "state.increment"
 	opPatch     = "state.patch"
+	opAppend    = "state.append"
 )
 
 // IncrementBlind adds delta to the number that key has, 0 if it has none, without reading it, and so
@@ -50,6 +51,51 @@ func (s *Scope) PatchBlind(ctx context.Context, key string, patch any, opts ...O
 		return s.fail("patch blind", key, err)
 	}
 	return nil
+}
+
+// appendLooks is at which of so many blind appends the length of the list is looked at.
+const appendLooks = 61
+
+// AppendBlind adds an element to the end of the list that key has, as Append does, mostly without reading
+// it, and so without telling what becomes of it. The value is of class Trusted from then on, and keeps
+// its expiry.
+//
+// One call in 61 looks how long the list is: beyond 64 KiB it is ErrTooLarge, and nothing is added. A list that
+// has grown beyond that meanwhile is read as others are. Where the value turns out to be no list, reading
+// the key is ErrMerge, until it is Set or deleted.
+func (s *Scope) AppendBlind(ctx context.Context, key string, element any, opts ...Option) error {
+	err := s.roomToAppend(ctx, key)
+	if err == nil {
+		err = s.blind(ctx, opAppend, key, element, opts)
+	}
+	if err != nil {
+		return s.fail("append blind", key, err)
+	}
+	return nil
+}
+
+// roomToAppend returns ErrTooLarge, once in a while, for a list that has become too long.
+func (s *Scope) roomToAppend(ctx context.Context, key string) error {
+	if s.store.appends.Add(1)%appendLooks != 0 {
+		return nil
+	}
+	s, err := s.pass(ctx, access.OpUpdate, key)
+	if err != nil || s.mode != live { // a transaction would depend on what is read
+		return err
+	}
+	b := s.store.borrow()
+	defer s.store.giveBack(b)
+	var f found
+	switch err := s.locate(ctx, key, b, &f); {
+	case err == ErrNotFound: // returned bare
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := f.open(b.buf); err != nil {
+		return err
+	}
+	return edit.CheckListLen(len(f.payload))
 }
 
 func (s *Scope) blind(ctx context.Context, operator, key string, operand any, opts []Option) error {
@@ -122,6 +168,8 @@ func foldOperands(operator string, l *codec.Limits, dst, value []byte, operands 
 		case err != nil:
 		case operator == opIncrement:
 			v, err = edit.Increment(v, operand)
+		case operator == opAppend:
+			v, err = edit.Extend(v, operand)
 		default:
 			v, err = edit.MergePatch(v, operand, &stored)
 		}

@@ -221,11 +221,9 @@ func newCollection(s *Scope, name string, defs []index.Def, fits func(any) error
 			}
 		}
 	}
-	c := &collection{
-		set: set, fits: fits,
-		prefix: append([]byte{index.Reserved, areaDocuments}, name+"\x00"...),
-		record: append([]byte{index.Reserved, areaCatalogs}, name...),
-	}
+	s.store.sweeper.know(set)
+	c := collectionOf(s, set)
+	c.fits = fits
 	return c.on(s), nil
 }
 
@@ -321,7 +319,7 @@ var docScratches = sync.Pool{New: func() any { return new(docScratch) }}
 
 func (s *Store) borrowDocs() *docScratch {
 	b := docScratches.Get().(*docScratch)
-	b.scratch = s.borrow()
+	b.scratch = s.borrowFor(timedDocument)
 	return b
 }
 

@@ -44,5 +44,6 @@
 // ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, export.go,
 // import.go and import_merge.go, watch.go; control.go,
 // view.go, gate.go and own.go, what principals may do; protect.go, what is personal; shred.go, what is
-// sealed and its end; typed.go and explicit.go, other forms of the same; collection.go and the files named after it.
+// sealed and its end; retention.go, sweeper.go and sweep.go, what scopes
+// keep; begin.go, lease.go, history.go, expiry.go, metrics.go and exposition.go; typed.go and explicit.go, other forms of the same; collection.go and the files named after it.
 package state

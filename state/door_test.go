@@ -48,6 +48,16 @@ var doors = []door{
 	{"Append", access.OpUpdate, "l", func(sc *state.Scope, _ docs) error { _, err := sc.Append(ctx, "l", 1); return err }},
 	{"IncrementBlind", access.OpUpdate, "k", func(sc *state.Scope, _ docs) error { return sc.IncrementBlind(ctx, "k", 1) }},
 	{"PatchBlind", access.OpUpdate, "m", func(sc *state.Scope, _ docs) error { return sc.PatchBlind(ctx, "m", map[string]any{}) }},
+	{"AppendBlind", access.OpUpdate, "l", func(sc *state.Scope, _ docs) error { return sc.AppendBlind(ctx, "l", 1) }},
+	{"AcquireLease", access.OpUpdate, "k", func(sc *state.Scope, _ docs) error {
+		l, err := sc.AcquireLease(ctx, "k", "me", 1e12)
+		if err == nil {
+			err = l.Release(ctx)
+		}
+		return err
+	}},
+	{"LeaseInfo", access.OpGet, "k", func(sc *state.Scope, _ docs) error { _, err := sc.LeaseInfo(ctx, "k"); return err }},
+	{"History", access.OpGet, "k", func(sc *state.Scope, _ docs) error { return last(sc.History(ctx, "k")) }},
 	{"Delete", access.OpDelete, "k", func(sc *state.Scope, _ docs) error { _, err := sc.Delete(ctx, "k"); return err }},
 	{"DeleteMany", access.OpDelete, "k", func(sc *state.Scope, _ docs) error { _, err := sc.DeleteMany(ctx, []string{"k"}); return err }},
 	{"List", access.OpScan, "", func(sc *state.Scope, _ docs) error { _, err := sc.List(ctx, state.ListOptions{}); return err }},
@@ -67,6 +77,8 @@ var doors = []door{
 		return err
 	}},
 	{"Stats", access.OpStats, "", func(sc *state.Scope, _ docs) error { _, err := sc.Stats(ctx); return err }},
+	{"Retention", access.OpSettings, "", func(sc *state.Scope, _ docs) error { _, err := sc.Retention(ctx); return err }},
+	{"SetRetention", access.OpSettings, "", func(sc *state.Scope, _ docs) error { return sc.SetRetention(ctx, state.Retention{}) }},
 	{"Copy", access.OpCopy, "", func(sc *state.Scope, _ docs) error { _, err := sc.Copy(ctx, other); return err }},
 	{"Move", access.OpMove, "", func(sc *state.Scope, _ docs) error { return sc.Move(ctx, other) }},
 	{"Drop", access.OpDrop, "", func(sc *state.Scope, _ docs) error { return sc.Drop(ctx) }},

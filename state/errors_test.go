@@ -238,6 +238,18 @@ var failures = []failure{
 		_, err = state.Open(dir, o)
 		return err
 	}},
+	{"ErrLeaseHeld", state.ErrLeaseHeld, "acquire lease", "k", func(t *testing.T, _ *fixture, sc *state.Scope) error {
+		_, err := sc.AcquireLease(ctx, "k", "me", time.Hour)
+		require.NoError(t, err)
+		_, err = sc.AcquireLease(ctx, "k", "you", time.Hour)
+		return err
+	}},
+	{"ErrLeaseLost", state.ErrLeaseLost, "renew lease", "k", func(t *testing.T, _ *fixture, sc *state.Scope) error {
+		l, err := sc.AcquireLease(ctx, "k", "me", time.Hour)
+		require.NoError(t, err)
+		require.NoError(t, l.Release(ctx))
+		return l.Renew(ctx, time.Hour)
+	}},
 	{"ErrNotEncrypted", state.ErrNotEncrypted, "set", "k", setting(1, sensitive)},
 	{"ErrShredded", state.ErrShredded, "get", "k", func(t *testing.T, _ *fixture, sc *state.Scope) error {
 		store, err := state.OpenMemory(sealing())

@@ -102,6 +102,73 @@ func (s *Store) FlipAudit() error {
 // StoreOf returns the store of a handle.
 func StoreOf(s *Scope) *Store { return s.store }
 
+// SweepWith does what the sweeper does for a scope with a rule, with something that happens between its look
+// and its deletes, and returns how many entries were deleted. The scope has the rule.
+func SweepWith(s *Scope, between func()) (int, error) {
+	k := s.store.sweeper
+	in := (*k.scopes.Load())[s.name]
+	docs := k.documentsOf(in)
+	now := s.store.engine.now()
+	l, err := k.pass(in, docs, now)
+	if err != nil {
+		return 0, err
+	}
+	chosen, _, _ := l.choose()
+	between()
+	return k.remove(in, docs, chosen)
+}
+
+// DropIdleWith does what the sweeper does for a scope whose rule says that it is idle, with something that
+// happens first.
+func DropIdleWith(s *Scope, before func()) error {
+	k := s.store.sweeper
+	in := (*k.scopes.Load())[s.name]
+	before()
+	return k.dropIdle(in)
+}
+
+// ListedForRetention returns the scopes that are listed as ones with rules.
+func (s *Store) ListedForRetention() ([]string, error) {
+	names := []string{}
+	err := s.sweeper.names.scan(nil, nil, false, func(key, _ []byte, _ info) bool {
+		name, err := scope.ParseKey(key)
+		if err == nil {
+			names = append(names, name.String())
+		}
+		return err == nil
+	})
+	return names, err
+}
+
+// Records of scopes.
+var (
+	DecodeRule  = func(p []byte) (Retention, int64, error) { r, err := decodeRule(p); return r.Retention, r.since, err }
+	EncodeRule  = func(r Retention, since int64) []byte { return (&rule{r, since}).encode() }
+	DecodeLease = func(p []byte) (Token, string, error) { r, err := decodeLease(p); return r.token, r.holder, err }
+	EncodeLease = func(t Token, holder string) []byte { return (&leaseRecord{t, holder}).encode() }
+)
+
+// FigureRows returns the rows of the table of figures in docs/state-metrics.md.
+func FigureRows() []string {
+	var rows []string
+	for i := range exposedFigures {
+		e := &exposedFigures[i]
+		rows = append(rows, "| `"+e.name+"` | "+e.kind()+" | `"+e.field+"` | "+e.help+" |")
+	}
+	return append(rows,
+		"| `"+latencyName+"` | gauge | `Latencies` | "+latencyHelp+" |",
+		"| `"+samplesName+"` | counter | `Latencies.Samples` | "+samplesHelp+" |")
+}
+
+// Borrow borrows the memory of a call and gives it back, as a Get does, or without its time being taken.
+func (s *Store) Borrow(timed bool) {
+	if timed {
+		s.giveBack(s.borrowFor(timedGet))
+	} else {
+		s.giveBack(s.borrow())
+	}
+}
+
 // Flush writes what a store has in memory to tables.
 func Flush(s *Store) error { return s.engine.db.Flush(context.Background()) }
 

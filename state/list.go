@@ -50,6 +50,7 @@ func (s *Scope) List(ctx context.Context, o ListOptions) (Page, error) {
 		return Page{}, s.fail("list", "", fmt.Errorf("%w: a limit of %d is not within 1 and %d", ErrOption, o.Limit, maxLimit))
 	}
 	var page Page
+	defer s.store.took(timedList, s.store.clock.now())
 	gathered := pages.Get().(*[]Entry)
 	entries := (*gathered)[:0]
 	err := s.scan(ctx, o, false, func(e Entry) bool {
@@ -137,13 +138,6 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, shown bool, yield func(
 	var f found
 	var failed error
 	var sensitive uint64
-	met := func(key string) error { // a value that is sensitive
-		if shown {
-			return s.seenInLoop(ctx, key, &sensitive)
-		}
-		sensitive++
-		return nil
-	}
 	entry := func(key string, value []byte, i info) bool {
 		if failed = ctx.Err(); failed != nil {
 			return false
@@ -151,38 +145,19 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, shown bool, yield func(
 		if filter != nil && !filter.Allows(key) {
 			return true
 		}
-		if i.unread != nil {
-			e := Entry{Key: key}
-			if !o.KeysOnly {
-				if failed = met(key); failed != nil {
-					failed = s.fail("list", key, failed)
-					return false
-				}
-				e.Err = s.fail("list", key, i.unread)
-			}
-			if !o.KeysOnly || filter == nil {
-				e.Meta = i.meta()
-			}
-			return yield(e)
+		e, err := s.entryOf(&f, key, value, i, o.KeysOnly, filter != nil)
+		switch {
+		case err != nil || o.KeysOnly || e.Class != Sensitive:
+		case shown:
+			err = s.seenInLoop(ctx, key, &sensitive)
+		default:
+			sensitive++
 		}
-		if failed = f.open(value); failed == nil {
-			f.info = i
-			e := Entry{Key: key, Meta: f.meta()}
-			switch {
-			case !o.KeysOnly:
-				e.Value, failed = codec.Decode(f.payload, &stored)
-				if failed == nil && e.Class == Sensitive {
-					failed = met(key)
-				}
-			case filter != nil:
-				e.Meta = Meta{} // keys are what was asked for
-			}
-			if failed == nil {
-				return yield(e)
-			}
+		if err != nil {
+			failed = s.fail("list", key, err)
+			return false
 		}
-		failed = s.fail("list", key, failed)
-		return false
+		return yield(e)
 	}
 	err = s.merge(ctx, lower, upper, entry)
 	if failed == nil {
@@ -195,6 +170,31 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, shown bool, yield func(
 		err = ctx.Err()
 	}
 	return err
+}
+
+// entryOf returns the entry of what is stored under a key. It uses f. For a view, where keys are what was asked
+// for, it has these alone.
+func (s *Scope) entryOf(f *found, key string, value []byte, i info, keysOnly, view bool) (Entry, error) {
+	e := Entry{Key: key}
+	if i.unread != nil {
+		if e.Meta = i.meta(); !keysOnly {
+			e.Err = s.fail("list", key, i.unread)
+		}
+	} else {
+		err := f.open(value)
+		if err == nil && !keysOnly {
+			e.Value, err = codec.Decode(f.payload, &stored)
+		}
+		if err != nil {
+			return e, err
+		}
+		f.info = i
+		e.Meta = f.meta()
+	}
+	if keysOnly && view {
+		e.Meta = Meta{}
+	}
+	return e, nil
 }
 
 // merge calls yield with the stored and the ephemeral entries of [lower, upper) in order.

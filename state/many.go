@@ -46,7 +46,7 @@ func (s *Scope) getAtOnce(ctx context.Context, keys []string) (map[string]any, e
 		at = s.store.scopeIn(snap, s.name)
 		at.witness = s.witness
 	}
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedBatch)
 	defer s.store.giveBack(b)
 	values := make(map[string]any, len(keys))
 	var f found
@@ -126,7 +126,7 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 			return s.fail("set", string(inMemory[i].key), err)
 		}
 	}
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedBatch)
 	defer s.store.giveBack(b)
 	if err := s.commitAll(ctx, b, ws, unsynced); err != nil {
 		return err
@@ -170,7 +170,7 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 		return 0, err
 	}
 	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedBatch)
 	defer s.store.giveBack(b)
 	for {
 		ws, unsynced, n := make([]write, 0, len(keys)), true, 0

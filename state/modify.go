@@ -27,7 +27,7 @@ func (s *Scope) modify(ctx context.Context, key string, o Option, change change,
 	if err != nil {
 		return nil, err
 	}
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedChange)
 	defer s.store.giveBack(b)
 	var f found
 	for {

@@ -274,7 +274,7 @@ func (tx *Txn) record() error {
 	if !tx.store.recording || len(tx.events) == 0 {
 		return nil
 	}
-	space, err := tx.open(timelineScope)
+	space, err := tx.inner.open(timelineScope)
 	if err != nil {
 		return err
 	}
@@ -295,34 +295,4 @@ func (tx *Txn) tell(ctx context.Context, last Version) {
 		tx.events[i].SeqNum = uint64(last)
 		tx.store.hooks.After(ctx, tx.events[i])
 	}
-}
-
-// expired records that values have expired, and tells of it. The commit takes the engine's own events
-// away together with what it is given.
-func (s *Store) expired(gone []expiry, commit func([]write) error) error {
-	var events []hook.Event
-	var ws []write
-	for _, e := range gone {
-		key, ok := userKey(e.Key)
-		if !ok || reservedScope(e.Scope) {
-			continue // the store's own
-		}
-		collection, _ := splitName(e.Key)
-		ev := hook.Event{Op: hook.OpExpire, Scope: e.Scope, Key: key, Collection: collection, Time: e.Expiry.UTC()}
-		s.hooks.Stamp(context.Background(), &ev)
-		if s.recording {
-			var err error
-			if ws, err = s.appendRecord(ws, s.records.space, &ev); err != nil {
-				return err
-			}
-		}
-		events = append(events, ev)
-	}
-	if err := commit(ws); err != nil {
-		return err
-	}
-	for i := range events {
-		s.hooks.After(context.Background(), events[i])
-	}
-	return nil
 }

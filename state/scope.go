@@ -95,7 +95,7 @@ type Entry struct {
 
 // Get returns the value of key, or ErrNotFound.
 func (s *Scope) Get(ctx context.Context, key string) (any, error) {
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedGet)
 	defer s.store.giveBack(b)
 	var f found
 	err := s.find(ctx, key, b, &f)
@@ -110,7 +110,7 @@ func (s *Scope) Get(ctx context.Context, key string) (any, error) {
 
 // GetWithMeta returns the value of key with what the store knows of it, or ErrNotFound.
 func (s *Scope) GetWithMeta(ctx context.Context, key string) (any, Meta, error) {
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedGet)
 	defer s.store.giveBack(b)
 	var f found
 	err := s.find(ctx, key, b, &f)
@@ -129,7 +129,7 @@ func (s *Scope) Has(ctx context.Context, key string) (bool, error) {
 	if err != nil {
 		return false, s.fail("has", key, err)
 	}
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedGet)
 	defer s.store.giveBack(b)
 	var f found
 	err = s.locate(ctx, key, b, &f)

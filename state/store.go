@@ -8,9 +8,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/hook/timeline"
+	"github.com/loamdb/loam/internal/latency"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state/codec"
 )
@@ -38,6 +40,8 @@ type Store struct {
 	recordValues bool       // of these
 	retain       *retention // nil: nothing is recorded
 
+	sweeper *sweeper // carries out rules of retention
+
 	ephemeral ephemerals
 	scratch   sync.Pool // of *scratch
 	sources   sync.Pool // of *source
@@ -50,8 +54,13 @@ type Store struct {
 	background sync.WaitGroup
 	unrecorded atomic.Int64
 
+	clock     clock // takes the time of calls
+	opened    time.Time
+	latencies [timedOps]latency.Histogram
+
 	counters [counterShards]counters
 	borrowed atomic.Uint32 // how often memory was made for a scratch
+	appends  atomic.Uint32 // blind ones
 }
 
 // counters count what calls do. There are several, so that processors do not wait for each other.
@@ -120,6 +129,8 @@ func open(dir string, o *Options, memory bool) (*Store, error) {
 		}
 		s.scopeClasses = append(s.scopeClasses, scopeClass{p, c.Class})
 	}
+	s.clock = clock{now: time.Now, since: time.Since} // the machine's: it is how long callers wait
+	s.opened = s.clock.now()
 	s.scratch.New = func() any { return &scratch{counters: &s.counters[s.borrowed.Add(1)%counterShards]} }
 	s.ephemeral.init(cmp.Or(o.EphemeralBytes, defaultEphemeralBytes))
 	s.sources.New = func() any { return &source{} }
@@ -147,6 +158,9 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 		err = s.openProtection(o.Privacy)
 	}
 	if err == nil {
+		err = s.openSweeper(settings.Clock != nil)
+	}
+	if err == nil {
 		s.hooks, err = hook.New(hookOptions(o.Hooks))
 	}
 	if err == nil {
@@ -161,7 +175,8 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 		return err
 	}
 	if !s.readOnly {
-		s.background.Go(func() { s.engine.expiries(s.ended, s.expired) })
+		s.background.Go(s.tellExpiries)
+		s.background.Go(s.sweeper.run)
 	}
 	return nil
 }
@@ -253,47 +268,6 @@ func listScopes(e *engine, kind scope.Kind, prefix string) iter.Seq2[scope.Scope
 	}
 }
 
-// Metrics returns the figures of the store.
-func (s *Store) Metrics() Metrics {
-	m := Metrics{Engine: s.engine.metrics()}
-	for i := range s.counters {
-		c := &s.counters[i]
-		m.Reads += c.reads.Load()
-		m.Writes += c.writes.Load()
-		m.Conflicts += c.conflicts.Load()
-	}
-	m.Unrecorded = s.unrecorded.Load()
-	m.Ephemeral, m.EphemeralBytes, m.Evicted = s.ephemeral.figures()
-	m.Findings, m.Blocked = s.protection.findings.Load(), s.protection.blocked.Load()
-	if c := s.control; c != nil {
-		a := c.log.Metrics()
-		m.Denied, m.Audited, m.AuditDropped = c.denied.Load(), int64(a.Written), int64(a.Dropped)
-	}
-	return m
-}
-
-// Metrics are figures of a store. Sums are since Open: rates are the difference of two.
-type Metrics struct {
-	// Reads counts keys that were looked up, those that a write depends on included; Writes keys
-	// that were written or deleted, by whichever operation; Conflicts how often a change, a delete
-	// or a transaction had to begin anew because somebody else was faster.
-	Reads, Writes, Conflicts int64
-	// Ephemeral counts the values of that class, those that have expired included until they make
-	// room; EphemeralBytes is what they take, Evicted how many had to make room since Open.
-	Ephemeral, EphemeralBytes, Evicted int64
-	// Findings counts what was found of personal data and credentials in values to be written, Blocked the
-	// values that were refused for it: all since Open.
-	Findings, Blocked int64
-	// Denied counts requests that access control has denied, Audited the records that were written of
-	// these and others, AuditDropped those that could not be: all since Open.
-	Denied, Audited, AuditDropped int64
-	// Unrecorded counts operations on whole scopes that were made, and whose event could then not be
-	// recorded.
-	Unrecorded int64
-	// Engine has those of the storage engine.
-	Engine EngineMetrics
-}
-
 // scratch is the memory that one call works with: what is in it is the caller's until it is given
 // back.
 type scratch struct {
@@ -303,6 +277,11 @@ type scratch struct {
 	notice notice   // of that
 
 	counters *counters // those that the call counts in
+
+	calls uint32 // that have had it
+	timed bool   // the call's time is taken
+	op    timedOp
+	begun time.Time
 }
 
 // maxPooledBytes keeps one giant value from staying in a pool for ever.
@@ -310,9 +289,22 @@ const maxPooledBytes = 64 << 10
 
 func (s *Store) borrow() *scratch { return s.scratch.Get().(*scratch) }
 
+// borrowFor returns memory for one call, whose time is taken if it is its turn.
+func (s *Store) borrowFor(op timedOp) *scratch {
+	b := s.borrow()
+	if b.calls++; b.calls%sampleEvery == 1 {
+		b.timed, b.op, b.begun = true, op, s.clock.now()
+	}
+	return b
+}
+
 func (s *Store) giveBack(b *scratch) {
 	if b.notice.event.Op != 0 {
 		b.notice = notice{}
+	}
+	if b.timed {
+		s.latencies[b.op].Add(s.clock.since(b.begun))
+		b.timed = false
 	}
 	if b.one[0] = (write{}); cap(b.buf) > maxPooledBytes {
 		b.buf = nil

@@ -17,11 +17,11 @@ import (
 // The engine under the state layer. This and the files named after it alone know package lsm; another store
 // can take its place by doing what these nineteen methods do:
 //
-//	engine  now space scopes snapshot position transact commit metrics sealed shreds
+//	engine  now space scopes snapshot position begin commit metrics sealed shreds
 //	space   get scan stats rename copy diff watch seal shred
 //
-// besides openEngine, close and expiries, which begin and end a store and its sweep, and what watch
-// returns. Keys and values are bytes here; errors are those of this package.
+// besides openEngine and close, expired and acknowledge, which tell what has expired, and what begin and
+// watch return. Keys and values are bytes here; errors are those of this package.
 
 // EngineOptions are the settings of the storage engine: how much memory it takes, how it
 // compresses, where it takes its time from.
@@ -103,6 +103,7 @@ type engine struct {
 	db      *lsm.DB
 	snap    *lsm.Snapshot
 	batches *sync.Pool // of *lsm.Batch
+	sweeper *sweeper   // is told what was committed; nil: there is none
 
 	encrypted bool // values can be sealed
 }
@@ -121,32 +122,18 @@ func openEngine(dir string, o *EngineOptions, l *codec.Limits) (*engine, error) 
 // expiry is that of an entry, which the engine tells of until the telling is taken away.
 type expiry = lsm.ExpiryEvent
 
-// expiries has what expires told to fn, some at a time, until ctx ends or the store is closed. What fn
-// commits is one with the end of the telling.
-func (e *engine) expiries(ctx context.Context, fn func(gone []expiry, commit func([]write) error) error) {
-	const together, rest = 256, time.Second
-	for {
-		gone, err := e.db.AwaitExpiryEvents(ctx, together)
-		if err == nil {
-			err = fn(gone, func(ws []write) error {
-				_, err := e.apply(ws, lsm.NoSync, gone...)
-				return err
-			})
-		}
-		if ctx.Err() != nil || errors.Is(err, lsm.ErrClosed) || errors.Is(err, ErrClosed) || errors.Is(err, lsm.ErrPoisoned) {
-			return
-		}
-		if err == nil {
-			continue
-		}
-		pause := time.NewTimer(rest) // what failed is told of again
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return
-		}
-	}
+// expired waits for values that have expired, and returns some of them. They are told of again unless a
+// commit takes the telling away.
+func (e *engine) expired(ctx context.Context) ([]expiry, error) {
+	const together = 256
+	gone, err := e.db.AwaitExpiryEvents(ctx, together)
+	return gone, translate(err)
+}
+
+// acknowledge commits writes and, in the same commit, takes the telling of expiries away.
+func (e *engine) acknowledge(gone []expiry, ws []write) error {
+	_, err := e.apply(ws, lsm.NoSync, gone...)
+	return err
 }
 
 // close ends the store, or the snapshot.
@@ -204,48 +191,27 @@ func (e *engine) position() (Position, error) {
 	return p, translate(err)
 }
 
-// transact runs fn in a transaction and commits what was committed in the spaces that it opens.
-// Unless fn returns an error, which comes back as it is, ErrConflict means that nothing was
-// written and another attempt may succeed. What fn returns says whether to wait for the device. It
-// returns the version of the last of the writes.
-func (e *engine) transact(fn func(open func(scope.Scope) (space, error)) (unsynced bool, err error)) (Version, error) {
-	var own error
-	var in *lsm.Txn
-	err := e.db.Update(func(tx *lsm.Txn) error {
-		in = tx
-		unsynced, err := fn(func(name scope.Scope) (space, error) {
-			in, err := tx.Scope(name)
-			return space{tx: in}, translate(err)
-		})
-		if unsynced {
-			tx.SetWriteOptions(lsm.NoSync)
-		}
-		own = err
-		return err
-	})
-	switch {
-	case own != nil:
-		return 0, own
-	case err != nil:
-		return 0, translate(err)
-	}
-	return Version(in.LastVersion()), nil
-}
-
 // commit makes all of the writes or, with an error, none. ErrConflict: a condition does not hold.
 // It returns the version of the last one where it knows it: of several, and of one that is
 // conditional or of which somebody is told. Within a transaction it only adds them to that, and
 // there are no conditions.
 func (e *engine) commit(ws []write, unsynced bool) (Version, error) {
+	if tx := ws[0].space.tx; tx != nil {
+		return 0, translate(e.enlist(tx, ws))
+	}
+	entered := e.sweeper.enter()
+	v, err := e.write(ws, unsynced)
+	if err == nil {
+		e.sweeper.note(ws)
+	}
+	e.sweeper.leave(entered)
+	return v, err
+}
+
+// write is commit outside of transactions, without telling the sweeper.
+func (e *engine) write(ws []write, unsynced bool) (Version, error) {
 	o := syncOf(unsynced)
 	switch w := &ws[0]; {
-	case w.space.tx != nil:
-		for i := range ws {
-			if err := ws[i].enlist(); err != nil {
-				return 0, translate(err)
-			}
-		}
-		return 0, nil
 	case len(ws) == 1 && w.tell != nil && w.value != nil && !w.conditional && w.operator == "" && w.expires == 0 && !w.sealed:
 		v, err := w.space.sc.SetVersion(w.key, w.value, o)
 		return Version(v), translate(err)
@@ -260,6 +226,23 @@ func (e *engine) commit(ws []write, unsynced bool) (Version, error) {
 	default:
 		return 0, translate(w.space.sc.Set(w.key, w.value, o))
 	}
+}
+
+// enlist makes writes part of their spaces' transaction.
+func (e *engine) enlist(tx *inTxn, ws []write) error {
+	if err := tx.whole.alive(); err != nil {
+		return err
+	}
+	counted := e.sweeper.active()
+	for i := range ws {
+		if err := ws[i].enlist(); err != nil {
+			return err
+		}
+		if counted {
+			tx.whole.wrote = append(tx.whole.wrote, tallyOf(&ws[i]))
+		}
+	}
+	return nil
 }
 
 func syncOf(unsynced bool) *lsm.WriteOptions {
@@ -333,7 +316,15 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions, gone ...expiry) (Version
 // is set, within a transaction. It may be used by many goroutines, but within a transaction.
 type space struct {
 	sc *lsm.Scope
-	tx *lsm.Txn
+	tx *inTxn
+}
+
+// name returns the scope.
+func (sp space) name() scope.Scope {
+	if sp.tx != nil {
+		return sp.tx.name
+	}
+	return sp.sc.Name()
 }
 
 // get appends the value of key to dst, or returns dst and ErrNotFound. With an error that is unread it
@@ -342,7 +333,9 @@ func (sp space) get(dst, key []byte) ([]byte, info, error) {
 	var i lsm.EntryInfo
 	var err error
 	if sp.tx != nil {
-		dst, i, err = sp.tx.AppendGetInfo(dst, key)
+		if err = sp.tx.whole.alive(); err == nil {
+			dst, i, err = sp.tx.AppendGetInfo(dst, key)
+		}
 	} else {
 		dst, i, err = sp.sc.AppendGetInfo(dst, key)
 	}
@@ -350,14 +343,6 @@ func (sp space) get(dst, key []byte) ([]byte, info, error) {
 		return dst, info{asOf: Version(i.AsOf)}, translate(err)
 	}
 	return dst, info{version: Version(i.Version), expires: millisOf(i.Expiry), asOf: Version(i.AsOf), unread: err}, err
-}
-
-// millisOf returns an expiry in milliseconds; the zero Time is never.
-func millisOf(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
 }
 
 // cursor is what the engine's two kinds of iterators have in common.
@@ -376,10 +361,13 @@ type cursor interface {
 }
 
 func (sp space) cursor(o *lsm.IterOptions) (cursor, error) {
-	if sp.tx != nil {
-		return sp.tx.NewIter(o)
+	if sp.tx == nil {
+		return sp.sc.NewIter(o)
 	}
-	return sp.sc.NewIter(o)
+	if err := sp.tx.whole.alive(); err != nil {
+		return nil, err
+	}
+	return sp.tx.NewIter(o)
 }
 
 // scan yields the entries of [lower, upper) in order, or backwards, until yield returns false. Key and
@@ -432,18 +420,6 @@ func (sp space) copy(ctx context.Context, to scope.Scope, unsynced bool) (int64,
 	o := syncOf(unsynced)
 	n, err := sp.sc.Copy(ctx, to, o)
 	return n, translate(err)
-}
-
-// rawChange is a change before its value is decoded. Its slices are valid until the next one.
-type rawChange struct {
-	kind         ChangeKind
-	key, upper   []byte
-	value        []byte
-	info         info
-	commit, from Version
-	last         bool
-	durable      bool
-	operator     string
 }
 
 var diffKinds = map[lsm.ChangeKind]ChangeKind{

@@ -7,7 +7,7 @@ import (
 
 // operatorsWithin returns the operators of blind changes, which make no value beyond the limits.
 func operatorsWithin(l *codec.Limits) []lsm.Operator {
-	return []lsm.Operator{operatorOf(opIncrement, l), operatorOf(opPatch, l)}
+	return []lsm.Operator{operatorOf(opIncrement, l), operatorOf(opPatch, l), operatorOf(opAppend, l)}
 }
 
 func operatorOf(name string, l *codec.Limits) lsm.Operator {

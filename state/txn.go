@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/hook"
@@ -12,11 +13,15 @@ import (
 
 // Txn is a transaction over any number of scopes: its handles read one moment, and what they
 // write, which they see themselves, becomes visible to others all together when it commits,
-// or never. It is for the goroutine that runs the function of Store.Transact, and ends with it.
+// or never. One of Store.Transact is for the goroutine that runs the function, and ends with it; one of
+// Store.Begin ends with Commit or Rollback, and is for one goroutine at a time.
 type Txn struct {
 	store  *Store
 	who    access.Principal // whose it is, where there is access control
-	open   func(scope.Scope) (space, error)
+	ctx    context.Context
+	begun  bool // by Begin
+	ended  atomic.Bool
+	inner  *txn
 	scopes map[scope.Scope]*Scope
 	waits  bool // something was written that is to be on the device
 	wrote  []written
@@ -60,36 +65,85 @@ func (s *Store) transact(ctx context.Context, who access.Principal, fn func(tx *
 		if err := ctx.Err(); err != nil {
 			return &Error{Op: "transact", Err: err}
 		}
-		tx := &Txn{store: s, who: who, scopes: map[scope.Scope]*Scope{}}
-		var own error
-		var h held
-		last, err := s.engine.transact(func(open func(scope.Scope) (space, error)) (bool, error) {
-			tx.open = open
-			if own = fn(tx); own == nil {
-				own = tx.refused
-			}
-			if own != nil {
-				return false, own
-			}
-			tx.stripes(&h)
-			s.ephemeral.share(&h)
-			return !tx.waits, tx.record()
-		})
-		if err == nil {
-			tx.committed()
-		}
-		s.ephemeral.unshare(&h)
+		own, err := s.attempt(ctx, who, fn)
 		switch {
 		case own != nil:
 			return own
 		case err == nil:
-			tx.tell(ctx, last)
 			return nil
 		case !errors.Is(err, ErrConflict):
 			return &Error{Op: "transact", Err: err}
 		}
 		s.counters[0].conflicts.Add(1)
 	}
+}
+
+// attempt runs fn in a transaction. own is what fn has returned, or the error of a hook that forbade a write.
+func (s *Store) attempt(ctx context.Context, who access.Principal, fn func(tx *Txn) error) (own, err error) {
+	tx, err := s.begin(ctx, who)
+	if err != nil {
+		return nil, err
+	}
+	defer tx.end() // also where fn panics
+	if own = fn(tx); own == nil {
+		own = tx.refused
+	}
+	if own != nil {
+		return own, nil
+	}
+	return nil, tx.commit(ctx)
+}
+
+func (s *Store) begin(ctx context.Context, who access.Principal) (*Txn, error) {
+	tx := &Txn{store: s, who: who, ctx: ctx, scopes: map[scope.Scope]*Scope{}}
+	var err error
+	tx.inner, err = s.engine.begin(tx.alive)
+	return tx, err
+}
+
+// alive returns the error of a transaction that must not be used any more.
+func (tx *Txn) alive() error {
+	switch {
+	case tx.ended.Load() || tx.store.closed.Load():
+		return ErrClosed
+	case tx.begun:
+		return tx.ctx.Err()
+	}
+	return nil
+}
+
+// end ends the transaction, unless it has ended: nothing is written then.
+func (tx *Txn) end() {
+	if !tx.ended.Swap(true) {
+		tx.inner.rollback()
+	}
+}
+
+// commit commits what was written, and tells of it.
+func (tx *Txn) commit(ctx context.Context) error {
+	defer tx.store.took(timedCommit, tx.store.clock.now())
+	e := &tx.store.ephemeral
+	var h held
+	tx.stripes(&h)
+	e.share(&h)
+	err := tx.record()
+	var last Version
+	if err == nil {
+		entered := tx.store.sweeper.enter()
+		tx.ended.Store(true)
+		if last, err = tx.inner.commit(!tx.waits); err == nil {
+			for _, t := range tx.inner.wrote {
+				tx.store.sweeper.count(t)
+			}
+			tx.committed()
+		}
+		tx.store.sweeper.leave(entered)
+	}
+	e.unshare(&h)
+	if err == nil {
+		tx.tell(ctx, last)
+	}
+	return err
 }
 
 // Scope returns a handle to a scope that acts within the transaction. The scope need not exist; it
@@ -101,7 +155,7 @@ func (tx *Txn) Scope(name scope.Scope) *Scope {
 	}
 	sc := &Scope{store: tx.store, name: name, class: tx.store.classIn(name), mode: inTransaction, tx: tx}
 	if sc.err = checkScope(name); sc.err == nil {
-		sc.space, sc.err = tx.open(name)
+		sc.space, sc.err = tx.inner.open(name)
 	}
 	tx.scopes[name] = sc
 	return tx.store.guarded(tx.who, sc)

@@ -13,7 +13,7 @@ import (
 
 // Get returns the value of key as a T, or ErrNotFound.
 func Get[T any](ctx context.Context, s *Scope, key string) (T, error) {
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedGet)
 	defer s.store.giveBack(b)
 	var f found
 	err := s.find(ctx, key, b, &f)

@@ -167,6 +167,7 @@ var arguments = map[reflect.Type]any{
 	reflect.TypeFor[state.ExportOptions]():                    state.ExportOptions{},
 	reflect.TypeFor[state.ImportOptions]():                    state.ImportOptions{},
 	reflect.TypeFor[time.Duration]():                          time.Hour,
+	reflect.TypeFor[state.Retention]():                        state.Retention{MaxEntries: 1},
 	reflect.TypeFor[state.Version]():                          state.Version(0),
 	reflect.TypeFor[state.Position]():                         state.Position{},
 	reflect.TypeFor[*state.Position]():                        (*state.Position)(nil),
@@ -264,8 +265,8 @@ func TestEveryDoorIsChecked(t *testing.T) {
 				requireDenied(t, errs[0], "%T.%s", on, m.Name)
 			}
 		}
-		check(f.Store, "Scope", "As", "Snapshot", "Transact", "ListScopes", "Timeline", "Hooks", "Metrics", "Close",
-			"SetInOwnScope", "FlipAudit") // of export_test.go
+		check(f.Store, "Scope", "As", "Snapshot", "Transact", "Begin", "ListScopes", "Timeline", "Hooks", "Metrics", "Expvar", "Close",
+			"SetInOwnScope", "FlipAudit", "Borrow", "ListedForRetention") // of export_test.go
 		check(mallory.Scope(agent), "Name")
 		check(documents.In(mallory.Scope(agent)), "In", "Name")
 		check(documents.In(f.Scope(agent)), "In", "Name")
@@ -279,10 +280,10 @@ func TestEveryDoorIsChecked(t *testing.T) {
 			check(tx.Scope(agent), "Name")
 			check(tx.Scope(agent), "Name") // the second handle too
 			check(documents.In(tx.Scope(agent)), "In", "Name")
-			check(tx, "Scope")
+			check(tx, "Scope", "Commit", "Rollback")
 			return nil
 		}))
-		check(mallory, "Scope", "Principal", "Snapshot", "Transact", "ListScopes", "Timeline")
+		check(mallory, "Scope", "Principal", "Snapshot", "Transact", "Begin", "ListScopes", "Timeline")
 		require.Greater(t, doors, 150)
 		check(watcher, "Position", "Close")
 		for _, tl := range []*timeline.Timeline{mallory.Timeline(), f.Timeline()} {

@@ -263,3 +263,15 @@ func (w *Watcher) Position() (Position, error) {
 
 // Close ends the watch. It is idempotent.
 func (w *Watcher) Close() error { return w.feed.close() }
+
+// rawChange is a change before its value is decoded. Its slices are valid until the next one.
+type rawChange struct {
+	kind         ChangeKind
+	key, upper   []byte
+	value        []byte
+	info         info
+	commit, from Version
+	last         bool
+	durable      bool
+	operator     string
+}

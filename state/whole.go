@@ -59,6 +59,7 @@ func (s *Scope) Drop(ctx context.Context, opts ...Option) error {
 	}
 	if err == nil {
 		s.store.ephemeral.clear(s.name)
+		s.store.sweeper.gone(s.name)
 		s.tellWhole(ctx, hook.OpClear, scope.Scope{}, unsynced)
 	}
 	if err != nil {
@@ -82,9 +83,15 @@ func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error 
 	if err == nil {
 		err = s.askWhole(ctx, hook.OpMove, to)
 	}
-	unsynced := s.unsyncedWhole(opts)
+	unsynced, carried := s.unsyncedWhole(opts), false
+	if err == nil {
+		carried, err = s.store.sweeper.carry(s, to, unsynced)
+	}
 	if err == nil {
 		err = s.space.rename(to, unsynced)
+	}
+	if carried {
+		s.store.sweeper.settle(s.name, to)
 	}
 	if err == nil {
 		s.store.ephemeral.clear(s.name)
@@ -112,9 +119,15 @@ func (s *Scope) Copy(ctx context.Context, to scope.Scope, opts ...Option) (int64
 		err = s.askWhole(ctx, hook.OpCopy, to)
 	}
 	var n int64
-	unsynced := s.unsyncedWhole(opts)
+	unsynced, carried := s.unsyncedWhole(opts), false
+	if err == nil {
+		carried, err = s.store.sweeper.carry(s, to, unsynced)
+	}
 	if err == nil {
 		n, err = s.space.copy(ctx, to, unsynced)
+	}
+	if carried {
+		s.store.sweeper.settle(to)
 	}
 	if err == nil {
 		s.store.ephemeral.clear(to)

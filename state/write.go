@@ -144,7 +144,7 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 	if err != nil {
 		return 0, err
 	}
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedSet)
 	defer s.store.giveBack(b)
 	if s.err != nil {
 		return 0, s.err
@@ -316,7 +316,7 @@ func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	b := s.store.borrow()
+	b := s.store.borrowFor(timedDelete)
 	defer s.store.giveBack(b)
 	var f found
 	for {
@@ -405,4 +405,12 @@ type info struct {
 	// is the last one nobody has to look again whether the key has this version.
 	asOf   Version
 	unread error // why its value cannot be read; nil: it can
+}
+
+// millisOf returns an expiry in milliseconds; the zero Time is never.
+func millisOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
 }

@@ -71,9 +71,40 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer store.Close()
 	value, err := store.Get(ctx, scope.User("long john silver"), "treasure map")
 	fmt.Println("with the key:", value, err)
+	if err := store.Close(); err != nil {
+		return err
+	}
+	return later(ctx, filepath.Join(dir, "clear"), crypto.KeyFile(keyFile))
+}
+
+// later encrypts a store that was made in clear, by a call of its own, which is made once.
+func later(ctx context.Context, dir string, key crypto.KeyProvider) error {
+	store, err := state.Open(dir, nil)
+	if err != nil {
+		return err
+	}
+	if err := store.Set(ctx, scope.Global(), "greeting", "ahoy"); err != nil {
+		return err
+	}
+	if err := store.Close(); err != nil {
+		return err
+	}
+	if err := lsm.Encrypt(ctx, dir, &lsm.Options{Encryption: &lsm.Encryption{Key: key}}); err != nil {
+		return err
+	}
+	_, err = state.Open(dir, nil)
+	fmt.Println("encrypted later, without a key:", errors.Is(err, lsm.ErrEncrypted))
+
+	// What was in clear is written anew in the background from now on; Metrics().Engine.ConversionBytes is what is left.
+	store, err = open(dir, key)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	value, err := store.Get(ctx, scope.Global(), "greeting")
+	fmt.Println("encrypted later, with the key:", value, err)
 	return nil
 }
 

@@ -1,21 +1,29 @@
 // Sensitive data: personal data and credentials are found on their way into the store, and
-// redacted, hashed, tokenised, encrypted or refused there.
+// redacted, hashed, tokenised, encrypted or refused there; and what must be readable as it was, until it must
+// be forgotten, is of class Sensitive.
 package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log"
 	"regexp"
 
+	"github.com/loamdb/loam/crypto"
+	"github.com/loamdb/loam/lsm"
 	"github.com/loamdb/loam/privacy"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
 )
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	ctx := context.Background()
+	if err := run(ctx); err != nil {
+		log.Fatal(err)
+	}
+	if err := sealed(ctx); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -94,6 +102,56 @@ func run(ctx context.Context) error {
 	}
 	m := store.Metrics()
 	fmt.Println("findings:", m.Findings, "blocked:", m.Blocked)
+	return nil
+}
+
+// sealed keeps secrets that are read as they were written, under a key of their scope, until that is destroyed.
+func sealed(ctx context.Context) error {
+	key := make([]byte, crypto.KeyLen) // of a store on disk: crypto.KeyFile and others, see examples/encrypted
+	rand.Read(key)                     // never fails
+	store, err := state.OpenMemory(&state.Options{
+		Engine:   &state.EngineOptions{Encryption: &lsm.Encryption{Key: crypto.KeyBytes(key)}},
+		Timeline: &state.TimelineOptions{RecordValues: true},
+	})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	user := store.Scope(scope.User("ann"))
+	if err := user.Set(ctx, "address", "1 Main Street", state.WithClass(state.Sensitive)); err != nil {
+		return err
+	}
+	if err := user.Set(ctx, "theme", "dark"); err != nil {
+		return err
+	}
+	address, err := user.Get(ctx, "address")
+	if err != nil {
+		return err
+	}
+	fmt.Println("sealed and read:", address)
+
+	// Events tell that it was written, not what.
+	for _, key := range []string{"address", "theme"} {
+		for event, err := range user.History(ctx, key) {
+			if err != nil {
+				return err
+			}
+			fmt.Println("event:", event.Op, event.Key, "with its value:", event.Values != nil && event.Values.HasNew)
+		}
+	}
+
+	// Forget: one small commit, whatever the scope holds. What was not sealed stays.
+	report, err := user.Shred(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Println("copies that could not be reached:", len(report.OutOfReach))
+	for e, err := range user.All(ctx, "") {
+		if err != nil && !errors.Is(err, state.ErrShredded) {
+			return err
+		}
+		fmt.Println("after Shred:", e.Key, e.Value, "shredded:", err != nil)
+	}
 	return nil
 }
 

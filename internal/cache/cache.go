@@ -20,6 +20,12 @@ type Cache struct {
 
 	reserved atomic.Int64 // bytes granted by Reserve
 
+	_       [64]byte      // what is written seldom stays off the lines that hits read
+	pinned  atomic.Uint64 // pins of frames, in steps of pinsCounted
+	entered atomic.Uint64 // pins of frames that came with their blocks
+	loads   atomic.Uint64 // blocks that readers brought
+	_       [64]byte
+
 	// mu guards what follows, the contents of classes, and every claim. It is taken on
 	// misses and when files open and close, never on a hit.
 	mu       sync.Mutex
@@ -37,9 +43,10 @@ type Cache struct {
 	metrics  Metrics
 }
 
-// Metrics are counts since New, and sizes now. Hits and misses are the readers' to
-// count: a counter here would be a cache line that every hit writes.
+// Metrics are counts since New, and sizes now. A counter of hits would be a cache line that every hit
+// writes; they are the pins that frames have counted, which are added up.
 type Metrics struct {
+	Hits, Loads uint64 // blocks that were found, about; blocks that were not, and were brought
 	Capacity    int64  // in bytes
 	SlabBytes   int64  // memory held
 	BlockBytes  int64  // of it, frames that hold blocks or are being filled
@@ -83,14 +90,22 @@ func (c *Cache) Metrics() Metrics {
 	defer c.mu.Unlock()
 	m := c.metrics
 	m.SlabBytes = int64(c.held()) * int64(c.slabBytes)
+	pins := c.pinned.Load()
 	for i := range c.made {
 		s := c.slabs[i].Load()
 		if s == nil {
 			continue // idle
 		}
+		for n := range s.frames {
+			pins += uint64(s.frames[n].touches() % pinsCounted)
+		}
 		m.BlockBytes += int64(s.used) * int64(s.size)
 		m.FreeFrames += int64(len(s.frames) - s.used)
 		m.TotalFrames += int64(len(s.frames))
+	}
+	m.Loads = c.loads.Load()
+	if entered := c.entered.Load(); pins > entered {
+		m.Hits = pins - entered
 	}
 	m.Files = len(c.files)
 	for _, f := range c.files {

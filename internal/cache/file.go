@@ -37,7 +37,11 @@ func (f *File) Get(i int) (Handle, bool) {
 		return Handle{}, false
 	}
 	fr := &s.frames[n]
-	if fr.state.Add(pin)&published == 0 || fr.file != f.id || fr.block != uint32(i) {
+	state := fr.state.Add(pin)
+	if state>>touchShift%pinsCounted == 0 {
+		f.c.pinned.Add(pinsCounted)
+	}
+	if state&published == 0 || fr.file != f.id || fr.block != uint32(i) {
 		fr.unpin()
 		return Handle{}, false
 	}
@@ -61,6 +65,7 @@ func (f *File) InsertKept(i int, b Buf) Handle { return f.insert(i, b, keptLives
 const keptLives = 3
 
 func (f *File) insert(i int, b Buf, lives uint8) Handle {
+	f.c.loads.Add(1)
 	if b.slab == nil {
 		return Handle{data: b.data}
 	}
@@ -73,7 +78,10 @@ func (f *File) insert(i int, b Buf, lives uint8) Handle {
 	fr.worth, fr.lives = lives, lives
 	// The pin that comes with publishing is no sign that the block is wanted again.
 	fr.seen = (fr.touches() + 1) & touchMask
-	fr.state.Add(published | pin)
+	if fr.state.Add(published|pin)>>touchShift%pinsCounted == 0 {
+		f.c.pinned.Add(pinsCounted)
+	}
+	f.c.entered.Add(1)
 	name := b.slab.name(b.n)
 	for !f.slots[i].CompareAndSwap(0, name) {
 		old := f.slots[i].Load()

@@ -17,6 +17,9 @@ const (
 	pin        = 1<<touchShift | 1
 )
 
+// pinsCounted is how many pins of a frame are counted at once, by the one that makes the number full.
+const pinsCounted = 64
+
 // frame is the bookkeeping of a piece of a slab. It has no pointers: the collector
 // passes over frames without looking. It fills a cache line, so that pins of
 // neighbours do not meet.

@@ -162,6 +162,12 @@ const (
 	KeepBothSides       Name = "keep-both-sides"        // leave an ephemeral value in front of the one that was stored over it
 	SwallowRefusal      Name = "swallow-refusal"        // commit a transaction of which a hook has forbidden a write
 	RecordApart         Name = "record-apart"           // record events in a commit of their own, before that of the change
+	SweepNewest         Name = "sweep-newest"           // let retention delete what was written last, not first
+	SweepNewer          Name = "sweep-newer"            // let retention delete what was written since it looked
+	DropBusy            Name = "drop-busy"              // drop a scope as idle although it was written to meanwhile
+	LeaveIndexEntries   Name = "leave-index-entries"    // let retention delete documents without their index entries
+	ReuseToken          Name = "reuse-token"            // give every holder of a lease the same token
+	StealLease          Name = "steal-lease"            // let whoever asks have a lease that another one holds
 	ShowOwnRecords      Name = "show-own-records"       // list what the store keeps in a scope for itself
 	KeepOldEntries      Name = "keep-old-entries"       // leave entries of an index behind that a document has no more
 	ImportInParts       Name = "import-in-parts"        // take an imported file into a scope by several commits

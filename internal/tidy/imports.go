@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"internal/interleave": {},
 	"internal/invariants": {},
 	"internal/keys":       {},
+	"internal/latency":    {},
 	"internal/mutant":     {},
 	"internal/offheap":    {"internal/invariants"},
 	"internal/seal":       {"internal/fileid", "internal/mutant"},
@@ -45,10 +46,10 @@ var allowed = map[string][]string{
 	"internal/seal/sealtest": {"internal/fileid", "internal/seal"},
 	"access":                 {"internal/codec", "internal/glob", "internal/mutant", "scope"},
 	"access/audit":           {"access", "internal/codec", "internal/mutant", "scope"},
-	"hook":                   {"internal/glob", "internal/mutant", "scope"},
+	"hook":                   {"internal/glob", "internal/latency", "internal/mutant", "scope"},
 	"hook/timeline":          {"hook", "internal/codec", "scope"},
 
-	"state": {"access", "access/audit", "hook", "hook/timeline", "internal/mutant", "lsm", "privacy", "scope", "state/codec", "state/edit",
+	"state": {"access", "access/audit", "hook", "hook/timeline", "internal/latency", "internal/mutant", "lsm", "privacy", "scope", "state/codec", "state/edit",
 		"state/envelope", "state/index", "state/scopefile"},
 
 	"crypto":            {"internal/codec", "internal/fileid", "internal/mutant", "internal/seal", "internal/vfs"},

@@ -9,7 +9,8 @@ import (
 // systemTrees may touch files, time and randomness as they like: the door to the file
 // system, programs, and what only tests and harnesses use.
 var systemTrees = []string{
-	"cmd", "fuzz", "internal/foreign", "internal/golden", "internal/mutant", "internal/scorecard", "internal/vfs",
+	"cmd", "examples", "fuzz", "internal/foreign", "internal/golden", "internal/interleave", "internal/mutant",
+	"internal/scorecard", "internal/vfs",
 }
 
 // systemImports are packages that reach past internal/vfs.

@@ -18,9 +18,9 @@ const MaxListBytes = 64 << 10
 // A result whose encoding is longer than MaxListBytes, or than the limits, is codec.ErrTooLarge; the
 // error names what to use instead.
 func Append(list any, l *codec.Limits, elements ...any) ([]any, error) {
-	old, ok := list.([]any)
-	if !ok && list != nil {
-		return nil, &codec.ValueError{Err: codec.ErrType, Detail: fmt.Sprintf("append to %v, which is no list", codec.KindOf(list))}
+	old, err := elementsOf(list)
+	if err != nil {
+		return nil, err
 	}
 	lim := l.WithDefaults()
 	lim.MaxBytes = min(lim.MaxBytes, MaxListBytes)
@@ -37,6 +37,34 @@ func Append(list any, l *codec.Limits, elements ...any) ([]any, error) {
 	}
 	copy(out[len(old):], whole.([]any)[len(old):])
 	return out, nil
+}
+
+// Extend returns the list with a value at its end, of any length. A list that is nil, or absent, is an
+// empty one; what is no list is codec.ErrType. The list is the caller's to give up: the result may share its
+// memory.
+func Extend(list, element any) ([]any, error) {
+	old, err := elementsOf(list)
+	if err != nil {
+		return nil, err
+	}
+	return append(old, element), nil
+}
+
+// CheckListLen returns the codec.ErrTooLarge of Append for an encoding of a list of n bytes that is not to
+// become longer.
+func CheckListLen(n int) error {
+	if n < MaxListBytes {
+		return nil
+	}
+	return collection(codec.ErrTooLarge, &codec.Limits{MaxBytes: MaxListBytes, MaxNodes: codec.DefaultMaxNodes})
+}
+
+func elementsOf(list any) ([]any, error) {
+	old, ok := list.([]any)
+	if !ok && list != nil {
+		return nil, &codec.ValueError{Err: codec.ErrType, Detail: fmt.Sprintf("append to %v, which is no list", codec.KindOf(list))}
+	}
+	return old, nil
 }
 
 // collection says of a list that is too large what to use instead.
