@@ -42,7 +42,9 @@ type Event struct {
 	ID ID
 	// Time is when the change was made, to the nanosecond, without a zone.
 	Time time.Time
-	// SeqNum is the sequence number of the commit, 0 where there was none.
+	// SeqNum is the number of the change, or one of its commit's where that is not known, 0 where there was no
+	// commit. Which one of a commit's it is may then be another in the event as it is recorded: it orders
+	// the event among those of other commits.
 	SeqNum uint64
 	// Op says what was done.
 	Op Op
@@ -52,7 +54,11 @@ type Event struct {
 	To scope.Scope
 	// Key is empty for operations on whole scopes.
 	Key string
-	// Version is the key's version from then on, 0 if it has none.
+	// Collection is that of the document which Key names, as collection, slash and the document's key; empty
+	// where Key is a key of the scope, which may be called the same.
+	Collection string
+	// Version is the key's version from then on, and SeqNum then, 0 if it has none or that is not known, as in
+	// transactions.
 	Version uint64
 	// Actor is who made the change, empty if nobody said.
 	Actor string

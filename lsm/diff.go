@@ -68,9 +68,9 @@ type Change struct {
 //
 // An error is yielded once, with a zero Change, and ends the loop: ErrHistoryGone if
 // deletions since from may be forgotten, ErrDiverged if from is not on the store's history,
-// ErrInvalidPosition if it is ahead of the snapshot, and those of reading,
-// *UnknownOperatorError among them. But ErrShredded and ErrNoScopeKey come with a Change that lacks
-// the value, which cannot be opened, and the loop may go on. Merges are yielded as the value that they make.
+// ErrInvalidPosition if it is ahead of the snapshot, and those of reading. But ErrShredded, ErrNoScopeKey,
+// ErrMerge and *UnknownOperatorError come with a Change that lacks the value, which nobody can read, and
+// the loop may go on. Merges are yielded as the value that they make.
 //
 //	for c, err := range snap.Diff(from) {
 //		if err != nil {

@@ -168,7 +168,9 @@ func (f *differ) nextPoint(c *delta, upper []byte) (bool, error) {
 		}
 		c.key = f.key
 		b, err := f.newest(s)
-		if err != nil && !unopened(err) {
+		if unfolded(err) { // it is there, as nobody can tell what
+			b = fold.Base{State: fold.Present}
+		} else if err != nil && !unopened(err) {
 			return false, err
 		}
 		if f.v.sees(b) {

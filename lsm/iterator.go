@@ -173,7 +173,8 @@ func (it *Iterator) Key() []byte {
 
 // Value returns the current value, valid until the iterator moves. The caller must not
 // change it. A value in a blob file is read, and one that is sealed is opened, when Value is called:
-// if that fails it is nil, and the iteration has ended with the error. Shredded tells before.
+// if that fails, or operands could not be folded into it, it is nil, and the iteration has ended with the
+// error. Unreadable tells before.
 func (it *Iterator) Value() []byte {
 	if !it.valid {
 		return nil

@@ -51,7 +51,8 @@ func (it *Iterator) foldForward(s *source) (emitted, ok bool) {
 	return it.foldChain()
 }
 
-// foldChain makes the fold of the chain the current value.
+// foldChain makes the fold of the chain the current value. What cannot be folded is an entry all the same,
+// which ends no loop: in.err says why nobody can read it.
 func (it *Iterator) foldChain() (emitted, ok bool) {
 	if it.in.err != nil && !it.chain.DropExpired() { // of the base
 		b := it.chain.Base()
@@ -59,20 +60,26 @@ func (it *Iterator) foldChain() (emitted, ok bool) {
 			it.in = inBlob{}
 			return false, true
 		}
-		it.value, it.expires, it.valid, it.in.sealed = nil, b.Expiry, true, true
-		return true, true
+		return it.showUnreadable(b.Expiry)
 	}
 	it.in.err, it.in.sealed = nil, false
 	it.in.secret = it.chain.Sealed()
 	out, b, err := it.chain.Fold(it.db.operators.known, it.valBuf[:0])
 	if err != nil {
-		return false, it.fail(it.db.operators.error(err))
+		it.in.err = it.db.operators.error(err)
+		return it.showUnreadable(0)
 	}
 	it.valBuf = out
 	if !it.sees(b) {
 		return false, true
 	}
 	it.value, it.expires, it.valid = it.valBuf, b.Expiry, true
+	return true, true
+}
+
+// showUnreadable makes the current entry one without a value, for in.err.
+func (it *Iterator) showUnreadable(expires int64) (emitted, ok bool) {
+	it.value, it.expires, it.valid, it.in.sealed = nil, expires, true, true
 	return true, true
 }
 

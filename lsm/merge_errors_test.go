@@ -3,11 +3,14 @@ package lsm
 import (
 	"context"
 	"errors"
+	"iter"
+	"slices"
 	"syscall"
 	"testing"
 
 	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/scope"
 	"github.com/stretchr/testify/require"
 )
 
@@ -68,12 +71,14 @@ func TestAValueThatCannotBeMergedIntoIsKept(t *testing.T) {
 		require.ErrorIs(t, err, ErrMerge)
 		for _, scan := range []func(lower, upper []byte) (err error){
 			func(lower, upper []byte) (err error) {
-				for _, err = range db.Scan(lower, upper) {
+				for _, e := range db.Scan(lower, upper) {
+					err = errors.Join(err, e)
 				}
 				return err
 			},
 			func(lower, upper []byte) (err error) {
-				for _, err = range db.ScanReverse(lower, upper) {
+				for _, e := range db.ScanReverse(lower, upper) {
+					err = errors.Join(err, e)
 				}
 				return err
 			},
@@ -111,6 +116,73 @@ func TestAValueThatCannotBeMergedIntoIsKept(t *testing.T) {
 	require.NoError(t, db.Close())
 }
 
+// A loop gets the error with the key of a value that nobody can read, and goes on: one key cannot end it for
+// all the others. Iterators tell before the value is asked for.
+func TestWhatCannotBeFoldedEndsNoLoop(t *testing.T) {
+	db := openSized(t, vfs.NewMem(), Options{Operators: []Operator{custom}}, small())
+	sc, err := db.Scope(scope.Agent("a"))
+	require.NoError(t, err)
+	for _, key := range []string{"a", "bad", "c", "worse", "z"} {
+		require.NoError(t, sc.Set([]byte(key), []byte("bad"), nil))
+	}
+	require.NoError(t, sc.Merge(custom.Name, []byte("bad"), []byte("longer"), nil))
+	check := func(seq iter.Seq2[Entry, error], want ...string) {
+		t.Helper()
+		var met []string
+		for e, err := range seq {
+			if err != nil {
+				require.ErrorIs(t, err, ErrMerge)
+				e.Value = []byte("!")
+			}
+			met = append(met, string(e.Key)+"="+string(e.Value))
+		}
+		require.Equal(t, want, met)
+	}
+	all := []string{"a=bad", "bad=!", "c=bad", "worse=bad", "z=bad"}
+	look := func() {
+		t.Helper()
+		check(sc.Scan(nil, nil), all...)
+		back := slices.Clone(all)
+		slices.Reverse(back)
+		check(sc.ScanReverse(nil, nil), back...)
+		var changed []string
+		for c, err := range sc.Diff(Position{}) {
+			if c.Kind == ChangeSet {
+				require.Equal(t, string(c.Key) == "bad", errors.Is(err, ErrMerge), string(c.Key))
+				changed = append(changed, string(c.Key))
+			}
+		}
+		require.Len(t, changed, len(all))
+		err := sc.Update(func(tx *Txn) error { // which also adds one of its own
+			if err := tx.Merge(custom.Name, []byte("worse"), []byte("longer")); err != nil {
+				return err
+			}
+			if err := tx.Merge(custom.Name, []byte("bad"), []byte("longer")); err != nil {
+				return err
+			}
+			check(tx.Scan(nil, nil), "a=bad", "bad=!", "c=bad", "worse=!", "z=bad")
+			check(tx.ScanReverse(nil, nil), "z=bad", "worse=!", "c=bad", "bad=!", "a=bad")
+			it, err := tx.NewIter(nil)
+			require.NoError(t, err)
+			require.True(t, it.SeekGE([]byte("w")))
+			require.ErrorIs(t, it.Unreadable(), ErrMerge)
+			require.Nil(t, it.Value())
+			require.False(t, it.Next())
+			require.ErrorIs(t, it.Close(), ErrMerge)
+			return errStopped
+		})
+		require.ErrorIs(t, err, errStopped)
+	}
+	look()
+	require.NoError(t, db.Flush(context.Background()))
+	look()
+	require.NoError(t, sc.Delete([]byte("bad"), nil))
+	for _, err := range sc.Scan(nil, nil) {
+		require.NoError(t, err)
+	}
+	require.NoError(t, db.Close())
+}
+
 // Without its operator a store opens, and everything that does not have to fold a key of it
 // goes on, and passes its operands on; with the operator, all are there again.
 func TestOperandsOfAnUnknownOperatorPassThrough(t *testing.T) {
@@ -137,13 +209,17 @@ func TestOperandsOfAnUnknownOperatorPassThrough(t *testing.T) {
 		unknown(err)
 		it, err := db.NewIter(nil)
 		require.NoError(t, err)
-		require.False(t, it.SeekGE([]byte("b")))
+		require.True(t, it.SeekGE([]byte("b")))
+		unknown(it.Unreadable())
+		require.Nil(t, it.Value(), "which ends it")
 		unknown(it.Err())
 		unknown(it.Close())
 		it, err = db.NewIter(nil)
 		require.NoError(t, err)
-		require.False(t, it.SeekLT([]byte("l")))
-		unknown(it.Close())
+		require.True(t, it.SeekLT([]byte("l")))
+		require.Equal(t, key, it.Key())
+		unknown(it.Unreadable())
+		require.NoError(t, it.Close())
 	}
 	check()
 	unknown(db.Merge(custom.Name, key, []byte("y"), nil))

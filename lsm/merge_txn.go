@@ -145,9 +145,9 @@ func (tx *Txn) foldOwn(dst []byte, b fold.Base, w *write) ([]byte, int64, error)
 }
 
 // ownValue makes what one of the transaction's writes, at which own stands, makes its reads see
-// the current value: buf. It tells when that expires; ok is false if there is nothing.
+// the current value: buf, unless nobody can read it. It tells when that expires; ok is false if there is nothing.
 func (it *TxnIterator) ownValue(own *write) (expires int64, ok bool) {
-	it.shut = nil
+	it.unread = nil
 	if own.kind != keys.KindMerge {
 		var value []byte
 		if value, expires, ok = it.tx.own(own); ok {
@@ -157,17 +157,18 @@ func (it *TxnIterator) ownValue(own *write) (expires int64, ok bool) {
 	}
 	var b fold.Base
 	if it.base.Valid() && bytes.Equal(it.base.key, own.key) && !it.tx.writes.deletes(own.key) {
-		if it.base.Shredded() {
-			it.shut, it.buf = it.base.in.err, it.buf[:0]
-			it.noteExpiry(it.base.expires)
-			return it.base.expires, true
+		b = fold.Base{State: fold.Present, Expiry: it.base.expires}
+		if it.unread = it.base.Unreadable(); it.unread == nil {
+			b.Value = it.base.Value()
 		}
-		b = fold.Base{State: fold.Present, Value: it.base.Value(), Expiry: it.base.expires}
 		if it.err = it.base.Err(); it.err != nil {
 			return 0, false // of a value in a blob file
 		}
 		it.noteExpiry(b.Expiry)
 	}
-	it.buf, expires, it.err = it.tx.foldOwn(it.buf[:0], b, own)
-	return expires, it.err == nil
+	if it.unread != nil {
+		return b.Expiry, true
+	}
+	it.buf, expires, it.unread = it.tx.foldOwn(it.buf[:0], b, own)
+	return expires, true
 }

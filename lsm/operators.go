@@ -161,6 +161,12 @@ func (s *operators) error(err error) error {
 	return err
 }
 
+// unfolded reports whether an error says that operands could not be folded into a value, which is there.
+func unfolded(err error) bool {
+	var unknown *UnknownOperatorError
+	return err != nil && (errors.Is(err, ErrMerge) || errors.As(err, &unknown))
+}
+
 // recordOperator makes the operator's name durable. It comes before the first operand, so that
 // whoever finds one without the operator can say whose it is.
 func (d *DB) recordOperator(op *operator) error {

@@ -14,8 +14,8 @@ type Entry struct {
 }
 
 // Scan yields the entries of [lower, upper) in order, as of the first step. nil means
-// no bound. An error is yielded once, with a zero Entry, and ends the loop; but ErrShredded and
-// ErrNoScopeKey come with the key of an entry whose value cannot be opened, and the loop may go on.
+// no bound. An error is yielded once, with a zero Entry, and ends the loop; but what Iterator.Unreadable tells
+// comes with the key of an entry whose value nobody can read, and the loop may go on.
 //
 //	for e, err := range db.Scan([]byte("a"), []byte("b")) {
 //		if err != nil {
@@ -71,10 +71,8 @@ func walk(it *Iterator, err error, reverse bool, yield func(Entry, error) bool) 
 		step = it.Prev
 	}
 	for step() {
-		e, err := Entry{Key: it.Key()}, error(nil)
-		if it.Shredded() {
-			err = it.in.err
-		} else {
+		e, err := Entry{Key: it.Key()}, it.Unreadable()
+		if err == nil {
 			e.Value = it.Value()
 		}
 		if it.err != nil {

@@ -113,9 +113,10 @@ func (d *DB) stageEntries(ctx context.Context, it *Iterator, from, id scope.ID) 
 		if !more {
 			return entries, it.Err()
 		}
-		shredded := it.Shredded()
-		if shredded && (it.value == nil || errors.Is(it.in.err, ErrNoScopeKey)) {
-			return 0, it.in.err // operands on top of it cannot be copied, nor what the copy's Shred would not reach
+		unread := it.Unreadable()
+		shredded := unread != nil
+		if shredded && (it.value == nil || errors.Is(unread, ErrNoScopeKey)) {
+			return 0, unread // operands on top of it cannot be copied, nor what the copy's Shred would not reach
 		}
 		value := it.value // as it is, if nobody can open it
 		if !shredded {

@@ -194,19 +194,30 @@ func (d *DB) openEntry(out []byte, n int, key []byte, e entryState) ([]byte, ent
 	return append(out[:n], value...), e, err
 }
 
-// Shredded reports whether the current entry has a value that cannot be opened: its scope was
-// shredded, or the vault with its key is another store's. Asked before Value it lets a loop go on
-// past such entries, which Value ends with ErrShredded or ErrNoScopeKey. It reads the value if that
-// is sealed, and costs nothing otherwise.
-func (it *Iterator) Shredded() bool {
-	return it.valid && it.in.sealed && unopened(it.load())
+// Unreadable returns why nobody can read the current entry's value, or nil: ErrShredded and ErrNoScopeKey
+// if it cannot be opened, ErrMerge or a *UnknownOperatorError if operands cannot be folded into it. Asked
+// before Value it lets a loop go on past such entries, which Value ends with that error. It reads the value
+// if that is sealed, and costs nothing otherwise.
+func (it *Iterator) Unreadable() error {
+	if !it.valid || !it.in.sealed {
+		return nil
+	}
+	err := it.load()
+	if it.err != nil { // which has ended the iteration
+		return nil
+	}
+	return err
 }
 
-// Shredded reports whether the current entry has a value that cannot be opened, as
-// Iterator.Shredded does. What the transaction has Set itself can be, what it has merged on such a
-// value cannot.
-func (it *TxnIterator) Shredded() bool {
-	return it.valid && (it.shut != nil || it.lazy && it.base.Shredded())
+// Unreadable returns why nobody can read the current entry's value, or nil, as Iterator.Unreadable does.
+func (it *TxnIterator) Unreadable() error {
+	switch {
+	case !it.valid:
+		return nil
+	case it.lazy:
+		return it.base.Unreadable()
+	}
+	return it.unread
 }
 
 // load brings the current value to where it can be looked at: out of its blob file, and opened.

@@ -140,7 +140,7 @@ func (c *sealedCase) turn(t *testing.T, sc *Scope, shredded bool) {
 	require.NoError(t, err)
 	n := 0
 	for ok := it.First(); ok; ok = it.Next() {
-		require.Equal(t, shredded && c.sealed[string(it.Key())], it.Shredded(), string(it.Key()))
+		require.Equal(t, shredded && c.sealed[string(it.Key())], it.Unreadable() != nil, string(it.Key()))
 		n++
 	}
 	for ok := it.Last(); ok; n-- {
@@ -151,7 +151,7 @@ func (c *sealedCase) turn(t *testing.T, sc *Scope, shredded bool) {
 		if !it.Valid() {
 			it.First()
 		}
-		if !it.Shredded() {
+		if it.Unreadable() == nil {
 			require.Equal(t, c.values[key], string(it.Value()), key)
 		}
 		ok = it.Prev()
@@ -216,7 +216,7 @@ func TestShreddedValuesAreUnreadable(t *testing.T) {
 	_, err = before.Get([]byte("merged-40"))
 	require.ErrorIs(t, err, ErrShredded)
 	require.True(t, iter.SeekGE([]byte("merged-40")))
-	require.True(t, iter.Shredded())
+	require.ErrorIs(t, iter.Unreadable(), ErrShredded)
 	require.NoError(t, iter.Close())
 	require.NoError(t, snap.Close())
 	refuses := func() {
@@ -518,7 +518,7 @@ func TestOwnOperandsOnAShreddedValueEndNoLoop(t *testing.T) {
 		it, err := tx.NewIter(nil)
 		require.NoError(t, err)
 		require.True(t, it.SeekGE([]byte("b")))
-		require.True(t, it.Shredded())
+		require.Error(t, it.Unreadable())
 		require.Nil(t, it.Value())
 		require.ErrorIs(t, it.Err(), ErrShredded)
 		return nil

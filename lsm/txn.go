@@ -261,8 +261,8 @@ func (tx *Txn) write(kind keys.Kind, key, value []byte) error {
 }
 
 // Scan yields the entries of [lower, upper) in order, with what the transaction has
-// written. nil means no bound. The loop may write; TxnIterator says what it then sees. An
-// error is yielded once, with a zero Entry, and ends the loop.
+// written. nil means no bound. The loop may write; TxnIterator says what it then sees. Errors are
+// yielded as by DB.Scan.
 func (tx *Txn) Scan(lower, upper []byte) iter.Seq2[Entry, error] {
 	return tx.scan(lower, upper, (*TxnIterator).Next)
 }
@@ -281,10 +281,8 @@ func (tx *Txn) scan(lower, upper []byte, step func(*TxnIterator) bool) iter.Seq2
 		}
 		defer it.Close() // its error is it.err, yielded below
 		for step(it) {
-			e, err := Entry{Key: it.Key()}, error(nil)
-			if it.Shredded() {
-				err = it.base.in.err
-			} else {
+			e, err := Entry{Key: it.Key()}, it.Unreadable()
+			if err == nil {
 				e.Value = it.Value()
 			}
 			if it.err != nil {

@@ -31,10 +31,10 @@ type TxnIterator struct {
 	key     []byte      // current one, behind the scope's id
 	value   []byte      // current one: base's, once asked for, or buf
 	lazy    bool        // it is base's, and was not asked for
+	unread  error       // why nobody can read it, if it is the transaction's own; else nil
 	expires int64       // of the current entry, 0: never
 	version keys.SeqNum // of the current entry, 0: the transaction's own
 	buf     []byte      // copy of a value of the transaction, which a write may change in place
-	shut    error       // why the value under operands of the transaction cannot be opened, or nil
 	valid   bool
 	place   place
 
@@ -76,16 +76,12 @@ func (it *TxnIterator) Value() []byte {
 	if !it.valid {
 		return nil
 	}
-	if it.shut != nil {
-		it.err, it.valid = it.shut, false
-		return nil
-	}
 	if it.lazy {
-		it.value, it.lazy = it.base.Value(), false
-		if it.err = it.base.Err(); it.err != nil { // of a value in a blob file
-			it.valid = false
-			return nil
-		}
+		it.value, it.lazy, it.unread = it.base.Value(), false, it.base.Err()
+	}
+	if it.err = it.unread; it.err != nil {
+		it.valid = false
+		return nil
 	}
 	return it.value
 }
@@ -346,7 +342,7 @@ func (it *TxnIterator) stopAt(key, value []byte, expires int64) {
 // for.
 func (it *TxnIterator) stopAtBase() {
 	it.stopAt(it.base.key, nil, it.base.expires)
-	it.shut = nil
+	it.unread = nil
 	it.version, it.lazy = it.base.version, true
 	it.noteExpiry(it.base.expires)
 }

@@ -28,6 +28,8 @@ type vault struct {
 	of *crypto.Vault                // that of the store of which this one is a copy; nil: not known
 	is atomic.Pointer[crypto.Vault] // the store's own; nil: there is none yet
 
+	lookUp bool // constant: opening has read no refusals, since there was no vault; each is looked up
+
 	// changing serialises the making and destroying of keys. It is held during I/O and commits.
 	changing sync.Mutex
 
@@ -70,6 +72,10 @@ func (d *DB) openVault() error {
 			return fmt.Errorf("vault in %s: %w", dir, err)
 		}
 	}
+	if v.is.Load() == nil && v.of == nil {
+		v.lookUp = true // of a store that has sealed nothing, every damaged table would else be read now
+		return nil
+	}
 	return v.endShreds()
 }
 
@@ -86,8 +92,7 @@ func openVaultIn(fs vfs.FS, dir string, k *keyring, o *Options, readOnly bool) (
 	return v, vaultError(err)
 }
 
-// endShreds reads which keys are refused, where there is no vault too, since one may be made, and
-// destroys those that are still there.
+// endShreds reads which keys are refused, and destroys those that are still there.
 func (v *vault) endShreds() error {
 	own := v.is.Load()
 	var live []crypto.ScopeKeyID
@@ -155,8 +160,25 @@ func (v *vault) refuse(refused bool, keys ...crypto.ScopeKeyID) {
 
 func (v *vault) isRefused(key crypto.ScopeKeyID) bool {
 	v.mu.RLock()
-	defer v.mu.RUnlock()
-	return v.refused[key]
+	refused, known := v.refused[key]
+	v.mu.RUnlock()
+	if known || !v.lookUp {
+		return refused
+	}
+	_, err := v.db.get(nil, systemKeys.prefix, shredKey(key), keys.MaxSeqNum)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if refused, known = v.refused[key]; known { // meanwhile
+		return refused
+	}
+	if err != ErrNotFound { // returned bare; what cannot be read may be a refusal
+		return true
+	}
+	if v.refused == nil {
+		v.refused = map[crypto.ScopeKeyID]bool{}
+	}
+	v.refused[key] = false
+	return false
 }
 
 // note keeps which key a scope has.

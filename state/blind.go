@@ -42,7 +42,10 @@ func (s *Scope) IncrementBlind(ctx context.Context, key string, delta any, opts 
 
 // PatchBlind merges a patch into the value that key has, as Patch does, without reading it, and so
 // without telling what becomes of it. The value is of class Trusted from then on, and keeps its
-// expiry.
+// expiry. ErrUnsupported is as of IncrementBlind.
+//
+// Where the value would come to exceed MaxValueBytes or MaxDepth, reading the key is ErrMerge and ErrTooLarge, or
+// ErrTooDeep, until it is Set or deleted, or patched to something smaller, or the store opened with wider limits.
 func (s *Scope) PatchBlind(ctx context.Context, key string, patch any, opts ...Option) error {
 	if err := s.blind(ctx, opPatch, key, patch, opts); err != nil {
 		return s.fail("patch blind", key, err)
@@ -143,8 +146,8 @@ func (s *Scope) mayBeBlind(ctx context.Context, key string) error {
 }
 
 // foldOperands appends to dst what a stored value, nil for none, becomes under operands of an
-// operator, oldest first. It is called with the engine's internals held.
-func foldOperands(operator string, dst, value []byte, operands [][]byte) ([]byte, error) {
+// operator, oldest first, unless that exceeds the limits. It is called with the engine's internals held.
+func foldOperands(operator string, l *codec.Limits, dst, value []byte, operands [][]byte) ([]byte, error) {
 	var h envelope.Header
 	var v any
 	if value != nil {
@@ -189,7 +192,7 @@ func foldOperands(operator string, dst, value []byte, operands [][]byte) ([]byte
 	}
 	out, err := envelope.Append(dst, &h)
 	if err == nil {
-		out, err = codec.Append(out, v, &stored)
+		out, err = codec.Append(out, v, l)
 	}
 	if err != nil {
 		return dst, err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,6 +134,93 @@ func TestBlindChangesThatCannotBe(t *testing.T) {
 				require.NoError(t, err)
 			}
 		}
+	})
+}
+
+// Who may change one key cannot end a listing of the others: the error comes with the key.
+func TestABlindChangeThatCannotBeEndsNoListing(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		require.NoError(t, sc.SetMany(ctx, map[string]any{"a": int64(1), "bad": "text", "c": int64(3)}))
+		require.NoError(t, sc.IncrementBlind(ctx, "bad", 1))
+		about := func(err error) {
+			t.Helper()
+			var failed *state.Error
+			require.ErrorAs(t, err, &failed)
+			require.Equal(t, "bad", failed.Key)
+			require.ErrorIs(t, err, state.ErrMerge)
+		}
+		look := func(sc *state.Scope) {
+			t.Helper()
+			page, err := sc.List(ctx, state.ListOptions{})
+			require.NoError(t, err)
+			require.Len(t, page.Entries, 3)
+			about(page.Entries[1].Err)
+			require.Equal(t, int64(3), page.Entries[2].Value)
+			page, err = sc.List(ctx, state.ListOptions{KeysOnly: true})
+			require.NoError(t, err)
+			require.Len(t, page.Entries, 3)
+			var keys, met []string
+			for key, err := range sc.Keys(ctx, "") {
+				require.NoError(t, err)
+				keys = append(keys, key)
+			}
+			require.Equal(t, []string{"a", "bad", "c"}, keys)
+			for e, err := range sc.All(ctx, "") {
+				if met = append(met, e.Key); e.Key == "bad" {
+					about(err)
+				} else {
+					require.NoError(t, err)
+				}
+			}
+			require.Equal(t, keys, met)
+		}
+		look(sc)
+		require.NoError(t, f.Transact(ctx, func(tx *state.Txn) error { look(tx.Scope(agent)); return nil }))
+		var changed []string
+		for c, err := range sc.Diff(ctx, state.Position{}) {
+			if c.Kind != state.ChangeSet {
+				continue
+			}
+			if changed = append(changed, c.Key); c.Key == "bad" {
+				about(err)
+			} else {
+				require.NoError(t, err)
+			}
+		}
+		require.Equal(t, []string{"a", "bad", "c"}, changed)
+		_, err := sc.Delete(ctx, "bad")
+		require.NoError(t, err)
+		for _, err := range sc.All(ctx, "") {
+			require.NoError(t, err)
+		}
+	})
+}
+
+// What blind changes make is bounded as what is written is. What was read before is there again with a delete of
+// what was too much.
+func TestBlindChangesStayWithinTheLimits(t *testing.T) {
+	everywhere(t, &state.Options{MaxValueBytes: 1000}, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		for _, key := range []string{"a", "b", "c"} {
+			require.NoError(t, sc.PatchBlind(ctx, "p", map[string]any{key: strings.Repeat("x", 400)}))
+		}
+		_, err := sc.Get(ctx, "p")
+		require.ErrorIs(t, err, state.ErrMerge)
+		require.ErrorIs(t, err, state.ErrTooLarge)
+		require.NoError(t, sc.PatchBlind(ctx, "p", map[string]any{"b": nil}))
+		v, err := sc.Get(ctx, "p")
+		require.NoError(t, err)
+		require.Len(t, v, 2)
+		if f.dir == "" {
+			return
+		}
+		require.NoError(t, sc.PatchBlind(ctx, "p", map[string]any{"b": strings.Repeat("x", 400)}))
+		f.opts = nil
+		f.reopen()
+		v, err = f.Scope(agent).Get(ctx, "p")
+		require.NoError(t, err)
+		require.Len(t, v, 3)
 	})
 }
 

@@ -141,8 +141,8 @@ func (c *Collection[T]) Get(ctx context.Context, key string) (T, error) {
 	return zero, c.c.fail("get", key, err)
 }
 
-// Update makes the document under key what fn returns for it, and returns that, or what hooks have put in
-// its place, as the function Update does for a value.
+// Update makes the document under key what fn returns for it, and returns what was
+// stored, as the function Update does for a value.
 func (c *Collection[T]) Update(ctx context.Context, key string, fn func(old T, found bool) (T, error), opts ...Option) (T, error) {
 	var result, zero T
 	w := docWrite{op: access.OpUpdate, key: key, o: join(opts), keep: true, change: func(f *found) (any, bool, error) {

@@ -143,7 +143,7 @@ func TestDocumentsAreToldOf(t *testing.T) {
 		told := h.take()
 		var teams []any
 		for _, ev := range told {
-			require.Equal(t, agent, ev.Scope)
+			require.Equal(t, []any{agent, "people"}, []any{ev.Scope, ev.Collection})
 			new, _ := ev.Values.New.(map[string]any)
 			old, _ := ev.Values.Old.(map[string]any)
 			teams = append(teams, fmt.Sprint(ev.Op, " ", ev.Key, " ", old["team"], " ", new["team"]))
@@ -178,6 +178,9 @@ func TestDocumentsAreToldOf(t *testing.T) {
 		require.Len(t, told, 2)
 		require.Equal(t, "two", told[0].Values.New.(map[string]any)["team"])
 		require.Equal(t, "a key of that name", told[1].Values.New)
+		require.Equal(t, []string{"people", ""}, []string{told[0].Collection, told[1].Collection}, "which tells them apart")
+		last := recorded(t, f.Store)[5:] // in either order
+		require.ElementsMatch(t, []string{"people", ""}, []string{last[0].Collection, last[1].Collection})
 		require.Equal(t, int64(3), f.Metrics().Writes-writes)
 		require.NoError(t, c.Set(ctx, "cyd", person{}))
 		require.Equal(t, int64(4), f.Metrics().Writes-writes, "as without hooks")
@@ -227,7 +230,7 @@ func TestADocumentsExpiryIsToldOnce(t *testing.T) {
 		c := people(t, f.Scope(agent), byMail, byTeam, byTag)
 		require.NoError(t, c.Set(ctx, "ada", person{Mail: "a@x", Tags: []string{"one", "two"}}, state.WithTTL(20*time.Millisecond)))
 		ev := <-events
-		require.Equal(t, []any{hook.OpExpire, agent, "people/ada"}, []any{ev.Op, ev.Scope, ev.Key})
+		require.Equal(t, []any{hook.OpExpire, agent, "people", "people/ada"}, []any{ev.Op, ev.Scope, ev.Collection, ev.Key})
 		require.NoError(t, c.Set(ctx, "bob", person{}, state.WithTTL(20*time.Millisecond)))
 		require.Equal(t, "people/bob", (<-events).Key, "no other before it")
 		var recordedOf []string

@@ -25,7 +25,7 @@ type docWrite struct {
 	// change makes of the document that is there, nil for none, the new one, and reports whether
 	// there is to be one. It may be called several times.
 	change func(old *found) (doc any, there bool, err error)
-	// accept is told what a hook has put in the document's place; nil: only whether it fits is asked.
+	// accept is told what has been put in the document's place; nil: only whether it fits is asked.
 	accept func(any) error
 }
 
@@ -131,7 +131,7 @@ func (c *collection) purge(ctx context.Context, b *docScratch, cat *catalog, log
 	}
 	_, err := c.send(ctx, b, []write{
 		{space: s.space, key: c.record, value: index.AppendCatalog(nil, list), conditional: true, version: cat.version},
-		{space: s.space, key: b.key, conditional: true, version: b.found.version, tell: s.noticeOfDelete(&b.notice, logical, class, &b.o)},
+		{space: s.space, key: b.key, conditional: true, version: b.found.version, tell: c.ofDocument(s.noticeOfDelete(&b.notice, logical, class, &b.o))},
 	}, s.unsynced(Standard, &b.o))
 	if errors.Is(err, ErrConflict) {
 		if _, failed := c.reload(); failed != nil {
@@ -177,7 +177,7 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 			return false, err
 		}
 		dw.value, dw.expires, dw.sealed, unsynced = b.buf, p.expires, p.sealed(), p.unsynced
-		dw.tell = s.noticeOfSet(&b.notice, p, &b.o)
+		dw.tell = c.ofDocument(s.noticeOfSet(&b.notice, p, &b.o))
 	} else {
 		unsynced = s.unsynced(old.header.Class, &b.o)
 	}
@@ -188,11 +188,19 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 		if err := s.askToDelete(ctx, w.logical, old.header.Class); err != nil {
 			return false, err
 		}
-		dw.tell = s.noticeOfDelete(&b.notice, w.logical, old.header.Class, &b.o)
+		dw.tell = c.ofDocument(s.noticeOfDelete(&b.notice, w.logical, old.header.Class, &b.o))
 	}
 	b.ws = c.appendEntries(append(b.ws[:0], cat.condition(c)), &b.change, dw.expires)
 	b.ws = append(b.ws, dw)
 	return unsynced, nil
+}
+
+// ofDocument says of a notice, if there is one, that it is of a document of the collection.
+func (c *collection) ofDocument(n *notice) *notice {
+	if n != nil {
+		n.event.Collection = c.set.Collection()
+	}
+	return n
 }
 
 // ready makes what is stored of a document in b, and returns its value's part.

@@ -275,3 +275,13 @@ func (s *Scope) seen(ctx context.Context, op access.Op, key string, n uint64) er
 	}
 	return nil
 }
+
+// seenInLoop records that a loop is about to show what is sensitive, where that must be recorded, and counts it
+// otherwise: it is recorded when the loop has ended.
+func (s *Scope) seenInLoop(ctx context.Context, key string, count *uint64) error {
+	if g := s.witness; g != nil && g.control.required {
+		return s.seen(ctx, access.OpScan, key, 1)
+	}
+	*count++
+	return nil
+}

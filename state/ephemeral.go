@@ -25,8 +25,9 @@ import (
 //   - X1. Whoever writes here holds the key's stripe alone; whoever commits to the engine shares
 //     those of its keys. So the two never happen to a key at once.
 //   - X2. What becomes ephemeral is put here before it is deleted there, and what becomes stored is
-//     committed there before it goes here. Readers look here first: they see one or the other,
-//     and look again when they found neither while such a change was under way.
+//     committed there before it goes here, where it makes no room meanwhile. Readers look here
+//     first: they see one or the other, and look again when they found neither while such a change was
+//     under way.
 //
 // Snapshots, transactions, copies, differences and watchers know nothing of them.
 type ephemerals struct {
@@ -54,6 +55,9 @@ type ephemeral struct {
 	value        []byte // with its envelope
 	expires      int64
 	older, newer *ephemeral
+
+	// pinned: the engine has a value of the key still, which readers must not find in this one's place (X2).
+	pinned bool
 }
 
 type ephemeralScope struct {
@@ -127,17 +131,17 @@ func (e *ephemerals) find(name scope.Scope, key string) *ephemeral {
 	return nil
 }
 
-// put makes value, which is copied, the newest one. The caller holds the key's stripe alone. replaced
-// says that the key had a value here, and so has none in the engine.
-func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int64) (replaced bool, err error) {
-	v := &ephemeral{key: key, value: bytes.Clone(value), expires: expires}
+// put makes value, which is copied, the newest one. The caller holds the key's stripe alone, and calls
+// unpin if the value is to be pinned.
+func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int64, pinned bool) error {
+	v := &ephemeral{key: key, value: bytes.Clone(value), expires: expires, pinned: pinned}
 	if err := e.fits(v); err != nil {
-		return false, err
+		return err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		return false, ErrClosed
+		return ErrClosed
 	}
 	v.in = e.scopes[name]
 	if v.in == nil {
@@ -145,8 +149,7 @@ func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int
 		e.scopes[name] = v.in
 	}
 	e.count.Add(1) // before the old one goes: who sees 0 looks for nothing here
-	old := v.in.values[key]
-	if old != nil {
+	if old := v.in.values[key]; old != nil {
 		e.unlink(old)
 	}
 	v.in.values[key], v.in.sorted = v, nil
@@ -157,11 +160,31 @@ func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int
 	}
 	e.newest = v
 	e.bytes += v.size()
-	for e.bytes > e.limit {
-		e.evicted++
-		e.drop(e.oldest)
+	e.makeRoom()
+	return nil
+}
+
+// makeRoom drops values, from the oldest one on, until the others fit: all but the newest, and those that
+// are pinned, which may take more for a moment. The caller holds mu.
+func (e *ephemerals) makeRoom() {
+	for v := e.oldest; e.bytes > e.limit && v != e.newest; {
+		newer := v.newer
+		if !v.pinned {
+			e.evicted++
+			e.drop(v)
+		}
+		v = newer
 	}
-	return old != nil, nil
+}
+
+// unpin has a value make room for others from now on.
+func (e *ephemerals) unpin(name scope.Scope, key string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if v := e.find(name, key); v != nil {
+		v.pinned = false
+	}
+	e.makeRoom()
 }
 
 // fits returns the error of a value for which there is not room enough, even if all others made room.
@@ -334,7 +357,7 @@ func (s *Scope) displace(ctx context.Context, key []byte) (displaced, error) {
 	}
 	var there bool
 	var err error
-	if d.class, d.version, there, err = s.storedUnder(nil, key); err == nil && there {
+	if d.class, d.version, there, err = s.storedUnder(key); err == nil && there {
 		err = s.askDisplaced(ctx, string(key), &d)
 	}
 	return d, err
@@ -380,45 +403,44 @@ func (s *Scope) tryEphemeral(ctx context.Context, b *scratch, key string, value 
 	lock := &e.stripes[e.stripeOf(b.key)]
 	lock.Lock()
 	defer lock.Unlock()
-	if d.minded && !e.has(s.name, b.key, s.store.engine.now) {
-		class, version, there, err := s.storedUnder(nil, b.key)
-		if err != nil {
+	var class Class
+	var there bool
+	if !e.has(s.name, b.key, s.store.engine.now) { // else the engine has nothing
+		var version Version
+		if class, version, there, err = s.storedUnder(b.key); err != nil {
 			return false, err
 		}
-		if there && !(d.asked && version == d.version) {
+		if d.minded && there && !(d.asked && version == d.version) {
 			d.class, d.version = class, version
 			return false, nil
 		}
 	}
-	replaced, err := e.put(s.name, key, value, expires)
-	if err != nil {
+	if err := e.put(s.name, key, value, expires, there); err != nil {
 		return false, err
 	}
 	b.counters.writes.Add(1)
-	if replaced {
+	if !there {
 		return true, nil
 	}
-	class, _, there, err := s.storedUnder(b.buf[:0], b.key)
-	if err == nil && there {
-		e.changes.Add(1)
-		b.one[0] = write{space: s.space, key: b.key}
-		if d.minded {
-			b.one[0].tell = s.noticeOfDelete(&b.notice, key, class, o)
-		}
-		_, err = s.commitNoted(ctx, b, b.one[:], func(all []write) (Version, error) {
-			return s.store.engine.commit(all, s.unsynced(class, &Option{}))
-		})
+	e.changes.Add(1)
+	b.one[0] = write{space: s.space, key: b.key}
+	if d.minded {
+		b.one[0].tell = s.noticeOfDelete(&b.notice, key, class, o)
 	}
+	_, err = s.commitNoted(ctx, b, b.one[:], func(all []write) (Version, error) {
+		return s.store.engine.commit(all, s.unsynced(class, &Option{}))
+	})
 	if err != nil {
 		e.remove(s.name, key, s.store.engine.now)
 	}
+	e.unpin(s.name, key)
 	return err == nil, err
 }
 
 // storedUnder reports whether the engine has a value of a key, of which class and version, 0 where nobody can
-// tell. It reads into buf.
-func (s *Scope) storedUnder(buf, key []byte) (class Class, version Version, there bool, err error) {
-	p, i, err := s.space.get(buf, key)
+// tell.
+func (s *Scope) storedUnder(key []byte) (class Class, version Version, there bool, err error) {
+	p, i, err := s.space.get(nil, key)
 	switch {
 	case err == nil:
 		h, _, _ := envelope.Decode(p) // the zero Header with an error

@@ -34,6 +34,52 @@ func TestWhatHasExpiredInMemoryIsInNobodysWay(t *testing.T) {
 	})
 }
 
+// meanwhile is a context that has something done, once, when it is asked while the store tells what it is about
+// to commit.
+type meanwhile struct {
+	context.Context
+	do func()
+}
+
+func (m *meanwhile) Value(key any) any {
+	if do := m.do; do != nil {
+		do()
+	}
+	return m.Context.Value(key)
+}
+
+// A value in memory does not make room for others before the stored one that it replaces is deleted: readers would
+// see the new one, then the old one.
+func TestWhatReplacesAStoredValueStaysUntilThatIsGone(t *testing.T) {
+	everywhere(t, &state.Options{EphemeralBytes: 1000, Timeline: &state.TimelineOptions{}}, func(t *testing.T, f *fixture) {
+		hear(t, f.Store, false) // who is told of the delete, of which a record is made first
+		sc := f.Scope(agent)
+		other := "other"
+		for state.ShareStripe(f.Store, "k", other) {
+			other += "s"
+		}
+		require.NoError(t, sc.Set(ctx, "k", "old"))
+		looked := false
+		with := &meanwhile{Context: ctx}
+		with.do = func() {
+			if f.Metrics().Ephemeral == 0 {
+				return // not yet
+			}
+			with.do, looked = nil, true
+			require.NoError(t, sc.Set(ctx, other, strings.Repeat("x", 750), ephemeral))
+			v, err := sc.Get(ctx, "k")
+			require.NoError(t, err)
+			require.Equal(t, "new", v)
+		}
+		require.NoError(t, sc.Set(with, "k", "new", ephemeral))
+		require.True(t, looked)
+		_, err := sc.Get(ctx, "k")
+		require.ErrorIs(t, err, state.ErrNotFound, "now it has made room")
+		require.LessOrEqual(t, f.Metrics().EphemeralBytes, int64(1000))
+		require.EqualValues(t, 1, f.Metrics().Evicted)
+	})
+}
+
 // What is in memory is there until the store is closed, and then the store is closed: never is it absent.
 func TestNothingIsAbsentWhileTheStoreCloses(t *testing.T) {
 	for range 10 {

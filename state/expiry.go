@@ -44,7 +44,8 @@ func (s *Store) tellExpired(gone []expiry) error {
 		if !told || reservedScope(e.Scope) {
 			continue // the store's own
 		}
-		ev := hook.Event{Op: hook.OpExpire, Scope: e.Scope, Key: key, Time: e.Expiry.UTC()}
+		collection, _ := splitName(e.Key)
+		ev := hook.Event{Op: hook.OpExpire, Scope: e.Scope, Key: key, Collection: collection, Time: e.Expiry.UTC()}
 		s.hooks.Stamp(context.Background(), &ev)
 		if s.recording {
 			var err error

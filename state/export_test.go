@@ -47,9 +47,32 @@ func (s *Store) SetInOwnScope(name string) error {
 // FoldOperands folds operands of the operator of increments, or of that of patches.
 func FoldOperands(increment bool, dst, value []byte, operands [][]byte) ([]byte, error) {
 	if increment {
-		return foldOperands(opIncrement, dst, value, operands)
+		return foldOperands(opIncrement, &stored, dst, value, operands)
 	}
-	return foldOperands(opPatch, dst, value, operands)
+	return foldOperands(opPatch, &stored, dst, value, operands)
+}
+
+// Numbers returns the numbers of the events of a commit whose last write has the number last: writes are + with an
+// expiry, - without, and ? for what is only required.
+func Numbers(writes string, last Version) []uint64 {
+	ws := make([]write, len(writes))
+	for i, kind := range writes {
+		ws[i] = write{value: []byte{}, requires: kind == '?', tell: &notice{}}
+		if kind == '+' {
+			ws[i].expires = 1
+		}
+	}
+	number(ws, last)
+	got := make([]uint64, len(ws))
+	for i := range ws {
+		got[i] = ws[i].tell.event.SeqNum
+	}
+	return got
+}
+
+// ShareStripe reports whether writes of class Ephemeral to two keys wait for each other.
+func ShareStripe(s *Store, a, b string) bool {
+	return s.ephemeral.stripeOf([]byte(a)) == s.ephemeral.stripeOf([]byte(b))
 }
 
 // CheckStored reports whether bytes are what is stored of a value.

@@ -53,7 +53,7 @@ func (s *Scope) List(ctx context.Context, o ListOptions) (Page, error) {
 	defer s.store.took(timedList, s.store.clock.now())
 	gathered := pages.Get().(*[]Entry)
 	entries := (*gathered)[:0]
-	err := s.scan(ctx, o, func(e Entry) bool {
+	err := s.scan(ctx, o, false, func(e Entry) bool {
 		if len(entries) == o.Limit {
 			page.Next = entries[o.Limit-1].Key
 			return false
@@ -81,8 +81,8 @@ var pages = sync.Pool{New: func() any { return new([]Entry) }}
 const maxPooledEntries = 256
 
 // All yields the entries whose keys begin with prefix, in order, as of the first step. The loop
-// may write. An error is yielded once, with a zero Entry, and ends the loop; but one that is ErrShredded
-// or ErrNoScopeKey comes with the key of a value that cannot be read, and the loop goes on.
+// may write. An error is yielded once, with a zero Entry, and ends the loop; but one that is ErrShredded,
+// ErrNoScopeKey or ErrMerge comes with the key of a value that cannot be read, and the loop goes on.
 //
 //	for e, err := range sc.All(ctx, "task/") {
 //		if err != nil {
@@ -93,7 +93,7 @@ const maxPooledEntries = 256
 func (s *Scope) All(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		left := false
-		err := s.scan(ctx, ListOptions{Prefix: prefix}, func(e Entry) bool {
+		err := s.scan(ctx, ListOptions{Prefix: prefix}, true, func(e Entry) bool {
 			left = !yield(e, e.Err)
 			return !left
 		})
@@ -107,7 +107,7 @@ func (s *Scope) All(ctx context.Context, prefix string) iter.Seq2[Entry, error] 
 func (s *Scope) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		left := false
-		err := s.scan(ctx, ListOptions{Prefix: prefix, KeysOnly: true}, func(e Entry) bool {
+		err := s.scan(ctx, ListOptions{Prefix: prefix, KeysOnly: true}, true, func(e Entry) bool {
 			left = !yield(e.Key, nil)
 			return !left
 		})
@@ -117,8 +117,9 @@ func (s *Scope) Keys(ctx context.Context, prefix string) iter.Seq2[string, error
 	}
 }
 
-// scan calls yield with the entries that o means, but for its limit, until it returns false.
-func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool) error {
+// scan calls yield with the entries that o means, but for its limit, until it returns false. shown says that
+// each is shown at once, and not when scan has returned without an error.
+func (s *Scope) scan(ctx context.Context, o ListOptions, shown bool, yield func(Entry) bool) error {
 	op := access.OpScan
 	if o.KeysOnly {
 		op = access.OpList
@@ -144,37 +145,21 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool)
 		if filter != nil && !filter.Allows(key) {
 			return true
 		}
-		if i.unread != nil {
-			e := Entry{Key: key}
-			if !o.KeysOnly {
-				sensitive++
-				e.Err = s.fail("list", key, i.unread)
-			}
-			if !o.KeysOnly || filter == nil {
-				e.Meta = i.meta()
-			}
-			return yield(e)
+		e, err := s.entryOf(&f, key, value, i, o.KeysOnly, filter != nil)
+		switch {
+		case err != nil || o.KeysOnly || e.Class != Sensitive:
+		case shown:
+			err = s.seenInLoop(ctx, key, &sensitive)
+		default:
+			sensitive++
 		}
-		if failed = f.open(value); failed == nil {
-			f.info = i
-			e := Entry{Key: key, Meta: f.meta()}
-			switch {
-			case !o.KeysOnly:
-				e.Value, failed = codec.Decode(f.payload, &stored)
-				if e.Class == Sensitive {
-					sensitive++
-				}
-			case filter != nil:
-				e.Meta = Meta{} // keys are what was asked for
-			}
-			if failed == nil {
-				return yield(e)
-			}
+		if err != nil {
+			failed = s.fail("list", key, err)
+			return false
 		}
-		failed = s.fail("list", key, failed)
-		return false
+		return yield(e)
 	}
-	err = s.merge(lower, upper, entry)
+	err = s.merge(ctx, lower, upper, entry)
 	if failed == nil {
 		failed = s.seen(ctx, op, o.Prefix, sensitive)
 	}
@@ -187,8 +172,33 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, yield func(Entry) bool)
 	return err
 }
 
+// entryOf returns the entry of what is stored under a key. It uses f. For a view, where keys are what was asked
+// for, it has these alone.
+func (s *Scope) entryOf(f *found, key string, value []byte, i info, keysOnly, view bool) (Entry, error) {
+	e := Entry{Key: key}
+	if i.unread != nil {
+		if e.Meta = i.meta(); !keysOnly {
+			e.Err = s.fail("list", key, i.unread)
+		}
+	} else {
+		err := f.open(value)
+		if err == nil && !keysOnly {
+			e.Value, err = codec.Decode(f.payload, &stored)
+		}
+		if err != nil {
+			return e, err
+		}
+		f.info = i
+		e.Meta = f.meta()
+	}
+	if keysOnly && view {
+		e.Meta = Meta{}
+	}
+	return e, nil
+}
+
 // merge calls yield with the stored and the ephemeral entries of [lower, upper) in order.
-func (s *Scope) merge(lower, upper []byte, yield func(key string, value []byte, i info) bool) error {
+func (s *Scope) merge(ctx context.Context, lower, upper []byte, yield func(key string, value []byte, i info) bool) error {
 	e := &s.store.ephemeral
 	for {
 		changes := e.changes.Load()
@@ -219,6 +229,9 @@ func (s *Scope) merge(lower, upper []byte, yield func(key string, value []byte, 
 			return !stopped
 		})
 		if begin(); changed {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			continue
 		}
 		for _, v := range here {

@@ -20,8 +20,8 @@ import (
 // be called several times.
 type change func(f *found) (any, error)
 
-// modify carries out a change and returns the new value, as hooks have left it. accept, if not nil, is
-// told what a hook has put in the value's place.
+// modify carries out a change and returns the new value, as hooks and protection have left it. accept, if not
+// nil, is told what these have put in the value's place.
 func (s *Scope) modify(ctx context.Context, key string, o Option, change change, accept func(any) error) (any, error) {
 	s, err := s.pass(ctx, access.OpUpdate, key)
 	if err != nil {
@@ -63,7 +63,8 @@ func valueOf(f *found) (any, error) {
 	return codec.Decode(f.payload, &stored)
 }
 
-// Update makes the value of key what fn returns for it, and returns that. fn is given the value, or
+// Update makes the value of key what fn returns for it, and returns that, or what hooks and the rules of
+// Options.Privacy have put in its place. fn is given the value, or
 // nil and false where there is none, which is its own to change. When somebody else writes the key
 // meanwhile fn is called again with what is there then, until it gets through or the context ends.
 // Where fn returns an error nothing is written; it is wrapped in what Update returns.
@@ -118,7 +119,7 @@ func (s *Scope) Append(ctx context.Context, key string, element any, opts ...Opt
 // mustBeList refuses what a hook has put in a list's place, unless it is one.
 func mustBeList(v any) error {
 	if _, ok := v.([]any); !ok {
-		return fmt.Errorf("%w: a hook has put a %T in the place of a list", ErrType, v)
+		return fmt.Errorf("%w: there is a %T in the place of a list", ErrType, v)
 	}
 	return nil
 }

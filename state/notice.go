@@ -200,15 +200,16 @@ func (s *Store) time() time.Time { return time.UnixMilli(s.engine.now()).UTC() }
 
 // number gives the events of a commit their numbers, of which the last write has the given one.
 func number(ws []write, last Version) {
-	n := last
+	n, behind := last, false
 	for i := len(ws) - 1; i >= 0; i-- {
 		w := &ws[i]
 		if w.requires {
 			continue // has none
 		}
-		if w.expires != 0 && i != len(ws)-1 {
+		if w.expires != 0 && behind {
 			n-- // the engine's note of its expiry
 		}
+		behind = true
 		if w.tell != nil {
 			if w.tell.event.SeqNum = uint64(n); w.value != nil {
 				w.tell.event.Version = uint64(n)

@@ -98,6 +98,15 @@ func TestAnEventTellsWhatWasDone(t *testing.T) {
 	}
 }
 
+// Notes of expiries have numbers of their own, but behind the last write, whatever is only required behind that.
+func TestNumbersOfACommit(t *testing.T) {
+	for writes, want := range map[string][]uint64{
+		"--": {9, 10}, "+-": {8, 10}, "-+": {9, 10}, "++": {8, 10}, "-+?": {9, 10, 0}, "?+??": {0, 10, 0, 0}, "+?+?": {8, 0, 10, 0},
+	} {
+		require.Equal(t, want, state.Numbers(writes, 10), writes)
+	}
+}
+
 // Values are told only to hooks that ask, and are what the commit has found and left.
 func TestValuesOfEvents(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {

@@ -171,7 +171,9 @@ func (s *Scope) protect(p *pending, limits *codec.Limits) error {
 	case errors.Is(err, privacy.ErrTooDeep):
 		err = fmt.Errorf("%w: %w", ErrTooDeep, err)
 	case err == nil && len(findings) > 0:
-		p.value = value
+		if p.value = value; p.accept != nil {
+			err = p.accept(value)
+		}
 	}
 	return err
 }

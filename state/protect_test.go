@@ -51,8 +51,16 @@ func TestWhatIsWrittenIsProtected(t *testing.T) {
 		require.NotContains(t, fmt.Sprint(list), mail, "what is returned is what is stored")
 		_, err = ann.Patch(ctx, "patch", map[string]any{"to": mail})
 		require.NoError(t, err)
-		_, err = state.Update(ctx, ann, "update", func(string, bool) (string, error) { return mail, nil })
+		updated, err := state.Update(ctx, ann, "update", func(string, bool) (string, error) { return mail, nil })
 		require.NoError(t, err)
+		stored, err := ann.Get(ctx, "update")
+		require.NoError(t, err)
+		require.Equal(t, stored, any(updated))
+		contacts, err := state.OpenCollection[contact](ctx, ann, "contacts")
+		require.NoError(t, err)
+		kept, err := contacts.Update(ctx, "c", func(contact, bool) (contact, error) { return doc, nil })
+		require.NoError(t, err)
+		require.NotContains(t, fmt.Sprint(kept), mail)
 		require.NoError(t, f.Transact(ctx, func(tx *state.Txn) error { return tx.Scope(scope.User("ann")).Set(ctx, "txn", mail) }))
 		tokens := map[any]bool{}
 		for e, err := range ann.All(ctx, "") {

@@ -89,7 +89,7 @@ type Entry struct {
 	// Meta is what is known of the value. Of one that cannot be read that is its version and expiry; it
 	// counts as Sensitive.
 	Meta
-	// Err is why the value was asked for and cannot be read, ErrShredded or ErrNoScopeKey; else nil.
+	// Err is why the value was asked for and cannot be read: ErrShredded, ErrNoScopeKey or ErrMerge; else nil.
 	Err error
 }
 
@@ -212,6 +212,9 @@ func (s *Scope) locate(ctx context.Context, key string, b *scratch, f *found) er
 		}
 		b.buf, f.info, err = s.space.get(b.buf[:0], b.key)
 		if err != ErrNotFound || changes == e.changes.Load() { // returned bare
+			return err
+		}
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 	}

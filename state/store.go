@@ -143,7 +143,7 @@ func open(dir string, o *Options, memory bool) (*Store, error) {
 // start opens the engine and begins what the store does in the background.
 func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 	var err error
-	if s.engine, err = openEngine(dir, settings); err != nil {
+	if s.engine, err = openEngine(dir, settings, &s.limits); err != nil {
 		return err
 	}
 	s.ended, s.end = context.WithCancel(context.Background())

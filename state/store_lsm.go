@@ -11,6 +11,7 @@ import (
 
 	"github.com/loamdb/loam/lsm"
 	"github.com/loamdb/loam/scope"
+	"github.com/loamdb/loam/state/codec"
 )
 
 // The engine under the state layer. This and the files named after it alone know package lsm; another store
@@ -61,7 +62,7 @@ var (
 	// ErrInvalidPosition: bytes or a text are no position, or one is ahead of the store.
 	ErrInvalidPosition = lsm.ErrInvalidPosition
 	// ErrMerge: a value cannot be read, because a blind change of it could not be made; Set and Delete
-	// put an end to that.
+	// put an end to that. Loops get it with the key, and go on.
 	ErrMerge = lsm.ErrMerge
 	// ErrClock: the machine's clock is far ahead of the store.
 	ErrClock = lsm.ErrClock
@@ -112,10 +113,10 @@ type engine struct {
 	encrypted bool // values can be sealed
 }
 
-func openEngine(dir string, o *EngineOptions) (*engine, error) {
+func openEngine(dir string, o *EngineOptions, l *codec.Limits) (*engine, error) {
 	settings := *o
 	settings.ExpiryEvents = !o.ReadOnly
-	settings.Operators = slices.Concat(o.Operators, operators)
+	settings.Operators = slices.Concat(o.Operators, operatorsWithin(l))
 	db, err := lsm.Open(dir, &settings)
 	if err != nil {
 		return nil, translate(err)
@@ -359,7 +360,7 @@ type cursor interface {
 	Prev() bool
 	Key() []byte
 	Value() []byte
-	Shredded() bool
+	Unreadable() error
 	Version() lsm.Version
 	Expiry() time.Time
 	Err() error
@@ -390,13 +391,12 @@ func (sp space) scan(lower, upper []byte, reverse bool, yield func(key, value []
 		ok = it.First()
 	}
 	for ; ok; ok = step() {
-		i := info{version: Version(it.Version()), expires: millisOf(it.Expiry())}
+		i := info{version: Version(it.Version()), expires: millisOf(it.Expiry()), unread: it.Unreadable()}
 		var value []byte
-		if it.Shredded() {
-			if _, _, i.unread = sp.get(nil, it.Key()); !unread(i.unread) {
-				i.unread = ErrShredded // and written anew since
-			}
-		} else if value = it.Value(); it.Err() != nil {
+		if i.unread == nil {
+			value = it.Value()
+		}
+		if it.Err() != nil {
 			break
 		}
 		if !yield(it.Key(), value, i) {
@@ -440,7 +440,7 @@ func (sp space) diff(from Position) iter.Seq2[rawChange, error] {
 		for c, err := range sp.sc.Diff(from) {
 			r := rawChange{kind: diffKinds[c.Kind], key: c.Key, upper: c.Upper, value: c.Value}
 			r.info = info{version: Version(c.Version), expires: millisOf(c.Expiry)}
-			if unread(err) {
+			if ofValue(err) {
 				r.info.unread, err = err, nil
 			}
 			if !yield(r, translate(err)) {
@@ -469,7 +469,7 @@ func (f feed) next() (rawChange, error) {
 	r := rawChange{kind: watchKinds[e.Kind], key: e.Key, upper: e.Upper, value: e.Value, last: e.Last, durable: e.Durable, operator: e.Operator}
 	r.info = info{version: Version(e.Version), expires: millisOf(e.Expiry)}
 	r.commit, r.from = Version(e.Commit), Version(e.From)
-	if unread(err) {
+	if ofValue(err) {
 		r.info.unread, err = err, nil
 	}
 	return r, translate(err)

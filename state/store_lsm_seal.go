@@ -35,6 +35,10 @@ func unread(err error) bool {
 	return err != nil && (errors.Is(err, ErrShredded) || errors.Is(err, ErrNoScopeKey))
 }
 
+// ofValue reports whether an error of the engine is about one value alone, which is there: it cannot be opened,
+// or blind changes cannot be folded into it.
+func ofValue(err error) bool { return unread(err) || errors.Is(err, ErrMerge) }
+
 // sealed reports whether every value of a scope is sealed, whoever writes it: of the scope that has the name
 // now, or had it at the snapshot.
 func (e *engine) sealed(name scope.Scope) (bool, error) {

@@ -433,7 +433,8 @@ func (k *sweeper) deletes(in *ruled, docs *documents, chosen []candidate) (ws []
 		if !k.store.recording && !k.store.hooks.Interest(hook.OpExpire, in.name, scope.Scope{}, key).After {
 			continue
 		}
-		ev := hook.Event{Op: hook.OpExpire, Scope: in.name, Key: key, Time: k.store.time()}
+		collection, _ := splitName([]byte(c.key))
+		ev := hook.Event{Op: hook.OpExpire, Scope: in.name, Key: key, Collection: collection, Time: k.store.time()}
 		k.store.hooks.Stamp(context.Background(), &ev)
 		if k.store.recording {
 			if ws, err = k.store.appendRecord(ws, k.store.records.space, &ev); err != nil {

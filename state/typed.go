@@ -32,7 +32,7 @@ func Set[T any](ctx context.Context, s *Scope, key string, value T, opts ...Opti
 	return s.Set(ctx, key, value, opts...)
 }
 
-// Update makes the value of key what fn returns for it, and returns that, as Scope.Update does. fn
+// Update makes the value of key what fn returns for it, and returns what was stored, as Scope.Update does. fn
 // is given the zero T and false where there is no value.
 func Update[T any](ctx context.Context, s *Scope, key string, fn func(old T, found bool) (T, error), opts ...Option) (T, error) {
 	var result T
@@ -59,7 +59,7 @@ func Update[T any](ctx context.Context, s *Scope, key string, fn func(old T, fou
 	return result, nil
 }
 
-// as returns a value, which a hook has put in the place of another, as a T.
+// as returns a value, which was put in the place of another, as a T.
 func as[T any](v any, l *codec.Limits) (T, error) {
 	p, err := codec.Append(nil, v, l)
 	if err != nil {

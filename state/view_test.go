@@ -578,6 +578,16 @@ func TestRequiredRecords(t *testing.T) {
 			_, err = f.As("alice").Scope(agent).Get(ctx, "s")
 			requireDenied(t, err)
 			require.Equal(t, required, errors.Is(err, state.ErrReadOnly), err)
+			shown := map[string]bool{}
+			for c, failed := range f.As("root").Scope(agent).Diff(ctx, state.Position{}) {
+				shown["diff"], err = shown["diff"] || c.Key == "s", failed
+			}
+			require.Equal(t, required, errors.Is(err, state.ErrReadOnly), err)
+			for e, failed := range f.As("root").Scope(agent).All(ctx, "") {
+				shown["all"], err = shown["all"] || e.Key == "s", failed
+			}
+			require.Equal(t, required, errors.Is(err, state.ErrReadOnly), err)
+			require.Equal(t, required, !shown["diff"] && !shown["all"], "by a loop too")
 		}
 	})
 }

@@ -107,7 +107,7 @@ func (r *rawChange) own() bool {
 // make what is there. From the zero Position that is everything. It reads what has changed, not
 // what is stored. An error is yielded once, with a zero Change, and ends the loop: ErrHistoryGone if
 // what was deleted since then may be forgotten, ErrDiverged, ErrInvalidPosition, and others. But
-// ErrShredded and ErrNoScopeKey come with a change whose value cannot be read, and the loop goes on.
+// ErrShredded, ErrNoScopeKey and ErrMerge come with a change whose value cannot be read, and the loop goes on.
 func (s *Scope) Diff(ctx context.Context, from Position) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		s, filter, err := s.passSome(ctx, access.OpScan, "")
@@ -118,7 +118,7 @@ func (s *Scope) Diff(ctx context.Context, from Position) iter.Seq2[Change, error
 			yield(Change{}, s.fail("diff", "", err))
 			return
 		}
-		sensitive := uint64(0)
+		var sensitive uint64
 		defer func() { _ = s.seen(ctx, access.OpScan, "", sensitive) }() // what was shown was shown
 		for r, err := range s.space.diff(from) {
 			if err == nil {
@@ -135,8 +135,8 @@ func (s *Scope) Diff(ctx context.Context, from Position) iter.Seq2[Change, error
 				}
 			}
 			if err == nil {
-				if c, err = s.decode(&r); c.Class == Sensitive {
-					sensitive++
+				if c, err = s.decode(&r); err == nil && c.Class == Sensitive {
+					err = s.seenInLoop(ctx, c.Key, &sensitive)
 				}
 			}
 			if err != nil {
@@ -200,8 +200,8 @@ func (s *Scope) Watch(ctx context.Context, prefix string, from *Position) (*Watc
 
 // Next returns the next change, and waits for it if there is none. Errors that end the watch: the
 // context's, ErrClosed, ErrScopeDropped behind a ChangeDropScope, ErrHistoryGone and ErrDiverged when
-// nobody can tell any more what has changed. After others it may be called again: ErrShredded and
-// ErrNoScopeKey come with a change whose value cannot be read.
+// nobody can tell any more what has changed. After others it may be called again: ErrShredded,
+// ErrNoScopeKey and ErrMerge come with a change whose value cannot be read.
 func (w *Watcher) Next() (Change, error) {
 	c, err := w.next()
 	if err != nil {

@@ -40,7 +40,7 @@ type pending struct {
 	version     Version
 	asOf        Version // of info
 
-	accept func(any) error // is told what a hook has put in the value's place, if not nil
+	accept func(any) error // is told what a hook, or protection, has put in the value's place, if not nil
 }
 
 // prepare finds out how p's value is to be written, at the time now.

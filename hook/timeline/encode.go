@@ -16,7 +16,7 @@ import (
 //	version u8 · op u8 · flags u8 · time i64 · id 16
 //	sequence number · version        uvarints
 //	scope · key · actor · correlation  each behind its length
-//	[to] · [cause 16] · [old] · [new]  as the flags say; to, old and new behind their lengths
+//	[to] · [cause 16] · [collection] · [old] · [new]  as the flags say; all but the cause behind their lengths
 const version = 1
 
 const (
@@ -25,8 +25,10 @@ const (
 	hasValues             // values were recorded, though there may be none
 	hasOld
 	hasNew
+	hasCollection // the key names a document of it
 
 	allFlags = 1<<iota - 1
+	namesOf  = hasTo | hasCause | hasCollection
 )
 
 // Encode appends the encoding of an event to dst. The codec may be nil for an event
@@ -51,6 +53,9 @@ func Encode(dst []byte, ev *hook.Event, c Codec) ([]byte, error) {
 	if flags&hasCause != 0 {
 		dst = append(dst, ev.Cause[:]...)
 	}
+	if flags&hasCollection != 0 {
+		dst = codec.AppendLengthPrefixed(dst, []byte(ev.Collection))
+	}
 	for _, v := range valuesOf(ev, flags) {
 		p, err := c.Append(nil, v)
 		if err != nil {
@@ -72,6 +77,7 @@ func flagsOf(ev *hook.Event) byte {
 		{ev.Values != nil, hasValues},
 		{ev.Values != nil && ev.Values.HasOld, hasOld},
 		{ev.Values != nil && ev.Values.HasNew, hasNew},
+		{ev.Collection != "", hasCollection},
 	} {
 		if f.set {
 			flags |= f.flag
@@ -117,6 +123,9 @@ func Decode(p []byte, c Codec) (hook.Event, error) {
 	if flags&hasCause != 0 {
 		copy(ev.Cause[:], d.Bytes(len(ev.Cause)))
 	}
+	if flags&hasCollection != 0 {
+		ev.Collection = string(d.LengthPrefixed())
+	}
 	values := [2][]byte{}
 	for i, flag := range []byte{hasOld, hasNew} {
 		if flags&flag != 0 {
@@ -127,7 +136,7 @@ func Decode(p []byte, c Codec) (hook.Event, error) {
 	switch {
 	case err == nil && d.Len() > 0:
 		err = fmt.Errorf("%d bytes behind it", d.Len())
-	case err == nil && (flags&hasTo != 0) != (ev.To.Kind() != scope.AnyKind), err == nil && (flags&hasCause != 0) == ev.Cause.IsZero():
+	case err == nil && flagsOf(&ev)&namesOf != flags&namesOf:
 		err = codec.ErrMalformed
 	case err == nil:
 		err = check(&ev)
@@ -183,6 +192,8 @@ func check(ev *hook.Event) error {
 		return fmt.Errorf("the key exceeds %d bytes", maxKeyLen)
 	case strings.Contains(ev.Key, "\x00") || strings.Contains(ev.Correlation, "\x00"):
 		return fmt.Errorf("key or correlation id hold a zero byte")
+	case ev.Collection != "" && !strings.HasPrefix(ev.Key, ev.Collection+"/"):
+		return fmt.Errorf("the key is of no document of its collection")
 	}
 	return nil
 }

@@ -65,7 +65,8 @@ func samples() []hook.Event {
 	least := hook.Event{ID: id(3), Time: at(-1), Op: hook.OpBackup}
 	unset := hook.Event{ID: id(4), Time: at(2), Op: hook.OpDelete, Scope: scope.Global(), Key: "k", Values: &hook.Values{Old: "", HasOld: true}}
 	none := hook.Event{ID: id(5), Time: at(3), Op: hook.OpExpire, Scope: scope.Global(), Key: "k", Values: &hook.Values{}}
-	return []hook.Event{full(), least, unset, none}
+	document := hook.Event{ID: id(6), Time: at(4), Op: hook.OpSet, Scope: scope.Global(), Key: "people/ada", Collection: "people"}
+	return []hook.Event{full(), least, unset, none, document}
 }
 
 func TestEventsEncodeAsTheirPageSays(t *testing.T) {
@@ -138,6 +139,7 @@ func TestEventsThatCannotBeAreNotRecorded(t *testing.T) {
 		"long key":      func(ev *hook.Event) { ev.Key = string(make([]byte, 5000)) },
 		"correlation":   func(ev *hook.Event) { ev.Correlation = "a\x00b" },
 		"long actor":    func(ev *hook.Event) { ev.Actor = string(make([]byte, 129)) },
+		"collection":    func(ev *hook.Event) { ev.Collection = "user" },
 		"another scope": func(ev *hook.Event) { ev.To = scope.Tool("a\nb") },
 	} {
 		bad := full()
