@@ -28,7 +28,10 @@ type vault struct {
 	of *crypto.Vault                // that of the store of which this one is a copy; nil: not known
 	is atomic.Pointer[crypto.Vault] // the store's own; nil: there is none yet
 
-	lookUp bool // constant: opening has read no refusals, since there was no vault; each is looked up
+	// lookUp is constant. nil: opening has read all refusals. Else there was no vault, and each is looked
+	// up when it is asked for: by a function value, without which the compiler takes reads for recursive and has
+	// their buffers escape.
+	lookUp func(key crypto.ScopeKeyID) error
 
 	// changing serialises the making and destroying of keys. It is held during I/O and commits.
 	changing sync.Mutex
@@ -73,7 +76,11 @@ func (d *DB) openVault() error {
 		}
 	}
 	if v.is.Load() == nil && v.of == nil {
-		v.lookUp = true // of a store that has sealed nothing, every damaged table would else be read now
+		// A store that has sealed nothing would read damaged tables now for nothing.
+		v.lookUp = func(key crypto.ScopeKeyID) error {
+			_, err := d.get(nil, systemKeys.prefix, shredKey(key), keys.MaxSeqNum)
+			return err
+		}
 		return nil
 	}
 	return v.endShreds()
@@ -162,10 +169,10 @@ func (v *vault) isRefused(key crypto.ScopeKeyID) bool {
 	v.mu.RLock()
 	refused, known := v.refused[key]
 	v.mu.RUnlock()
-	if known || !v.lookUp {
+	if known || v.lookUp == nil {
 		return refused
 	}
-	_, err := v.db.get(nil, systemKeys.prefix, shredKey(key), keys.MaxSeqNum)
+	err := v.lookUp(key)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if refused, known = v.refused[key]; known { // meanwhile
