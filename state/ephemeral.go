@@ -244,8 +244,8 @@ func (e *ephemerals) supersede(name scope.Scope, ws []write) {
 	defer e.mu.Unlock()
 	for i := range ws {
 		if v := e.find(name, string(ws[i].key)); v != nil {
+			e.changes.Add(1) // before it goes: who sees no value here sees that, with a snapshot of before the commit too
 			e.drop(v)
-			e.changes.Add(1)
 		}
 	}
 }
