@@ -107,6 +107,8 @@ func StoreOf(s *Scope) *Store { return s.store }
 // and its deletes, and returns how many entries were deleted. The scope has the rule.
 func SweepWith(s *Scope, between func()) (int, error) {
 	k := s.store.sweeper
+	k.working.Lock()
+	defer k.working.Unlock()
 	in := (*k.scopes.Load())[s.name]
 	docs := k.documentsOf(in)
 	now := s.store.engine.now()
@@ -123,6 +125,8 @@ func SweepWith(s *Scope, between func()) (int, error) {
 // happens first.
 func DropIdleWith(s *Scope, before func()) error {
 	k := s.store.sweeper
+	k.working.Lock()
+	defer k.working.Unlock()
 	in := (*k.scopes.Load())[s.name]
 	before()
 	return k.dropIdle(in)

@@ -37,6 +37,7 @@ type sweeper struct {
 	idling atomic.Bool                            // some rule has DropIdle
 	opened atomic.Uint64                          // counts collections that were opened
 
+	working  sync.Mutex   // held while rules are carried out; by tests too, which do that themselves
 	changing sync.Mutex   // one change of rules at a time, with its commit
 	idle     sync.RWMutex // shared by commits to scopes with DropIdle, taken alone for a drop
 	sets     sync.Map     // of *index.Set by names of collections, as they were opened last
@@ -253,6 +254,8 @@ func (in *ruled) rest(now int64) {
 
 // round does what is due, and returns how long to sleep.
 func (k *sweeper) round() time.Duration {
+	k.working.Lock()
+	defer k.working.Unlock()
 	next := int64(0)
 	for _, in := range *k.scopes.Load() {
 		if k.store.ended.Err() != nil {
