@@ -35,27 +35,7 @@ type CheckpointRecord struct {
 // directories that are gone too, until ForgetCheckpoint removes them. A store in clear has none. An error
 // is yielded once, with a zero CheckpointRecord, and ends the loop.
 func (d *DB) Checkpoints() iter.Seq2[CheckpointRecord, error] {
-	return func(yield func(CheckpointRecord, error) bool) {
-		it, err := d.newIter(systemKeys, recordBounds(recordCheckpoint), keys.MaxSeqNum)
-		if err != nil {
-			yield(CheckpointRecord{}, err)
-			return
-		}
-		defer it.Close() // its error is yielded
-		for ok := it.First(); ok; ok = it.Next() {
-			r, err := decodeCheckpoint(it.Key(), it.Value())
-			if err != nil {
-				yield(CheckpointRecord{}, err)
-				return
-			}
-			if !yield(r, nil) {
-				return
-			}
-		}
-		if it.err != nil {
-			yield(CheckpointRecord{}, it.err)
-		}
-	}
+	return recordsOf(d, recordCheckpoint, decodeCheckpoint)
 }
 
 // ForgetCheckpoint removes the record of a checkpoint, whose directory is named as it was given to

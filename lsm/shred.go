@@ -167,17 +167,23 @@ func (v *vault) destroy(keys []crypto.ScopeKeyID) error {
 // Shreds yields the records of all Shreds, in no order, those of scopes that are gone too. An error
 // is yielded once, with a zero ShredRecord, and ends the loop.
 func (d *DB) Shreds() iter.Seq2[ShredRecord, error] {
-	return func(yield func(ShredRecord, error) bool) {
-		it, err := d.newIter(systemKeys, recordBounds(recordShred), keys.MaxSeqNum)
+	return recordsOf(d, recordShred, decodeShred)
+}
+
+// recordsOf yields the records of a kind in the directory. An error is yielded once, and ends the loop.
+func recordsOf[R any](d *DB, kind recordKind, decode func(key, value []byte) (R, error)) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		var none R
+		it, err := d.newIter(systemKeys, recordBounds(kind), keys.MaxSeqNum)
 		if err != nil {
-			yield(ShredRecord{}, err)
+			yield(none, err)
 			return
 		}
 		defer it.Close() // its error is yielded
 		for ok := it.First(); ok; ok = it.Next() {
-			r, err := decodeShred(it.Key(), it.Value())
+			r, err := decode(it.Key(), it.Value())
 			if err != nil {
-				yield(ShredRecord{}, err)
+				yield(none, err)
 				return
 			}
 			if !yield(r, nil) {
@@ -185,7 +191,7 @@ func (d *DB) Shreds() iter.Seq2[ShredRecord, error] {
 			}
 		}
 		if it.err != nil {
-			yield(ShredRecord{}, it.err)
+			yield(none, it.err)
 		}
 	}
 }
