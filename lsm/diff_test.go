@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -280,7 +282,14 @@ func TestDiffEndsEarlyAndLetsGo(t *testing.T) {
 // tableCountFS counts what is read of tables.
 type tableCountFS struct {
 	vfs.FS
-	reads, bytes int
+	reads, bytes atomic.Int64
+}
+
+// forget begins to count anew, once the background has read what it reads first.
+func (c *tableCountFS) forget() {
+	synctest.Wait()
+	c.reads.Store(0)
+	c.bytes.Store(0)
 }
 
 func (c *tableCountFS) Open(name string, mode vfs.OpenMode) (vfs.File, error) {
@@ -299,56 +308,58 @@ type tableCountFile struct {
 }
 
 func (f *tableCountFile) ReadAt(p []byte, off int64) (int, error) {
-	f.c.reads++
-	f.c.bytes += len(p)
+	f.c.reads.Add(1)
+	f.c.bytes.Add(int64(len(p)))
 	return f.File.ReadAt(p, off)
 }
 
 // A difference reads the blocks that hold a change, their tables' indexes, and no more,
 // however large the store is and wherever merges have put the changes.
 func TestTheCostOfDiffFollowsTheChange(t *testing.T) {
-	fs := &tableCountFS{FS: vfs.NewMem()}
-	z := small()
-	z.MemtableBytes, z.BudgetBytes, z.TableBytes = 1<<20, 8<<20, 256<<10
-	o := Options{Compression: NoCompression, BlockBytes: 4096}
-	db := openSized(t, fs, o, z)
-	const n = 20_000
-	b := db.NewBatch()
-	for i := range n {
-		b.Set(fmt.Appendf(nil, "key-%06d", i), make([]byte, 100))
-		if b.Len() == 1000 {
-			require.NoError(t, db.Apply(b, NoSync))
-			b.Reset()
+	synctest.Test(t, func(t *testing.T) {
+		fs := &tableCountFS{FS: vfs.NewMem()}
+		z := small()
+		z.MemtableBytes, z.BudgetBytes, z.TableBytes = 1<<20, 8<<20, 256<<10
+		o := Options{Compression: NoCompression, BlockBytes: 4096}
+		db := openSized(t, fs, o, z)
+		const n = 20_000
+		b := db.NewBatch()
+		for i := range n {
+			b.Set(fmt.Appendf(nil, "key-%06d", i), make([]byte, 100))
+			if b.Len() == 1000 {
+				require.NoError(t, db.Apply(b, NoSync))
+				b.Reset()
+			}
 		}
-	}
-	require.NoError(t, db.Compact(context.Background(), nil, nil))
-	at := positionNow(t, db)
-	const changed = 5
-	for i := range changed {
-		require.NoError(t, db.Set(fmt.Appendf(nil, "key-%06d", i*n/changed), []byte("new"), NoSync))
-	}
-	require.NoError(t, db.Compact(context.Background(), nil, nil))
-	whole := db.Metrics().DiskBytes
-	require.NoError(t, db.Close())
-	db = openSized(t, fs, o, z)
-	snap, err := db.NewSnapshot()
-	require.NoError(t, err)
-	defer snap.Close()
-	fs.reads, fs.bytes = 0, 0
-	found := 0
-	for c, err := range snap.Diff(at) {
+		require.NoError(t, db.Compact(context.Background(), nil, nil))
+		at := positionNow(t, db)
+		const changed = 5
+		for i := range changed {
+			require.NoError(t, db.Set(fmt.Appendf(nil, "key-%06d", i*n/changed), []byte("new"), NoSync))
+		}
+		require.NoError(t, db.Compact(context.Background(), nil, nil))
+		whole := db.Metrics().DiskBytes
+		require.NoError(t, db.Close())
+		db = openSized(t, fs, o, z)
+		snap, err := db.NewSnapshot()
 		require.NoError(t, err)
-		require.Equal(t, ChangeSet, c.Kind)
-		found++
-	}
-	require.Equal(t, changed, found)
-	t.Logf("%d reads, %d of %d bytes", fs.reads, fs.bytes, whole)
-	// For each change a block, for each of their tables a footer, properties, index and the like.
-	require.LessOrEqual(t, fs.reads, changed*12)
-	require.Less(t, int64(fs.bytes)*10, whole)
-	fs.reads = 0
-	require.Empty(t, changesOf(t, db, positionNow(t, db)))
-	require.Zero(t, fs.reads, "nothing has changed")
+		defer snap.Close()
+		fs.forget()
+		found := 0
+		for c, err := range snap.Diff(at) {
+			require.NoError(t, err)
+			require.Equal(t, ChangeSet, c.Kind)
+			found++
+		}
+		require.Equal(t, changed, found)
+		t.Logf("%d reads, %d of %d bytes", fs.reads.Load(), fs.bytes.Load(), whole)
+		// For each change a block, for each of their tables a footer, properties, index and the like.
+		require.LessOrEqual(t, fs.reads.Load(), int64(changed*12))
+		require.Less(t, fs.bytes.Load()*10, whole)
+		fs.forget()
+		require.Empty(t, changesOf(t, db, positionNow(t, db)))
+		require.Zero(t, fs.reads.Load(), "nothing has changed")
+	})
 }
 
 // errors of Diff are yielded once.

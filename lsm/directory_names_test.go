@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/seams"
@@ -223,50 +224,52 @@ func TestSalvageMakesTheSidesOfTheDirectoryAgree(t *testing.T) {
 
 // A difference reads the names of the scopes that have changed, and not those of the others.
 func TestTheCostOfDiffFollowsNoDirectory(t *testing.T) {
-	fs := &tableCountFS{FS: vfs.NewMem()}
-	z := small()
-	z.MemtableBytes, z.BudgetBytes, z.TableBytes = 1<<20, 8<<20, 256<<10
-	o := Options{Compression: NoCompression, BlockBytes: 4096}
-	db := openSized(t, fs, o, z)
-	const n = 5000
-	in := func(i int) *Scope {
-		sc, err := db.Scope(scope.Session(fmt.Sprintf("of-somebody-%06d", i*7919%n)))
-		require.NoError(t, err)
-		return sc
-	}
-	b := db.NewBatch()
-	for i := range n {
-		b.In(in(i)).Set([]byte("k"), []byte("1"))
-		if b.Len() == 500 {
-			require.NoError(t, db.Apply(b, NoSync))
-			b.Reset()
+	synctest.Test(t, func(t *testing.T) {
+		fs := &tableCountFS{FS: vfs.NewMem()}
+		z := small()
+		z.MemtableBytes, z.BudgetBytes, z.TableBytes = 1<<20, 8<<20, 256<<10
+		o := Options{Compression: NoCompression, BlockBytes: 4096}
+		db := openSized(t, fs, o, z)
+		const n = 5000
+		in := func(i int) *Scope {
+			sc, err := db.Scope(scope.Session(fmt.Sprintf("of-somebody-%06d", i*7919%n)))
+			require.NoError(t, err)
+			return sc
 		}
-	}
-	require.NoError(t, db.Compact(context.Background(), nil, nil))
-	at := positionNow(t, db)
-	require.NoError(t, db.SetHorizon("here", at))
-	const changed = 5
-	for i := range changed {
-		require.NoError(t, in(i*n/changed).Set([]byte("k"), []byte("2"), NoSync))
-	}
-	require.NoError(t, in(n/2+1).Drop(NoSync))
-	require.NoError(t, db.Compact(context.Background(), nil, nil))
-	whole := db.Metrics().DiskBytes
-	require.NoError(t, db.Close())
-	db = openSized(t, fs, o, z)
-	snap, err := db.NewSnapshot()
-	require.NoError(t, err)
-	defer snap.Close()
-	fs.reads, fs.bytes = 0, 0
-	found := 0
-	for c, err := range snap.Diff(at) {
+		b := db.NewBatch()
+		for i := range n {
+			b.In(in(i)).Set([]byte("k"), []byte("1"))
+			if b.Len() == 500 {
+				require.NoError(t, db.Apply(b, NoSync))
+				b.Reset()
+			}
+		}
+		require.NoError(t, db.Compact(context.Background(), nil, nil))
+		at := positionNow(t, db)
+		require.NoError(t, db.SetHorizon("here", at))
+		const changed = 5
+		for i := range changed {
+			require.NoError(t, in(i*n/changed).Set([]byte("k"), []byte("2"), NoSync))
+		}
+		require.NoError(t, in(n/2+1).Drop(NoSync))
+		require.NoError(t, db.Compact(context.Background(), nil, nil))
+		whole := db.Metrics().DiskBytes
+		require.NoError(t, db.Close())
+		db = openSized(t, fs, o, z)
+		snap, err := db.NewSnapshot()
 		require.NoError(t, err)
-		require.NotEqual(t, ChangeNewScope, c.Kind)
-		found++
-	}
-	require.Equal(t, changed+1, found)
-	t.Logf("%d reads, %d of %d bytes", fs.reads, fs.bytes, whole)
-	// For each change a block with it and one with its name, for their tables footers and the like.
-	require.LessOrEqual(t, fs.reads, changed*16)
-	require.Less(t, int64(fs.bytes)*3, whole)
+		defer snap.Close()
+		fs.forget()
+		found := 0
+		for c, err := range snap.Diff(at) {
+			require.NoError(t, err)
+			require.NotEqual(t, ChangeNewScope, c.Kind)
+			found++
+		}
+		require.Equal(t, changed+1, found)
+		t.Logf("%d reads, %d of %d bytes", fs.reads.Load(), fs.bytes.Load(), whole)
+		// For each change a block with it and one with its name, for their tables footers and the like.
+		require.LessOrEqual(t, fs.reads.Load(), int64(changed*16))
+		require.Less(t, fs.bytes.Load()*3, whole)
+	})
 }

@@ -127,10 +127,6 @@ func (f *flusher) flushOldest(ctx context.Context) (more bool, err error) {
 		d.discard(out, err)
 		return false, err
 	}
-	d.metrics.flushes.Add(1)
-	d.metrics.userBytesFlushed.Add(m.logical)
-	d.metrics.flushedBytes.Add(totalBytes(out.Tables))
-	d.metrics.blobBytesWritten.Add(totalBlobBytes(out.Blobs))
 	d.wal.Obsolete(next.firstSegment)
 	if mutant.Enabled && mutant.Is(mutant.LogKeys) && len(out.Tables) > 0 {
 		d.event("flushed", "from", string(out.Tables[0].Smallest))

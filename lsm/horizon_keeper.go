@@ -206,9 +206,10 @@ func (k *horizonKeeper) load() error {
 	k.mu.Lock()
 	k.byName = found
 	k.rebindLocked()
+	some := len(found) > 0 // asked under mu: from here on the map changes
 	k.mu.Unlock()
 	k.loaded.Store(true)
-	if len(found) > 0 {
+	if some {
 		k.alarm.wake()
 	}
 	return nil

@@ -83,6 +83,7 @@ func (d *DB) swapVersion(e *manifest.Edit, flushed *mutableTable) {
 	s := d.state.Load()
 	frozen := s.frozen
 	if flushed != nil {
+		d.metrics.flushed(flushed, e) // before those who wait for the flush are woken
 		frozen = slices.DeleteFunc(slices.Clone(frozen), func(m *mutableTable) bool { return m == flushed })
 	}
 	d.state.Store(newReadState(s.mutable, frozen, v))

@@ -154,6 +154,16 @@ func (c *counters) folded(s *compaction.Stats) {
 	c.chainsUnfolded.Add(int64(s.Unfolded))
 }
 
+// flushed adds a memtable that the edit has put into tables.
+func (c *counters) flushed(m *mutableTable, e *manifest.Edit) {
+	c.flushes.Add(1)
+	c.userBytesFlushed.Add(m.logical)
+	for _, t := range e.Added {
+		c.flushedBytes.Add(t.Table.Bytes)
+	}
+	c.blobBytesWritten.Add(totalBlobBytes(e.Blobs))
+}
+
 // Metrics returns the store's figures. It is cheap, and safe after Close, when only
 // the sums mean anything.
 func (d *DB) Metrics() Metrics {
