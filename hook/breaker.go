@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/loamdb/loam/internal/mutant"
 )
 
 // Breaker says when a hook is not called for a while. It opens when Failures of the last
@@ -93,7 +95,7 @@ func (b *breaker) allow(now time.Duration) bool {
 		b.state.Store(uint32(HalfOpen))
 		return true
 	case HalfOpen:
-		return false
+		return mutant.Enabled && mutant.Is(mutant.ProbeByAll)
 	}
 	return true
 }

@@ -17,6 +17,8 @@ type Change struct {
 	To scope.Scope
 	// Key is empty for operations on whole scopes.
 	Key string
+	// Collection is that of the document which Key names, as in Event.
+	Collection string
 	// Time is the present, from a clock that the caller has just read by Options.Now; zero if it
 	// has not. The timeout of the first hook counts from it.
 	Time time.Time

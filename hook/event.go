@@ -43,8 +43,7 @@ type Event struct {
 	// Time is when the change was made, to the nanosecond, without a zone.
 	Time time.Time
 	// SeqNum is the number of the change, or one of its commit's where that is not known, 0 where there was no
-	// commit. Which one of a commit's it is may then be another in the event as it is recorded: it orders
-	// the event among those of other commits.
+	// commit. It is the same in the event as it is recorded, and orders the event among those of other commits.
 	SeqNum uint64
 	// Op says what was done.
 	Op Op
@@ -92,7 +91,7 @@ func (ev *Event) CorrelationID() string {
 
 // change returns the change that the event tells of.
 func (ev *Event) change() Change {
-	c := Change{Op: ev.Op, Scope: ev.Scope, To: ev.To, Key: ev.Key}
+	c := Change{Op: ev.Op, Scope: ev.Scope, To: ev.To, Key: ev.Key, Collection: ev.Collection}
 	if ev.Values != nil && ev.Values.HasNew {
 		c.Give(ev.Values.New)
 	}

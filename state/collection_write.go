@@ -122,7 +122,7 @@ func (c *collection) met(ctx context.Context, w *docWrite) error {
 // indexes are built in the same commit's wake, which deletes those.
 func (c *collection) purge(ctx context.Context, b *docScratch, cat *catalog, logical string) error {
 	s, class := c.scope, b.found.header.Class
-	if err := s.askToDelete(ctx, logical, class); err != nil {
+	if err := s.askToDelete(ctx, c.set.Collection(), logical, class); err != nil {
 		return err
 	}
 	list := slices.Clone(cat.list)
@@ -161,7 +161,7 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 	}
 	b.o = w.o
 	if there {
-		b.pending = pending{key: w.logical, value: doc}
+		b.pending = pending{key: w.logical, collection: c.set.Collection(), value: doc}
 		p := &b.pending
 		if p.accept = w.accept; p.accept == nil {
 			p.accept = c.fits
@@ -185,7 +185,7 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 		return false, err
 	}
 	if !there {
-		if err := s.askToDelete(ctx, w.logical, old.header.Class); err != nil {
+		if err := s.askToDelete(ctx, c.set.Collection(), w.logical, old.header.Class); err != nil {
 			return false, err
 		}
 		dw.tell = c.ofDocument(s.noticeOfDelete(&b.notice, w.logical, old.header.Class, &b.o))
@@ -279,6 +279,11 @@ func (c *collection) send(ctx context.Context, b *docScratch, ws []write, unsync
 	if s := c.scope; ws[len(ws)-1].tell != nil && !(mutant.Enabled && mutant.Is(mutant.ForgetDocuments)) {
 		return s.commitTold(ctx, b.scratch, ws, unsynced)
 	}
+	room, err := c.scope.store.sweeper.admitWrites(ctx, ws)
+	if err != nil {
+		return 0, err
+	}
+	defer room.end()
 	return c.scope.store.engine.commit(ws, unsynced)
 }
 

@@ -372,7 +372,7 @@ func (s *Scope) askDisplaced(ctx context.Context, key string, d *displaced) erro
 		}
 	}
 	d.asked = true
-	return s.askToDelete(ctx, key, d.class)
+	return s.askToDelete(ctx, "", key, d.class)
 }
 
 // putEphemeral makes value, which is as it would be stored, one of class Ephemeral, and deletes what

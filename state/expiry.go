@@ -39,6 +39,7 @@ func (s *Store) tellExpiries() {
 func (s *Store) tellExpired(gone []expiry) error {
 	var events []hook.Event
 	var ws []write
+	var records [][]byte
 	for _, e := range gone {
 		key, told := userKey(e.Key)
 		if !told || reservedScope(e.Scope) {
@@ -52,13 +53,18 @@ func (s *Store) tellExpired(gone []expiry) error {
 			if ws, err = s.appendRecord(ws, s.records.space, &ev); err != nil {
 				return err
 			}
+			records = append(records, ws[len(ws)-1].key)
 		}
 		events = append(events, ev)
 	}
-	if err := s.engine.acknowledge(gone, ws); err != nil {
+	last, err := s.engine.acknowledge(gone, ws)
+	if err != nil {
 		return err
 	}
 	for i := range events {
+		if events[i].SeqNum = uint64(last); records != nil {
+			s.numberAs(&events[i], records[i])
+		}
 		s.hooks.After(context.Background(), events[i])
 	}
 	return nil

@@ -2,9 +2,11 @@ package state
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/loamdb/loam/scope"
+	"github.com/loamdb/loam/state/index"
 )
 
 // PutOwn writes a record of the store's own into the scope.
@@ -227,4 +229,47 @@ func Rests(n int) []int64 {
 		rests[i] = in.restsTo
 	}
 	return rests
+}
+
+// HoldSweeper keeps rules from being carried out until release is called.
+func HoldSweeper(s *Store) (release func()) {
+	s.sweeper.working.Lock()
+	return s.sweeper.working.Unlock
+}
+
+// MostWait is how long a write waits for room at most.
+const MostWait = mostWait
+
+// CountNow returns how many entries and documents there are in a scope at one moment.
+func CountNow(s *Scope) (n int, err error) {
+	e, err := s.store.engine.snapshot()
+	if err != nil {
+		return 0, err
+	}
+	defer e.close()
+	sp, err := e.space(s.name)
+	if err != nil {
+		return 0, err
+	}
+	err = sp.scan(nil, nil, false, func(key, _ []byte, _ info) bool {
+		if _, ok := userKey(key); ok {
+			n++
+		}
+		return true
+	})
+	return n, err
+}
+
+// KnownSets has n collections of other names opened, and returns of how many the sweeper knows the indexes.
+func KnownSets(s *Store, n int) int {
+	for i := range n {
+		set, err := index.NewSet("c"+strconv.Itoa(i), index.Def{Name: "i", Fields: []string{"f"}})
+		if err != nil {
+			panic(err)
+		}
+		s.sweeper.know(set)
+	}
+	s.sweeper.sets.mu.Lock()
+	defer s.sweeper.sets.mu.Unlock()
+	return len(s.sweeper.sets.byID)
 }

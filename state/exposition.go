@@ -35,6 +35,7 @@ var exposedFigures = []exposedFigure{
 	{"loam_state_retention_deleted_total", "RetentionDeleted", "Entries and documents that rules have deleted.", func(m *Metrics) float64 { return float64(m.RetentionDeleted) }},
 	{"loam_state_retention_dropped_total", "RetentionDropped", "Scopes that rules have dropped.", func(m *Metrics) float64 { return float64(m.RetentionDropped) }},
 	{"loam_state_retention_failed_total", "RetentionFailed", "What rules could not do, and try again.", func(m *Metrics) float64 { return float64(m.RetentionFailed) }},
+	{"loam_state_retention_waits_total", "RetentionWaits", "Commits that have waited for room in a scope with a limit.", func(m *Metrics) float64 { return float64(m.RetentionWaits) }},
 	{"loam_state_cache_hit_ratio", "CacheHitRate", "Part of the blocks looked for that was in the cache.", (*Metrics).CacheHitRate},
 	{"loam_state_write_amplification", "WriteAmplification", "Bytes of tables and blob files written for each byte flushed.", (*Metrics).WriteAmplification},
 }

@@ -64,7 +64,7 @@ func (s *Scope) ask(ctx context.Context, p *pending) error {
 	if !p.interest.Before || !asked(p.header.Class) {
 		return nil
 	}
-	c := hook.Change{Op: hook.OpSet, Scope: s.name, Key: p.key}
+	c := hook.Change{Op: hook.OpSet, Scope: s.name, Key: p.key, Collection: p.collection}
 	var src *source
 	switch v := p.value.(type) {
 	case nil, bool, int64, uint64, float64, string: // is what is read back
@@ -94,12 +94,13 @@ func (s *Scope) ask(ctx context.Context, p *pending) error {
 	return nil
 }
 
-// askToDelete has the before-hooks look at the delete of a key, whose value is of a class.
-func (s *Scope) askToDelete(ctx context.Context, key string, class Class) error {
+// askToDelete has the before-hooks look at the delete of a key, or of a document of a collection, whose value is
+// of a class.
+func (s *Scope) askToDelete(ctx context.Context, collection, key string, class Class) error {
 	if !asked(class) {
 		return nil
 	}
-	c := hook.Change{Op: hook.OpDelete, Scope: s.name, Key: key}
+	c := hook.Change{Op: hook.OpDelete, Scope: s.name, Key: key, Collection: collection}
 	if err := s.store.hooks.Before(s.acting(ctx), &c); err != nil {
 		return s.refuse("delete", key, err)
 	}

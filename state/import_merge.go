@@ -29,7 +29,7 @@ func (m *importer) merge(ctx context.Context, unsynced bool) error {
 		return err
 	}
 	if len(g.ws) > 0 {
-		if err = g.commit(unsynced); errors.Is(err, ErrConflict) || err == errEphemeralPart { // returned bare
+		if err = g.commit(ctx, unsynced); errors.Is(err, ErrConflict) || err == errEphemeralPart { // returned bare
 			return errAgain
 		}
 	}
@@ -118,17 +118,17 @@ func (g *merger) record(collection string) (write, error) {
 }
 
 // commit writes all of it.
-func (g *merger) commit(unsynced bool) error {
+func (g *merger) commit(ctx context.Context, unsynced bool) error {
 	s := g.scope
 	b := s.store.borrow()
 	defer s.store.giveBack(b)
 	ws := g.ws
 	if half := len(ws) / 2; mutant.Enabled && mutant.Is(mutant.ImportInParts) && half > 0 {
-		if _, err := s.commitWrites(b, ws[:half], ws[:half], unsynced); err != nil {
+		if _, err := s.commitWrites(ctx, b, ws[:half], ws[:half], unsynced); err != nil {
 			return err
 		}
 		ws = ws[half:]
 	}
-	_, err := s.commitWrites(b, ws, ws, unsynced)
+	_, err := s.commitWrites(ctx, b, ws, ws, unsynced)
 	return err
 }

@@ -201,7 +201,7 @@ func (s *Scope) deleteMany(ctx context.Context, keys []string, o Option) (int, e
 					return 0, s.fail("delete", key, err)
 				}
 			}
-			if err := s.askToDelete(ctx, key, class); err != nil {
+			if err := s.askToDelete(ctx, "", key, class); err != nil {
 				return 0, s.fail("delete", key, err)
 			}
 			ws = append(ws, write{

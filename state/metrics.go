@@ -18,7 +18,7 @@ func (s *Store) Metrics() Metrics {
 	m.Unrecorded = s.unrecorded.Load()
 	k := s.sweeper
 	m.RetentionLooks, m.RetentionDeleted = k.looks.Load(), k.deleted.Load()
-	m.RetentionDropped, m.RetentionFailed = k.dropped.Load(), k.failed.Load()
+	m.RetentionDropped, m.RetentionFailed, m.RetentionWaits = k.dropped.Load(), k.failed.Load(), k.waits.Load()
 	m.Ephemeral, m.EphemeralBytes, m.Evicted = s.ephemeral.figures()
 	m.Findings, m.Blocked = s.protection.findings.Load(), s.protection.blocked.Load()
 	if c := s.control; c != nil {
@@ -52,8 +52,9 @@ type Metrics struct {
 	Unrecorded int64
 	// RetentionLooks counts how often a scope was looked through for what its rule does not keep, RetentionDeleted
 	// the entries and documents that were deleted for that, RetentionDropped scopes that were dropped as
-	// idle, RetentionFailed what could not be done and is tried again.
-	RetentionLooks, RetentionDeleted, RetentionDropped, RetentionFailed int64
+	// idle, RetentionFailed what could not be done and is tried again, RetentionWaits the commits that have
+	// waited for room in a scope with a limit.
+	RetentionLooks, RetentionDeleted, RetentionDropped, RetentionFailed, RetentionWaits int64
 	// Engine has those of the storage engine.
 	Engine EngineMetrics
 }

@@ -55,7 +55,7 @@ func (s *Scope) sealedWhole() bool {
 // commitTold commits writes of which somebody is told.
 func (s *Scope) commitTold(ctx context.Context, b *scratch, ws []write, unsynced bool) (Version, error) {
 	ctx = s.acting(ctx)
-	v, err := s.commitNoted(ctx, b, ws, func(all []write) (Version, error) { return s.commitWrites(b, ws, all, unsynced) })
+	v, err := s.commitNoted(ctx, b, ws, func(all []write) (Version, error) { return s.commitWrites(ctx, b, ws, all, unsynced) })
 	if err == nil {
 		s.tell(ctx, ws)
 	}
@@ -163,16 +163,21 @@ func (s *Scope) describeAll(ctx context.Context, ws []write) ([]write, error) {
 	for i := range ws {
 		s.describe(ctx, &ws[i])
 		if n := ws[i].tell; n != nil {
-			ev := n.event
-			ev.Version = 1
 			var err error
-			if all, err = s.store.appendRecord(all, s.store.records.space, &ev); err != nil {
+			if all, err = s.store.appendRecordOf(all, &n.event); err != nil {
 				return nil, err
 			}
 		}
 		all = append(all, ws[i])
 	}
 	return all, nil
+}
+
+// appendRecordOf appends the writes that record the event of the write that follows them.
+func (s *Store) appendRecordOf(ws []write, ev *hook.Event) ([]write, error) {
+	recorded := *ev
+	recorded.Version = 1 // so many numbers behind the record's
+	return s.appendRecord(ws, s.records.space, &recorded)
 }
 
 // describe completes the event of a write, but for its number.
@@ -230,12 +235,14 @@ func (s *Scope) tellWhole(ctx context.Context, op hook.Op, to scope.Scope, unsyn
 	s.store.hooks.Stamp(ctx, &ev)
 	if records {
 		ws, err := s.store.appendRecord(nil, s.store.records.space, &ev)
+		var last Version
 		if err == nil {
-			_, err = s.store.engine.commit(ws, unsynced)
+			last, err = s.store.engine.commit(ws, unsynced)
 		}
 		if err != nil {
 			s.store.unrecorded.Add(1) // what it tells of has happened all the same
 		}
+		ev.SeqNum = uint64(last) // the record's
 	}
 	s.store.hooks.After(ctx, ev)
 }
@@ -291,6 +298,7 @@ func (tx *Txn) record() error {
 		if ws, err = tx.store.appendRecord(ws, space, &tx.events[i]); err != nil {
 			return err
 		}
+		tx.recorded = append(tx.recorded, ws[len(ws)-1].key)
 	}
 	_, err = tx.store.engine.commit(ws, true)
 	return err
@@ -300,7 +308,20 @@ func (tx *Txn) record() error {
 func (tx *Txn) tell(ctx context.Context, last Version) {
 	ctx = acting(ctx, tx.who)
 	for i := range tx.events {
-		tx.events[i].SeqNum = uint64(last)
-		tx.store.hooks.After(ctx, tx.events[i])
+		ev := &tx.events[i]
+		if ev.SeqNum = uint64(last); tx.recorded != nil {
+			tx.store.numberAs(ev, tx.recorded[i])
+		}
+		tx.store.hooks.After(ctx, *ev)
+	}
+}
+
+// numberAs gives an event the number that its record has got, if there is a hook to be told.
+func (s *Store) numberAs(ev *hook.Event, record []byte) {
+	if !s.hooks.Interest(ev.Op, ev.Scope, ev.To, ev.Key).After {
+		return
+	}
+	if _, i, err := s.records.space.get(nil, record); err == nil {
+		ev.SeqNum = uint64(i.version)
 	}
 }

@@ -135,10 +135,10 @@ func (e *engine) expired(ctx context.Context) ([]expiry, error) {
 	return gone, translate(err)
 }
 
-// acknowledge commits writes and, in the same commit, takes the telling of expiries away.
-func (e *engine) acknowledge(gone []expiry, ws []write) error {
-	_, err := e.apply(ws, lsm.NoSync, gone...)
-	return err
+// acknowledge commits writes and, in the same commit, takes the telling of expiries away. It returns the
+// version of the last operation.
+func (e *engine) acknowledge(gone []expiry, ws []write) (Version, error) {
+	return e.apply(ws, lsm.NoSync, gone...)
 }
 
 // close ends the store, or the snapshot.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/state/envelope"
@@ -167,11 +166,14 @@ func (l *look) over(c *candidate, after *left) bool {
 }
 
 // due reports whether the scope is to be looked at.
-func (in *ruled) due(now int64) bool {
+func (in *ruled) due(now int64) bool { return in.dueWith(now, in.written.Load(), in.bytes.Load()) }
+
+// dueWith is due where so much was written since the last look.
+func (in *ruled) dueWith(now, written, bytes int64) bool {
 	r := &in.rule
-	return r.MaxEntries > 0 && in.left.entries+in.written.Load() >= beyond(r.MaxEntries) ||
-		r.MaxBytes > 0 && in.left.bytes+in.bytes.Load() >= beyond(r.MaxBytes) ||
-		in.ageAt() != 0 && now >= in.ageAt() && (in.left.oldest != 0 || in.written.Load() > 0)
+	return r.MaxEntries > 0 && in.left.entries+written >= beyond(r.MaxEntries) ||
+		r.MaxBytes > 0 && in.left.bytes+bytes >= beyond(r.MaxBytes) ||
+		in.ageAt() != 0 && now >= in.ageAt() && (in.left.oldest != 0 || written > 0)
 }
 
 // ageAt returns when entries may be so old that somebody has to look, 0 for never.
@@ -230,10 +232,12 @@ func (in *ruled) most() (entries, bytes int64, err error) {
 // before it.
 func (in *ruled) leave(l left, written, bytes int64) {
 	in.left = l
-	in.written.Add(-written)
-	in.bytes.Add(-bytes)
 	in.room.Store(beyond(in.rule.MaxEntries) - l.entries - 1)
 	in.roomFor.Store(beyond(in.rule.MaxBytes) - l.bytes - 1)
+	in.spare.Store(tenth(in.rule.MaxEntries) - l.entries)
+	in.spareFor.Store(tenth(in.rule.MaxBytes) - l.bytes)
+	in.written.Add(-written) // last: meanwhile too much is counted, and never too little
+	in.bytes.Add(-bytes)
 }
 
 // pass looks at all entries of a scope.
@@ -317,107 +321,4 @@ func (k *sweeper) sweep(in *ruled, now int64) (gone int, err error) {
 	}
 	in.leave(after, written, sum)
 	return gone, nil
-}
-
-// The keys of documents.
-var (
-	documentsFirst = []byte{index.Reserved, areaDocuments}
-	documentsEnd   = []byte{index.Reserved, areaDocuments + 1}
-)
-
-// documents deletes documents of a scope with their index entries.
-type documents struct {
-	k      *sweeper
-	in     *ruled
-	byName map[string]*removal
-}
-
-// removal is a collection whose documents can be deleted; c is nil if they cannot be.
-type removal struct {
-	c   *collection
-	cat *catalog
-	has bool // the writes have the condition on the catalog
-}
-
-func (k *sweeper) documentsOf(in *ruled) *documents {
-	return &documents{k: k, in: in, byName: map[string]*removal{}}
-}
-
-// begin begins another commit.
-func (d *documents) begin() {
-	for _, r := range d.byName {
-		r.has = false
-	}
-}
-
-// removable reports whether the document of a key can be deleted: its indexes are known.
-func (d *documents) removable(docKey []byte) bool {
-	name, _, ok := strings.Cut(string(docKey[len(documentsFirst):]), "\x00")
-	return ok && d.of(name).c != nil
-}
-
-// of returns the collection of a name.
-func (d *documents) of(name string) *removal {
-	if r := d.byName[name]; r != nil {
-		return r
-	}
-	r := &removal{}
-	d.byName[name] = r
-	var set *index.Set
-	if known, ok := d.k.sets.Load(name); ok {
-		set = known.(*index.Set)
-	} else {
-		var err error
-		if set, err = index.NewSet(name); err != nil {
-			return r
-		}
-	}
-	c := collectionOf(d.k.store.scopeIn(d.k.store.engine, d.in.name), set)
-	if cat, err := c.reload(); err == nil && cat.there && cat.list.Agrees(set) {
-		r.c, r.cat = c, cat
-	}
-	return r
-}
-
-// appendRemoval appends what deletes a document with its index entries, and returns its name for others. ok
-// says that there is something to be deleted.
-func (d *documents) appendRemoval(ws []write, doc *candidate) (out []write, logical string, ok bool) {
-	name, key, _ := strings.Cut(doc.key[len(documentsFirst):], "\x00")
-	r := d.of(name)
-	if r.c == nil {
-		return ws, "", false
-	}
-	value, i, err := r.c.scope.space.get(nil, []byte(doc.key))
-	if err != nil || i.version != doc.version {
-		return ws, "", false // written meanwhile (R2)
-	}
-	var ch index.Change
-	if r.c.set.Len() > 0 {
-		payload, err := soundPayload(&found{}, value)
-		if err == nil {
-			err = r.c.set.Change(&ch, key, payload, nil, false)
-		}
-		if err != nil {
-			d.k.failed.Add(1) // Collection.Delete says more
-			return ws, "", false
-		}
-	}
-	if !r.has {
-		ws, r.has = append(ws, r.cat.condition(r.c)), true
-	}
-	if !(mutant.Enabled && mutant.Is(mutant.LeaveIndexEntries)) {
-		ws = r.c.appendEntries(ws, &ch, 0)
-	}
-	ws = append(ws, write{space: r.c.scope.space, key: []byte(doc.key), conditional: true, version: doc.version})
-	return ws, r.c.logical(key), true
-}
-
-// collectionOf returns the handle to a collection whose indexes are known.
-func collectionOf(s *Scope, set *index.Set) *collection {
-	name := set.Collection()
-	return &collection{
-		scope: s, set: set,
-		prefix: append([]byte{index.Reserved, areaDocuments}, name+"\x00"...),
-		record: append([]byte{index.Reserved, areaCatalogs}, name...),
-	}
 }

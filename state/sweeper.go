@@ -6,7 +6,6 @@ import (
 	"errors"
 	"maps"
 	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +16,8 @@ import (
 	"github.com/loamdb/loam/state/index"
 )
 
-// sweeper carries out the rules of scopes (retention.go). What it decides is in sweep.go.
+// sweeper carries out the rules of scopes (retention.go). What it decides is in sweep.go, how documents go in
+// sweep_documents.go, and how it holds writers back that are faster in sweeper_room.go, with the invariants R5 to R7.
 //
 //   - R1. What a commit has written to a scope with a rule is counted behind it, and what a look has met is
 //     taken off only if it was counted before the look: the counts are never too low.
@@ -32,17 +32,19 @@ type sweeper struct {
 	names  space
 	polled bool // the clock may be faster than the machine's
 	wake   chan struct{}
+	pleas  chan plea // for room
 
 	scopes atomic.Pointer[map[scope.Scope]*ruled] // never changed, but replaced; never nil
 	idling atomic.Bool                            // some rule has DropIdle
-	opened atomic.Uint64                          // counts collections that were opened
+	sets   indexSets
 
 	working  sync.Mutex   // held while rules are carried out; by tests too, which do that themselves
 	changing sync.Mutex   // one change of rules at a time, with its commit
 	idle     sync.RWMutex // shared by commits to scopes with DropIdle, taken alone for a drop
-	sets     sync.Map     // of *index.Set by names of collections, as they were opened last
 
-	looks, deleted, dropped, failed atomic.Int64
+	next int64 // when time alone makes something due, 0 for never; of the sweeper's goroutine
+
+	looks, deleted, dropped, failed, waits atomic.Int64
 }
 
 // ruled is a scope with a rule.
@@ -58,9 +60,15 @@ type ruled struct {
 	uncounted      atomic.Bool  // something was written that is not counted
 	room, roomFor  atomic.Int64 // how many, and how many bytes, may be before the next look
 
+	// Of who writes (sweeper_room.go).
+	spare, spareFor atomic.Int64  // how many, and how many bytes, may be before somebody waits
+	held, heldBytes atomic.Int64  // what was let in and is not committed
+	waiting         atomic.Int64  // for their turn or for room
+	turn            chan struct{} // of one, whose it is
+	ended           chan struct{} // of one: there was a commit that was let in
+
 	// Of the sweeper's goroutine.
 	looked  bool
-	opened  uint64 // collections, at the last look
 	left    left
 	restsTo int64 // nothing is tried before: the last attempts have come to nothing
 	failed  int   // of them, one after the other
@@ -68,7 +76,7 @@ type ruled struct {
 
 // openSweeper reads which scopes have rules. The engine is open.
 func (s *Store) openSweeper(polled bool) error {
-	k := &sweeper{store: s, polled: polled, wake: make(chan struct{}, 1)}
+	k := &sweeper{store: s, polled: polled, wake: make(chan struct{}, 1), pleas: make(chan plea)}
 	k.scopes.Store(&map[scope.Scope]*ruled{})
 	var err error
 	if k.names, err = s.engine.space(retentionScope); err != nil {
@@ -103,9 +111,7 @@ func (k *sweeper) install(name scope.Scope, sp space, r rule, at int64) {
 	if r.Retention == (Retention{}) {
 		delete(scopes, name)
 	} else {
-		in := &ruled{name: name, space: sp, rule: r}
-		in.last.Store(max(r.since, at))
-		scopes[name] = in
+		scopes[name] = newRuled(name, sp, r, at)
 	}
 	idling := false
 	for _, in := range scopes {
@@ -119,6 +125,19 @@ func (k *sweeper) install(name scope.Scope, sp space, r rule, at int64) {
 	k.nudge()
 }
 
+// newRuled returns a scope with a rule of which nothing is known yet: who writes waits for the first look.
+func newRuled(name scope.Scope, sp space, r rule, at int64) *ruled {
+	in := &ruled{name: name, space: sp, rule: r, turn: make(chan struct{}, 1), ended: make(chan struct{}, 1)}
+	in.last.Store(max(r.since, at))
+	if r.MaxEntries == 0 {
+		in.spare.Store(math.MaxInt64)
+	}
+	if r.MaxBytes == 0 {
+		in.spareFor.Store(math.MaxInt64)
+	}
+	return in
+}
+
 // nudge has the sweeper look what there is to do.
 func (k *sweeper) nudge() {
 	select {
@@ -129,25 +148,9 @@ func (k *sweeper) nudge() {
 
 // know keeps the indexes of a collection that was opened.
 func (k *sweeper) know(set *index.Set) {
-	if k == nil {
-		return // the store is being opened
+	if k != nil && set.Len() > 0 { // nil while the store is being opened
+		k.sets.add(set)
 	}
-	if old, ok := k.sets.Load(set.Collection()); ok && sameIndexes(old.(*index.Set), set) {
-		return
-	}
-	k.sets.Store(set.Collection(), set)
-	k.opened.Add(1)
-	if k.active() {
-		k.nudge()
-	}
-}
-
-func sameIndexes(a, b *index.Set) bool {
-	return a.Len() == b.Len() &&
-		!slices.ContainsFunc(a.Indexes(), func(ix *index.Index) bool {
-			other := b.Index(ix.Name())
-			return other == nil || other.ID() != ix.ID()
-		})
 }
 
 // enter keeps scopes from being dropped as idle until leave is called with what it returns (R3).
@@ -168,17 +171,18 @@ func (k *sweeper) leave(entered bool) {
 // active reports whether there are scopes with rules.
 func (k *sweeper) active() bool { return k != nil && len(*k.scopes.Load()) > 0 }
 
-// tally is what is counted of a write.
+// tally is what is counted of a write, or of several.
 type tally struct {
 	name    scope.Scope
 	bytes   int64
-	entries int64 // 0 of one that deletes
+	entries int64 // 0 of one that deletes, or of what the store keeps for itself
 }
 
 func tallyOf(w *write) tally {
-	t := tally{name: w.space.name(), bytes: int64(len(w.key) + len(w.value)), entries: 1}
-	if w.value == nil {
-		t.bytes, t.entries = 0, 0
+	t := tally{name: w.space.name()}
+	own := len(w.key) > 0 && w.key[0] == index.Reserved && !bytes.HasPrefix(w.key, documentsFirst)
+	if w.value != nil && !own && !w.requires {
+		t.bytes, t.entries = int64(len(w.key)+len(w.value)), 1
 	}
 	return t
 }
@@ -228,14 +232,32 @@ func (k *sweeper) run() {
 	timer := time.NewTimer(mostRest)
 	defer timer.Stop()
 	for {
-		rest := k.round()
-		timer.Reset(rest)
-		select {
-		case <-k.store.ended.Done():
-			return
-		case <-k.wake:
-		case <-timer.C:
+		timer.Reset(k.round())
+		for waits := true; waits; {
+			select {
+			case <-k.store.ended.Done():
+				return
+			case p := <-k.pleas:
+				k.working.Lock()
+				k.answer(p)
+				k.working.Unlock()
+			case <-k.wake:
+				waits = false
+			case <-timer.C:
+				waits = false
+			}
 		}
+	}
+}
+
+// answer visits the scope in which somebody waits for room. The caller holds working.
+func (k *sweeper) answer(p plea) {
+	defer close(p.done)
+	if !k.current(p.in) {
+		return
+	}
+	if at := k.attend(p.in, true); at != 0 && (k.next == 0 || at < k.next) {
+		k.nudge()
 	}
 }
 
@@ -261,22 +283,14 @@ func (k *sweeper) round() time.Duration {
 		if k.store.ended.Err() != nil {
 			return mostRest
 		}
-		at, err := k.visit(in)
-		if err != nil {
-			if k.store.ended.Err() == nil {
-				k.failed.Add(1)
-			}
-			in.rest(k.store.engine.now())
-			if errors.Is(err, ErrPoisoned) {
-				in.restsTo = math.MaxInt64
-			}
-			at = in.restsTo
+		select {
+		case p := <-k.pleas: // of whom not to wait for all others
+			k.answer(p)
+		default:
 		}
-		if at != 0 && (next == 0 || at < next) {
-			next = at
-		}
+		next = earlier(next, k.attend(in, false))
 	}
-	if next == 0 {
+	if k.next = next; next == 0 {
 		return mostRest
 	}
 	rest := time.Duration(min(max(next-k.store.engine.now(), 1), mostRest.Milliseconds())) * time.Millisecond
@@ -286,29 +300,44 @@ func (k *sweeper) round() time.Duration {
 	return rest
 }
 
-// visit does what is due in a scope, and returns when to come again for its time alone, 0 for never.
-func (k *sweeper) visit(in *ruled) (next int64, err error) {
+// attend visits a scope, and rests where that fails.
+func (k *sweeper) attend(in *ruled, asked bool) (next int64) {
+	next, err := k.visit(in, asked)
+	if err == nil {
+		return next
+	}
+	if k.store.ended.Err() == nil {
+		k.failed.Add(1)
+	}
+	if in.rest(k.store.engine.now()); errors.Is(err, ErrPoisoned) {
+		in.restsTo = math.MaxInt64
+	}
+	return in.restsTo
+}
+
+// visit does what is due in a scope, and returns when to come again for its time alone, 0 for never. asked says
+// that somebody waits for room in it.
+func (k *sweeper) visit(in *ruled, asked bool) (next int64, err error) {
 	now := k.store.engine.now()
-	if now < in.restsTo && (in.restsTo == math.MaxInt64 || k.opened.Load() == in.opened) {
+	if now < in.restsTo {
 		return in.restsTo, nil
 	}
 	if in.uncounted.Swap(false) {
 		in.looked = false
 	}
-	if opened := k.opened.Load(); !in.looked || opened != in.opened {
-		in.opened = opened
+	if !in.looked {
 		if in.looked, err = in.below(); err != nil {
 			return 0, err
 		}
 	}
-	if !in.looked || in.due(now) {
+	if !in.looked || in.due(now) || asked && in.exceeded() {
 		gone, err := k.sweep(in, now)
 		if err != nil {
 			return 0, err
 		}
 		in.looked = true
 		if in.due(now) {
-			if gone == 0 { // what there is to go cannot
+			if gone == 0 && in.dueWith(now, 0, 0) { // what there is to go cannot
 				in.rest(now)
 				return in.restsTo, nil
 			}
@@ -367,11 +396,11 @@ func (k *sweeper) current(in *ruled) bool { return (*k.scopes.Load())[in.name] =
 // remove deletes entries, but for those that were written meanwhile, and tells of it. It returns how many
 // were deleted.
 func (k *sweeper) remove(in *ruled, docs *documents, chosen []candidate) (int, error) {
-	ws, events, err := k.deletes(in, docs, chosen)
+	ws, err := k.deletes(in, docs, chosen)
 	if err != nil || len(ws) == 0 {
 		return 0, err
 	}
-	last, err := k.commit(in, ws)
+	last, err := k.commit(in, docs, ws)
 	if errors.Is(err, ErrConflict) {
 		if len(chosen) == 1 {
 			return 0, nil // R2
@@ -394,15 +423,17 @@ func (k *sweeper) remove(in *ruled, docs *documents, chosen []candidate) (int, e
 		}
 	}
 	k.deleted.Add(int64(n))
-	for i := range events {
-		events[i].SeqNum = uint64(last)
-		k.store.hooks.After(context.Background(), events[i])
+	number(ws, last)
+	for i := range ws {
+		if told := ws[i].tell; told != nil {
+			k.store.hooks.After(context.Background(), told.event)
+		}
 	}
 	return n, nil
 }
 
 // commit commits deletes if the rule counts still, and returns 0 if it does not.
-func (k *sweeper) commit(in *ruled, ws []write) (Version, error) {
+func (k *sweeper) commit(in *ruled, docs *documents, ws []write) (Version, error) {
 	k.changing.Lock()
 	defer k.changing.Unlock()
 	if !k.current(in) {
@@ -410,14 +441,21 @@ func (k *sweeper) commit(in *ruled, ws []write) (Version, error) {
 	}
 	entered := k.enter()
 	defer k.leave(entered)
-	return k.store.engine.write(ws, true) // is not counted
+	if docs.unknown() {
+		k.sets.mu.Lock() // a collection is opened before, or finds its indexes marked
+		defer k.sets.mu.Unlock()
+		if docs.outdated() {
+			return 0, ErrConflict
+		}
+	}
+	return k.store.engine.apply(ws, syncOf(true)) // is not counted
 }
 
 // entriesArea begins the keys of entries of indexes.
 var entriesArea = []byte{index.Reserved, index.AreaEntries}
 
-// deletes returns the writes that delete entries, and the events that tell of it.
-func (k *sweeper) deletes(in *ruled, docs *documents, chosen []candidate) (ws []write, events []hook.Event, err error) {
+// deletes returns the writes that delete entries, with the events that tell of it.
+func (k *sweeper) deletes(in *ruled, docs *documents, chosen []candidate) (ws []write, err error) {
 	docs.begin()
 	for i := range chosen {
 		c := &chosen[i]
@@ -439,12 +477,14 @@ func (k *sweeper) deletes(in *ruled, docs *documents, chosen []candidate) (ws []
 		collection, _ := splitName([]byte(c.key))
 		ev := hook.Event{Op: hook.OpExpire, Scope: in.name, Key: key, Collection: collection, Time: k.store.time()}
 		k.store.hooks.Stamp(context.Background(), &ev)
-		if k.store.recording {
-			if ws, err = k.store.appendRecord(ws, k.store.records.space, &ev); err != nil {
-				return nil, nil, err
+		w := ws[len(ws)-1]
+		w.tell = &notice{event: ev}
+		if ws = ws[:len(ws)-1]; k.store.recording {
+			if ws, err = k.store.appendRecordOf(ws, &ev); err != nil {
+				return nil, err
 			}
 		}
-		events = append(events, ev)
+		ws = append(ws, w)
 	}
-	return ws, events, nil
+	return ws, nil
 }

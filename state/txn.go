@@ -29,6 +29,8 @@ type Txn struct {
 	refused error           // of the first hook that forbade a write
 	events  []hook.Event    // of what was written
 	heard   map[eventOf]int // where they are
+
+	recorded [][]byte // the keys of their records, if they are recorded
 }
 
 // written is what a transaction has written in a scope.
@@ -122,6 +124,15 @@ func (tx *Txn) end() {
 // commit commits what was written, and tells of it.
 func (tx *Txn) commit(ctx context.Context) error {
 	defer tx.store.took(timedCommit, tx.store.clock.now())
+	room, err := tx.store.sweeper.admitAll(ctx, tx.inner.wrote)
+	if err != nil {
+		return err
+	}
+	defer endAll(room)
+	return tx.commitNow(ctx)
+}
+
+func (tx *Txn) commitNow(ctx context.Context) error {
 	e := &tx.store.ephemeral
 	var h held
 	tx.stripes(&h)

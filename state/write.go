@@ -24,12 +24,14 @@ import (
 
 // pending is a value on its way.
 type pending struct {
-	key      string
-	value    any
-	operator string // value is an operand of it; "": it is the value
-	header   envelope.Header
-	now      int64         // when it is written
-	interest hook.Interest // of hooks
+	key string
+	// collection is that of the document which key names, or empty.
+	collection string
+	value      any
+	operator   string // value is an operand of it; "": it is the value
+	header     envelope.Header
+	now        int64         // when it is written
+	interest   hook.Interest // of hooks
 
 	expires  int64 // milliseconds since 1970; 0: never
 	unsynced bool
@@ -182,12 +184,17 @@ func (s *Scope) commit(ctx context.Context, b *scratch, ws []write, unsynced boo
 			return s.commitTold(ctx, b, ws, unsynced)
 		}
 	}
-	return s.commitWrites(b, ws, ws, unsynced)
+	return s.commitWrites(ctx, b, ws, ws, unsynced)
 }
 
 // commitWrites makes all of the writes or, with an error, none. all are the writes with what the
 // store keeps of them in scopes of its own.
-func (s *Scope) commitWrites(b *scratch, ws, all []write, unsynced bool) (Version, error) {
+func (s *Scope) commitWrites(ctx context.Context, b *scratch, ws, all []write, unsynced bool) (Version, error) {
+	room, err := s.store.sweeper.admitWrites(ctx, ws)
+	if err != nil {
+		return 0, err
+	}
+	defer room.end()
 	if ofDocuments(ws) { // never Ephemeral, and counted elsewhere
 		return s.store.engine.commit(all, unsynced)
 	}
@@ -342,7 +349,7 @@ func (s *Scope) remove(ctx context.Context, key string, o *Option) (bool, error)
 				return false, err
 			}
 		}
-		if err = s.askToDelete(ctx, key, class); err != nil {
+		if err = s.askToDelete(ctx, "", key, class); err != nil {
 			return false, err
 		}
 		b.one[0] = write{

@@ -144,6 +144,7 @@ const (
 	ProtectTwice        Name = "protect-twice"          // look into what is protected already
 	ShieldFindings      Name = "shield-findings"        // leave what is only detected as it is, with all that lies in it
 	SwallowVeto         Name = "swallow-veto"           // let a change pass that a hook has vetoed
+	ProbeByAll          Name = "probe-by-all"           // let all calls pass while one probes a breaker that was open
 	FailOpen            Name = "fail-open"              // let a change pass whose validator failed or was not called
 	ForgetDrops         Name = "forget-drops"           // do not count the events that a hook does not get
 	TrustLateHooks      Name = "trust-late-hooks"       // run hooks that were late on their caller's goroutine again
@@ -165,6 +166,7 @@ const (
 	SweepNewest         Name = "sweep-newest"           // let retention delete what was written last, not first
 	SweepNewer          Name = "sweep-newer"            // let retention delete what was written since it looked
 	DropBusy            Name = "drop-busy"              // drop a scope as idle although it was written to meanwhile
+	NeverWaitForRoom    Name = "never-wait-for-room"    // let writers take a scope beyond its limit as fast as they can
 	LeaveIndexEntries   Name = "leave-index-entries"    // let retention delete documents without their index entries
 	ReuseToken          Name = "reuse-token"            // give every holder of a lease the same token
 	StealLease          Name = "steal-lease"            // let whoever asks have a lease that another one holds

@@ -1,0 +1,256 @@
+package state_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/loamdb/loam/hook"
+	"github.com/loamdb/loam/scope"
+	"github.com/loamdb/loam/state"
+	"github.com/loamdb/loam/state/index"
+	"github.com/stretchr/testify/require"
+)
+
+// write makes n writes of new keys, and stops at the first error.
+func writeKeys(ctx context.Context, sc *state.Scope, prefix string, n int) error {
+	for i := range n {
+		if err := sc.Set(ctx, fmt.Sprintf("%s%05d", prefix, i), i, state.NoSync); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A writer that was faster than the sweeper took its scope any number of entries beyond its limit.
+func TestAFastWriterStaysWithinATenth(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 100}))
+		require.NoError(t, writeKeys(ctx, sc, "a", 90))
+		release := state.HoldSweeper(f.Store)
+		ended := make(chan error, 1)
+		go func() { ended <- writeKeys(ctx, sc, "b", 1000) }()
+		overtaken := false
+		settled(t, func() bool {
+			select {
+			case err := <-ended:
+				overtaken = true
+				ended <- err
+			default:
+			}
+			return overtaken || f.Metrics().RetentionWaits > 0
+		})
+		held := len(heldKeys(t, sc))
+		release()
+		require.NoError(t, <-ended)
+		require.False(t, overtaken, "nobody has swept")
+		require.LessOrEqual(t, held, 110)
+		require.LessOrEqual(t, len(heldKeys(t, sc)), 110)
+		require.NoError(t, f.Scope(scope.Agent("free")).Set(ctx, "k", 1), "others are not held back")
+	})
+}
+
+// Whoever writes, by whichever door: at no moment is there a tenth too much.
+func TestManyWritersStayWithinATenth(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc, other := f.Scope(agent), f.Scope(scope.Agent("other"))
+		for _, s := range []*state.Scope{sc, other} {
+			require.NoError(t, s.SetRetention(ctx, state.Retention{MaxEntries: 100}))
+		}
+		c := people(t, sc, byTeam, byTag)
+		doors := []func(name string, i int) error{
+			func(name string, i int) error { return sc.Set(ctx, name, i, state.NoSync) },
+			func(name string, i int) error {
+				return sc.SetMany(ctx, map[string]any{name: i, name + "x": i, name + "y": i}, state.NoSync)
+			},
+			func(name string, i int) error {
+				return f.Transact(ctx, func(tx *state.Txn) error {
+					return errors.Join(tx.Scope(agent).Set(ctx, name, i, state.NoSync), tx.Scope(other.Name()).Set(ctx, name, i, state.NoSync))
+				})
+			},
+			func(name string, i int) error {
+				return c.Set(ctx, name, person{Team: "red", Age: i, Tags: []string{"a", "b"}}, state.NoSync)
+			},
+			func(name string, i int) error { return sc.IncrementBlind(ctx, name, 1) },
+			func(name string, i int) error { _, err := other.Increment(ctx, name, 1, state.NoSync); return err },
+		}
+		var all sync.WaitGroup
+		var left atomic.Int32
+		for d, door := range doors {
+			left.Add(1)
+			all.Go(func() {
+				defer left.Add(-1)
+				for i := range 120 {
+					if err := door(fmt.Sprintf("w%d-%d", d, i), i); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		for left.Load() > 0 && !t.Failed() {
+			for _, s := range []*state.Scope{sc, other} {
+				n, err := state.CountNow(s)
+				require.NoError(t, err)
+				require.LessOrEqual(t, n, 110)
+			}
+		}
+		all.Wait()
+		require.Zero(t, f.Metrics().RetentionFailed)
+	})
+}
+
+func TestAFastWriterStaysWithinATenthOfBytes(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxBytes: 100_000}))
+		value := make([]byte, 1000) // some twenty bytes more as it is stored
+		for i := range 400 {
+			require.NoError(t, sc.Set(ctx, fmt.Sprintf("k%03d", i), value, state.NoSync))
+			if i%9 == 0 {
+				n, err := state.CountNow(sc)
+				require.NoError(t, err)
+				require.LessOrEqual(t, n, 110)
+			}
+		}
+		require.GreaterOrEqual(t, len(heldKeys(t, sc)), 90)
+	})
+}
+
+// Who waits for room can stop waiting, and has written nothing then; and Close keeps nobody waiting.
+func TestWaitingForRoomEnds(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 10}))
+		require.NoError(t, writeKeys(ctx, sc, "a", 10))
+		settled(t, func() bool { return len(heldKeys(t, sc)) == 10 })
+		release := state.HoldSweeper(f.Store)
+		require.NoError(t, sc.Set(ctx, "b", 1))
+		short, cancel := context.WithCancel(ctx)
+		ended := make(chan error, 2)
+		waits := f.Metrics().RetentionWaits
+		go func() { ended <- sc.Set(short, "c", 1) }()
+		go func() {
+			ended <- f.Transact(short, func(tx *state.Txn) error { return tx.Scope(agent).Set(short, "d", 1) })
+		}()
+		settled(t, func() bool { return f.Metrics().RetentionWaits == waits+2 })
+		cancel()
+		for range 2 {
+			require.ErrorIs(t, <-ended, context.Canceled)
+		}
+		require.NotContains(t, heldKeys(t, sc), "c")
+		require.NotContains(t, heldKeys(t, sc), "d")
+		go func() { ended <- sc.Set(ctx, "e", 1) }()
+		settled(t, func() bool { return f.Metrics().RetentionWaits == waits+3 })
+		closed := make(chan error, 1)
+		go func() { closed <- f.Close() }()
+		if err := <-ended; err != nil {
+			require.ErrorIs(t, err, state.ErrClosed)
+		}
+		release()
+		require.NoError(t, <-closed)
+	})
+}
+
+// One commit of more than the limit is let in, and so is whoever writes to a scope in which nothing can go.
+func TestWhatCannotFitIsLetIn(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		many := map[string]any{}
+		for i := range 300 {
+			many[fmt.Sprintf("many%03d", i)] = i
+		}
+		require.NoError(t, sc.SetMany(ctx, many))
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 3}))
+		require.NoError(t, writeKeys(ctx, sc, "one", 20))
+		require.NoError(t, sc.SetMany(ctx, many))
+		settled(t, func() bool { return len(heldKeys(t, sc)) == 3 })
+
+		stuck := f.Scope(scope.Agent("stuck")) // a document that its index cannot take cannot go
+		c := people(t, stuck, byTeam)
+		for i := range 4 {
+			require.NoError(t, c.Set(ctx, fmt.Sprint("p", i), person{Team: "red"}))
+			require.NoError(t, state.Forge(stuck, fmt.Sprint("\x00dpeople\x00p", i), []byte{1}))
+		}
+		require.NoError(t, stuck.SetRetention(ctx, state.Retention{MaxEntries: 2}))
+		require.NoError(t, writeKeys(ctx, stuck, "k", 40))
+		require.Positive(t, f.Metrics().RetentionFailed)
+	})
+}
+
+// R7: a hook that is told of what goes may write to the very scope: it does not wait for itself.
+func TestHooksThatAreToldOfExpiriesWrite(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		var wrote atomic.Int32
+		register(t, f.Store, hook.Hook{Name: "keep", Points: []hook.Point{hook.AfterExpire}, Inline: true, After: func(ctx context.Context, ev hook.Event) error {
+			if wrote.Add(1) > 200 {
+				return nil
+			}
+			return sc.Set(ctx, "gone/"+ev.Key, 1, state.NoSync)
+		}})
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 10}))
+		require.NoError(t, writeKeys(ctx, sc, "a", 100))
+		settled(t, func() bool { return len(heldKeys(t, sc)) <= 11 && wrote.Load() > 50 })
+	})
+}
+
+// R6: one that hides where it comes from waits for itself, but not for ever.
+func TestNobodyWaitsForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, err := state.OpenMemory(nil)
+		require.NoError(t, err)
+		sc := store.Scope(agent)
+		var once sync.Once
+		var took time.Duration
+		register(t, store, hook.Hook{Name: "late", Points: []hook.Point{hook.AfterExpire}, Inline: true, After: func(context.Context, hook.Event) error {
+			once.Do(func() {
+				begun := time.Now()
+				if err := writeKeys(ctx, sc, "hook", 12); err != nil {
+					t.Error(err)
+				}
+				took = time.Since(begun)
+			})
+			return nil
+		}})
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 10}))
+		require.NoError(t, writeKeys(ctx, sc, "a", 12))
+		synctest.Wait()
+		time.Sleep(10 * time.Minute)
+		require.NoError(t, store.Close())
+		require.Positive(t, took)
+		require.LessOrEqual(t, took, 12*state.MostWait)
+	})
+}
+
+// Two collections of one name may have other indexes in each scope, and there may be any number of names.
+func TestTheSweeperKnowsIndexesByScope(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		a, b := f.Scope(agent), f.Scope(scope.Agent("b"))
+		inA, inB := people(t, a, byTeam), people(t, b, byMail)
+		for _, s := range []*state.Scope{a, b} {
+			require.NoError(t, s.SetRetention(ctx, state.Retention{MaxEntries: 10}))
+		}
+		for i := range 40 {
+			p := person{Mail: fmt.Sprint(i), Team: "red"}
+			require.NoError(t, inA.Set(ctx, fmt.Sprintf("p%02d", i), p, state.NoSync))
+			require.NoError(t, inB.Set(ctx, fmt.Sprintf("p%02d", i), p, state.NoSync))
+		}
+		for s, c := range map[*state.Scope]*state.Collection[person]{a: inA, b: inB} {
+			settled(t, func() bool { return len(docsOf(t, c, index.Query{})) <= 11 })
+			requireAgreement(t, s, c)
+		}
+		e, err := inA.Explain(ctx, index.Query{Where: []index.Cond{index.Eq("team", "red")}})
+		require.NoError(t, err)
+		require.Equal(t, "team_age", e.Index, "it is complete still")
+		e, err = inB.Explain(ctx, index.Query{Where: []index.Cond{index.Eq("mail", "39")}})
+		require.NoError(t, err)
+		require.Equal(t, "mail", e.Index)
+		require.LessOrEqual(t, state.KnownSets(f.Store, 5000), 1024)
+	})
+}
