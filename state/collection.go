@@ -56,6 +56,9 @@ type Doc[T any] struct {
 	Key string
 	// Value is the document, the caller's own.
 	Value T
+	// Err is why a query has found the document and cannot read it, ErrShredded or ErrNoScopeKey: then Value is
+	// the zero T; else nil.
+	Err error
 }
 
 // OpenCollection returns the collection of a name in a scope, with exactly the indexes that are

@@ -79,8 +79,9 @@ func (c *collection) passToOpen(ctx context.Context) (*collection, error) {
 }
 
 // may reports whether the principal is allowed something, which it has not asked for.
-func (c *collection) may(op access.Op, key string) bool {
-	g := c.scope.guard
+func (c *collection) may(op access.Op, key string) bool { return c.scope.guard.may(op, key) }
+
+func (g *guard) may(op access.Op, key string) bool {
 	return g.control.keeper.Policy().Decide(g.request(op, key)).Allowed
 }
 

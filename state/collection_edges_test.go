@@ -3,6 +3,7 @@ package state_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -78,5 +79,88 @@ func TestNoIndexIsBuiltInASimulation(t *testing.T) {
 		after, err := state.Kept(sc)
 		require.NoError(t, err)
 		require.Equal(t, before, after)
+	})
+}
+
+// A query ended at the first document that was shredded, and nobody got at those behind it.
+func TestWhatCannotBeReadEndsNoQuery(t *testing.T) {
+	everywhere(t, sealing(), func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		c := people(t, sc)
+		for i := range 6 {
+			var o []state.Option
+			if i%3 == 1 {
+				o = append(o, sensitive)
+			}
+			require.NoError(t, c.Set(ctx, fmt.Sprint("p", i), person{Team: "red", Age: i}, o...))
+		}
+		snap, err := f.Snapshot()
+		require.NoError(t, err)
+		defer snap.Close()
+		_, err = sc.Shred(ctx)
+		require.NoError(t, err)
+		met := func(d state.Doc[person], err error) string {
+			if !strings.Contains("p1 p4", d.Key) || d.Key == "" {
+				require.NoError(t, err)
+				require.NoError(t, d.Err)
+				require.Equal(t, fmt.Sprint("p", d.Value.Age), d.Key)
+				return d.Key
+			}
+			var e *state.Error
+			require.ErrorIs(t, err, state.ErrShredded)
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, "people/"+d.Key, e.Key)
+			require.Zero(t, d.Value)
+			return d.Key
+		}
+		for _, at := range []*state.Collection[person]{c, c.In(snap.Scope(agent))} {
+			for _, q := range []struct {
+				index.Query
+				want string
+			}{
+				{index.Query{}, "p0 p1 p2 p3 p4 p5"},
+				{index.Query{Where: []index.Cond{index.Gt("age", 2)}}, "p1 p3 p4 p5"}, // nobody knows its age
+				{index.Query{Where: []index.Cond{index.Eq("team", "blue")}}, "p1 p4"},
+				{index.Query{Where: []index.Cond{index.Eq("team", "red")}, Order: []index.Order{index.Asc("age")}}, "p0 p2 p3 p5 p1 p4"},
+				{index.Query{Order: []index.Order{index.Desc("age")}}, "p1 p4 p5 p3 p2 p0"},
+				{index.Query{Order: []index.Order{index.Desc(index.Key)}}, "p5 p4 p3 p2 p1 p0"},
+				{index.Query{Where: []index.Cond{index.Lt(index.Key, "p3")}}, "p0 p1 p2"},
+			} {
+				var all, paged []string
+				for d, err := range at.All(ctx, q.Query) {
+					all = append(all, met(d, err))
+				}
+				require.Equal(t, q.want, strings.Join(all, " "), "%+v", q.Query)
+				for q.Limit = 2; ; {
+					page, err := at.Query(ctx, q.Query)
+					require.NoError(t, err)
+					for _, d := range page.Docs {
+						paged = append(paged, met(d, d.Err))
+					}
+					if q.After = page.Next; q.After == "" {
+						break
+					}
+				}
+				require.Equal(t, all, paged)
+			}
+		}
+		n := 0
+		for range c.All(ctx, index.Query{}) { // a loop that is left at what cannot be read
+			if n++; n == 2 {
+				break
+			}
+		}
+		require.Equal(t, 2, n)
+		require.NoError(t, f.Transact(ctx, func(tx *state.Txn) error {
+			n = 0
+			for range c.In(tx.Scope(agent)).All(ctx, index.Query{}) {
+				n++
+			}
+			return nil
+		}))
+		require.Equal(t, 6, n)
+		existed, err := c.Delete(ctx, "p4")
+		require.NoError(t, err)
+		require.True(t, existed)
 	})
 }

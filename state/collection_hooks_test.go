@@ -316,3 +316,44 @@ func TestDocumentsAreProtected(t *testing.T) {
 		require.ErrorIs(t, err, state.ErrSensitive)
 	})
 }
+
+// Who looks at a change is told of which collection it is, as who is told of it behind: a key and a document may
+// have one name.
+func TestChangesNameTheirCollection(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		var asked, told []string
+		register(t, f.Store,
+			hook.Hook{Name: "before", Points: everyBefore, Before: func(_ context.Context, c *hook.Change) error {
+				asked = append(asked, fmt.Sprint(c.Op, " ", c.Collection, " ", c.Key))
+				return nil
+			}},
+			hook.Hook{Name: "after", Points: everyAfter, Inline: true, After: func(_ context.Context, ev hook.Event) error {
+				told = append(told, fmt.Sprint(ev.Op, " ", ev.Collection, " ", ev.Key))
+				return nil
+			}})
+		sc := f.Scope(agent)
+		c := people(t, sc, byTeam)
+		require.NoError(t, c.Set(ctx, "ada", person{}))
+		require.NoError(t, sc.Set(ctx, "people/ada", 1))
+		_, err := c.Update(ctx, "ada", func(p person, _ bool) (person, error) { return p, nil })
+		require.NoError(t, err)
+		for _, del := range []func() (bool, error){
+			func() (bool, error) { return c.Delete(ctx, "ada") },
+			func() (bool, error) { return sc.Delete(ctx, "people/ada") },
+		} {
+			existed, err := del()
+			require.NoError(t, err)
+			require.True(t, existed)
+		}
+		require.NoError(t, c.Set(ctx, "bad", person{}))
+		require.NoError(t, state.Forge(sc, "\x00dpeople\x00bad", []byte{1}))
+		_, err = c.Delete(ctx, "bad")
+		require.NoError(t, err)
+		require.NoError(t, sc.Drop(ctx))
+		require.Equal(t, []string{
+			"set people people/ada", "set  people/ada", "set people people/ada", "delete people people/ada",
+			"delete  people/ada", "set people people/bad", "delete people people/bad", "clear  ",
+		}, asked)
+		require.Equal(t, asked, told)
+	})
+}

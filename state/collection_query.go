@@ -23,7 +23,7 @@ type Result[T any] struct {
 
 // Query returns the first page of the documents that q asks for, or the one behind q.After, all of
 // one moment. Pages that follow each other are of different moments: a document that nobody writes is
-// on one of them, once. Errors: index.ErrQuery, ErrToken, ErrDisagrees, and ErrType or ErrOverflow
+// on one of them, once. What cannot be read is among them, whatever q asks of its values. Errors: index.ErrQuery, ErrToken, ErrDisagrees, and ErrType or ErrOverflow
 // for a document that does not go into a T.
 //
 //	page, err := users.Query(ctx, index.Query{
@@ -37,7 +37,7 @@ func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], er
 		r.Docs = make([]Doc[T], 0, 16)
 		r.Next, err = runPage(ctx, src, &q, func(key, doc []byte) error {
 			r.Docs = append(r.Docs, Doc[T]{})
-			return r.Docs[len(r.Docs)-1].read(key, doc)
+			return r.Docs[len(r.Docs)-1].read(src, key, doc)
 		})
 		return err
 	})
@@ -50,7 +50,8 @@ func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], er
 // All yields every document that q asks for, in order, as of the first step, or as many as
 // q.Limit says if that is not 0. The loop may write. An order that no index has is made in memory,
 // 10,000 documents at a time, each time over all of them. An error is yielded once, with a zero
-// Doc, and ends the loop.
+// Doc, and ends the loop; but one that is ErrShredded or ErrNoScopeKey comes with the key of a document that
+// cannot be read, and the loop goes on.
 func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T], error] {
 	return func(yield func(Doc[T], error) bool) {
 		left, limit := false, q.Limit
@@ -62,10 +63,10 @@ func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T]
 			for {
 				next, err := runPage(ctx, src, &q, func(key, doc []byte) error {
 					var d Doc[T]
-					if err := d.read(key, doc); err != nil {
+					if err := d.read(src, key, doc); err != nil {
 						return err
 					}
-					if left = !yield(d, nil); left {
+					if left = !yield(d, d.Err); left {
 						return errLeft
 					}
 					return nil
@@ -108,16 +109,19 @@ func runPage(ctx context.Context, src *docSource, q *index.Query, add func(key, 
 		return "", err
 	}
 	return p.Run(src, func(key, doc []byte) error {
-		if src.b.found.header.Class == Sensitive { // it was read last
+		if doc == nil || src.b.found.header.Class == Sensitive { // it was read last
 			src.sensitive++
 		}
 		return add(key, doc)
 	})
 }
 
-// read makes d the document under key.
-func (d *Doc[T]) read(key, doc []byte) error {
-	d.Key = string(key)
+// read makes d the document under key, which src has read last.
+func (d *Doc[T]) read(src *docSource, key, doc []byte) error {
+	if d.Key = string(key); doc == nil {
+		d.Err = src.c.fail("query", d.Key, src.unread)
+		return nil
+	}
 	if err := codec.ReadNode(codec.NodeOf(doc), &d.Value); err != nil {
 		return fmt.Errorf("document %q: %w", key, err)
 	}
@@ -166,6 +170,7 @@ type docSource struct {
 
 	filter    *access.Filter // nil: all documents may be seen
 	sensitive uint64         // how many of that class were handed out
+	unread    error          // why the document that was read last cannot be
 }
 
 // hides reports whether a document is as if it were not there.
@@ -188,8 +193,8 @@ func (src *docSource) plan(ctx context.Context, q *index.Query) (*index.Plan, er
 
 // Entries implements index.Source.
 func (src *docSource) Entries(lower, upper []byte, reverse bool) iter.Seq2[index.Entry, error] {
-	return src.scan(lower, upper, reverse, func(key, value []byte) (index.Entry, error) {
-		return index.Entry{Key: key, Value: value}, nil
+	return src.scan(lower, upper, reverse, func(key, value []byte, unread error) (index.Entry, error) {
+		return index.Entry{Key: key, Value: value}, unread
 	})
 }
 
@@ -202,9 +207,12 @@ func (src *docSource) Docs(lower, upper []byte, reverse bool) iter.Seq2[index.En
 	} else {
 		upper = prefixEnd(prefix)
 	}
-	return src.scan(lower, upper, reverse, func(key, value []byte) (index.Entry, error) {
+	return src.scan(lower, upper, reverse, func(key, value []byte, unread error) (index.Entry, error) {
 		if key = key[len(prefix):]; src.hides(key) {
 			return index.Entry{}, index.ErrHidden
+		}
+		if unread != nil {
+			return index.Entry{Key: key}, src.cannotRead(unread)
 		}
 		payload, err := src.payload(value)
 		return index.Entry{Key: key, Value: payload}, err
@@ -212,21 +220,18 @@ func (src *docSource) Docs(lower, upper []byte, reverse bool) iter.Seq2[index.En
 }
 
 // scan yields what of makes of the stored entries within bounds.
-func (src *docSource) scan(lower, upper []byte, reverse bool, of func(key, value []byte) (index.Entry, error)) iter.Seq2[index.Entry, error] {
+func (src *docSource) scan(lower, upper []byte, reverse bool, of func(key, value []byte, unread error) (index.Entry, error)) iter.Seq2[index.Entry, error] {
 	return func(yield func(index.Entry, error) bool) {
 		left := false
 		err := src.space.scan(lower, upper, reverse, func(key, value []byte, i info) bool {
-			e, err := of(key, value)
-			if i.unread != nil && err != index.ErrHidden {
-				err = i.unread
-			}
+			e, err := of(key, value, i.unread)
 			if failed := src.ctx.Err(); failed != nil {
 				err = failed
 			}
 			if err == index.ErrHidden { // returned bare
 				return true
 			}
-			left = !yield(e, err) || err != nil
+			left = !yield(e, err) || err != nil && err != index.ErrUnread // bare
 			return !left
 		})
 		if err != nil && !left {
@@ -248,9 +253,19 @@ func (src *docSource) Doc(key []byte) ([]byte, error) {
 		if err == ErrNotFound { // returned bare
 			return nil, nil
 		}
-		return nil, err
+		return nil, src.cannotRead(err)
 	}
 	return src.payload(b.old)
+}
+
+// cannotRead returns the error of a document that is there and cannot be read, which ends no query, as what it
+// is to the index.
+func (src *docSource) cannotRead(err error) error {
+	if !unread(err) {
+		return err
+	}
+	src.unread = err
+	return index.ErrUnread
 }
 
 // payload returns the value's part of what is stored of a document.

@@ -25,7 +25,8 @@ type ExportOptions struct {
 
 // Export writes the scope to w, as of now or of the handle's snapshot, and returns how many values and
 // documents that are: JSON Lines that Import reads, here or in another store, with types, classes,
-// times, expiries and correlations (docs/formats/scope-file.md). What is missing: values of class Ephemeral,
+// times, expiries and correlations, and the scope's rule of retention, which a view's principal must be an admin of
+// the scope for (docs/formats/scope-file.md). What is missing: values of class Ephemeral,
 // versions, which are a store's own, and entries of indexes, which are made anew.
 //
 // It reads while it writes, and keeps one value in memory. A view must be allowed to read and list the
@@ -38,7 +39,8 @@ func (s *Scope) Export(ctx context.Context, w io.Writer, o ExportOptions) (int64
 	inner, err := s.pass(ctx, access.OpExport, "")
 	var n int64
 	if err == nil {
-		n, err = inner.export(ctx, w, &o)
+		// Reading a rule takes the verb admin, of which nobody has asked here.
+		n, err = inner.export(ctx, w, &exporting{o, s.guard == nil || s.guard.may(access.OpSettings, "")})
 	}
 	if err != nil {
 		return 0, s.fail("export", "", err)
@@ -46,7 +48,13 @@ func (s *Scope) Export(ctx context.Context, w io.Writer, o ExportOptions) (int64
 	return n, nil
 }
 
-func (s *Scope) export(ctx context.Context, w io.Writer, o *ExportOptions) (int64, error) {
+// exporting says what an export may write.
+type exporting struct {
+	ExportOptions
+	rule bool
+}
+
+func (s *Scope) export(ctx context.Context, w io.Writer, o *exporting) (int64, error) {
 	err := s.whole(ctx)
 	if err == nil {
 		err = s.askWhole(ctx, hook.OpExport, scope.Scope{})
@@ -68,7 +76,7 @@ func (s *Scope) export(ctx context.Context, w io.Writer, o *ExportOptions) (int6
 }
 
 // writeNow writes what the scope has now.
-func (s *Scope) writeNow(ctx context.Context, w io.Writer, o *ExportOptions) (int64, error) {
+func (s *Scope) writeNow(ctx context.Context, w io.Writer, o *exporting) (int64, error) {
 	snap, err := s.store.engine.snapshot()
 	if err != nil {
 		return 0, err
@@ -80,14 +88,22 @@ func (s *Scope) writeNow(ctx context.Context, w io.Writer, o *ExportOptions) (in
 }
 
 // writeTo writes what the scope has in e, in which the handle is.
-func (s *Scope) writeTo(ctx context.Context, e *engine, w io.Writer, o *ExportOptions) (int64, error) {
+func (s *Scope) writeTo(ctx context.Context, e *engine, w io.Writer, o *exporting) (int64, error) {
 	out := bufio.NewWriterSize(w, 64<<10)
 	x := exporter{scope: s, o: o}
 	var err error
 	if x.sealed, err = e.sealed(s.name); err != nil {
 		return 0, err
 	}
-	if x.file, err = scopefile.NewWriter(out, s.name); err != nil {
+	head := scopefile.Header{Scope: s.name}
+	if o.rule {
+		r, err := readRule(s.space)
+		if err != nil {
+			return 0, err
+		}
+		head.Retention = r.inFile()
+	}
+	if x.file, err = scopefile.NewWriter(out, head); err != nil {
 		return 0, err
 	}
 	docs := []byte{index.Reserved, areaDocuments}
@@ -110,7 +126,7 @@ func (s *Scope) writeTo(ctx context.Context, e *engine, w io.Writer, o *ExportOp
 type exporter struct {
 	// Constant.
 	scope *Scope
-	o     *ExportOptions
+	o     *exporting
 	file  *scopefile.Writer
 
 	sealed    bool // every value of the scope is

@@ -291,7 +291,7 @@ func TestABadFileChangesNothing(t *testing.T) {
 // fileOf returns the file of entries.
 func fileOf(entries []scopefile.Entry) string {
 	var out bytes.Buffer
-	w, err := scopefile.NewWriter(&out, scope.Global())
+	w, err := scopefile.NewWriter(&out, scopefile.Header{Scope: scope.Global()})
 	for i := range entries {
 		err = errors.Join(err, w.Write(&entries[i]))
 	}
@@ -505,5 +505,83 @@ func TestImportsBesideWriters(t *testing.T) {
 		}
 		require.Equal(t, done.Skipped, skipped)
 		requireAgreement(t, sc, people(t, sc, byTeam))
+	})
+}
+
+// importRule takes a file into a scope, with its rule of retention.
+func importRule(sc *state.Scope, file string, existing state.Existing) (state.Imported, error) {
+	return sc.Import(ctx, strings.NewReader(file), state.ImportOptions{Existing: existing, Retention: true})
+}
+
+// A scope that was exported lost its rule, and nobody was told. It is in the file, and applied if that is asked for.
+func TestARuleGoesThroughAFileIfThatIsAskedFor(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		rule, own := state.Retention{MaxAge: 24 * time.Hour, MaxEntries: 5, MaxBytes: 1 << 30}, state.Retention{MaxEntries: 100}
+		sc := f.Scope(agent)
+		require.NoError(t, sc.SetRetention(ctx, rule))
+		empty := exported(t, sc)
+		require.NoError(t, sc.SetMany(ctx, map[string]any{"a": 1, "b": 2}))
+		file := exported(t, sc)
+		retention := func(name scope.Scope) state.Retention {
+			r, err := f.Scope(name).Retention(ctx)
+			require.NoError(t, err)
+			return r
+		}
+		plain, ruled, there, alone := scope.Agent("plain"), scope.Agent("ruled"), scope.Agent("there"), scope.Agent("alone")
+		require.Equal(t, state.Imported{Entries: 2, Retention: rule}, imported(t, f.Scope(plain), file, state.ExistingFail))
+		require.Zero(t, retention(plain))
+		done, err := importRule(f.Scope(ruled), file, state.ExistingFail)
+		require.NoError(t, err)
+		require.Equal(t, state.Imported{Entries: 2, Retention: rule}, done)
+		require.Equal(t, rule, retention(ruled))
+
+		require.NoError(t, f.Scope(there).Set(ctx, "a", 1))
+		require.NoError(t, f.Scope(there).SetRetention(ctx, own))
+		_, err = importRule(f.Scope(there), file, state.ExistingFail)
+		require.ErrorIs(t, err, state.ErrConflict)
+		imported(t, f.Scope(there), file, state.ExistingSkip)
+		require.Equal(t, own, retention(there))
+		_, err = importRule(f.Scope(there), exported(t, f.Scope(plain)), state.ExistingSkip)
+		require.NoError(t, err)
+		require.Equal(t, own, retention(there), "the file has none")
+		_, err = importRule(f.Scope(there), file, state.ExistingSkip)
+		require.NoError(t, err)
+		require.Equal(t, rule, retention(there))
+		_, err = importRule(f.Scope(alone), empty, state.ExistingFail)
+		require.NoError(t, err)
+		require.Equal(t, rule, retention(alone))
+		require.Equal(t, strings.Split(empty, "\n")[0], strings.Replace(strings.Split(exported(t, f.Scope(alone)), "\n")[0], "alone", "a1", 1))
+
+		f.reopenOnDisk()
+		for _, name := range []scope.Scope{ruled, there, alone} { // it is carried out
+			require.NoError(t, writeKeys(ctx, f.Scope(name), "k", 20))
+			settled(t, func() bool { return len(heldKeys(t, f.Scope(name))) == 5 })
+		}
+		require.NoError(t, writeKeys(ctx, f.Scope(plain), "k", 20))
+		require.Len(t, heldKeys(t, f.Scope(plain)), 22)
+		listed, err := f.ListedForRetention()
+		require.NoError(t, err)
+		require.ElementsMatch(t, []string{agent.String(), ruled.String(), there.String(), alone.String()}, listed)
+	})
+}
+
+// Rules are for admins of the scope, by way of a file too.
+func TestRulesInFilesAreForAdmins(t *testing.T) {
+	everywhere(t, controlled(), func(t *testing.T, f *fixture) {
+		root := f.As("root").Scope(agent)
+		require.NoError(t, root.Set(ctx, "a", 1))
+		require.NoError(t, root.SetRetention(ctx, state.Retention{MaxEntries: 5}))
+		grant(t, f.Store, "alice", access.Allow, access.Read|access.List|access.Write, "agent:*", "*")
+		alice := f.As("alice")
+		file := exported(t, root)
+		require.Contains(t, file, `"retention":{"max_entries":5}`)
+		require.NotContains(t, exported(t, alice.Scope(agent)), "retention")
+		_, err := importRule(alice.Scope(scope.Agent("b")), file, state.ExistingFail)
+		requireDenied(t, err)
+		imported(t, alice.Scope(scope.Agent("b")), file, state.ExistingFail)
+		grant(t, f.Store, "alice", access.Allow, access.Admin, "agent:*", "*")
+		require.Equal(t, file, exported(t, alice.Scope(agent)))
+		_, err = importRule(alice.Scope(scope.Agent("c")), file, state.ExistingFail)
+		require.NoError(t, err)
 	})
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/hook"
-	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/envelope"
@@ -47,6 +46,10 @@ type ImportOptions struct {
 	Existing Existing
 	// MaxEntries is how many entries a file may have: any number unless set.
 	MaxEntries int64
+	// Retention gives the scope the rule of retention that the file has, if it has one, in the place of its
+	// own: what that does not keep goes, imported values by their times of writing among it. Otherwise the scope's
+	// rule stays as it is. A view must be allowed to administer the scope.
+	Retention bool
 }
 
 // Imported is what Import has done.
@@ -54,6 +57,8 @@ type Imported struct {
 	// Entries counts the values and documents that were written, Skipped those that ExistingSkip has left
 	// out, and Expired those whose time was over.
 	Entries, Skipped, Expired int64
+	// Retention is the rule that the file has, which the scope has got if ImportOptions say so.
+	Retention Retention
 }
 
 // Import writes what an Export has written, of whichever scope and store, into this scope: all of it at
@@ -73,6 +78,9 @@ type Imported struct {
 // values those of Set, with the key. ErrConflict: see ExistingFail. Others are r's, and those of Move.
 func (s *Scope) Import(ctx context.Context, r io.Reader, o ImportOptions, opts ...Option) (Imported, error) {
 	inner, err := s.pass(ctx, access.OpImport, "")
+	if err == nil && o.Retention {
+		_, err = s.pass(ctx, access.OpSettings, "")
+	}
 	var done Imported
 	if err == nil {
 		done, err = inner.importFrom(ctx, r, &o, inner.unsyncedWhole(opts))
@@ -112,49 +120,13 @@ func (s *Scope) importFrom(ctx context.Context, r io.Reader, o *ImportOptions, u
 		err = m.publish(ctx, unsynced && !m.sensitive)
 	}
 	if !m.moved && m.staged {
-		if dropped := s.store.dropImport(m.place); err == nil {
-			err = dropped
-		}
+		s.store.dropNowOrLater(m.place)
 	}
 	if err != nil {
 		return Imported{}, err
 	}
 	s.tellWhole(ctx, hook.OpImport, scope.Scope{}, unsynced)
 	return m.done, nil
-}
-
-// importScopes begins the names of the scopes in which imports are staged. What a crash leaves of them
-// the next Open drops.
-const importScopes = reservedName + "import."
-
-// dropImports drops what imports have left that did not end.
-func (s *Store) dropImports() error {
-	if mutant.Enabled && mutant.Is(mutant.KeepStagedImport) {
-		return nil
-	}
-	for name, err := range s.engine.scopes(scope.KindCustom, importScopes) {
-		if err != nil {
-			return err
-		}
-		sp, err := s.engine.space(name)
-		if err == nil {
-			err = s.dropImport(sp)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// dropImport drops the place of an import, with the key of what was sealed there: that of the scope is
-// another one, and its end would not be that of the copies.
-func (s *Store) dropImport(place space) error {
-	var err error
-	if s.engine.encrypted {
-		_, err = place.shred(context.Background())
-	}
-	return errors.Join(err, place.rename(scope.Scope{}, true))
 }
 
 // importer takes a file into a scope.
@@ -193,12 +165,16 @@ func (m *importer) stage(ctx context.Context, r io.Reader) error {
 	if err != nil {
 		return asTooNew(err)
 	}
+	m.done.Retention = retentionOf(file.Header().Retention)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		e, err := file.Next()
 		if err == io.EOF { // returned bare
+			if m.ruled() {
+				m.ws = append(m.ws, m.rule(m.place))
+			}
 			return m.commit()
 		}
 		if err != nil {
@@ -317,12 +293,27 @@ func (m *importer) catalog(name string) write {
 	return write{space: m.place, key: key, value: index.AppendCatalog(nil, nil)}
 }
 
+// ruled reports whether the scope gets the file's rule.
+func (m *importer) ruled() bool { return m.o.Retention && m.done.Retention != (Retention{}) }
+
+// rule returns the write of the file's rule.
+func (m *importer) rule(sp space) write {
+	r := rule{m.done.Retention, m.now}
+	return write{space: sp, key: ruleKey, value: r.encode()}
+}
+
 // publish makes what is staged part of the scope.
 func (m *importer) publish(ctx context.Context, unsynced bool) error {
 	if !m.staged {
 		return nil
 	}
 	s := m.scope
+	if m.ruled() {
+		if err := s.store.sweeper.list(s.name, unsynced); err != nil {
+			return err
+		}
+		defer func() { s.store.sweeper.settle(s.store.engine.now(), s.name) }()
+	}
 	for {
 		err := ErrScopeExists
 		if s.store.ephemeral.countIn(s.name) == 0 {

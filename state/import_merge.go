@@ -17,7 +17,7 @@ func (m *importer) merge(ctx context.Context, unsynced bool) error {
 	g := merger{scope: s, existing: m.o.Existing}
 	var failed error
 	err := m.place.scan(nil, nil, false, func(key, value []byte, i info) bool {
-		if failed = ctx.Err(); failed == nil && !isCatalog(key) {
+		if failed = ctx.Err(); failed == nil && !isCatalog(key) && !bytes.Equal(key, ruleKey) {
 			failed = g.add(bytes.Clone(key), bytes.Clone(value), i)
 		}
 		return failed == nil
@@ -27,6 +27,9 @@ func (m *importer) merge(ctx context.Context, unsynced bool) error {
 	}
 	if err != nil {
 		return err
+	}
+	if m.ruled() {
+		g.ws = append(g.ws, m.rule(s.space))
 	}
 	if len(g.ws) > 0 {
 		if err = g.commit(ctx, unsynced); errors.Is(err, ErrConflict) || err == errEphemeralPart { // returned bare

@@ -11,6 +11,7 @@ import (
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/scope"
+	"github.com/loamdb/loam/state/scopefile"
 )
 
 // Retention says what of a scope is kept. A zero field sets no limit.
@@ -148,6 +149,15 @@ func durationOf(ms int64) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
+// inFile returns the rule as a file has it, retentionOf what a file has as a rule.
+func (r *Retention) inFile() scopefile.Retention {
+	return scopefile.Retention{MaxAge: ceilMillis(r.MaxAge), DropIdle: ceilMillis(r.DropIdle), MaxEntries: r.MaxEntries, MaxBytes: r.MaxBytes}
+}
+
+func retentionOf(r scopefile.Retention) Retention {
+	return Retention{durationOf(r.MaxAge), r.MaxEntries, r.MaxBytes, durationOf(r.DropIdle)}
+}
+
 // readRule returns the rule of a scope, the zero rule if it has none.
 func readRule(sp space) (rule, error) {
 	p, _, err := sp.get(nil, ruleKey)
@@ -203,10 +213,16 @@ func (k *sweeper) carry(s *Scope, to scope.Scope, unsynced bool) (bool, error) {
 		}
 		return false, err
 	}
+	err := k.list(to, unsynced)
+	return err == nil, err
+}
+
+// list lists a scope that is about to get a rule. settle is called when that has happened, or has not.
+func (k *sweeper) list(name scope.Scope, unsynced bool) error {
 	k.changing.Lock()
 	defer k.changing.Unlock()
-	_, err := k.store.engine.commit([]write{k.listing(to)}, unsynced)
-	return err == nil, err
+	_, err := k.store.engine.commit([]write{k.listing(name)}, unsynced)
+	return err
 }
 
 // settle makes the rules that scopes have now those that count (R4). The scopes were written to last at the

@@ -40,7 +40,8 @@ type Store struct {
 	recordValues bool       // of these
 	retain       *retention // nil: nothing is recorded
 
-	sweeper *sweeper // carries out rules of retention
+	sweeper *sweeper  // carries out rules of retention
+	left    leftovers // of imports
 
 	ephemeral ephemerals
 	scratch   sync.Pool // of *scratch
@@ -148,6 +149,7 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 	}
 	s.ended, s.end = context.WithCancel(context.Background())
 	s.gone = make(chan struct{})
+	s.left.wake = make(chan struct{}, 1)
 	if !s.readOnly {
 		err = s.dropImports()
 	}
@@ -177,6 +179,7 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 	if !s.readOnly {
 		s.background.Go(s.tellExpiries)
 		s.background.Go(s.sweeper.run)
+		s.background.Go(s.dropLeftovers)
 	}
 	return nil
 }

@@ -12,21 +12,25 @@ import (
 // ErrHidden is what Doc of a Source returns for a document that is to be passed over, as if it were not there.
 var ErrHidden = errors.New("index: the document is hidden")
 
+// ErrUnread is what a Source says of a document that is there and cannot be read. It meets every condition on its
+// values, which nobody knows, and stands behind all values in an order.
+var ErrUnread = errors.New("index: the document cannot be read")
+
 // Source is what a query reads: documents and entries of one moment, which belong together. The
 // slices that it gives are valid until it is asked, or yields, again.
 type Source interface {
 	// Entries yields the entries whose keys lie within [lower, upper), in order or backwards.
 	Entries(lower, upper []byte, reverse bool) iter.Seq2[Entry, error]
 	// Docs yields the documents whose keys lie within [lower, upper), nil being no bound: their
-	// keys, and the encodings of their values.
+	// keys, and the encodings of their values, or ErrUnread and the key alone, and goes on.
 	Docs(lower, upper []byte, reverse bool) iter.Seq2[Entry, error]
-	// Doc returns the encoding of the document under a key, or nil if there is none. What it hides Docs does
-	// not yield.
+	// Doc returns the encoding of the document under a key, or nil if there is none, or ErrUnread. What it
+	// hides Docs does not yield.
 	Doc(key []byte) ([]byte, error)
 }
 
 // Run reads the page that the plan is for, and calls yield with the key and the encoding of each
-// document, which are valid until yield returns; an error of yield ends it. It returns the token
+// document, nil of one that is ErrUnread, which are valid until yield returns; an error of yield ends it. It returns the token
 // with which the next page begins, or the empty one when the page was not filled: a page that was
 // may have been the last one all the same. A plan can be run many times. Errors are those of the
 // source and of yield, *ValueError, *DisagreeError and ErrMalformed.
@@ -67,7 +71,7 @@ type reading struct {
 }
 
 // visitor is called with each document that a walk finds, and where in the walk it was found. It
-// reports whether the walk is to go on.
+// reports whether the walk is to go on. The document is nil if it cannot be read.
 type visitor func(position, key, doc []byte) (bool, error)
 
 // walk visits each document that meets the conditions once, in the order of the plan.
@@ -94,6 +98,12 @@ func (p *Plan) walk(src Source, rd *reading, visit visitor) error {
 		if err == ErrHidden { // returned bare
 			continue
 		}
+		if err == ErrUnread { // returned bare
+			if more, err := p.visitUnread(visit, e.Key[prefixLen:], key); !more {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -113,6 +123,12 @@ func (p *Plan) walk(src Source, rd *reading, visit visitor) error {
 
 func (p *Plan) walkDocs(docs iter.Seq2[Entry, error], rd *reading, visit visitor) error {
 	for e, err := range docs {
+		if err == ErrUnread { // returned bare
+			if more, err := p.visitUnread(visit, e.Key, e.Key); !more {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -130,6 +146,16 @@ func (p *Plan) visit(rd *reading, visit visitor, position, key, doc []byte) (boo
 		return err == nil, err
 	}
 	return visit(position, key, doc)
+}
+
+// visitUnread visits a document that cannot be read if its key meets the conditions.
+func (p *Plan) visitUnread(visit visitor, position, key []byte) (bool, error) {
+	for _, i := range p.checked {
+		if f := &p.req.fields[i]; f.key && !f.admits(key) {
+			return true, nil
+		}
+	}
+	return visit(position, key, nil)
 }
 
 // bounds returns the bounds of what is left to be read.

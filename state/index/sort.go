@@ -11,8 +11,8 @@ import (
 // maxSortLen is how long the values may be by which one document is sorted in memory, encoded.
 const maxSortLen = 4 << 10
 
-// unordered is the form, in an order made in memory, of what has none: maps, and lists with maps.
-// It is behind all others.
+// unordered is the form, in an order made in memory, of what has none: maps, lists with maps, and what cannot be
+// read. It is behind all others.
 const unordered = 0xF0
 
 // found is a document of a sorted page: the form of its place in the order, at whose end stands
@@ -57,6 +57,9 @@ func (p *Plan) runSorted(src Source, yield func(key, doc []byte) error) (Token, 
 	for _, f := range page {
 		key := f.place[f.key:]
 		doc, err := src.Doc(key)
+		if err == ErrUnread { // returned bare
+			doc, err = nil, nil
+		}
 		if err != nil {
 			return "", err
 		}
@@ -81,6 +84,8 @@ func (p *Plan) sortPlace(rd *reading, key, doc []byte) (place []byte, at int, er
 		switch {
 		case f.key:
 			place = append(append(place, key...), 0)
+		case doc == nil:
+			place = append(place, unordered)
 		case f.fn != nil:
 			if chosen[f.fn] == nil {
 				if chosen[f.fn], err = p.bestComputed(rd, f.fn, key, doc); err != nil {

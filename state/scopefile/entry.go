@@ -1,8 +1,11 @@
 package scopefile
 
 import (
+	"math"
 	"strings"
+	"time"
 
+	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state/envelope"
 )
 
@@ -18,7 +21,29 @@ const (
 	fieldCollection, fieldKey, fieldValue, fieldClass         = "collection", "key", "value", "class"
 	fieldCreated, fieldUpdated, fieldExpires, fieldCorrelated = "created", "updated", "expires", "correlation"
 	fieldEntries, fieldSum                                    = "entries", "sha256"
+
+	fieldRetention                                   = "retention"
+	fieldAge, fieldMost, fieldMostBytes, fieldIdling = "max_age_ms", "max_entries", "max_bytes", "drop_idle_ms"
 )
+
+// Header is what the first line says of the scope.
+type Header struct {
+	// Scope is its name.
+	Scope scope.Scope
+	// Retention is its rule.
+	Retention Retention
+}
+
+// Retention is the rule of what a scope keeps. A zero field sets no limit, and the zero Retention is none.
+type Retention struct {
+	// MaxAge and DropIdle are times in milliseconds, up to MaxTime.
+	MaxAge, DropIdle int64
+	// MaxEntries and MaxBytes are how many entries are kept, and bytes.
+	MaxEntries, MaxBytes int64
+}
+
+// MaxTime is the longest time of a Retention: the longest time.Duration, rounded up.
+const MaxTime = math.MaxInt64/int64(time.Millisecond) + 1
 
 // Entry is a value of a scope, or a document of one of its collections, with what is known of it.
 type Entry struct {

@@ -2,6 +2,7 @@ package scopefile
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/loamdb/loam/state/codec"
@@ -61,6 +62,26 @@ func (f *fields) instant(name string) envelope.Millis {
 		f.fail("field %q is no time between 1970 and 9999, to the millisecond", name)
 	}
 	return at
+}
+
+// retention takes the rule of a scope, which must have a limit.
+func (f *fields) retention() Retention {
+	limits := &fields{m: take[map[string]any](f, fieldRetention, true), err: f.err}
+	limit := func(name string, most int64) int64 {
+		if !limits.has(name) {
+			return 0
+		}
+		n := take[int64](limits, name, true)
+		if limits.err == nil && (n < 1 || n > most) {
+			limits.fail("field %q is not within 1 and %d", name, most)
+		}
+		return n
+	}
+	r := Retention{limit(fieldAge, MaxTime), limit(fieldIdling, MaxTime), limit(fieldMost, math.MaxInt64), limit(fieldMostBytes, math.MaxInt64)}
+	if f.err = limits.end(); f.err == nil && r == (Retention{}) {
+		f.fail("field %q has no limit", fieldRetention)
+	}
+	return r
 }
 
 // end fails if there are fields that nobody has taken.

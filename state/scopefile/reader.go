@@ -21,7 +21,7 @@ type Reader struct {
 	in      *bufio.Reader
 	limits  codec.Limits // of a line
 	longest int64        // of lines, in bytes
-	name    scope.Scope
+	head    Header
 
 	sum     hash.Hash // of the lines before the present one
 	buf     []byte    // the present line, if the buffer of in is too small
@@ -50,8 +50,8 @@ func NewReader(r io.Reader, l *codec.Limits) (*Reader, error) {
 	return f, nil
 }
 
-// Scope returns the scope that the file is of.
-func (f *Reader) Scope() scope.Scope { return f.name }
+// Header returns what the file says of the scope that it is of.
+func (f *Reader) Header() Header { return f.head }
 
 // Line returns the number of the line that was read last.
 func (f *Reader) Line() int64 { return f.line }
@@ -127,10 +127,13 @@ func (f *Reader) header() error {
 		fs.fail("version %d", version)
 	}
 	name := take[string](fs, fieldScope, true)
+	if fs.has(fieldRetention) {
+		f.head.Retention = fs.retention()
+	}
 	if err := fs.end(); err != nil {
 		return f.fail(err)
 	}
-	if f.name, err = scope.Parse(name); err != nil {
+	if f.head.Scope, err = scope.Parse(name); err != nil {
 		return f.fail(fmt.Errorf("%w: %w", ErrFormat, err))
 	}
 	f.entered(line)

@@ -35,9 +35,14 @@ func samples() []scopefile.Entry {
 	}
 }
 
+var header = scopefile.Header{
+	Scope:     scope.Step("report", "draft:1"),
+	Retention: scopefile.Retention{MaxAge: scopefile.MaxTime, MaxEntries: math.MaxInt64, MaxBytes: 1, DropIdle: 5},
+}
+
 func written(t testing.TB, entries []scopefile.Entry) []byte {
 	var out bytes.Buffer
-	w, err := scopefile.NewWriter(&out, scope.Step("report", "draft:1"))
+	w, err := scopefile.NewWriter(&out, header)
 	require.NoError(t, err)
 	for i := range entries {
 		require.NoError(t, w.Write(&entries[i]))
@@ -48,21 +53,21 @@ func written(t testing.TB, entries []scopefile.Entry) []byte {
 	return out.Bytes()
 }
 
-func read(r io.Reader, l *codec.Limits) (entries []scopefile.Entry, name scope.Scope, err error) {
+func read(r io.Reader, l *codec.Limits) (entries []scopefile.Entry, head scopefile.Header, err error) {
 	f, err := scopefile.NewReader(r, l)
 	if err != nil {
-		return nil, scope.Scope{}, err
+		return nil, scopefile.Header{}, err
 	}
 	for {
 		e, err := f.Next()
 		if err == io.EOF {
-			return entries, f.Scope(), nil
+			return entries, f.Header(), nil
 		}
 		if err != nil {
 			if _, again := f.Next(); again != err {
-				return nil, scope.Scope{}, fmt.Errorf("%w, and then %w", err, again)
+				return nil, scopefile.Header{}, fmt.Errorf("%w, and then %w", err, again)
 			}
-			return entries, f.Scope(), err
+			return entries, f.Header(), err
 		}
 		entries = append(entries, *e)
 	}
@@ -74,9 +79,9 @@ func TestAFileGivesBackWhatWasWritten(t *testing.T) {
 	golden.Assert(t, "testdata/scope.jsonl", file)
 	for _, r := range []io.Reader{bytes.NewReader(file), iotest.OneByteReader(bytes.NewReader(file)), iotest.DataErrReader(bytes.NewReader(file)),
 		bytes.NewReader(bytes.TrimSuffix(file, []byte("\n")))} {
-		got, name, err := read(r, nil)
+		got, head, err := read(r, nil)
 		require.NoError(t, err)
-		require.Equal(t, scope.Step("report", "draft:1"), name)
+		require.Equal(t, header, head)
 		require.Equal(t, samples(), got)
 	}
 	got, _, err := read(bytes.NewReader(written(t, nil)), nil)
@@ -94,11 +99,11 @@ func TestEveryCutAndChangeIsNoticed(t *testing.T) {
 	for n := range len(file) - 1 {
 		changed := bytes.Clone(file)
 		changed[n] ^= 1
-		got, name, err := read(bytes.NewReader(changed), nil)
+		got, head, err := read(bytes.NewReader(changed), nil)
 		if err == nil { // another spelling of the same, of the trailer alone
 			require.Greater(t, n, bytes.LastIndex(file[:len(file)-1], []byte("\n")))
 			require.Equal(t, samples(), got)
-			require.Equal(t, scope.Step("report", "draft:1"), name)
+			require.Equal(t, header, head)
 		}
 	}
 	lines := bytes.SplitAfter(file, []byte("\n"))
@@ -126,9 +131,16 @@ func TestWhatIsNoFileIsRefused(t *testing.T) {
 		strings.Replace(head, "1", "2", 1):   {1, scopefile.ErrTooNew},
 		strings.Replace(head, "1", "0", 1):   {1, scopefile.ErrFormat},
 		strings.Replace(head, "1", "1.0", 1): {1, scopefile.ErrFormat},
-		strings.Replace(head, "global", "nothing", 1):  {1, scopefile.ErrFormat},
-		strings.Replace(head, "loam scope", "text", 1): {1, scopefile.ErrFormat},
-		strings.Replace(head, "{", `{"more":1,`, 1):    {1, scopefile.ErrFormat},
+		strings.Replace(head, "global", "nothing", 1):                                  {1, scopefile.ErrFormat},
+		strings.Replace(head, "loam scope", "text", 1):                                 {1, scopefile.ErrFormat},
+		strings.Replace(head, "{", `{"more":1,`, 1):                                    {1, scopefile.ErrFormat},
+		strings.Replace(head, "{", `{"retention":{},`, 1):                              {1, scopefile.ErrFormat},
+		strings.Replace(head, "{", `{"retention":1,`, 1):                               {1, scopefile.ErrFormat},
+		strings.Replace(head, "{", `{"retention":{"max_entries":0},`, 1):               {1, scopefile.ErrFormat},
+		strings.Replace(head, "{", `{"retention":{"max_bytes":-1},`, 1):                {1, scopefile.ErrFormat},
+		strings.Replace(head, "{", `{"retention":{"max_entries":5,"more":1},`, 1):      {1, scopefile.ErrFormat},
+		strings.Replace(head, "{", `{"retention":{"max_age_ms":9300000000000000},`, 1): {1, scopefile.ErrFormat},
+		strings.Replace(head, "{", `{"retention":{"max_age_ms":1},`, 1) + key + ",\n":  {2, scopefile.ErrFormat},
 		head:                                   {2, scopefile.ErrTruncated},
 		head + "\n":                            {2, scopefile.ErrFormat},
 		head + key + "}\n":                     {3, scopefile.ErrTruncated},
@@ -175,7 +187,7 @@ func TestWhatCannotBeWrittenIsNotWritten(t *testing.T) {
 		{scopefile.Entry{Key: "c", Value: math.NaN()}, codec.ErrNotFinite},
 	} {
 		var out bytes.Buffer
-		w, err := scopefile.NewWriter(&out, scope.Global())
+		w, err := scopefile.NewWriter(&out, scopefile.Header{Scope: scope.Global()})
 		require.NoError(t, err)
 		require.NoError(t, w.Write(&scopefile.Entry{Key: "b", Value: nil}))
 		require.ErrorIs(t, w.Write(&c.entry), c.want)
@@ -183,7 +195,7 @@ func TestWhatCannotBeWrittenIsNotWritten(t *testing.T) {
 		_, _, err = read(&out, nil)
 		require.ErrorIs(t, err, scopefile.ErrTruncated)
 	}
-	_, err := scopefile.NewWriter(failing{}, scope.Global())
+	_, err := scopefile.NewWriter(failing{}, scopefile.Header{Scope: scope.Global()})
 	require.ErrorIs(t, err, io.ErrShortWrite)
 }
 
@@ -200,6 +212,7 @@ func FuzzReader(f *testing.F) {
 	for _, line := range lines[1 : len(lines)-2] {
 		f.Add(bytes.TrimSuffix(line, []byte("\n")))
 	}
+	f.Add([]byte(`{"format":"loam scope","retention":{"max_age_ms":5,"max_bytes":7},"scope":"global","version":1}` + "\n"))
 	f.Add([]byte(`{"format":"loam scope","scope":"global","version":1}` + "\n" + `{"key":"k","value":1}` + "\n" + `{"entries":1,"sha256":"00"}`))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		readTwice(t, p)
@@ -212,16 +225,16 @@ func FuzzReader(f *testing.F) {
 // readTwice reads a file, writes what it has, and reads that.
 func readTwice(t *testing.T, p []byte) {
 	t.Helper()
-	entries, name, err := read(bytes.NewReader(p), &codec.Limits{MaxBytes: 1 << 16})
+	entries, head, err := read(bytes.NewReader(p), &codec.Limits{MaxBytes: 1 << 16})
 	var where *scopefile.LineError
 	if err != nil && !errors.As(err, &where) {
 		t.Fatalf("%q: %v", p, err)
 	}
-	if name == (scope.Scope{}) {
+	if head.Scope == (scope.Scope{}) {
 		return
 	}
 	var out bytes.Buffer
-	w, err := scopefile.NewWriter(&out, name)
+	w, err := scopefile.NewWriter(&out, head)
 	for i := range entries {
 		if err == nil {
 			err = w.Write(&entries[i])
@@ -233,8 +246,8 @@ func readTwice(t *testing.T, p []byte) {
 	if err != nil {
 		t.Fatalf("%q: %v", p, err)
 	}
-	again, _, err := read(bytes.NewReader(out.Bytes()), nil)
-	if err != nil || len(again) != len(entries) {
+	again, same, err := read(bytes.NewReader(out.Bytes()), nil)
+	if err != nil || len(again) != len(entries) || same != head {
 		t.Fatalf("%q becomes %q: %v", p, out.Bytes(), err)
 	}
 	for i := range again {

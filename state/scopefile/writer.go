@@ -7,7 +7,6 @@ import (
 	"hash"
 	"io"
 
-	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/envelope"
 	"github.com/loamdb/loam/state/typedjson"
@@ -30,13 +29,28 @@ var widest = codec.Limits{MaxBytes: 1 << 30, MaxDepth: 10_000, MaxNodes: 1 << 30
 
 // NewWriter returns a Writer to w, for the file of a scope, whose header it has written. Errors are
 // those of w.
-func NewWriter(w io.Writer, name scope.Scope) (*Writer, error) {
+func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	f := &Writer{w: w, sum: sha256.New()}
-	f.write(map[string]any{fieldFormat: format, fieldVersion: int64(Version), fieldScope: name.String()})
+	m := map[string]any{fieldFormat: format, fieldVersion: int64(Version), fieldScope: h.Scope.String()}
+	if h.Retention != (Retention{}) {
+		m[fieldRetention] = h.Retention.fields()
+	}
+	f.write(m)
 	if f.err != nil {
 		return nil, f.err
 	}
 	return f, nil
+}
+
+// fields returns the limits that there are.
+func (r *Retention) fields() map[string]any {
+	m := map[string]any{}
+	for name, n := range map[string]int64{fieldAge: r.MaxAge, fieldMost: r.MaxEntries, fieldMostBytes: r.MaxBytes, fieldIdling: r.DropIdle} {
+		if n != 0 {
+			m[name] = n
+		}
+	}
+	return m
 }
 
 // Write writes an entry, which must be behind the one before, and is not kept. Errors: ErrOrder, those of
