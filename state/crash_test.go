@@ -75,7 +75,9 @@ func holdings(t *testing.T, store *state.Store) string {
 	var out []string
 	for s, err := range snap.ListScopes(scope.AnyKind, "") {
 		require.NoError(t, err)
-		out = append(out, s.String())
+		rule, err := snap.Scope(s).Retention(ctx)
+		require.NoError(t, err)
+		out = append(out, fmt.Sprint(s, " ", rule))
 		for e, err := range snap.Scope(s).All(ctx, "") {
 			require.NoError(t, err)
 			text := fmt.Sprint(e.Value)
@@ -308,9 +310,9 @@ func TestImportsAreWholeAfterPowerCuts(t *testing.T) {
 	for i := range 260 { // more than goes into a commit
 		entries = append(entries, scopefile.Entry{Key: fmt.Sprintf("k%03d", i), Value: int64(i)})
 	}
-	file := fileOf(entries)
+	file := fileWith(scopefile.Retention{MaxEntries: 5000}, entries)
 	h := &history{steps: 3, mode: lsm.LogWritten, script: func(store *state.Store, n int) error {
-		there, o := store.Scope(agent), state.ImportOptions{Existing: state.ExistingReplace}
+		there, o := store.Scope(agent), state.ImportOptions{Existing: state.ExistingReplace, Retention: true}
 		switch n {
 		case 0:
 			c, err := state.OpenCollection[person](ctx, there, "people", byMail, byTeam)

@@ -289,9 +289,12 @@ func TestABadFileChangesNothing(t *testing.T) {
 }
 
 // fileOf returns the file of entries.
-func fileOf(entries []scopefile.Entry) string {
+func fileOf(entries []scopefile.Entry) string { return fileWith(scopefile.Retention{}, entries) }
+
+// fileWith returns the file of entries and a rule.
+func fileWith(r scopefile.Retention, entries []scopefile.Entry) string {
 	var out bytes.Buffer
-	w, err := scopefile.NewWriter(&out, scopefile.Header{Scope: scope.Global()})
+	w, err := scopefile.NewWriter(&out, scopefile.Header{Scope: scope.Global(), Retention: r})
 	for i := range entries {
 		err = errors.Join(err, w.Write(&entries[i]))
 	}

@@ -21,8 +21,8 @@ func TestTheRestOfAnImportKeepsNobodyFromOpening(t *testing.T) {
 		require.NoError(t, store.Set(ctx, agent, "k", "kept"))
 		require.NoError(t, state.Stage(store, true))
 		require.NoError(t, store.Close())
-		// The key of what was sealed there goes first, for which there must be room.
-		faults.Add(vfs.Rule{Kinds: vfs.OpCreate | vfs.OpWrite, Glob: "VAULT*", Err: syscall.ENOSPC, Forever: true})
+		// The key of what was sealed there goes first, for which there must be room, as there is for Open itself.
+		faults.Add(vfs.Rule{Kinds: vfs.OpCreate, Glob: "VAULT*", Skip: 1, Err: syscall.ENOSPC, Forever: true})
 		store, err = state.Open("db", sealingOn(faults, nil))
 		require.NoError(t, err)
 		require.NotEmpty(t, faults.Fired())

@@ -17,8 +17,8 @@ import (
 // Retention says what of a scope is kept. A zero field sets no limit.
 //
 // Entries and documents of collections count and go alike, those written longest ago first; what the
-// store keeps beside them, and values of class Ephemeral, neither count nor go. Documents of a collection with
-// indexes wait until it is opened in this process.
+// store keeps beside them, and values of class Ephemeral, neither count nor go. The indexes of a collection that is
+// not open in this process are built anew when it is opened next, if documents have gone.
 type Retention struct {
 	// MaxAge is how long ago an entry may have been written last, to the millisecond.
 	MaxAge time.Duration
@@ -35,8 +35,8 @@ type Retention struct {
 // goes where the scope is moved and into its copies, and away with Drop.
 //
 // What is beyond a limit is deleted in the background, the oldest writes first, as soon as
-// the limit is exceeded by a twentieth: usually there is never a tenth too much, and never is anything deleted
-// that was written since. Watchers see deletes; after-hooks at AfterExpire are told, and the
+// the limit is exceeded by a twentieth; never is anything deleted that was written since. Whoever would exceed one of
+// entries or bytes by more than a tenth waits until that has been done, or until its context ends (docs/retention.md). Watchers see deletes; after-hooks at AfterExpire are told, and the
 // timeline has the events. Of the options those on syncing count. ErrOption: a limit is negative.
 func (s *Scope) SetRetention(ctx context.Context, r Retention, opts ...Option) error {
 	s, err := s.pass(ctx, access.OpSettings, "")

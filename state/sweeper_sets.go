@@ -1,16 +1,14 @@
 package state
 
 import (
-	"cmp"
 	"maps"
-	"slices"
 	"sync"
 
 	"github.com/loamdb/loam/state/index"
 )
 
-// mostSets is how many collections with different names or indexes the sweeper knows the indexes of: the ones
-// that were opened last.
+// mostSets is of how many collections, with different names or indexes, the sweeper knows the indexes at most. When
+// there are more it forgets all but those of the last openings, half as many.
 const mostSets = 1 << 10
 
 // indexSets are the indexes of collections that were opened in this process, by name and ids of indexes: of
@@ -47,10 +45,7 @@ func (s *indexSets) add(set *index.Set) {
 	s.opened++
 	s.byID[id] = openedSet{set, s.opened}
 	if len(s.byID) > mostSets {
-		oldest := slices.MinFunc(slices.Collect(maps.Keys(s.byID)), func(a, b string) int {
-			return cmp.Compare(s.byID[a].at, s.byID[b].at)
-		})
-		delete(s.byID, oldest)
+		maps.DeleteFunc(s.byID, func(_ string, o openedSet) bool { return o.at+mostSets/2 <= s.opened })
 	}
 }
 
