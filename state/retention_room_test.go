@@ -35,7 +35,7 @@ func TestAFastWriterStaysWithinATenth(t *testing.T) {
 		require.NoError(t, writeKeys(ctx, sc, "a", 90))
 		release := state.HoldSweeper(f.Store)
 		ended := make(chan error, 1)
-		go func() { ended <- writeKeys(ctx, sc, "b", 1000) }()
+		go func() { ended <- writeKeys(ctx, sc, "b", 150) }()
 		overtaken := false
 		settled(t, func() bool {
 			select {
@@ -80,13 +80,17 @@ func TestManyWritersStayWithinATenth(t *testing.T) {
 			func(name string, i int) error { return sc.IncrementBlind(ctx, name, 1) },
 			func(name string, i int) error { _, err := other.Increment(ctx, name, 1, state.NoSync); return err },
 		}
+		each := 120
+		if testing.Short() {
+			each = 25
+		}
 		var all sync.WaitGroup
 		var left atomic.Int32
 		for d, door := range doors {
 			left.Add(1)
 			all.Go(func() {
 				defer left.Add(-1)
-				for i := range 120 {
+				for i := range each {
 					if err := door(fmt.Sprintf("w%d-%d", d, i), i); err != nil {
 						t.Error(err)
 					}
@@ -108,17 +112,17 @@ func TestManyWritersStayWithinATenth(t *testing.T) {
 func TestAFastWriterStaysWithinATenthOfBytes(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {
 		sc := f.Scope(agent)
-		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxBytes: 100_000}))
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxBytes: 50_000}))
 		value := make([]byte, 1000) // some twenty bytes more as it is stored
-		for i := range 400 {
+		for i := range 150 {
 			require.NoError(t, sc.Set(ctx, fmt.Sprintf("k%03d", i), value, state.NoSync))
 			if i%9 == 0 {
 				n, err := state.CountNow(sc)
 				require.NoError(t, err)
-				require.LessOrEqual(t, n, 110)
+				require.LessOrEqual(t, n, 55)
 			}
 		}
-		require.GreaterOrEqual(t, len(heldKeys(t, sc)), 90)
+		require.GreaterOrEqual(t, len(heldKeys(t, sc)), 45)
 	})
 }
 
@@ -190,14 +194,14 @@ func TestHooksThatAreToldOfExpiriesWrite(t *testing.T) {
 		sc := f.Scope(agent)
 		var wrote atomic.Int32
 		register(t, f.Store, hook.Hook{Name: "keep", Points: []hook.Point{hook.AfterExpire}, Inline: true, After: func(ctx context.Context, ev hook.Event) error {
-			if wrote.Add(1) > 200 {
+			if wrote.Add(1) > 50 {
 				return nil
 			}
 			return sc.Set(ctx, "gone/"+ev.Key, 1, state.NoSync)
 		}})
 		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 10}))
-		require.NoError(t, writeKeys(ctx, sc, "a", 100))
-		settled(t, func() bool { return len(heldKeys(t, sc)) <= 11 && wrote.Load() > 50 })
+		require.NoError(t, writeKeys(ctx, sc, "a", 40))
+		settled(t, func() bool { return len(heldKeys(t, sc)) <= 11 && wrote.Load() > 20 })
 	})
 }
 
@@ -254,4 +258,21 @@ func TestTheSweeperKnowsIndexesByScope(t *testing.T) {
 		require.Equal(t, "mail", e.Index)
 		require.LessOrEqual(t, state.KnownSets(f.Store, 5000), 1024)
 	})
+}
+
+// What a write costs to a scope that is at its limit.
+func BenchmarkSetInAFullScope(b *testing.B) {
+	for _, limit := range []int64{100, 10_000} {
+		b.Run(fmt.Sprint(limit), func(b *testing.B) {
+			sc := benchStore(b, nil)
+			if err := errors.Join(sc.SetRetention(ctx, state.Retention{MaxEntries: limit}), writeKeys(ctx, sc, "k", int(limit))); err != nil {
+				b.Fatal(err)
+			}
+			for i := 0; b.Loop(); i++ {
+				if err := sc.Set(ctx, fmt.Sprintf("b%09d", i), i, state.NoSync); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -52,22 +52,22 @@ func TestRetentionKeepsTheEntriesThatWereWrittenLast(t *testing.T) {
 			require.Equal(t, fmt.Sprintf("k%04d", end-len(keys)), keys[0])
 			require.Equal(t, fmt.Sprintf("k%04d", end-1), keys[len(keys)-1])
 		}
-		write(0, 1000)
-		newest(1000)
+		write(0, 400)
+		newest(400)
 		require.Positive(t, f.Metrics().RetentionDeleted)
 		f.reopenOnDisk()
 		sc = f.Scope(agent)
 		got, err := sc.Retention(ctx)
 		require.NoError(t, err)
 		require.Equal(t, rule, got)
-		write(1000, 1300)
-		newest(1300)
+		write(400, 600)
+		newest(600)
 		// What is overwritten is new again, and one entry.
 		looks := f.Metrics().RetentionLooks
 		for range 50 {
-			require.NoError(t, sc.Set(ctx, "k1299", "again", state.NoSync))
+			require.NoError(t, sc.Set(ctx, "k0599", "again", state.NoSync))
 		}
-		newest(1300)
+		newest(600)
 		require.Less(t, f.Metrics().RetentionLooks, looks+20)
 		// A rule can be changed, and be taken away.
 		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 10}))
@@ -287,6 +287,9 @@ func TestRetentionUnderManyWriters(t *testing.T) {
 		sc := f.Scope(agent)
 		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 200, DropIdle: time.Hour}))
 		each := 300
+		if testing.Short() {
+			each = 80
+		}
 		var all sync.WaitGroup
 		for w := range 8 {
 			all.Go(func() {
