@@ -114,13 +114,15 @@ func SweepWith(s *Scope, between func()) (int, error) {
 	in := (*k.scopes.Load())[s.name]
 	docs := k.documentsOf(in)
 	now := s.store.engine.now()
-	l, err := k.pass(in, docs, now)
+	l, err := k.look(in, docs, now)
 	if err != nil {
 		return 0, err
 	}
 	chosen, _, _ := l.choose()
 	between()
-	return k.remove(in, docs, chosen)
+	n, err := k.remove(in, docs, chosen)
+	in.swept(chosen, n)
+	return n, err
 }
 
 // DropIdleWith does what the sweeper does for a scope whose rule says that it is idle, with something that
@@ -199,7 +201,7 @@ func Staged(s *Store) (n int, err error) {
 func NewestOf(s *Scope) (time.Time, error) {
 	k := s.store.sweeper
 	in := (*k.scopes.Load())[s.name]
-	l, err := k.pass(in, k.documentsOf(in), s.store.engine.now())
+	l, err := k.look(in, k.documentsOf(in), s.store.engine.now())
 	if err != nil {
 		return time.Time{}, err
 	}

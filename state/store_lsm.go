@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -244,7 +245,9 @@ func (e *engine) enlist(tx *inTxn, ws []write) error {
 			return err
 		}
 		if counted {
-			tx.whole.wrote = append(tx.whole.wrote, tallyOf(&ws[i]))
+			t := tallyOf(&ws[i])
+			t.key = bytes.Clone(t.key)
+			tx.whole.wrote = append(tx.whole.wrote, t)
 		} else {
 			tx.whole.uncounted = true
 		}

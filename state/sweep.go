@@ -90,38 +90,47 @@ func (in *ruled) lookAt(now, entries int64) *look {
 }
 
 // writtenAt returns when a value was written last: now, of one of which nobody knows.
-func (l *look) writtenAt(value []byte) int64 {
+func writtenAt(value []byte, now int64) int64 {
 	h, _, err := envelope.Decode(value)
 	if err != nil {
-		return l.now
+		return now
 	}
 	return int64(max(h.Created, h.Updated))
 }
 
-// wait takes a document in that can be neither counted nor deleted: a scope that it was written to is not idle.
-func (l *look) wait(value []byte) {
-	l.found.newest = max(l.found.newest, l.writtenAt(value))
+// candidateOf returns what a look knows of an entry, but for its key.
+func candidateOf(key, value []byte, version Version, now int64) candidate {
+	return candidate{version: version, size: int64(len(key) + len(value)), time: writtenAt(value, now)}
 }
 
-// add takes an entry in. key is copied.
-func (l *look) add(key []byte, value []byte, version Version) {
-	c := candidate{version: version, size: int64(len(key) + len(value)), time: l.writtenAt(value)}
+// wait takes a document in that can be neither counted nor deleted: a scope that it was written to is not idle.
+func (l *look) wait(value []byte) {
+	l.found.newest = max(l.found.newest, writtenAt(value, l.now))
+}
+
+// take takes an entry in. Its key is copied from key, if it has none.
+func (l *look) take(c candidate, key []byte) {
 	l.found.entries++
 	l.found.bytes += c.size
 	l.found.newest = max(l.found.newest, c.time)
-	if l.byAge && c.time > l.aged || len(l.heap) == l.most && version >= l.heap[0].version {
+	if l.byAge && c.time > l.aged || len(l.heap) == l.most && c.version >= l.heap[0].version {
 		l.passed = earlier(l.passed, c.time)
 		return
 	}
 	if len(l.heap) == l.most {
 		l.passed = earlier(l.passed, l.heap[0].time)
-		c.key = string(key)
-		l.heap[0] = c
+		l.heap[0] = c.named(key)
 		heap.Fix(&l.heap, 0)
 		return
 	}
-	c.key = string(key)
-	heap.Push(&l.heap, c)
+	heap.Push(&l.heap, c.named(key))
+}
+
+func (c candidate) named(key []byte) candidate {
+	if c.key == "" {
+		c.key = string(key)
+	}
+	return c
 }
 
 // earlier returns the earlier of two times, of which 0 is none.
@@ -240,67 +249,97 @@ func (in *ruled) leave(l left, written, bytes int64) {
 	in.bytes.Add(-bytes)
 }
 
-// pass looks at all entries of a scope.
+// pass looks at all entries of a scope, and has them remembered if they are few and none can go by itself.
 func (k *sweeper) pass(in *ruled, docs *documents, now int64) (*look, error) {
-	k.looks.Add(1)
 	entries, _, err := in.most()
 	if err != nil {
 		return nil, err
 	}
 	l := in.lookAt(now, entries)
+	in.kept = nil
+	in.recent.take(true) // from here on
+	kept := map[string]candidate{}
 	add := func(key, value []byte, i info) bool {
-		if key[0] != index.Reserved || docs.removable(key) {
-			l.add(key, value, i.version)
-		} else {
+		if key[0] == index.Reserved && !docs.removable(key) {
 			l.wait(value)
+			kept = nil
+			return k.store.ended.Err() == nil
 		}
+		c := candidateOf(key, value, i.version, now)
+		if kept != nil {
+			c = c.named(key)
+			kept[c.key] = c
+			if i.expires != 0 || i.unread != nil || len(kept) > mostRemembered {
+				kept = nil
+			}
+		}
+		l.take(c, key)
 		return k.store.ended.Err() == nil
 	}
-	if in.rule.DropIdle > 0 {
+	err = in.space.scan(documentsFirst, documentsEnd, false, add)
+	if err == nil {
+		var whole bool
+		if whole, err = scanAround(in.space, []byte(firstKey), add); !whole {
+			kept = nil
+		}
+	}
+	if err == nil {
+		err = k.store.ended.Err()
+	}
+	if err != nil {
+		kept = nil
+	}
+	k.remember(in, kept)
+	return l, err
+}
+
+// look looks at a scope.
+func (k *sweeper) look(in *ruled, docs *documents, now int64) (*look, error) {
+	k.looks.Add(1)
+	l, known := k.again(in, docs, now)
+	var err error
+	if !known {
+		l, err = k.pass(in, docs, now)
+	}
+	if err == nil && in.rule.DropIdle > 0 {
 		err = in.space.scan(leasesFirst, leasesEnd, false, func(_, _ []byte, _ info) bool {
 			l.found.newest = now // whoever has it, nobody knows since when
 			return false
 		})
 	}
-	if err == nil {
-		err = in.space.scan(documentsFirst, documentsEnd, false, add)
-	}
-	if err == nil {
-		err = scanAround(in.space, []byte(firstKey), add)
-	}
-	if err == nil {
-		err = k.store.ended.Err()
-	}
 	return l, err
 }
 
 // scanAround yields the entries from lower on, in order, but for one that cannot be read because of a blind
-// change: then those behind it follow backwards. Of several the ones between them are left out.
-func scanAround(sp space, lower []byte, yield func(key, value []byte, i info) bool) error {
+// change: then those behind it follow backwards. Of several the ones between them are left out. whole says that there was
+// none.
+func scanAround(sp space, lower []byte, yield func(key, value []byte, i info) bool) (whole bool, err error) {
 	last := slices.Clone(lower)
-	err := sp.scan(lower, nil, false, func(key, value []byte, i info) bool {
+	err = sp.scan(lower, nil, false, func(key, value []byte, i info) bool {
 		last = append(append(last[:0], key...), 0)
 		return yield(key, value, i)
 	})
-	if errors.Is(err, ErrMerge) {
-		if err = sp.scan(last, nil, true, yield); errors.Is(err, ErrMerge) {
-			err = nil
-		}
+	if !errors.Is(err, ErrMerge) {
+		return true, err
 	}
-	return err
+	if err = sp.scan(last, nil, true, yield); errors.Is(err, ErrMerge) {
+		err = nil
+	}
+	return false, err
 }
 
 // sweep looks at a scope and deletes what has to go. It returns how many entries were deleted.
 func (k *sweeper) sweep(in *ruled, now int64) (gone int, err error) {
 	written, sum := in.written.Load(), in.bytes.Load()
 	docs := k.documentsOf(in)
-	l, err := k.pass(in, docs, now)
+	l, err := k.look(in, docs, now)
 	if err != nil {
 		return 0, err
 	}
 	chosen, after, full := l.choose()
 	for part := range slices.Chunk(chosen, removeTogether) {
 		n, err := k.remove(in, docs, part)
+		in.swept(part, n)
 		if gone += n; err != nil {
 			return gone, err
 		}

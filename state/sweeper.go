@@ -42,7 +42,9 @@ type sweeper struct {
 	changing sync.Mutex   // one change of rules at a time, with its commit
 	idle     sync.RWMutex // shared by commits to scopes with DropIdle, taken alone for a drop
 
-	next int64 // when time alone makes something due, 0 for never; of the sweeper's goroutine
+	// Of the sweeper's goroutine.
+	next       int64 // when time alone makes something due, 0 for never
+	remembered int   // entries, at most, of all scopes
 
 	looks, deleted, dropped, failed, waits atomic.Int64
 }
@@ -58,6 +60,7 @@ type ruled struct {
 	written, bytes atomic.Int64
 	last           atomic.Int64 // time of the last write
 	uncounted      atomic.Bool  // something was written that is not counted
+	recent         recent
 	room, roomFor  atomic.Int64 // how many, and how many bytes, may be before the next look
 
 	// Of who writes (sweeper_room.go).
@@ -69,6 +72,7 @@ type ruled struct {
 
 	// Of the sweeper's goroutine.
 	looked  bool
+	kept    map[string]candidate // all entries as the last look left them, nil if they are not remembered
 	left    left
 	restsTo int64 // nothing is tried before: the last attempts have come to nothing
 	failed  int   // of them, one after the other
@@ -171,62 +175,6 @@ func (k *sweeper) leave(entered bool) {
 // active reports whether there are scopes with rules.
 func (k *sweeper) active() bool { return k != nil && len(*k.scopes.Load()) > 0 }
 
-// tally is what is counted of a write, or of several.
-type tally struct {
-	name    scope.Scope
-	bytes   int64
-	entries int64 // 0 of one that deletes, or of what the store keeps for itself
-}
-
-func tallyOf(w *write) tally {
-	t := tally{name: w.space.name()}
-	own := len(w.key) > 0 && w.key[0] == index.Reserved && !bytes.HasPrefix(w.key, documentsFirst)
-	if w.value != nil && !own && !w.requires {
-		t.bytes, t.entries = int64(len(w.key)+len(w.value)), 1
-	}
-	return t
-}
-
-// note counts what was committed (R1).
-func (k *sweeper) note(ws []write) {
-	if !k.active() {
-		return
-	}
-	for i := range ws {
-		if !ws[i].requires {
-			k.count(tallyOf(&ws[i]))
-		}
-	}
-}
-
-func (k *sweeper) count(t tally) {
-	in := (*k.scopes.Load())[t.name]
-	if in == nil {
-		return
-	}
-	in.last.Store(k.store.engine.now())
-	if t.entries == 0 {
-		return
-	}
-	written, sum := in.written.Add(1), in.bytes.Add(t.bytes)
-	room, roomFor := in.room.Load(), in.roomFor.Load()
-	if written == room+1 || sum > roomFor && sum-t.bytes <= roomFor {
-		k.nudge()
-	}
-}
-
-// notCounted says that something was committed to a scope that was written before there was a rule.
-func (k *sweeper) notCounted(name scope.Scope) {
-	if !k.active() {
-		return
-	}
-	if in := (*k.scopes.Load())[name]; in != nil {
-		in.last.Store(k.store.engine.now())
-		in.uncounted.Store(true)
-		k.nudge()
-	}
-}
-
 // run carries out rules until the store ends.
 func (k *sweeper) run() {
 	timer := time.NewTimer(mostRest)
@@ -324,6 +272,7 @@ func (k *sweeper) visit(in *ruled, asked bool) (next int64, err error) {
 	}
 	if in.uncounted.Swap(false) {
 		in.looked = false
+		in.forget()
 	}
 	if !in.looked {
 		if in.looked, err = in.below(); err != nil {
