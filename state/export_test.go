@@ -284,3 +284,11 @@ func Stage(s *Store, sealed bool) error {
 	}
 	return err
 }
+
+// Remembered returns how many entries of a scope with a rule the last look has remembered.
+func Remembered(s *Scope) int {
+	k := s.store.sweeper
+	k.working.Lock()
+	defer k.working.Unlock()
+	return len((*k.scopes.Load())[s.name].kept)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -257,6 +258,43 @@ func TestTheSweeperKnowsIndexesByScope(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "mail", e.Index)
 		require.LessOrEqual(t, state.KnownSets(f.Store, 5000), 1024)
+	})
+}
+
+// A look reads only what was written since the one before where that tells all: it passed over everything that had
+// been deleted, which took longer and longer. Where entries can go by themselves it reads all.
+func TestLooksAreRememberedWhereTheyTellAll(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 20}))
+		look := func(want []string) (remembered int) {
+			t.Helper()
+			settled(t, func() bool { _, err := state.SweepWith(sc, func() {}); return err == nil && len(heldKeys(t, sc)) == 20 })
+			require.Equal(t, want, heldKeys(t, sc))
+			return state.Remembered(sc)
+		}
+		keys := func(prefix string, from, to int) (all []string) {
+			for i := from; i < to; i++ {
+				all = append(all, fmt.Sprintf("%s%05d", prefix, i))
+			}
+			return all
+		}
+		require.NoError(t, writeKeys(ctx, sc, "a", 50))
+		require.Equal(t, 20, look(keys("a", 30, 50)))
+		require.NoError(t, sc.Set(ctx, "a00030", "newest"))
+		_, err := sc.Delete(ctx, "a00049")
+		require.NoError(t, err)
+		require.NoError(t, f.Transact(ctx, func(tx *state.Txn) error { return tx.Scope(agent).Set(ctx, "b", 1) }))
+		require.NoError(t, writeKeys(ctx, sc, "c", 5))
+		require.Equal(t, 20, look(slices.Concat([]string{"a00030"}, keys("a", 36, 49), []string{"b"}, keys("c", 0, 5))))
+		require.NoError(t, sc.SetWithTTL(ctx, "d", 1, time.Hour))
+		require.NoError(t, writeKeys(ctx, sc, "e", 17))
+		want := slices.Concat(keys("c", 3, 5), []string{"d"}, keys("e", 0, 17))
+		require.Zero(t, look(want))
+		_, err = sc.Delete(ctx, "d")
+		require.NoError(t, err)
+		require.NoError(t, writeKeys(ctx, sc, "f", 30))
+		require.Equal(t, 20, look(keys("f", 10, 30)))
 	})
 }
 
