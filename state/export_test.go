@@ -200,6 +200,8 @@ func Staged(s *Store) (n int, err error) {
 // NewestOf returns the time of the last write that a look at a scope with a rule finds.
 func NewestOf(s *Scope) (time.Time, error) {
 	k := s.store.sweeper
+	k.working.Lock()
+	defer k.working.Unlock()
 	in := (*k.scopes.Load())[s.name]
 	l, err := k.look(in, k.documentsOf(in), s.store.engine.now())
 	if err != nil {
