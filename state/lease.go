@@ -188,7 +188,7 @@ func (l *Lease) write(ctx context.Context, r leaseRecord, ttl time.Duration) err
 	if err != nil {
 		return err
 	}
-	version, err := s.store.engine.commit([]write{{
+	version, err := s.store.commit([]write{{
 		space: s.space, key: l.key(), value: r.encode(), expires: expires, conditional: true, version: l.version,
 	}}, s.unsynced(Standard, l.op))
 	if err != nil {
@@ -227,7 +227,7 @@ func (l *Lease) Release(ctx context.Context) error {
 	return l.change(ctx, "release lease", func() error {
 		s := l.scope
 		w := write{space: s.space, key: l.key(), conditional: true, version: l.version}
-		if _, err := s.store.engine.commit([]write{w}, s.unsynced(Standard, l.op)); err != nil {
+		if _, err := s.store.commit([]write{w}, s.unsynced(Standard, l.op)); err != nil {
 			return err
 		}
 		l.version = Absent
