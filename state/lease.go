@@ -43,6 +43,10 @@ func (e *LeaseHeldError) Is(target error) bool { return target == ErrLeaseHeld }
 // lease and of all others of the store, also when the scope was dropped or the store has crashed between
 // them. Whoever does something for holders of a lease remembers the greatest token it has seen and refuses
 // lesser ones: so one that does not know yet that it has lost the lease does no harm.
+//
+// That holds within one store. A checkpoint, or another copy, that is opened in the place of the original goes on from
+// where it was made: it gives out tokens again that the original has given out after that. Whoever remembers
+// tokens of the original must be told before the copy is used.
 type Token uint64
 
 // LeaseInfo is what is known of a lease that somebody has.

@@ -140,7 +140,7 @@ func translate(err error) error {
 type engine struct {
 	db      *lsm.DB
 	batches *sync.Pool    // of *lsm.Batch
-	held    *lsm.Snapshot // it is as of
+	past    *lsm.Snapshot // it is as of
 	root    *lsm.Txn      // it is in
 	tx      *Txn          // whose that is
 }
@@ -168,8 +168,8 @@ func (e *engine) space(name scope.Scope) (space, error) {
 	}
 	var sc *lsm.Scope
 	var err error
-	if e.held != nil {
-		sc, err = e.held.Scope(name)
+	if e.past != nil {
+		sc, err = e.past.Scope(name)
 	} else {
 		sc, err = e.db.Scope(name)
 	}
@@ -179,8 +179,8 @@ func (e *engine) space(name scope.Scope) (space, error) {
 // scopes yields the scopes of a kind whose ids begin with prefix, in order. It is not for transactions.
 func (e *engine) scopes(kind scope.Kind, prefix string) iter.Seq2[scope.Scope, error] {
 	list := e.db.ListScopes
-	if e.held != nil {
-		list = e.held.ListScopes
+	if e.past != nil {
+		list = e.past.ListScopes
 	}
 	return func(yield func(scope.Scope, error) bool) {
 		for name, err := range list(kind, prefix) {
@@ -197,7 +197,7 @@ func (e *engine) begin(tx *Txn) (*engine, error) {
 	at := &engine{db: e.db, batches: e.batches, tx: tx}
 	var err error
 	if tx == nil {
-		at.held, err = e.db.NewSnapshot()
+		at.past, err = e.db.NewSnapshot()
 	} else {
 		at.root, err = e.db.Begin()
 	}
@@ -206,7 +206,7 @@ func (e *engine) begin(tx *Txn) (*engine, error) {
 
 // position returns where in the history a snapshot is. What it shows is on the device then.
 func (e *engine) position() (Position, error) {
-	p, err := e.held.Position()
+	p, err := e.past.Position()
 	return p, translate(err)
 }
 
@@ -227,8 +227,8 @@ func (e *engine) close() error {
 	case e.root != nil:
 		e.root.Rollback()
 		return nil
-	case e.held != nil:
-		return translate(e.held.Close())
+	case e.past != nil:
+		return translate(e.past.Close())
 	}
 	return translate(e.db.Close())
 }
