@@ -14,8 +14,9 @@ import (
 )
 
 // The engine under the state layer. This and the files named after it alone know package lsm; another store
-// can take its place by doing what the fifteen methods of engine and space do. Keys and values are bytes
-// here; errors are those of this package.
+// can take its place by opening (openEngine) and by doing what the fifteen methods of engine and space do, with
+// the feed that one of them returns. Engine is beside them, for what one store can do for whoever runs it and another
+// cannot. Keys and values are bytes here; errors are those of this package.
 //
 // The interfaces are the list, which internal/tidy holds the rest of the package to. Nobody calls the engine through
 // one: what is called so makes the memory of keys and values escape.
