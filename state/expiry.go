@@ -57,7 +57,7 @@ func (s *Store) tellExpired(gone []expiry) error {
 		}
 		events = append(events, ev)
 	}
-	last, err := s.engine.acknowledge(gone, ws)
+	last, err := s.engine.commit(ws, true, gone...)
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func (s *Scope) export(ctx context.Context, w io.Writer, o *exporting) (int64, e
 
 // writeNow writes what the scope has now.
 func (s *Scope) writeNow(ctx context.Context, w io.Writer, o *exporting) (int64, error) {
-	snap, err := s.store.engine.snapshot()
+	snap, err := s.store.engine.begin(nil)
 	if err != nil {
 		return 0, err
 	}
@@ -92,7 +92,7 @@ func (s *Scope) writeTo(ctx context.Context, e *engine, w io.Writer, o *exportin
 	out := bufio.NewWriterSize(w, 64<<10)
 	x := exporter{scope: s, o: o}
 	var err error
-	if x.sealed, err = e.sealed(s.name); err != nil {
+	if x.sealed, err = s.sealedIn(e); err != nil {
 		return 0, err
 	}
 	head := scopefile.Header{Scope: s.name}

@@ -94,10 +94,11 @@ func (l *leftovers) drop(s *Store) int {
 // dropImport drops the place of an import, with the key of what was sealed there, and not without: that of the
 // scope is another one, and its end would not be that of the copies.
 func (s *Store) dropImport(place space) error {
-	if s.engine.encrypted {
+	if s.encrypted {
 		if _, err := place.shred(context.Background()); err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 	}
-	return place.rename(scope.Scope{}, true)
+	_, err := place.change(context.Background(), wholeDrop, scope.Scope{}, true)
+	return err
 }

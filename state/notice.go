@@ -48,7 +48,7 @@ func (s *Scope) notice(n *notice, op hook.Op, key string, class Class, in hook.I
 
 // sealedWhole reports whether every value of the scope is sealed, or nobody can tell.
 func (s *Scope) sealedWhole() bool {
-	sealed, err := s.store.engine.sealed(s.name)
+	sealed, err := s.sealedIn(s.store.engine)
 	return sealed || err != nil
 }
 
@@ -237,7 +237,7 @@ func (s *Scope) tellWhole(ctx context.Context, op hook.Op, to scope.Scope, unsyn
 		ws, err := s.store.appendRecord(nil, s.store.records.space, &ev)
 		var last Version
 		if err == nil {
-			last, err = s.store.engine.commit(ws, unsynced)
+			last, err = s.store.commit(ws, unsynced)
 		}
 		if err != nil {
 			s.store.unrecorded.Add(1) // what it tells of has happened all the same
@@ -289,7 +289,7 @@ func (tx *Txn) record() error {
 	if !tx.store.recording || len(tx.events) == 0 {
 		return nil
 	}
-	space, err := tx.inner.open(timelineScope)
+	space, err := tx.inner.space(timelineScope)
 	if err != nil {
 		return err
 	}
@@ -300,7 +300,7 @@ func (tx *Txn) record() error {
 		}
 		tx.recorded = append(tx.recorded, ws[len(ws)-1].key)
 	}
-	_, err = tx.store.engine.commit(ws, true)
+	_, err = tx.store.commit(ws, true)
 	return err
 }
 

@@ -104,7 +104,6 @@ func (s *Store) openSweeper(polled bool) error {
 		return err
 	}
 	k.settle(0, names...)
-	s.engine.sweeper = k
 	return nil
 }
 
@@ -170,6 +169,21 @@ func (k *sweeper) leave(entered bool) {
 	if entered {
 		k.idle.RUnlock()
 	}
+}
+
+// commit makes all of the writes or, with an error, none, or makes them part of their spaces' transaction, and
+// counts them for rules of retention.
+func (s *Store) commit(ws []write, unsynced bool) (Version, error) {
+	if tx := ws[0].space.tx; tx != nil {
+		return 0, tx.add(ws)
+	}
+	entered := s.sweeper.enter()
+	v, err := s.engine.commit(ws, unsynced)
+	if err == nil {
+		s.sweeper.note(ws)
+	}
+	s.sweeper.leave(entered)
+	return v, err
 }
 
 // active reports whether there are scopes with rules.
@@ -330,7 +344,7 @@ func (k *sweeper) dropNow(in *ruled) (bool, error) {
 	}
 	replaced := err == nil && idle && has != in.rule // by another scope, of which nobody has told yet
 	if idle = idle && err == nil && !replaced; idle {
-		err = in.space.rename(scope.Scope{}, true)
+		_, err = in.space.change(context.Background(), wholeDrop, scope.Scope{}, true)
 	}
 	k.idle.Unlock()
 	if err == nil && (idle || replaced) {
@@ -397,7 +411,7 @@ func (k *sweeper) commit(in *ruled, docs *documents, ws []write) (Version, error
 			return 0, ErrConflict
 		}
 	}
-	return k.store.engine.apply(ws, syncOf(true)) // is not counted
+	return k.store.engine.commit(ws, true) // is not counted
 }
 
 // entriesArea begins the keys of entries of indexes.

@@ -18,7 +18,7 @@ type tally struct {
 }
 
 func tallyOf(w *write) tally {
-	t := tally{name: w.space.name()}
+	t := tally{name: w.space.name}
 	own := len(w.key) > 0 && w.key[0] == index.Reserved && !bytes.HasPrefix(w.key, documentsFirst)
 	if own || w.requires {
 		return t

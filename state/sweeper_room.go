@@ -48,7 +48,7 @@ func (k *sweeper) admitWrites(ctx context.Context, ws []write) (admission, error
 	if !k.active() || len(ws) == 0 {
 		return admission{}, nil
 	}
-	sum := tally{name: ws[0].space.name()}
+	sum := tally{name: ws[0].space.name}
 	for i := range ws {
 		sum.add(tallyOf(&ws[i]))
 	}

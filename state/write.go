@@ -177,7 +177,7 @@ func (s *Scope) commit(ctx context.Context, b *scratch, ws []write, unsynced boo
 			return 0, err
 		}
 		s.tx.note(s, ws, unsynced)
-		return s.store.engine.commit(ws, unsynced)
+		return s.store.commit(ws, unsynced)
 	}
 	for i := range ws {
 		if ws[i].tell != nil {
@@ -196,7 +196,7 @@ func (s *Scope) commitWrites(ctx context.Context, b *scratch, ws, all []write, u
 	}
 	defer room.end()
 	if ofDocuments(ws) { // never Ephemeral, and counted elsewhere
-		return s.store.engine.commit(all, unsynced)
+		return s.store.commit(all, unsynced)
 	}
 	e := &s.store.ephemeral
 	var h held
@@ -214,13 +214,13 @@ func (s *Scope) commitWrites(ctx context.Context, b *scratch, ws, all []write, u
 	}
 	if mutant.Enabled && len(all) > len(ws) && mutant.Is(mutant.RecordApart) {
 		for i := range all[:len(all)-1] {
-			if _, err := s.store.engine.commit(all[i:i+1], unsynced); err != nil {
+			if _, err := s.store.commit(all[i:i+1], unsynced); err != nil {
 				return 0, err
 			}
 		}
 		all = all[len(all)-1:]
 	}
-	v, err := s.store.engine.commit(all, unsynced)
+	v, err := s.store.commit(all, unsynced)
 	if err == nil {
 		b.counters.writes.Add(int64(len(ws)))
 		e.supersede(s.name, ws)
