@@ -40,11 +40,13 @@ func failedSyncs(c config) ([]figure, error) {
 	}, err
 }
 
-// failedCalls makes every call of a short history fail in every way, and every call of
-// longer ones in one way each.
+// failedCalls makes every call of a short history fail in every way, at the size ci every
+// other one, and every call of longer ones in one way each.
 func failedCalls(c config) ([]figure, error) {
-	brief := fuzz.Shape{Batches: of(c.size, 12, 12, 60), FlushEvery: 5, CompactEvery: 10, Reopens: 1, SyncOneIn: 3}
-	every, err := sweeps(c, 451, of(c.size, 1, 1, 4), brief, fuzz.EveryError)
+	brief := fuzz.Shape{Batches: of(c.size, 12, 18, 60), FlushEvery: 5, CompactEvery: 10, Reopens: 1, SyncOneIn: 3}
+	anyWay := fuzz.EveryError
+	anyWay.Every = of(c.size, 1, 2, 1)
+	every, err := sweeps(c, 451, of(c.size, 1, 1, 4), brief, anyWay)
 	turns, err2 := sweeps(c, 400, of(c.size, 1, 1, 60), fuzz.Ordinary(60), fuzz.AnyCall)
 	return []figure{
 		{"failed-calls-every-error", float64(every.Points), "faults", atLeast(of(c.size, 100.0, 5_000, 40_000))},
