@@ -43,7 +43,7 @@ func failedSyncs(c config) ([]figure, error) {
 // failedCalls makes every call of a short history fail in every way, at the size ci every
 // other one, and every call of longer ones in one way each.
 func failedCalls(c config) ([]figure, error) {
-	brief := fuzz.Shape{Batches: of(c.size, 12, 18, 60), FlushEvery: 5, CompactEvery: 10, Reopens: 1, SyncOneIn: 3}
+	brief := fuzz.Shape{Batches: of(c.size, 12, 20, 60), FlushEvery: 5, CompactEvery: 10, Reopens: 1, SyncOneIn: 3}
 	anyWay := fuzz.EveryError
 	anyWay.Every = of(c.size, 1, 2, 1)
 	every, err := sweeps(c, 451, of(c.size, 1, 1, 4), brief, anyWay)
