@@ -19,7 +19,7 @@ func sortEntries(entries []entry) {
 
 // pairs are those of a map that is small, as maps mostly are, in the order of their keys. What is compared
 // is mostly the first eight bytes of two keys, as a number, and what is moved is a byte. Of a map of eight
-// pairs that takes 180 ns where sortEntries takes 460.
+// pairs that takes 180 ns, 250 with sortEntries.
 type pairs struct {
 	n       int
 	heads   [smallMap]uint64 // of the keys, as headOf says
