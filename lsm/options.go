@@ -281,8 +281,11 @@ func (o *Options) seamDefaults() seams.Seams {
 	if s.Random == nil {
 		s.Random = rand.Reader
 	}
-	if s.Now == nil {
-		s.Now = vfs.Now
+	switch now := s.Now; {
+	case now == nil:
+		s.Now, s.Since = vfs.Now, vfs.Since
+	case s.Since == nil:
+		s.Since = func(t time.Time) time.Duration { return now().Sub(t) }
 	}
 	z := &s.Sizing
 	o.MemtableBytes = orDefault(z.MemtableBytes, o.MemtableBytes)
