@@ -287,6 +287,10 @@ func TestEveryChangedByteIsFoundAndSurvived(t *testing.T) {
 	}
 	for _, closed := range []bool{true, false} {
 		s := newCareStore(t, 1, closed)
+		step := step
+		if s.encrypted {
+			step *= 2
+		}
 		for _, name := range s.names {
 			for off := 0; off < len(s.files[name]); off += step {
 				what := fmt.Sprintf("closed %v, %s, byte %d", closed, name, off)

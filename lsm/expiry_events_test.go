@@ -313,6 +313,9 @@ func expiryEventsSurvivePowerCuts(t *testing.T, encryption *Encryption) {
 	if testing.Short() {
 		limit = 30
 	}
+	if encryption != nil {
+		limit /= 2
+	}
 	every := max((mem.Ops()-set)/limit, 1)
 	for e, k := mem.Explore(), set; k <= mem.Ops(); k += every {
 		e.AdvanceTo(k)

@@ -351,7 +351,7 @@ func anUndoneDropHasLostNothing(t *testing.T, encryption *Encryption) {
 		time.Sleep(time.Minute)
 		states, undone := 0, 0
 		e := mem.Explore()
-		for k := from; k <= e.Len(); k += 2 {
+		for k := from; k <= e.Len(); k += 3 {
 			e.AdvanceTo(k)
 			for s := range e.States(vfs.StateOptions{Pending: 4, Cuts: 2}) {
 				again := openSized(t, s.Mem(), o, z)

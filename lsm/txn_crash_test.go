@@ -55,7 +55,7 @@ func TestALargeTransactionIsWholeOrAbsentAfterAPowerCut(t *testing.T) {
 					every = 20
 				}
 				if encrypted {
-					every *= 2
+					every *= 4
 				}
 				for e, k := mem.Explore(), from; k <= closed; k++ {
 					if e.AdvanceTo(k); k%every > 0 && k != acknowledged && k != closed {

@@ -62,7 +62,7 @@ func TestATransactionOverScopesIsWholeOrAbsentAfterAPowerCut(t *testing.T) {
 					every = 15
 				}
 				if encrypted {
-					every *= 2
+					every *= 4
 				}
 				for e, k := mem.Explore(), from; k <= closed; k++ {
 					if e.AdvanceTo(k); k%every > 0 && k != acknowledged && k != closed {

@@ -325,9 +325,9 @@ func TestImportsAreWholeAfterPowerCuts(t *testing.T) {
 		_, err := store.Scope(other).Import(ctx, strings.NewReader(file), o)
 		return err
 	}
-	every := 6 // in each form
+	every := 8 // in each form
 	if testing.Short() {
-		every = 58
+		every = 71
 	}
 	for _, encrypted := range []bool{false, true} {
 		h := &history{steps: 3, encrypted: encrypted, mode: lsm.LogWritten, script: script}

@@ -96,7 +96,7 @@ func expiriesAreRecordedOnceOverPowerCuts(t *testing.T, encrypted bool) {
 	settled(t, func() bool { return len(expiries(store)) == 2 })
 	require.NoError(t, store.Close())
 	states, e := 0, m.Explore()
-	for k := begin; k <= m.Ops(); k += 2 {
+	for k := begin; k <= m.Ops(); k += 3 {
 		e.AdvanceTo(k)
 		for s := range e.States(vfs.StateOptions{Pending: 1, Cuts: 1}) {
 			states++
