@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// R36: keys, values and names of scopes are in no file of an encrypted store, and in no log and
-// error of any, whatever fails.
+// R36: keys, values and names of scopes are in no file of an encrypted store, and in no log, error
+// and panic of any, whatever fails; and all files lie in the directories of the stores.
 func TestCanariesAreSeenNowhere(t *testing.T) {
 	scored(t, "R36")
 	unraced(t)
@@ -43,4 +43,9 @@ func TestCanariesInClearAreSeen(t *testing.T) {
 		require.True(t, fuzz.SeenInText("key "+text+"."), text)
 	}
 	require.False(t, fuzz.SeenInText("flushed tables=1 bytes=4096"))
+	require.True(t, fuzz.SeenInPanic(key))
+	require.True(t, fuzz.SeenInPanic(fmt.Errorf("operand %q", key)))
+	require.False(t, fuzz.SeenInPanic("Check"))
+	require.True(t, fuzz.SeenAt("elsewhere/000001.sst"))
+	require.False(t, fuzz.SeenAt(fuzz.Dir+"/000001.sst"))
 }
