@@ -42,6 +42,7 @@ type Iterator struct {
 	valid   bool
 	place   place
 	forward bool // sources stand at entries at or after key; else at or before
+	stands  bool // the front source stands at the current entry
 	err     error
 	closed  bool
 }
@@ -240,7 +241,7 @@ func (it *Iterator) Next() bool {
 			return false
 		}
 	}
-	return it.nextVisible(true)
+	return it.stepForward() || it.nextVisible(true)
 }
 
 // Prev moves to the previous entry. From after the last entry, or when not positioned
@@ -258,7 +259,7 @@ func (it *Iterator) Prev() bool {
 			return false
 		}
 	}
-	return it.prevVisible()
+	return it.stepBackward() || it.err == nil && it.prevVisible()
 }
 
 func (it *Iterator) usable() bool {
@@ -295,7 +296,7 @@ func (it *Iterator) positionForward(key []byte, t keys.Trailer) bool {
 		}
 	}
 	it.merge.build(it.sources, false)
-	it.forward = true
+	it.forward, it.stands = true, false
 	return true
 }
 
@@ -307,7 +308,7 @@ func (it *Iterator) positionBackward(key []byte) bool {
 		}
 	}
 	it.merge.build(it.sources, true)
-	it.forward = false
+	it.forward, it.stands = false, false
 	return true
 }
 
@@ -322,7 +323,7 @@ func (it *Iterator) advance(s *source) bool {
 // nextVisible emits the newest visible version of the next key. With skip, versions of
 // the current key are passed over first.
 func (it *Iterator) nextVisible(skip bool) bool {
-	it.valid, it.in.away, it.expires = false, false, 0
+	it.valid, it.stands, it.in.away, it.expires = false, false, false, 0
 	if it.in.sealed || it.in.secret {
 		it.in = inBlob{}
 	}
@@ -349,7 +350,7 @@ func (it *Iterator) nextVisible(skip bool) bool {
 		it.key, it.version = append(it.key[:0], s.key...), s.trailer.SeqNum()
 		switch s.trailer.Kind() {
 		case keys.KindSet:
-			it.value, it.valid = s.value(), true
+			it.value, it.valid, it.stands = s.value(), true, true
 			return true
 		case keys.KindDelete:
 			skip = true
@@ -381,7 +382,7 @@ func (it *Iterator) nextVisible(skip bool) bool {
 // prevVisible emits the newest visible version of the previous key. Going back the
 // versions of a key come oldest first: the last one at or below seq wins.
 func (it *Iterator) prevVisible() bool {
-	it.valid = false
+	it.valid, it.stands = false, false
 	live := false // the newest version so far of it.key is a value
 	started := false
 	piled, base := false, keys.SeqNum(0) // it is an operand in it.chain, above the version base

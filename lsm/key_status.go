@@ -48,13 +48,13 @@ type DataKeyStatus struct {
 // KeyStatus returns the keys of the store as it is. A store that is open for reading counts neither
 // its log nor its manifest, and no key as leaving but those of one that is being decrypted. Errors: ErrNotEncrypted, ErrClosed.
 func (d *DB) KeyStatus() (KeyStatus, error) {
-	if d.keyring == nil {
-		return KeyStatus{}, ErrNotEncrypted
-	}
 	guard := d.readers.Enter() // Close waits for us before it frees anything
 	defer guard.Leave()
-	if d.closed.Load() {
+	switch {
+	case d.closed.Load():
 		return KeyStatus{}, ErrClosed
+	case d.keyring == nil:
+		return KeyStatus{}, ErrNotEncrypted
 	}
 	ring, err := d.keyring.ring.Status()
 	if err != nil {

@@ -130,6 +130,18 @@ func (ri *RunIter) Next() bool {
 	return ri.it.err == nil && ri.forward(ri.ti+1)
 }
 
+// NextDistinct moves to the following entry if that is in the same block, is within the bounds
+// however the block lies, and is told to be of another key by the block's header. Else it does not
+// move.
+func (ri *RunIter) NextDistinct() bool {
+	it := &ri.it
+	return it.valid && it.view.Unique() && !it.checkUpper && it.rows.NextInside()
+}
+
+// Distinct reports whether the entry before the current one is in the same block, and told to be
+// of another key by the block's header. The iterator must be at an entry.
+func (ri *RunIter) Distinct() bool { return ri.it.rows.Index() > 0 && ri.it.view.Unique() }
+
 // Prev moves to the preceding entry.
 func (ri *RunIter) Prev() bool {
 	if !ri.it.valid {

@@ -126,7 +126,7 @@ var errSensitiveBlind = fmt.Errorf("%w: values of class %v are not changed witho
 // mayBeBlind returns an error if a value is, or would be, of class Sensitive. Where there can be such values,
 // in an encrypted store, it looks.
 func (s *Scope) mayBeBlind(ctx context.Context, key string) error {
-	if !s.store.engine.encrypted || s.err != nil || s.mode == atSnapshot {
+	if !s.store.encrypted || s.err != nil || s.mode == atSnapshot {
 		return nil // whose error comes of itself
 	}
 	if c, _ := s.classOf(key, 0, 0); c == Sensitive {

@@ -83,7 +83,7 @@ func (s *Scope) classOf(key string, asked, before Class) (Class, error) {
 	if c == Ephemeral && s.store.ephemeral.limit < 0 {
 		return 0, fmt.Errorf("%w: the store was opened without room for values of class %v", ErrUnsupported, c)
 	}
-	if c == Sensitive && !s.store.engine.encrypted {
+	if c == Sensitive && !s.store.encrypted {
 		return 0, errUnsealable
 	}
 	return c, acceptable(c)

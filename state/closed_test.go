@@ -60,7 +60,8 @@ func after(t *testing.T, m reflect.Method, on reflect.Value) (err error) {
 }
 
 // B23: after Close every exported method of whatever a store has given out is ErrClosed, and none panics;
-// Close twice is nil. A new method that can fail and does not say so fails here.
+// Close twice is nil. A new method that can fail and does not say so fails here. KeyStatus of a closed store in clear
+// was ErrNotEncrypted.
 func TestEveryMethodEndsWithClose(t *testing.T) {
 	for name, o := range map[string]*state.Options{"open": nil, "controlled": controlled()} {
 		t.Run(name, func(t *testing.T) {
@@ -98,7 +99,7 @@ func TestEveryMethodEndsWithClose(t *testing.T) {
 				require.NoError(t, f.Close())
 				require.NoError(t, f.Close())
 
-				on := []any{f.Store, sc, f.Scope(agent), at, snap, watcher, c, c.In(at)}
+				on := []any{f.Store, f.Engine(), sc, f.Scope(agent), at, snap, watcher, c, c.In(at)}
 				if o == nil {
 					on = append(on, kept, within)
 				} else {

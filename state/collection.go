@@ -243,7 +243,7 @@ func (c *collection) indexable() error {
 	if c.set.Len() == 0 || c.scope.err != nil {
 		return nil
 	}
-	sealed, err := c.scope.store.engine.sealed(c.scope.name)
+	sealed, err := c.scope.sealedIn(c.scope.store.engine)
 	if err == nil && sealed {
 		err = fmt.Errorf("%w: the scope is sealed", ErrSensitive)
 	}

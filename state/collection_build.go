@@ -90,7 +90,7 @@ var errAgain = errors.New("state: what was read has changed")
 // step commits one stretch of a build, which the record makes durable in the end. ErrConflict: the
 // record has changed.
 func (c *collection) step(cat *catalog, ws []write) error {
-	_, err := c.scope.store.engine.commit(ws, true)
+	_, err := c.scope.store.commit(ws, true)
 	if !errors.Is(err, ErrConflict) {
 		return err
 	}

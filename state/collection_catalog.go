@@ -92,7 +92,7 @@ func (c *collection) replace(cat *catalog, list index.Catalog, gone []index.ID) 
 		lower, upper := index.Range(id)
 		ws = append(ws, write{space: sp, key: lower, upper: upper})
 	}
-	_, err := c.scope.store.engine.commit(ws, c.scope.unsynced(Standard, &Option{}))
+	_, err := c.scope.store.commit(ws, c.scope.unsynced(Standard, &Option{}))
 	return err
 }
 

@@ -14,7 +14,7 @@ func Kept(s *Scope) (map[string]string, error) {
 
 // Forge writes what the store keeps for itself, or deletes it.
 func Forge(s *Scope, key string, value []byte) error {
-	_, err := s.store.engine.commit([]write{{space: s.space, key: []byte(key), value: value}}, true)
+	_, err := s.store.commit([]write{{space: s.space, key: []byte(key), value: value}}, true)
 	return err
 }
 

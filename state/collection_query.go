@@ -139,7 +139,7 @@ func (c *collection) view(ctx context.Context, fn func(src *docSource) error) er
 	defer s.store.giveBackDocs(b)
 	src := &docSource{c: c, space: s.space, b: b, filter: filter}
 	if s.mode == live {
-		snap, err := s.store.engine.snapshot()
+		snap, err := s.store.engine.begin(nil)
 		if err != nil {
 			return err
 		}

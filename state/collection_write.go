@@ -253,12 +253,12 @@ func (c *collection) commit(ctx context.Context, b *docScratch, cat *catalog, ke
 			return err
 		}
 		s.tx.note(s, b.ws[len(b.ws)-1:], unsynced)
-		_, err := s.store.engine.commit(b.ws, unsynced)
+		_, err := s.store.commit(b.ws, unsynced)
 		return err
 	}
 	if mutant.Enabled && mutant.Is(mutant.SplitIndexCommit) {
 		last := len(b.ws) - 1
-		if _, err := s.store.engine.commit(b.ws[:last:last], unsynced); err != nil {
+		if _, err := s.store.commit(b.ws[:last:last], unsynced); err != nil {
 			return err
 		}
 		b.ws = b.ws[last:]
@@ -279,7 +279,7 @@ func (c *collection) send(ctx context.Context, b *docScratch, ws []write, unsync
 	if s := c.scope; ws[len(ws)-1].tell != nil && !(mutant.Enabled && mutant.Is(mutant.ForgetDocuments)) {
 		return s.commitTold(ctx, b.scratch, ws, unsynced)
 	}
-	return c.scope.store.engine.commit(ws, unsynced)
+	return c.scope.store.commit(ws, unsynced)
 }
 
 // conflict finds out what a commit has met that cannot be tried again: values that another
@@ -290,7 +290,7 @@ func (c *collection) conflict(b *docScratch, cat *catalog, key string) error {
 	if err != nil || now.version != cat.version {
 		return err
 	}
-	snap, err := c.scope.store.engine.snapshot()
+	snap, err := c.scope.store.engine.begin(nil)
 	if err != nil {
 		return err
 	}

@@ -11,11 +11,12 @@
 // Go types are written as what they amount to (docs/values.md). A scope is a space of keys of its
 // own (docs/guide/scopes.md). A class says how a value is treated on its way (docs/state.md).
 //
-// Begin with Open and OpenMemory, Store.Scope, and the methods of Scope; Get, Set, Key and
-// Collection are their typed forms. Options say what a store does with what is written, Option what
-// one call does. Store.Transact changes several scopes together, Store.Snapshot keeps a moment, Scope.Watch
-// tells of changes, Store.Hooks runs functions before and after them, Store.As is the store as one
-// principal may use it. Programs to copy are in the directory examples, a guide in docs/guide.
+// Begin with Open and OpenMemory, Store.Scope, and the methods of Scope, which Store has too, with the scope's
+// name behind the context; Get, Set, Key and Collection are their typed forms. Options say what a store does
+// with what is written, Option what one call does. Store.Transact changes several scopes together,
+// Store.Snapshot keeps a moment, Scope.Watch tells of changes, Store.Hooks runs functions before and after
+// them, Store.As is the store as one principal may use it, Store.Engine what whoever runs the store needs:
+// copies, keys, checks. Programs to copy are in the directory examples, a guide in docs/guide.
 //
 // The package must not know how bytes are kept: store_lsm.go and the files named after it alone know package lsm.
 //
@@ -23,7 +24,8 @@
 //
 //   - S1. What was read is the caller's own, and what was written is not kept: values share
 //     nothing with the store.
-//   - S2. Whatever writes a value takes the way of write.go: nothing reaches the engine past it.
+//   - S2. Whatever writes a value takes the way of write.go: nothing reaches the engine past it. Store.Engine has
+//     nothing that writes one.
 //   - S3. An operation that fails has changed nothing; one on several keys happens as one commit.
 //   - S4. What depends on what was read is written on the condition that it was not written in
 //     between, which the engine judges within its commit.
@@ -38,7 +40,7 @@
 //   - S9. What is told of a change is what was committed, once: hooks.go has the invariants of hooks.
 //   - S10. What is of class Sensitive is sealed by whatever writes it, and no event and no index has it.
 //
-// Reading order: store_lsm.go, what the engine does; options.go, option.go, class.go, errors.go;
+// Reading order: store_lsm.go and the files named after it, what the engine does; options.go, option.go, class.go, errors.go;
 // store.go, scope.go, list.go; write.go, the way of a value into the store, then modify.go,
 // blind.go and many.go; hooks.go, notice.go and timeline.go, what looks at it and is told;
 // ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, export.go,

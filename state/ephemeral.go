@@ -428,7 +428,7 @@ func (s *Scope) tryEphemeral(ctx context.Context, b *scratch, key string, value 
 		b.one[0].tell = s.noticeOfDelete(&b.notice, key, class, o)
 	}
 	_, err = s.commitNoted(ctx, b, b.one[:], func(all []write) (Version, error) {
-		return s.store.engine.commit(all, s.unsynced(class, &Option{}))
+		return s.store.commit(all, s.unsynced(class, &Option{}))
 	})
 	if err != nil {
 		e.remove(s.name, key, s.store.engine.now)

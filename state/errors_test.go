@@ -266,13 +266,18 @@ var failures = []failure{
 		store, err := state.Open("db", sealingOn(fs, nil))
 		require.NoError(t, err)
 		require.NoError(t, store.Set(ctx, sc.Name(), "k", 1, sensitive))
-		require.NoError(t, state.CheckpointTo(store, "copy"))
+		require.NoError(t, store.Engine().Checkpoint(ctx, "copy"))
 		require.NoError(t, store.Close())
 		copied, err := state.Open("copy", sealingOn(fs, nil))
 		require.NoError(t, err)
 		defer copied.Close()
 		_, err = copied.Get(ctx, sc.Name(), "k")
 		return err
+	}},
+	{"ErrNotEmpty", state.ErrNotEmpty, "", "", func(t *testing.T, f *fixture, _ *state.Scope) error {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "mine"), nil, 0o600))
+		return f.Engine().Checkpoint(ctx, dir)
 	}},
 	{"ErrInUse", state.ErrInUse, "", "", func(t *testing.T, _ *fixture, _ *state.Scope) error {
 		store, err := state.OpenMemory(nil)

@@ -55,7 +55,7 @@ func (s *Store) tellExpired(gone []expiry) error {
 		}
 		events = append(events, ev)
 	}
-	if err := s.engine.acknowledge(gone, ws); err != nil {
+	if _, err := s.engine.commit(ws, true, gone...); err != nil {
 		return err
 	}
 	for i := range events {

@@ -2,13 +2,17 @@ package state
 
 import (
 	"context"
+	"io"
+	"iter"
 	"time"
 
+	"github.com/loamdb/loam/hook"
+	"github.com/loamdb/loam/privacy"
 	"github.com/loamdb/loam/scope"
 )
 
-// The explicit form of the operations on values: store.Get(ctx, s, key) is
-// store.Scope(s).Get(ctx, key). Whoever stays in a scope keeps its handle, which saves making it.
+// The explicit form of every operation on a scope: store.Get(ctx, s, key) is store.Scope(s).Get(ctx, key).
+// Whoever stays in a scope keeps its handle, which saves making it.
 
 // Get returns the value of a key in a scope, as Scope.Get does.
 func (s *Store) Get(ctx context.Context, name scope.Scope, key string) (any, error) {
@@ -111,4 +115,109 @@ func (s *Store) PatchBlind(ctx context.Context, name scope.Scope, key string, pa
 // Scope.AppendBlind does.
 func (s *Store) AppendBlind(ctx context.Context, name scope.Scope, key string, element any, opts ...Option) error {
 	return s.Scope(name).AppendBlind(ctx, key, element, opts...)
+}
+
+// Reveal returns the value of a key in a scope with what protection has replaced, as Scope.Reveal does.
+func (s *Store) Reveal(ctx context.Context, name scope.Scope, key string) (any, error) {
+	return s.Scope(name).Reveal(ctx, key)
+}
+
+// All yields the entries of a scope, as Scope.All does.
+func (s *Store) All(ctx context.Context, name scope.Scope, prefix string) iter.Seq2[Entry, error] {
+	return s.Scope(name).All(ctx, prefix)
+}
+
+// Keys yields the keys of a scope, as Scope.Keys does.
+func (s *Store) Keys(ctx context.Context, name scope.Scope, prefix string) iter.Seq2[string, error] {
+	return s.Scope(name).Keys(ctx, prefix)
+}
+
+// History yields the recorded events of a key in a scope, as Scope.History does.
+func (s *Store) History(ctx context.Context, name scope.Scope, key string) iter.Seq2[hook.Event, error] {
+	return s.Scope(name).History(ctx, key)
+}
+
+// Diff yields what has changed in a scope since a position, as Scope.Diff does.
+func (s *Store) Diff(ctx context.Context, name scope.Scope, from Position) iter.Seq2[Change, error] {
+	return s.Scope(name).Diff(ctx, from)
+}
+
+// Watch returns a watcher of a scope, as Scope.Watch does.
+func (s *Store) Watch(ctx context.Context, name scope.Scope, prefix string, from *Position) (*Watcher, error) {
+	return s.Scope(name).Watch(ctx, prefix, from)
+}
+
+// AcquireLease takes the lease of a name in a scope, as Scope.AcquireLease does.
+func (s *Store) AcquireLease(ctx context.Context, name scope.Scope, lease, holder string, ttl time.Duration, opts ...Option) (*Lease, error) {
+	return s.Scope(name).AcquireLease(ctx, lease, holder, ttl, opts...)
+}
+
+// LeaseInfo tells who has the lease of a name in a scope, as Scope.LeaseInfo does.
+func (s *Store) LeaseInfo(ctx context.Context, name scope.Scope, lease string) (LeaseInfo, error) {
+	return s.Scope(name).LeaseInfo(ctx, lease)
+}
+
+// Stats returns how much a scope holds, as Scope.Stats does.
+func (s *Store) Stats(ctx context.Context, name scope.Scope) (Stats, error) {
+	return s.Scope(name).Stats(ctx)
+}
+
+// Drop removes a scope with all that it holds, as Scope.Drop does.
+func (s *Store) Drop(ctx context.Context, name scope.Scope, opts ...Option) error {
+	return s.Scope(name).Drop(ctx, opts...)
+}
+
+// Move gives a scope another name, as Scope.Move does.
+func (s *Store) Move(ctx context.Context, name, to scope.Scope, opts ...Option) error {
+	return s.Scope(name).Move(ctx, to, opts...)
+}
+
+// Copy makes a scope with all that another one holds, as Scope.Copy does.
+func (s *Store) Copy(ctx context.Context, name, to scope.Scope, opts ...Option) (int64, error) {
+	return s.Scope(name).Copy(ctx, to, opts...)
+}
+
+// Fork copies a scope and returns a handle to the copy, as Scope.Fork does.
+func (s *Store) Fork(ctx context.Context, name, to scope.Scope, opts ...Option) (*Scope, error) {
+	return s.Scope(name).Fork(ctx, to, opts...)
+}
+
+// Export writes a scope, as Scope.Export does.
+func (s *Store) Export(ctx context.Context, name scope.Scope, w io.Writer, o ExportOptions) (int64, error) {
+	return s.Scope(name).Export(ctx, w, o)
+}
+
+// Import takes a file into a scope, as Scope.Import does.
+func (s *Store) Import(ctx context.Context, name scope.Scope, r io.Reader, o ImportOptions, opts ...Option) (Imported, error) {
+	return s.Scope(name).Import(ctx, r, o, opts...)
+}
+
+// SetRetention makes a rule of what a scope keeps, as Scope.SetRetention does.
+func (s *Store) SetRetention(ctx context.Context, name scope.Scope, r Retention, opts ...Option) error {
+	return s.Scope(name).SetRetention(ctx, r, opts...)
+}
+
+// Retention returns the rule of what a scope keeps, as Scope.Retention does.
+func (s *Store) Retention(ctx context.Context, name scope.Scope) (Retention, error) {
+	return s.Scope(name).Retention(ctx)
+}
+
+// Seal makes a scope as one in which every value is sealed, as Scope.Seal does.
+func (s *Store) Seal(ctx context.Context, name scope.Scope, opts ...Option) error {
+	return s.Scope(name).Seal(ctx, opts...)
+}
+
+// Sealed reports whether a scope is one that Seal has made, as Scope.Sealed does.
+func (s *Store) Sealed(ctx context.Context, name scope.Scope) (bool, error) {
+	return s.Scope(name).Sealed(ctx)
+}
+
+// Shred makes what is sealed in a scope unreadable for ever, as Scope.Shred does.
+func (s *Store) Shred(ctx context.Context, name scope.Scope) (*ShredReport, error) {
+	return s.Scope(name).Shred(ctx)
+}
+
+// ScanPrivacy yields what is personal in a scope, as Scope.ScanPrivacy does.
+func (s *Store) ScanPrivacy(ctx context.Context, name scope.Scope, policy *privacy.Policy) iter.Seq2[privacy.Report, error] {
+	return s.Scope(name).ScanPrivacy(ctx, policy)
 }

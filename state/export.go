@@ -69,7 +69,7 @@ func (s *Scope) export(ctx context.Context, w io.Writer, o *ExportOptions) (int6
 
 // writeNow writes what the scope has now.
 func (s *Scope) writeNow(ctx context.Context, w io.Writer, o *ExportOptions) (int64, error) {
-	snap, err := s.store.engine.snapshot()
+	snap, err := s.store.engine.begin(nil)
 	if err != nil {
 		return 0, err
 	}
@@ -84,7 +84,7 @@ func (s *Scope) writeTo(ctx context.Context, e *engine, w io.Writer, o *ExportOp
 	out := bufio.NewWriterSize(w, 64<<10)
 	x := exporter{scope: s, o: o}
 	var err error
-	if x.sealed, err = e.sealed(s.name); err != nil {
+	if x.sealed, err = s.sealedIn(e); err != nil {
 		return 0, err
 	}
 	if x.file, err = scopefile.NewWriter(out, s.name); err != nil {

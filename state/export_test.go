@@ -9,13 +9,13 @@ import (
 
 // PutOwn writes a record of the store's own into the scope.
 func (s *Scope) PutOwn(name string) error {
-	_, err := s.store.engine.commit([]write{{space: s.space, key: []byte("\x00" + name), value: []byte("own")}}, true)
+	_, err := s.store.commit([]write{{space: s.space, key: []byte("\x00" + name), value: []byte("own")}}, true)
 	return err
 }
 
 // PutRaw writes bytes that are no value, or one that this version cannot read, to a key.
 func (s *Scope) PutRaw(key string, stored []byte) error {
-	_, err := s.store.engine.commit([]write{{space: s.space, key: []byte(key), value: stored}}, true)
+	_, err := s.store.commit([]write{{space: s.space, key: []byte(key), value: stored}}, true)
 	return err
 }
 
@@ -23,7 +23,7 @@ func (s *Scope) PutRaw(key string, stored []byte) error {
 func PutRawBehind(s *Scope, key, raw string, stored []byte) error {
 	value, _, err := s.space.get(nil, []byte(key))
 	if err == nil {
-		_, err = s.store.engine.commit([]write{{space: s.space, key: []byte(key), value: value}, {space: s.space, key: []byte(raw), value: stored}}, true)
+		_, err = s.store.commit([]write{{space: s.space, key: []byte(key), value: value}, {space: s.space, key: []byte(raw), value: stored}}, true)
 	}
 	return err
 }
@@ -40,7 +40,7 @@ func (s *Store) SetInOwnScope(name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.engine.commit([]write{{space: space, key: []byte(name), value: []byte("own")}}, true)
+	_, err = s.commit([]write{{space: space, key: []byte(name), value: []byte("own")}}, true)
 	return err
 }
 
@@ -132,6 +132,13 @@ func DropIdleWith(s *Scope, before func()) error {
 	return k.dropIdle(in)
 }
 
+// BetweenSweeps calls f while the sweeper neither looks at anything nor deletes what it has found.
+func BetweenSweeps(s *Store, f func()) {
+	s.sweeper.working.Lock()
+	defer s.sweeper.working.Unlock()
+	f()
+}
+
 // ListedForRetention returns the scopes that are listed as ones with rules.
 func (s *Store) ListedForRetention() ([]string, error) {
 	names := []string{}
@@ -174,14 +181,6 @@ func (s *Store) Borrow(timed bool) {
 	}
 }
 
-// Flush writes what a store has in memory to tables.
-func Flush(s *Store) error { return s.engine.db.Flush(context.Background()) }
-
-// CheckpointTo makes a checkpoint of a store.
-func CheckpointTo(s *Store, dir string) error {
-	return s.engine.db.Checkpoint(context.Background(), dir)
-}
-
 // Staged returns how many scopes imports have left in a store.
 func Staged(s *Store) (n int, err error) {
 	for _, err = range s.engine.scopes(scope.KindCustom, importScopes) {
@@ -206,10 +205,11 @@ func NewestOf(s *Scope) (time.Time, error) {
 
 // ReplaceUntold puts another scope in the place of one, as happens before the sweeper is told.
 func ReplaceUntold(s, by *Scope) error {
-	if err := s.space.rename(scope.Scope{}, true); err != nil {
+	if _, err := s.space.change(context.Background(), wholeDrop, scope.Scope{}, true); err != nil {
 		return err
 	}
-	return by.space.rename(s.name, true)
+	_, err := by.space.change(context.Background(), wholeMove, s.name, true)
+	return err
 }
 
 // Beyond is when a limit is exceeded so far that somebody looks.

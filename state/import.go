@@ -151,10 +151,11 @@ func (s *Store) dropImports() error {
 // another one, and its end would not be that of the copies.
 func (s *Store) dropImport(place space) error {
 	var err error
-	if s.engine.encrypted {
+	if s.encrypted {
 		_, err = place.shred(context.Background())
 	}
-	return errors.Join(err, place.rename(scope.Scope{}, true))
+	_, dropped := place.change(context.Background(), wholeDrop, scope.Scope{}, true)
+	return errors.Join(err, dropped)
 }
 
 // importer takes a file into a scope.
@@ -182,7 +183,7 @@ func (s *Scope) newImporter(o *ImportOptions) (*importer, error) {
 	place, err := s.store.engine.space(scope.Custom(importScopes + hex.EncodeToString(random[:])))
 	m := &importer{scope: s, o: o, place: place, now: s.store.engine.now()}
 	if err == nil {
-		m.sealed, err = s.store.engine.sealed(s.name)
+		m.sealed, err = s.sealedIn(s.store.engine)
 	}
 	return m, err
 }
@@ -234,12 +235,12 @@ func (m *importer) commit() error {
 		return nil
 	}
 	if m.sealed && !m.staged {
-		if err := m.place.seal(true); err != nil {
+		if _, err := m.place.change(context.Background(), wholeSeal, scope.Scope{}, true); err != nil {
 			return err
 		}
 	}
 	m.staged = true
-	_, err := m.scope.store.engine.commit(m.ws, true)
+	_, err := m.scope.store.commit(m.ws, true)
 	clear(m.ws)
 	m.ws, m.bytes = m.ws[:0], 0
 	return err
@@ -327,7 +328,7 @@ func (m *importer) publish(ctx context.Context, unsynced bool) error {
 		err := ErrScopeExists
 		if s.store.ephemeral.countIn(s.name) == 0 {
 			entered := s.store.sweeper.enter()
-			err = m.place.rename(s.name, unsynced)
+			_, err = m.place.change(ctx, wholeMove, s.name, unsynced)
 			s.store.sweeper.leave(entered)
 		}
 		switch {

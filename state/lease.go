@@ -43,6 +43,10 @@ func (e *LeaseHeldError) Is(target error) bool { return target == ErrLeaseHeld }
 // lease and of all others of the store, also when the scope was dropped or the store has crashed between
 // them. Whoever does something for holders of a lease remembers the greatest token it has seen and refuses
 // lesser ones: so one that does not know yet that it has lost the lease does no harm.
+//
+// That holds within one store. A checkpoint, or another copy, that is opened in the place of the original goes on from
+// where it was made: it gives out tokens again that the original has given out after that. Whoever remembers
+// tokens of the original must be told before the copy is used.
 type Token uint64
 
 // LeaseInfo is what is known of a lease that somebody has.
@@ -188,7 +192,7 @@ func (l *Lease) write(ctx context.Context, r leaseRecord, ttl time.Duration) err
 	if err != nil {
 		return err
 	}
-	version, err := s.store.engine.commit([]write{{
+	version, err := s.store.commit([]write{{
 		space: s.space, key: l.key(), value: r.encode(), expires: expires, conditional: true, version: l.version,
 	}}, s.unsynced(Standard, l.op))
 	if err != nil {
@@ -227,7 +231,7 @@ func (l *Lease) Release(ctx context.Context) error {
 	return l.change(ctx, "release lease", func() error {
 		s := l.scope
 		w := write{space: s.space, key: l.key(), conditional: true, version: l.version}
-		if _, err := s.store.engine.commit([]write{w}, s.unsynced(Standard, l.op)); err != nil {
+		if _, err := s.store.commit([]write{w}, s.unsynced(Standard, l.op)); err != nil {
 			return err
 		}
 		l.version = Absent

@@ -38,7 +38,7 @@ func (s *Scope) getMany(ctx context.Context, keys []string) (map[string]any, err
 func (s *Scope) getAtOnce(ctx context.Context, keys []string) (map[string]any, error) {
 	at, changes := s, s.store.ephemeral.changes.Load()
 	if s.mode == live && s.err == nil {
-		snap, err := s.store.engine.snapshot()
+		snap, err := s.store.engine.begin(nil)
 		if err != nil {
 			return nil, err
 		}

@@ -6,7 +6,7 @@ import (
 
 // Metrics returns the figures of the store.
 func (s *Store) Metrics() Metrics {
-	m := Metrics{Engine: s.engine.metrics()}
+	m := Metrics{Engine: s.Engine().metrics()}
 	for i := range s.counters {
 		c := &s.counters[i]
 		m.Reads += c.reads.Load()

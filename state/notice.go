@@ -48,7 +48,7 @@ func (s *Scope) notice(n *notice, op hook.Op, key string, class Class, in hook.I
 
 // sealedWhole reports whether every value of the scope is sealed, or nobody can tell.
 func (s *Scope) sealedWhole() bool {
-	sealed, err := s.store.engine.sealed(s.name)
+	sealed, err := s.sealedIn(s.store.engine)
 	return sealed || err != nil
 }
 
@@ -231,7 +231,7 @@ func (s *Scope) tellWhole(ctx context.Context, op hook.Op, to scope.Scope, unsyn
 	if records {
 		ws, err := s.store.appendRecord(nil, s.store.records.space, &ev)
 		if err == nil {
-			_, err = s.store.engine.commit(ws, unsynced)
+			_, err = s.store.commit(ws, unsynced)
 		}
 		if err != nil {
 			s.store.unrecorded.Add(1) // what it tells of has happened all the same
@@ -282,7 +282,7 @@ func (tx *Txn) record() error {
 	if !tx.store.recording || len(tx.events) == 0 {
 		return nil
 	}
-	space, err := tx.inner.open(timelineScope)
+	space, err := tx.inner.space(timelineScope)
 	if err != nil {
 		return err
 	}
@@ -292,7 +292,7 @@ func (tx *Txn) record() error {
 			return err
 		}
 	}
-	_, err = tx.store.engine.commit(ws, true)
+	_, err = tx.store.commit(ws, true)
 	return err
 }
 

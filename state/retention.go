@@ -173,14 +173,14 @@ func (k *sweeper) set(s *Scope, r Retention, unsynced bool) error {
 		if have, err := readRule(s.space); err == nil && have.Retention == r {
 			return nil // and no scope comes into being
 		}
-		if _, err := k.store.engine.commit([]write{w}, unsynced); err != nil {
+		if _, err := k.store.commit([]write{w}, unsynced); err != nil {
 			return err
 		}
 		return k.reload(s.name, 0)
 	}
 	stored := rule{r, k.store.engine.now()}
 	w.value = stored.encode()
-	if _, err := k.store.engine.commit([]write{k.listing(s.name), w}, unsynced); err != nil {
+	if _, err := k.store.commit([]write{k.listing(s.name), w}, unsynced); err != nil {
 		return err
 	}
 	return k.reload(s.name, 0)
@@ -205,7 +205,7 @@ func (k *sweeper) carry(s *Scope, to scope.Scope, unsynced bool) (bool, error) {
 	}
 	k.changing.Lock()
 	defer k.changing.Unlock()
-	_, err := k.store.engine.commit([]write{k.listing(to)}, unsynced)
+	_, err := k.store.commit([]write{k.listing(to)}, unsynced)
 	return err == nil, err
 }
 
@@ -250,7 +250,7 @@ func (k *sweeper) reload(name scope.Scope, at int64) error {
 		if !rules {
 			entry.value = nil
 		}
-		if _, err := k.store.engine.commit([]write{entry}, true); err != nil {
+		if _, err := k.store.commit([]write{entry}, true); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/hook"
+	"github.com/loamdb/loam/scope"
 )
 
 // Keys of scopes: what of a scope is sealed, and the end of it. What is sealed one by one is of class
@@ -30,7 +31,7 @@ func (s *Scope) Seal(ctx context.Context, opts ...Option) error {
 		err = hook.ErrSimulated
 	}
 	if err == nil {
-		err = s.space.seal(s.unsyncedWhole(opts))
+		_, err = s.space.change(ctx, wholeSeal, scope.Scope{}, s.unsyncedWhole(opts))
 	}
 	if err != nil {
 		return s.fail("seal", "", err)
@@ -51,12 +52,25 @@ func (s *Scope) Sealed(ctx context.Context) (bool, error) {
 		if s.mode == atSnapshot {
 			e = s.snap.engine
 		}
-		sealed, err = e.sealed(s.name)
+		sealed, err = s.sealedIn(e)
 	}
 	if err != nil {
 		return sealed, s.fail("sealed", "", err)
 	}
 	return sealed, nil
+}
+
+// sealedIn reports whether every value of the scope is sealed in the store, now or as of a snapshot.
+func (s *Scope) sealedIn(e *engine) (bool, error) {
+	if !s.store.encrypted {
+		return false, nil
+	}
+	sp, err := e.space(s.name)
+	if err != nil {
+		return false, err
+	}
+	st, err := sp.stats(false)
+	return st.sealed, err
 }
 
 // Shred makes the values of class Sensitive in the scope, or in one that Seal has made all of them,
@@ -108,12 +122,12 @@ func (s *Store) Shreds(ctx context.Context) iter.Seq2[ShredRecord, error] {
 
 func (s *Store) shreds(ctx context.Context) iter.Seq2[ShredRecord, error] {
 	return func(yield func(ShredRecord, error) bool) {
-		for r, err := range s.engine.shreds() {
+		for r, err := range s.Engine().shreds() {
 			if err == nil {
 				err = ctx.Err()
 			}
 			if err != nil {
-				yield(ShredRecord{}, &Error{Op: "list shreds", Err: translate(err)})
+				yield(ShredRecord{}, &Error{Op: "list shreds", Err: err})
 				return
 			}
 			if !reservedScope(r.Scope) && !yield(r, nil) {

@@ -163,9 +163,9 @@ func TestASealedScopeOfValues(t *testing.T) {
 	c, err := state.OpenCollection[person](ctx, ann, "people")
 	require.NoError(t, err)
 	require.NoError(t, c.Set(ctx, "ada", person{Notes: secretText}))
-	require.NoError(t, state.Flush(store))
+	require.NoError(t, store.Engine().Flush(ctx))
 	for _, dir := range []string{"reached", "gone"} {
-		require.NoError(t, state.CheckpointTo(store, dir))
+		require.NoError(t, store.Engine().Checkpoint(ctx, dir))
 	}
 	require.NoError(t, fs.Remove("gone/CURRENT"))
 	require.NoError(t, store.Close())
@@ -205,7 +205,7 @@ func TestASealedScopeOfValues(t *testing.T) {
 		records++
 	}
 	require.Equal(t, 1, records)
-	require.NoError(t, state.Flush(store))
+	require.NoError(t, store.Engine().Flush(ctx))
 	require.NoError(t, store.Close())
 	require.Zero(t, plain.Has(secretText))
 
@@ -388,7 +388,7 @@ func TestSealedValuesAgreeWithAModel(t *testing.T) {
 				require.NoError(t, err)
 				sc = store.Scope(to)
 			case 9:
-				require.NoError(t, state.Flush(store))
+				require.NoError(t, store.Engine().Flush(ctx))
 			case 10:
 				require.NoError(t, sc.Set(ctx, key, text, ephemeral))
 				require.NoError(t, sc.Set(ctx, key, text, class))
@@ -448,7 +448,7 @@ func TestSealedValuesAreExportedAndImported(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, secretText, v)
 		require.Equal(t, state.Sensitive, m.Class)
-		require.NoError(t, state.Flush(store))
+		require.NoError(t, store.Engine().Flush(ctx))
 		docs := people(t, to)
 		_, err = to.Shred(ctx)
 		require.NoError(t, err)
@@ -488,7 +488,7 @@ func TestSealedValuesAreExportedAndImported(t *testing.T) {
 	require.NoError(t, err)
 	_, err = sealed.Import(ctx, strings.NewReader(file.String()), state.ImportOptions{Existing: state.ExistingReplace})
 	require.NoError(t, err)
-	require.NoError(t, state.Flush(store))
+	require.NoError(t, store.Engine().Flush(ctx))
 	require.Zero(t, plain.Has("an ordinary value"), "nor where it was staged")
 }
 

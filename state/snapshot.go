@@ -18,7 +18,7 @@ type Snapshot struct {
 
 // Snapshot returns the store as of now.
 func (s *Store) Snapshot() (*Snapshot, error) {
-	e, err := s.engine.snapshot()
+	e, err := s.engine.begin(nil)
 	if err != nil {
 		return nil, &Error{Op: "snapshot", Err: err}
 	}

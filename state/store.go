@@ -25,6 +25,7 @@ type Store struct {
 	memory       bool // there is no device to wait for
 	readOnly     bool
 	noSync       bool
+	encrypted    bool // values can be sealed
 	inferClass   bool
 	class        Class
 	scopeClasses []scopeClass
@@ -116,7 +117,7 @@ func open(dir string, o *Options, memory bool) (*Store, error) {
 	}
 	settings.InMemory = memory
 	limits := o.limits()
-	s := &Store{memory: memory, readOnly: settings.ReadOnly, noSync: o.NoSync, inferClass: o.InferClass, class: o.Class, limits: limits.WithDefaults()}
+	s := &Store{memory: memory, readOnly: settings.ReadOnly, noSync: o.NoSync, encrypted: settings.Encryption != nil, inferClass: o.InferClass, class: o.Class, limits: limits.WithDefaults()}
 	if s.class == 0 {
 		s.class = Standard
 	}

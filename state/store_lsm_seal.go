@@ -1,12 +1,9 @@
 package state
 
 import (
-	"context"
 	"errors"
-	"iter"
 
 	"github.com/loamdb/loam/lsm"
-	"github.com/loamdb/loam/scope"
 )
 
 // What the engine seals, and how it ends.
@@ -38,29 +35,3 @@ func unread(err error) bool {
 // ofValue reports whether an error of the engine is about one value alone, which is there: it cannot be opened,
 // or blind changes cannot be folded into it.
 func ofValue(err error) bool { return unread(err) || errors.Is(err, ErrMerge) }
-
-// sealed reports whether every value of a scope is sealed, whoever writes it: of the scope that has the name
-// now, or had it at the snapshot.
-func (e *engine) sealed(name scope.Scope) (bool, error) {
-	if !e.encrypted {
-		return false, nil
-	}
-	sp, err := e.space(name)
-	if err != nil {
-		return false, err
-	}
-	sealed, err := sp.sc.Sealed()
-	return sealed, translate(err)
-}
-
-// shreds yields the records of all Shreds.
-func (e *engine) shreds() iter.Seq2[ShredRecord, error] { return e.db.Shreds() }
-
-// seal makes the scope as one in which every value is sealed.
-func (sp space) seal(unsynced bool) error { return translate(sp.sc.Seal(syncOf(unsynced))) }
-
-// shred destroys the key of the scope.
-func (sp space) shred(ctx context.Context) (*ShredReport, error) {
-	report, err := sp.sc.Shred(ctx)
-	return report, translate(err)
-}

@@ -219,11 +219,11 @@ func (in *ruled) below() (bool, error) {
 
 // most returns how many entries the scope has at most, and bytes.
 func (in *ruled) most() (entries, bytes int64, err error) {
-	entries, bytes, _, err = in.space.stats()
+	has, err := in.space.stats(true)
 	if errors.Is(err, ErrMerge) { // of a scope so small that it was counted
 		return math.MaxInt64, math.MaxInt64, nil
 	}
-	return entries, bytes, err
+	return has.entries, has.bytes, err
 }
 
 // leave makes what a look has left what is counted on from. written and bytes are what had been counted

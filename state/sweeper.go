@@ -92,7 +92,6 @@ func (s *Store) openSweeper(polled bool) error {
 		return err
 	}
 	k.settle(0, names...)
-	s.engine.sweeper = k
 	return nil
 }
 
@@ -165,6 +164,21 @@ func (k *sweeper) leave(entered bool) {
 	}
 }
 
+// commit makes all of the writes or, with an error, none, or makes them part of their spaces' transaction, and
+// counts them for rules of retention.
+func (s *Store) commit(ws []write, unsynced bool) (Version, error) {
+	if tx := ws[0].space.tx; tx != nil {
+		return 0, tx.add(ws)
+	}
+	entered := s.sweeper.enter()
+	v, err := s.engine.commit(ws, unsynced)
+	if err == nil {
+		s.sweeper.note(ws)
+	}
+	s.sweeper.leave(entered)
+	return v, err
+}
+
 // active reports whether there are scopes with rules.
 func (k *sweeper) active() bool { return k != nil && len(*k.scopes.Load()) > 0 }
 
@@ -176,7 +190,7 @@ type tally struct {
 }
 
 func tallyOf(w *write) tally {
-	t := tally{name: w.space.name(), bytes: int64(len(w.key) + len(w.value)), entries: 1}
+	t := tally{name: w.space.name, bytes: int64(len(w.key) + len(w.value)), entries: 1}
 	if w.value == nil {
 		t.bytes, t.entries = 0, 0
 	}
@@ -352,7 +366,7 @@ func (k *sweeper) dropNow(in *ruled) (bool, error) {
 	}
 	replaced := err == nil && idle && has != in.rule // by another scope, of which nobody has told yet
 	if idle = idle && err == nil && !replaced; idle {
-		err = in.space.rename(scope.Scope{}, true)
+		_, err = in.space.change(context.Background(), wholeDrop, scope.Scope{}, true)
 	}
 	k.idle.Unlock()
 	if err == nil && (idle || replaced) {
@@ -410,7 +424,7 @@ func (k *sweeper) commit(in *ruled, ws []write) (Version, error) {
 	}
 	entered := k.enter()
 	defer k.leave(entered)
-	return k.store.engine.write(ws, true) // is not counted
+	return k.store.engine.commit(ws, true) // is not counted
 }
 
 // entriesArea begins the keys of entries of indexes.

@@ -137,7 +137,7 @@ func (r *records) Apply(ctx context.Context, writes []timeline.Entry, deletes []
 	case len(ws) == 0:
 		return nil
 	}
-	_, err := r.store.engine.commit(ws, r.store.memory || r.store.noSync)
+	_, err := r.store.commit(ws, r.store.memory || r.store.noSync)
 	return err
 }
 

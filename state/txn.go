@@ -21,10 +21,13 @@ type Txn struct {
 	ctx    context.Context
 	begun  bool // by Begin
 	ended  atomic.Bool
-	inner  *txn
+	inner  *engine
 	scopes map[scope.Scope]*Scope
 	waits  bool // something was written that is to be on the device
 	wrote  []written
+
+	tallies   []tally // what was written, while some scopes have rules
+	uncounted bool    // something was written while none had
 
 	refused error           // of the first hook that forbade a write
 	events  []hook.Event    // of what was written
@@ -97,7 +100,7 @@ func (s *Store) attempt(ctx context.Context, who access.Principal, fn func(tx *T
 func (s *Store) begin(ctx context.Context, who access.Principal) (*Txn, error) {
 	tx := &Txn{store: s, who: who, ctx: ctx, scopes: map[scope.Scope]*Scope{}}
 	var err error
-	tx.inner, err = s.engine.begin(tx.alive)
+	tx.inner, err = s.engine.begin(tx)
 	return tx, err
 }
 
@@ -115,7 +118,7 @@ func (tx *Txn) alive() error {
 // end ends the transaction, unless it has ended: nothing is written then.
 func (tx *Txn) end() {
 	if !tx.ended.Swap(true) {
-		tx.inner.rollback()
+		_ = tx.inner.close() // nil of a transaction
 	}
 }
 
@@ -131,11 +134,11 @@ func (tx *Txn) commit(ctx context.Context) error {
 	if err == nil {
 		entered := tx.store.sweeper.enter()
 		tx.ended.Store(true)
-		if last, err = tx.inner.commit(!tx.waits); err == nil {
-			for _, t := range tx.inner.wrote {
+		if last, err = tx.inner.commit(nil, !tx.waits); err == nil {
+			for _, t := range tx.tallies {
 				tx.store.sweeper.count(t)
 			}
-			if tx.inner.uncounted {
+			if tx.uncounted {
 				for i := range tx.wrote {
 					tx.store.sweeper.notCounted(tx.wrote[i].name)
 				}
@@ -160,10 +163,26 @@ func (tx *Txn) Scope(name scope.Scope) *Scope {
 	}
 	sc := &Scope{store: tx.store, name: name, class: tx.store.classIn(name), mode: inTransaction, tx: tx}
 	if sc.err = checkScope(name); sc.err == nil {
-		sc.space, sc.err = tx.inner.open(name)
+		sc.space, sc.err = tx.inner.space(name)
 	}
 	tx.scopes[name] = sc
 	return tx.store.guarded(tx.who, sc)
+}
+
+// add makes writes part of the transaction.
+func (tx *Txn) add(ws []write) error {
+	if err := tx.alive(); err != nil {
+		return err
+	}
+	if counted := tx.store.sweeper.active(); !counted {
+		tx.uncounted = true
+	} else {
+		for i := range ws {
+			tx.tallies = append(tx.tallies, tallyOf(&ws[i]))
+		}
+	}
+	_, err := tx.inner.commit(ws, true)
+	return err
 }
 
 // note records what is written in a scope.

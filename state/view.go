@@ -18,7 +18,7 @@ import (
 // from any number of goroutines.
 //
 // What lists shows the keys that may be seen, and is denied if there can be none; what acts on a
-// whole scope is denied if a rule denies any key of it.
+// whole scope is denied if a rule denies any key of it. What Store.Engine does is for no principal.
 type View struct {
 	store *Store
 	who   access.Principal

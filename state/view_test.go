@@ -265,7 +265,7 @@ func TestEveryDoorIsChecked(t *testing.T) {
 				requireDenied(t, errs[0], "%T.%s", on, m.Name)
 			}
 		}
-		check(f.Store, "Scope", "As", "Snapshot", "Transact", "Begin", "ListScopes", "Timeline", "Hooks", "Metrics", "Expvar", "Close",
+		check(f.Store, "Scope", "Engine", "As", "Snapshot", "Transact", "Begin", "ListScopes", "Timeline", "Hooks", "Metrics", "Expvar", "Close",
 			"SetInOwnScope", "FlipAudit", "Borrow", "ListedForRetention") // of export_test.go
 		check(mallory.Scope(agent), "Name")
 		check(documents.In(mallory.Scope(agent)), "In", "Name")

@@ -31,7 +31,9 @@ func (s *Scope) Stats(ctx context.Context) (Stats, error) {
 		err = s.whole(ctx)
 	}
 	if err == nil {
-		st.Entries, st.Bytes, st.Exact, err = s.space.stats()
+		var has spaceStats
+		has, err = s.space.stats(true)
+		st.Entries, st.Bytes, st.Exact = has.entries, has.bytes, has.exact
 	}
 	if s.mode == live {
 		st.Ephemeral = s.store.ephemeral.countIn(s.name)
@@ -55,7 +57,7 @@ func (s *Scope) Drop(ctx context.Context, opts ...Option) error {
 	}
 	unsynced := s.unsyncedWhole(opts)
 	if err == nil {
-		err = s.space.rename(scope.Scope{}, unsynced)
+		_, err = s.space.change(ctx, wholeDrop, scope.Scope{}, unsynced)
 	}
 	if err == nil {
 		s.store.ephemeral.clear(s.name)
@@ -89,7 +91,7 @@ func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error 
 	}
 	if err == nil {
 		entered := s.store.sweeper.enter()
-		err = s.space.rename(to, unsynced)
+		_, err = s.space.change(ctx, wholeMove, to, unsynced)
 		s.store.sweeper.leave(entered)
 	}
 	if carried {
@@ -126,7 +128,7 @@ func (s *Scope) Copy(ctx context.Context, to scope.Scope, opts ...Option) (int64
 		carried, err = s.store.sweeper.carry(s, to, unsynced)
 	}
 	if err == nil {
-		n, err = s.space.copy(ctx, to, unsynced)
+		n, err = s.space.change(ctx, wholeCopy, to, unsynced)
 	}
 	if carried {
 		s.store.sweeper.settle(s.store.engine.now(), to)

@@ -175,7 +175,7 @@ func (s *Scope) commit(ctx context.Context, b *scratch, ws []write, unsynced boo
 			return 0, err
 		}
 		s.tx.note(s, ws, unsynced)
-		return s.store.engine.commit(ws, unsynced)
+		return s.store.commit(ws, unsynced)
 	}
 	for i := range ws {
 		if ws[i].tell != nil {
@@ -189,7 +189,7 @@ func (s *Scope) commit(ctx context.Context, b *scratch, ws []write, unsynced boo
 // store keeps of them in scopes of its own.
 func (s *Scope) commitWrites(b *scratch, ws, all []write, unsynced bool) (Version, error) {
 	if ofDocuments(ws) { // never Ephemeral, and counted elsewhere
-		return s.store.engine.commit(all, unsynced)
+		return s.store.commit(all, unsynced)
 	}
 	e := &s.store.ephemeral
 	var h held
@@ -207,13 +207,13 @@ func (s *Scope) commitWrites(b *scratch, ws, all []write, unsynced bool) (Versio
 	}
 	if mutant.Enabled && len(all) > len(ws) && mutant.Is(mutant.RecordApart) {
 		for i := range all[:len(all)-1] {
-			if _, err := s.store.engine.commit(all[i:i+1], unsynced); err != nil {
+			if _, err := s.store.commit(all[i:i+1], unsynced); err != nil {
 				return 0, err
 			}
 		}
 		all = all[len(all)-1:]
 	}
-	v, err := s.store.engine.commit(all, unsynced)
+	v, err := s.store.commit(all, unsynced)
 	if err == nil {
 		b.counters.writes.Add(int64(len(ws)))
 		e.supersede(s.name, ws)

@@ -5,8 +5,8 @@
 // and over small trees that break the rule, so that no check can silently stop
 // checking.
 //
-// The rules: sizes of files and functions; which package imports which; what may touch
-// files, time and randomness; names and comments; the exported names of the public
+// The rules: sizes of files and functions; which package imports which; what package state calls on
+// the engine; what may touch files, time and randomness; names and comments; the exported names of the public
 // packages (testdata/exported.txt, rewritten by -update, so that a new one is seen in
 // review); markers of unfinished work; paths of somebody's machine; links between
 // documents; Go code in documents; the table of planted bugs; the numbered behaviours that tests cite.
@@ -14,6 +14,6 @@
 // A package that is new to the tree needs a row in imports.go. The package must not
 // import the code it checks.
 //
-// Reading order: tree.go, size.go, imports.go, system.go, modules.go, names.go,
+// Reading order: tree.go, size.go, imports.go, door.go, system.go, modules.go, names.go,
 // exported.go, text.go, markdown.go, mutants.go, behaviours.go.
 package tidy

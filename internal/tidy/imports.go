@@ -49,8 +49,8 @@ var allowed = map[string][]string{
 	"hook":                   {"internal/glob", "internal/latency", "internal/mutant", "scope"},
 	"hook/timeline":          {"hook", "internal/codec", "scope"},
 
-	"state": {"access", "access/audit", "hook", "hook/timeline", "internal/latency", "internal/mutant", "lsm", "privacy", "scope", "state/codec", "state/edit",
-		"state/envelope", "state/index", "state/scopefile"},
+	"state": {"access", "access/audit", "crypto", "hook", "hook/timeline", "internal/latency", "internal/mutant", "lsm", "privacy", "scope", "state/codec",
+		"state/edit", "state/envelope", "state/index", "state/scopefile"},
 
 	"crypto":            {"internal/codec", "internal/fileid", "internal/mutant", "internal/seal", "internal/vfs"},
 	"internal/cache":    core,
@@ -77,10 +77,6 @@ var apart = []string{"wal", "memtable", "sstable"}
 // anything are the trees whose packages may import every package: programs, and
 // harnesses that drive the whole engine.
 var anything = []string{"cmd", "conformance", "examples", "fuzz", "internal/scorecard"}
-
-// door begins the names of the files of package state that know the engine, which another store is to
-// be able to replace.
-const door = "state/store_lsm"
 
 func with(base []string, more ...string) []string { return append(slices.Clone(base), more...) }
 
@@ -115,7 +111,7 @@ func Imports(t *Tree) []Problem {
 				continue
 			}
 			graph[dir] = append(graph[dir], to)
-			if to == "lsm" && dir == "state" && !strings.HasPrefix(f.Path, door) {
+			if (to == "lsm" || to == "crypto") && dir == "state" && !strings.HasPrefix(f.Path, door) {
 				out = append(out, t.problem(f, pos, "only files named %s… import %s", door, to))
 			}
 			if known && !slices.Contains(row, to) {

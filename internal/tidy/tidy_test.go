@@ -30,6 +30,7 @@ var checks = []struct {
 }{
 	{"sizes", tidy.Sizes},
 	{"imports", tidy.Imports},
+	{"door", tidy.Door},
 	{"system", tidy.System},
 	{"modules", tidy.Modules},
 	{"names", tidy.Names},
@@ -131,6 +132,20 @@ var breaks = []struct {
 			"state/store_lsm_p.go": "package state\n\nimport _ \"" + tidy.Module + "/lsm\"\n",
 			"state/p_test.go":      "package state\n\nimport _ \"" + tidy.Module + "/lsm\"\n"},
 		[]string{"state/p.go:3: only files named state/store_lsm… import lsm"}},
+	{"calls of the engine that are not listed", tidy.Door,
+		map[string]string{
+			"state/store_lsm.go": "package state\n\ntype engineMethods interface{ now() int64 }\n\ntype engine struct {\n\tdb *lsm.DB\n\tn int\n}\n\nfunc (e *engine) now() int64 { return e.more() }\nfunc (e *engine) more() int64 { return e.db.Now() }\n",
+			"state/p.go":         "package state\n\nvar _ = e.now()\nvar _ = e.n\nvar _ = e.more()\nvar _ = s.e.db.Now()\n\nfunc (e *engine) less() {}\n",
+			"state/p_test.go":    "package state\n\nvar _ = e.more()\n"},
+		[]string{
+			"state/p.go:8: methods of engine are for files named state/store_lsm…",
+			"state/p.go:5: more is a method of the engine that is not on the list of state/store_lsm.go",
+			"state/p.go:6: db is a field of the engine that is not on the list of state/store_lsm.go"}},
+	{"too many methods of the engine", tidy.Door,
+		map[string]string{
+			"state/store_lsm.go":   "package state\n\ntype engineMethods interface { a(); b(); c(); d(); e(); f(); g(); h() }\n",
+			"state/store_lsm_p.go": "package state\n\ntype spaceMethods interface { i(); j(); k(); l(); m(); n(); o(); p() }\n\ntype feedMethods interface { q(); r() }\n"},
+		[]string{"state/store_lsm.go: another store would need too many methods"}},
 	{"testify outside tests", tidy.Imports,
 		map[string]string{"scope/p.go": "package scope\n\nimport _ \"github.com/stretchr/testify/require\"\n", "scope/p_test.go": "package scope\n\nimport _ \"github.com/stretchr/testify/require\"\n"},
 		[]string{"scope/p.go:3: testify is for tests"}},

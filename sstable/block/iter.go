@@ -59,6 +59,15 @@ func (it *Iter) Next() bool {
 	return it.i < int(it.b.n)
 }
 
+// NextInside moves to the following entry, if there is one, and otherwise stays.
+func (it *Iter) NextInside() bool {
+	if it.i+1 >= int(it.b.n) {
+		return false
+	}
+	it.i++
+	return true
+}
+
 // Prev moves to the preceding entry.
 func (it *Iter) Prev() bool {
 	if it.i >= 0 {
