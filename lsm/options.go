@@ -40,6 +40,11 @@ type Options struct {
 	// InMemory keeps the store in memory: the same engine on a memory file system,
 	// gone at Close. The directory is then a name only.
 	InMemory bool
+	// AllowSharedDir takes a directory in which others may make and remove files, which is ErrNotPrivate
+	// otherwise. They can then take the store away, or put another one in its place, which a store in
+	// clear does not notice. It is for file systems that show modes and owners which say nothing, such as
+	// those of other systems, and for volumes whose owner cannot be chosen.
+	AllowSharedDir bool
 
 	// MemoryBudget bounds, in bytes, what memtables, range tombstones, block cache, indexes
 	// and filters take together. 0 means 256 MiB; at least 4 MiB. Open reads the log into memory: after
