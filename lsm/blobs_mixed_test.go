@@ -22,7 +22,11 @@ type mortal struct {
 // Values in blob files expire, are appended to and folded as others are, under flushes,
 // compactions and reopenings.
 func TestBlobFilesOfEntriesThatExpireAndOfMerges(t *testing.T) {
-	for seed := range uint64(4) {
+	seeds := uint64(4)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		fs, clock := vfs.NewMem(), newHandClock()
 		o := Options{BlobThreshold: 50, BlobSpacePercent: 120, Compression: []Compression{NoCompression, S2, S2ThenZstd}[seed%3]}

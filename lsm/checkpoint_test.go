@@ -301,6 +301,7 @@ func TestTablesAreNotDeletedUnderACheckpoint(t *testing.T) {
 		flushRuns(t, db, 4)
 		before := tableFiles(t, mem)
 		gone := false
+		synctest.Wait() // nobody looks at the hook meanwhile
 		fs.before = func() {
 			if !gone {
 				gone = true

@@ -198,7 +198,7 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 	if mutant.Enabled && mutant.Is(mutant.DropHistoryFloor) {
 		out.Stats.HistoryFloor = 0
 	}
-	err := d.install(func(v *manifest.Version) (*manifest.Edit, error) {
+	err := d.installThen(func(v *manifest.Version) (*manifest.Edit, error) {
 		floor := max(out.Stats.HistoryFloor, job.Floor)
 		if floor > d.horizons.bound() {
 			return nil, errHorizonSet
@@ -206,7 +206,7 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		e := job.Edit(v, out.Tables, floor)
 		e.Blobs = out.Blobs
 		return e, nil
-	}, nil)
+	}, nil, func() { d.countJob(job, &out.Stats, done) }) // before another worker finds that Compact has come to its end
 	if err != nil {
 		d.discard(out, err)
 		if err == errHorizonSet { // returned bare: the next job will know of it
@@ -214,6 +214,14 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		}
 		return err
 	}
+	d.event("compacted", "reason", job.Reason, "to level", job.Output, "moved", job.Move,
+		"bytes read", out.Stats.BytesRead, "bytes written", out.Stats.BytesWritten, "blob bytes", out.Stats.BlobBytes,
+		"shadowed", out.Stats.Shadowed, "tombstones elided", out.Stats.Elided, "of dropped scopes", out.Stats.Dead, "expired", out.Stats.Expired)
+	return nil
+}
+
+// countJob counts an installed job in the metrics; timed is told of one that has merged.
+func (d *DB) countJob(job *compaction.Job, s *compaction.Stats, timed func(*compaction.Stats)) {
 	switch {
 	case job.Drop: // the deleter counts the tables
 		d.metrics.expired.Add(expiredIn(job))
@@ -221,17 +229,13 @@ func (c *compactor) run(ctx context.Context, job *compaction.Job, version *versi
 		d.metrics.trivialMoves.Add(1)
 	default:
 		d.metrics.compactions.Add(1)
-		d.metrics.folded(&out.Stats)
-		d.metrics.compactedBytesRead.Add(out.Stats.BytesRead)
-		d.metrics.compactedBytes.Add(out.Stats.BytesWritten)
-		d.metrics.blobBytesWritten.Add(out.Stats.BlobBytes)
-		d.metrics.expired.Add(int64(out.Stats.Expired))
-		done(&out.Stats)
+		d.metrics.folded(s)
+		d.metrics.compactedBytesRead.Add(s.BytesRead)
+		d.metrics.compactedBytes.Add(s.BytesWritten)
+		d.metrics.blobBytesWritten.Add(s.BlobBytes)
+		d.metrics.expired.Add(int64(s.Expired))
+		timed(s)
 	}
-	d.event("compacted", "reason", job.Reason, "to level", job.Output, "moved", job.Move,
-		"bytes read", out.Stats.BytesRead, "bytes written", out.Stats.BytesWritten, "blob bytes", out.Stats.BlobBytes,
-		"shadowed", out.Stats.Shadowed, "tombstones elided", out.Stats.Elided, "of dropped scopes", out.Stats.Dead, "expired", out.Stats.Expired)
-	return nil
 }
 
 // finish ends a job's claim and judges its failure: a failed write, but for lack of space,

@@ -113,7 +113,7 @@ func TestAnEncryptedStoreIsDecrypted(t *testing.T) {
 		fillCanaries(t, db, 0, 450)
 		require.NoError(t, db.Close())
 		require.ErrorIs(t, Decrypt(ctx, "db", encrypted(fs, 2)), ErrWrongKey)
-		require.NoError(t, Decrypt(ctx, "db", o))
+		require.NoError(t, Decrypt(ctx, "db", paused(o))) // or it may be done at once
 		_, err := Open("db", inClear(o))
 		require.ErrorIs(t, err, ErrEncrypted)
 		db = mustOpen(t, o)
@@ -253,10 +253,17 @@ func TestAStoreOnItsWayIsReadAndCopied(t *testing.T) {
 func TestEncryptionEndsWhenNothingInClearIsLeft(t *testing.T) {
 	fs := vfs.NewMem()
 	o := halfway(t, fs, 300)
+	gate := make(chan struct{})
+	o.seams.FS = &gatedFS{FS: fs, before: func(name string) {
+		if strings.HasSuffix(name, ".sst") {
+			<-gate // or the iterator might come too late
+		}
+	}}
 	db := mustOpen(t, o)
 	it, err := db.NewIter(nil)
 	require.NoError(t, err)
 	require.True(t, it.First())
+	close(gate)
 	require.Eventually(t, func() bool { return db.Metrics().ConversionBytes == 0 }, 30*time.Second, time.Millisecond)
 	require.NoError(t, db.Flush(context.Background()))
 	held := 0

@@ -19,7 +19,11 @@ import (
 // lets expire what expires holds what the store holds, whatever flushes and compactions have
 // folded and left out meanwhile.
 func TestDifferencesOfMergesAndOfWhatExpires(t *testing.T) {
-	for seed := range uint64(12) {
+	seeds := uint64(12)
+	if testing.Short() {
+		seeds = 4
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 16))
 			clock := &modelClock{}

@@ -34,7 +34,7 @@ func TestPowerCutWhileKeysChange(t *testing.T) {
 	require.NoError(t, db.Flush(ctx))
 	require.NoError(t, db.Close())
 	states := map[byte]int{}
-	every := 5 // operations; seconds for each hundred
+	every := 10 // operations; seconds for each hundred
 	switch {
 	case testing.Short():
 		every = 40

@@ -105,7 +105,7 @@ func (r *run) mergeStep() {
 func TestStoreWithMergesBehavesAsASortedMap(t *testing.T) {
 	seeds, steps := 8, 1500
 	if testing.Short() {
-		seeds = 3
+		seeds = 2
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {

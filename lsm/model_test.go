@@ -390,7 +390,7 @@ func (r *run) checkAll() {
 func TestStoreBehavesAsASortedMap(t *testing.T) {
 	seeds, steps := 12, 1500
 	if testing.Short() {
-		seeds = 3
+		seeds = 2
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {

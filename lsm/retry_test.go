@@ -91,8 +91,11 @@ func writesAround(t *testing.T, faults *vfs.Faults, bad vfs.Rule) *DB {
 	bad.Glob = manifest.TableName(tables[0].Num)
 	faults.Add(bad)
 	rnd := rand.New(rand.NewPCG(1, 1))
-	refused := 0
-	for range 20000 {
+	refused, writes := 0, 20_000
+	if testing.Short() {
+		writes = 6000
+	}
+	for range writes {
 		for {
 			err := db.Set(fmt.Appendf(nil, "k%05d", rnd.IntN(2000)), make([]byte, 100), NoSync)
 			if err == nil {

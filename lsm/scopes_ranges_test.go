@@ -226,6 +226,7 @@ func TestACheckpointHasAScopeWholeOrNotAtAll(t *testing.T) {
 		id := idOf(t, sc)
 		fillScope(t, db, scope.User("v"), 10, 100)
 		happened := false
+		synctest.Wait() // nobody looks at the hook meanwhile
 		fs.f = func() {
 			happened = true
 			require.NoError(t, sc.Drop(nil))

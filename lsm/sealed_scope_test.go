@@ -554,7 +554,11 @@ func TestWritersBesideSealsAndDrops(t *testing.T) {
 // Random operations on a sealed scope do what they do on one that is not, as a model tells.
 func TestASealedScopeAgreesWithItsModel(t *testing.T) {
 	ctx := context.Background()
-	for seed := range uint64(3) {
+	seeds := uint64(3)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		rnd := rand.New(rand.NewPCG(seed, 38))
 		o := encrypted(vfs.NewMem(), 1)
 		db := mustOpen(t, o)

@@ -407,7 +407,11 @@ func TestPowerCutWhileAScopeIsShredded(t *testing.T) {
 	shredded := mem.Ops()
 	require.NoError(t, db.Close())
 	met := map[string]int{}
-	for e, k := mem.Explore(), from; k <= mem.Ops(); k++ {
+	step := 1
+	if testing.Short() {
+		step = 3
+	}
+	for e, k := mem.Explore(), from; k <= mem.Ops(); k += step {
 		e.AdvanceTo(k)
 		for s := range e.States(vfs.StateOptions{Pending: 2, Cuts: 2}) {
 			fs := s.Mem()

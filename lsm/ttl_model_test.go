@@ -411,7 +411,7 @@ func TestMergesAndExpiriesBehaveAsAMapThatForgets(t *testing.T) { behavesAsAMapT
 func behavesAsAMapThatForgets(t *testing.T, merging bool) {
 	seeds, steps := 8, 1200
 	if testing.Short() {
-		seeds = 3
+		seeds = 2
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {

@@ -247,7 +247,11 @@ func (r *txnRun) sawChange(before model, theirs, until string) bool {
 // Transactions behave as a sorted map over the snapshot, under iterators that stay open
 // while they write, and conflict exactly when somebody has written what they have seen.
 func TestTransactionsBehaveAsASortedMap(t *testing.T) {
-	for seed := range uint64(150) {
+	seeds := uint64(150)
+	if testing.Short() {
+		seeds = 50
+	}
+	for seed := range seeds {
 		rnd := rand.New(rand.NewPCG(seed, 3))
 		o := lsm.Options{SyncInterval: -1, Operators: []lsm.Operator{plainAppend}}
 		seams.Inject(&o, seams.Seams{FS: vfs.NewMem(), Sizing: tinySizing(rnd)})

@@ -17,7 +17,11 @@ import (
 
 // Whatever pieces net changes are read in, they are the same, deleted ranges too.
 func TestNetChangesAreTheSameInAnyPieces(t *testing.T) {
-	for seed := range uint64(20) {
+	seeds := uint64(20)
+	if testing.Short() {
+		seeds = 6
+	}
+	for seed := range seeds {
 		rnd := rand.New(rand.NewPCG(seed, 29))
 		db := openSized(t, vfs.NewMem(), Options{}, small())
 		key := func() []byte { return fmt.Appendf(nil, "k%03d", rnd.IntN(200)) }

@@ -132,6 +132,13 @@ func DropIdleWith(s *Scope, before func()) error {
 	return k.dropIdle(in)
 }
 
+// BetweenSweeps calls f while the sweeper neither looks at anything nor deletes what it has found.
+func BetweenSweeps(s *Store, f func()) {
+	s.sweeper.working.Lock()
+	defer s.sweeper.working.Unlock()
+	f()
+}
+
 // ListedForRetention returns the scopes that are listed as ones with rules.
 func (s *Store) ListedForRetention() ([]string, error) {
 	names := []string{}

@@ -112,9 +112,13 @@ func TestManyWantALease(t *testing.T) {
 		var inside atomic.Int32
 		var last atomic.Uint64
 		var all sync.WaitGroup
+		turns := 5
+		if testing.Short() {
+			turns = 2
+		}
 		for w := range 16 {
 			all.Go(func() {
-				for had := 0; had < 5; {
+				for had := 0; had < turns; {
 					l, err := sc.AcquireLease(ctx, "one", fmt.Sprint(w), time.Hour, state.NoSync)
 					if errors.Is(err, state.ErrLeaseHeld) {
 						continue

@@ -35,6 +35,11 @@ func parsePrinted(out string) printed {
 	return all
 }
 
+// passed reports whether a test of a package, which is written as ./wal, has passed.
+func (p printed) passed(pkg, test string) bool {
+	return strings.Contains("\n"+p[root+strings.TrimPrefix(pkg, ".")], "\n--- PASS: "+test+" (")
+}
+
 // root is the path of the root module.
 const root = "github.com/loamdb/loam"
 

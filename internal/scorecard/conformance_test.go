@@ -34,4 +34,9 @@ func TestWhatTestsHavePrintedIsReadByPackage(t *testing.T) {
 	require.Len(t, seedRun.FindAllString(got, -1), 1)
 	_, err = c.ordinary([]string{"./wal", "./lsm"})
 	require.ErrorContains(t, err, "./lsm", "one that has failed does not count")
+	require.True(t, c.printed.passed("./wal", "TestIt"))
+	for _, not := range [][2]string{{"./wal", "TestI"}, {"./lsm", "TestIt"}, {"./memtable", "TestIt"}} {
+		require.False(t, c.printed.passed(not[0], not[1]), not)
+	}
+	require.False(t, printed(nil).passed("./wal", "TestIt"))
 }

@@ -100,6 +100,13 @@ func TestOnlyAFailingTestKillsABug(t *testing.T) {
 	require.NoError(t, kill(program, planted{bug: "weak", pkg: ".", test: "TestIt"}))
 	require.ErrorContains(t, kill(program, planted{bug: "strong", pkg: ".", test: "TestIt"}), "alive")
 	require.ErrorContains(t, kill(program, planted{bug: "weak", pkg: ".", test: "TestOther"}), "does not pass")
+	// What has passed in the ordinary run is not run again without the bug.
+	rows := []planted{{bug: "weak", pkg: ".", test: "TestIt"}, {bug: "weak", pkg: ".", test: "TestOther"}, {bug: "strong", pkg: ".", test: "TestIt"}}
+	programs := map[string]string{rows[0].program(): program}
+	outcomes := killAll(programs, rows, printed{root: "--- PASS: TestOther (0.00s)\n"})
+	require.NoError(t, outcomes[0])
+	require.ErrorContains(t, outcomes[1], "alive", "another test has failed")
+	require.ErrorContains(t, outcomes[2], "alive")
 }
 
 func TestFuzzTargetsOfThisTreeAreFound(t *testing.T) {

@@ -36,8 +36,8 @@ func misdirectedBlocks(c config) ([]figure, error) {
 // verifiedStores has Verify find the damages of R13, R14 and R15, those included that no read
 // would meet.
 func verifiedStores(c config) ([]figure, error) {
-	x, err := damaged(c, func(d *fuzz.Damaged) fuzz.Explored {
-		x := d.VerifyBytes(of(c.size, 400, 17, 1))
+	x, err := damaged(c, func(d *fuzz.Damaged, _ lsm.LogMode) fuzz.Explored {
+		x := d.VerifyBytes(of(c.size, 400, 23, 1))
 		x.Add(d.VerifyCuts(of(c.size, 1997, 211, 3)))
 		x.Add(d.VerifyMisdirected(of(c.size, 997, 37, 1)))
 		return x
