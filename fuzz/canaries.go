@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"path"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -21,7 +23,7 @@ import (
 
 // Canaries are keys, values and names of scopes that are looked for wherever a store may show
 // them: in each write to a file, whether the file is left or not, in names of files, in what is
-// logged, in the errors of all calls, and in figures. Whatever fails, an encrypted store shows
+// logged, in the errors and panics of all calls, and in figures. Whatever fails, an encrypted store shows
 // none, and none shows any in errors and logs.
 
 // canaryTag is in a canary so often that each 16 bytes of one have it whole: parts of keys, such
@@ -91,6 +93,28 @@ func (s *sightings) err(call string, err error) {
 	}
 }
 
+// file looks at the name of a file, which must lie in one of the stores' directories.
+func (s *sightings) file(name string) {
+	s.text("name of a file", name)
+	switch path.Dir(name) {
+	case Dir, CopyDir, salvagedDir:
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.places = append(s.places, name+", which is outside of the store")
+}
+
+// guard calls f and looks through its error, or through what it panics with.
+func (s *sightings) guard(call string, f func() error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.text("panic of "+call, fmt.Sprintf("%v\n%s", p, debug.Stack()))
+		}
+	}()
+	s.err(call, f())
+}
+
 // Err describes what was seen.
 func (s *sightings) Err() error {
 	s.mu.Lock()
@@ -109,7 +133,7 @@ type watchedFS struct {
 
 // Create implements vfs.FS.
 func (w watchedFS) Create(name string) (vfs.File, error) {
-	w.seen.text("name of a file", name)
+	w.seen.file(name)
 	f, err := w.FS.Create(name)
 	return w.file(name, f, err)
 }
@@ -129,8 +153,14 @@ func (w watchedFS) file(name string, f vfs.File, err error) (vfs.File, error) {
 
 // Rename implements vfs.FS.
 func (w watchedFS) Rename(oldName, newName string) error {
-	w.seen.text("name of a file", newName)
+	w.seen.file(newName)
 	return w.FS.Rename(oldName, newName)
+}
+
+// Link implements vfs.FS.
+func (w watchedFS) Link(oldName, newName string) error {
+	w.seen.file(newName)
+	return w.FS.Link(oldName, newName)
 }
 
 type watchedFile struct {
@@ -185,6 +215,7 @@ func (k *keeper) options() *lsm.Options {
 	o := k.setup.Options(k.fs)
 	o.Compression = lsm.NoCompression // which would hide what is not encrypted
 	o.BlobThreshold = 512
+	o.Operators = []lsm.Operator{panics}
 	o.Logger = slog.New(slog.NewTextHandler(k.seen, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	return o
 }
@@ -218,6 +249,7 @@ func (k *keeper) play(canaries int) {
 			k.read(first)
 		case 3:
 			k.conflict(first)
+			k.panic(first)
 		}
 		if first/each%10 == 5 && !k.again() {
 			return
@@ -306,6 +338,42 @@ func (k *keeper) conflict(n int) {
 		return tx.Set([]byte(canary(n)), []byte(strings.Repeat(canary(n), 9)))
 	}))
 }
+
+// panics is an operator that refuses canaries in its own way, and folds nothing.
+var panics = lsm.Operator{
+	Name: "panics",
+	Fold: func([]byte, []byte, [][]byte) ([]byte, error) { panic("Fold") },
+	Check: func(operand []byte) error {
+		if bytes.Contains(operand, []byte(canaryTag)) {
+			panic("Check")
+		}
+		return nil
+	},
+}
+
+// panic has the functions of the caller's panic that are called on the caller's goroutine. What they have
+// written is not committed: a background job would meet it as well.
+func (k *keeper) panic(n int) {
+	key, value := []byte(canary(n)), []byte(canary(n))
+	k.seen.guard("merge", func() error { return k.db.Merge(panics.Name, key, value, lsm.NoSync) })
+	k.seen.guard("read of an operand", func() error {
+		return k.db.Update(func(tx *lsm.Txn) error {
+			err := errors.Join(tx.Set(key, value), tx.Merge(panics.Name, key, nil))
+			if err == nil {
+				_, err = tx.Get(key)
+			}
+			return errors.Join(err, errNotCommitted)
+		})
+	})
+	k.seen.guard("update", func() error {
+		return k.db.Update(func(tx *lsm.Txn) error {
+			k.seen.err("set in a transaction", tx.Set(key, value))
+			panic("update")
+		})
+	})
+}
+
+var errNotCommitted = errors.New("not to be committed")
 
 // read reads on: damage and faults are met, and say where.
 func (k *keeper) read(n int) {

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// R36: keys, values and names of scopes are in no file of an encrypted store, and in no log and
-// error of any, whatever fails.
+// R36: keys, values and names of scopes are in no file of an encrypted store, and in no log, error
+// and panic of any, whatever fails; and all files lie in the directories of the stores.
 func TestCanariesAreSeenNowhere(t *testing.T) {
 	scored(t, "R36")
 	unraced(t)
@@ -21,7 +21,7 @@ func TestCanariesAreSeenNowhere(t *testing.T) {
 			if !long {
 				f.Every, f.Limit = 23, 40
 			}
-			x, searched, err := fuzz.SweepCanaries(fuzz.Setup{Seed: seed + 3*uint64(i), Mode: mode}, sized(200, 1000), f)
+			x, searched, err := fuzz.SweepCanaries(setupIn(t, seed+3*uint64(i), mode, false), sized(200, 1000), f)
 			require.NoError(t, err)
 			t.Logf("seed %d: %d runs, %d faults met, %d writes and texts searched", seed, x.States, x.Points, searched)
 			require.NoError(t, x.Err())
@@ -32,8 +32,8 @@ func TestCanariesAreSeenNowhere(t *testing.T) {
 
 // What a store in clear writes is seen, and so is a canary in any form of a text.
 func TestCanariesInClearAreSeen(t *testing.T) {
-	require.ErrorContains(t, fuzz.SeenInFiles(fuzz.Setup{Seed: 1}, 100), "canaries were seen")
-	require.NoError(t, fuzz.SeenInFiles(fuzz.Setup{Seed: 3}, 100), "an encrypted one")
+	require.ErrorContains(t, fuzz.SeenInFiles(setupIn(t, 1, lsm.LogAuto, false), 100), "canaries were seen")
+	require.NoError(t, fuzz.SeenInFiles(setupIn(t, 1, lsm.LogAuto, true), 100), "an encrypted one")
 	key := []byte(fuzz.Canary(7))
 	for _, text := range []string{
 		string(key), fmt.Sprintf("%q", key), fmt.Sprintf("%x", key), fmt.Sprintf("%X", key), fmt.Sprint(key), fmt.Sprintf("%#v", key[:6]),
@@ -43,4 +43,9 @@ func TestCanariesInClearAreSeen(t *testing.T) {
 		require.True(t, fuzz.SeenInText("key "+text+"."), text)
 	}
 	require.False(t, fuzz.SeenInText("flushed tables=1 bytes=4096"))
+	require.True(t, fuzz.SeenInPanic(key))
+	require.True(t, fuzz.SeenInPanic(fmt.Errorf("operand %q", key)))
+	require.False(t, fuzz.SeenInPanic("Check"))
+	require.True(t, fuzz.SeenAt("elsewhere/000001.sst"))
+	require.False(t, fuzz.SeenAt(fuzz.Dir+"/000001.sst"))
 }

@@ -23,7 +23,7 @@ func TestPowerCutAtEveryOperationOfACheckpoint(t *testing.T) {
 	eachCopy(t, func(t *testing.T, linked bool) {
 		for seed := range uint64(sized(2, 20)) {
 			mode := []lsm.LogMode{lsm.LogMapped, lsm.LogWritten}[seed%2]
-			c, err := fuzz.RecordCheckpoint(fuzz.Setup{Seed: 20 + seed, Mode: mode},
+			c, err := fuzz.RecordCheckpoint(setupIn(t, 20+seed, mode, linked),
 				fuzz.Shape{Batches: 30, SyncOneIn: 3, FlushEvery: 5, CompactEvery: 9}, linked)
 			require.NoError(t, err)
 			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 1}, Every: sized(3, 1)}
@@ -38,7 +38,7 @@ func TestPowerCutAfterAKilledCheckpoint(t *testing.T) {
 	unraced(t)
 	eachCopy(t, func(t *testing.T, linked bool) {
 		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 6, Cuts: 2}}
-		x, err := fuzz.KillCheckpoint(fuzz.Setup{Seed: 23, Mode: lsm.LogWritten}, fuzz.Shape{Batches: 10, FlushEvery: 3}, linked, few)
+		x, err := fuzz.KillCheckpoint(setupIn(t, 23, lsm.LogWritten, linked), fuzz.Shape{Batches: 10, FlushEvery: 3}, linked, few)
 		require.NoError(t, err)
 		report(t, "killed", x)
 	})
@@ -52,7 +52,7 @@ func TestPowerCutAfterAFailedCheckpoint(t *testing.T) {
 		if long {
 			few.Every = 1
 		}
-		x, err := fuzz.CutFailedCheckpoint(fuzz.Setup{Seed: 25, Mode: lsm.LogWritten}, fuzz.Shape{Batches: 8, SyncOneIn: 2, FlushEvery: 3}, linked, few)
+		x, err := fuzz.CutFailedCheckpoint(setupIn(t, 25, lsm.LogWritten, linked), fuzz.Shape{Batches: 8, SyncOneIn: 2, FlushEvery: 3}, linked, few)
 		require.NoError(t, err)
 		report(t, "failed and cut", x)
 	})
@@ -68,7 +68,7 @@ func TestFaultAtEveryCallOfACheckpoint(t *testing.T) {
 			if f.Product && !long {
 				f.Every = 7 // each call has many runs
 			}
-			x, err := fuzz.SweepCheckpoint(fuzz.Setup{Seed: 24, Mode: lsm.LogMapped}, fuzz.Shape{Batches: 12, SyncOneIn: 4, FlushEvery: 4}, f, linked)
+			x, err := fuzz.SweepCheckpoint(setupIn(t, 24, lsm.LogMapped, linked), fuzz.Shape{Batches: 12, SyncOneIn: 4, FlushEvery: 4}, f, linked)
 			require.NoError(t, err)
 			t.Logf("%s: %d runs, %d faults met", name, x.States, x.Points)
 			require.NoError(t, x.Err(), name)

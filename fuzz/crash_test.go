@@ -46,11 +46,11 @@ func scored(t *testing.T, rows string) {
 	}
 }
 
-func record(t *testing.T, seed uint64, mode lsm.LogMode, shape fuzz.Shape) *fuzz.Recording {
+func record(t *testing.T, s fuzz.Setup, shape fuzz.Shape) *fuzz.Recording {
 	t.Helper()
-	r, err := fuzz.Record(fuzz.Setup{Seed: seed, Mode: mode}, shape)
+	r, err := fuzz.Record(s, shape)
 	require.NoError(t, err)
-	t.Logf("seed %d: %+v", seed, r.Reached)
+	t.Logf("seed %d: %+v", s.Seed, r.Reached)
 	return r
 }
 
@@ -65,7 +65,7 @@ func report(t *testing.T, what string, x fuzz.Explored) {
 func explore(t *testing.T, seed uint64, shape fuzz.Shape) {
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
 		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 2}, Limit: sized(1200, 0)}
-		report(t, "cut", record(t, seed, mode, shape).CutEverywhere(few))
+		report(t, "cut", record(t, setup(t, seed, mode), shape).CutEverywhere(few))
 	})
 }
 
@@ -73,7 +73,7 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 	scored(t, "R1, R35")
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
 		for seed := range uint64(sized(1, 10)) {
-			r := record(t, 1+seed+uint64(mode), mode, fuzz.Ordinary(sized(60, 600))) // one is encrypted
+			r := record(t, setup(t, 2+seed, mode), fuzz.Ordinary(sized(60, 600)))
 			report(t, "cut", r.CutEverywhere(fuzz.Cuts{}))
 			report(t, "kill", r.KillEverywhere(fuzz.Cuts{}))
 		}
@@ -87,7 +87,7 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 func TestOrdinaryHistoriesReachEveryMechanism(t *testing.T) {
 	var rolls int64
 	for seed := range uint64(3) {
-		r := record(t, seed, lsm.LogMapped, fuzz.Ordinary(900))
+		r := record(t, setup(t, seed, lsm.LogMapped), fuzz.Ordinary(900))
 		rolls += r.Rolls
 		require.GreaterOrEqual(t, r.Compactions, int64(20))
 		require.GreaterOrEqual(t, r.Recycles, int64(5))
@@ -102,7 +102,7 @@ func TestOrdinaryHistoriesReachEveryMechanism(t *testing.T) {
 func TestPowerCutInsideRecovery(t *testing.T) {
 	scored(t, "R2")
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
-		r := record(t, 2, mode, fuzz.Ordinary(60))
+		r := record(t, setup(t, 2, mode), fuzz.Ordinary(60))
 		report(t, "second cut", r.CutInRecovery(fuzz.Cuts{Limit: sized(20, 0)}, 150, 2))
 		report(t, "third cut", r.CutInRecovery(fuzz.Cuts{Limit: sized(5, 0)}, 400, 3))
 	})
@@ -114,7 +114,7 @@ func TestLostBatchesStayLost(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
 		shape := fuzz.Ordinary(60)
 		shape.SyncOneIn = 10
-		report(t, "written on", record(t, 3, mode, shape).WriteOnAfterCuts(fuzz.Cuts{Limit: sized(50, 0)}, 20))
+		report(t, "written on", record(t, setup(t, 3, mode), shape).WriteOnAfterCuts(fuzz.Cuts{Limit: sized(50, 0)}, 20))
 	})
 }
 
@@ -126,7 +126,7 @@ func TestSyncedBatchesSurvivePowerCuts(t *testing.T) {
 
 func TestAcknowledgementsWaitForTheDevice(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
-		w, err := fuzz.RecordWriters(fuzz.Setup{Seed: 4 + uint64(mode), Mode: mode}, 4, 25) // one is encrypted
+		w, err := fuzz.RecordWriters(setup(t, 5, mode), 4, 25)
 		require.NoError(t, err)
 		report(t, "cut", w.CutEverywhere(fuzz.Cuts{Limit: sized(2000, 0)}))
 	})
@@ -154,7 +154,7 @@ func TestRollsOfTheManifestAreOnTheDevice(t *testing.T) {
 // that a later memtable needs.
 func TestLogOutlivesTheMemtablesItIsNeededFor(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
-		r := record(t, 10, mode, fuzz.Shape{Batches: 150, SyncOneIn: 4, Large: true})
+		r := record(t, setup(t, 10, mode), fuzz.Shape{Batches: 150, SyncOneIn: 4, Large: true})
 		report(t, "cut", r.CutEverywhere(fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 2, Cuts: 1}, Every: 7, Limit: sized(2000, 0)}))
 	})
 }
@@ -162,14 +162,14 @@ func TestLogOutlivesTheMemtablesItIsNeededFor(t *testing.T) {
 func TestDeletedKeysStayDeleted(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
 		shape := fuzz.Shape{Batches: 400, Keys: 60, FlushEvery: 4, CompactEvery: 5, Reopens: 2}
-		record(t, 11, mode, shape)
+		record(t, setup(t, 11, mode), shape)
 	})
 }
 
 func TestSnapshotsOutliveCompactions(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
 		shape := fuzz.Shape{Batches: 400, Keys: 60, FlushEvery: 4, CompactEvery: 10, HoldEvery: 8}
-		r := record(t, 12, mode, shape)
+		r := record(t, setup(t, 12, mode), shape)
 		require.Greater(t, r.Compactions, int64(20))
 	})
 }
@@ -177,7 +177,7 @@ func TestSnapshotsOutliveCompactions(t *testing.T) {
 // Writers commit large batches while readers look at all their keys at once.
 func TestReadersNeverSeeHalfABatch(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
-		require.NoError(t, fuzz.ReadBesideWriters(fuzz.Setup{Seed: 13, Mode: mode}, 2, sized(60, 600), 200))
+		require.NoError(t, fuzz.ReadBesideWriters(setup(t, 13, mode), 2, sized(60, 600), 200))
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 func TestPositionsAndDifferencesSurvivePowerCuts(t *testing.T) {
 	unraced(t)
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
-		r, err := fuzz.RecordScopes(fuzz.Setup{Seed: 60, Mode: mode}, sized(150, 600))
+		r, err := fuzz.RecordScopes(setup(t, 60, mode), sized(150, 600))
 		require.NoError(t, err)
 		positions, horizons := r.Positions()
 		t.Logf("%d positions, %d horizons", positions, horizons)

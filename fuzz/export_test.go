@@ -19,5 +19,19 @@ func SeenInText(text string) bool {
 	return s.Err() != nil
 }
 
+// SeenInPanic reports whether a canary is seen in what a call panics with.
+func SeenInPanic(value any) bool {
+	s := &sightings{}
+	s.guard("call", func() error { panic(value) })
+	return s.Err() != nil
+}
+
+// SeenAt reports whether a file with the name is one where none must be.
+func SeenAt(name string) bool {
+	s := &sightings{}
+	s.file(name)
+	return s.Err() != nil
+}
+
 // Canary returns the n-th canary.
 func Canary(n int) string { return canary(n) }

@@ -30,7 +30,7 @@ func TestNothingIsLostOrWrongWhateverCallFails(t *testing.T) {
 			if f.Product {
 				f.Every = 70 // each call has many runs
 			}
-			x, err := fuzz.SweepFaults(fuzz.Setup{Seed: 1 + uint64(mode), Mode: mode}, shape, f) // one is encrypted
+			x, err := fuzz.SweepFaults(setup(t, 2, mode), shape, f)
 			require.NoError(t, err)
 			t.Logf("%s, mode %d: %d runs, %d faults met", name, mode, x.States, x.Points)
 			require.NoError(t, x.Err(), name)
@@ -42,7 +42,7 @@ func TestNothingIsLostOrWrongWhateverCallFails(t *testing.T) {
 func TestWritesResumeWhenSpaceReturns(t *testing.T) {
 	scored(t, "R10")
 	for _, mode := range []lsm.LogMode{lsm.LogMapped, lsm.LogWritten} {
-		x, err := fuzz.FillAndFree(fuzz.Setup{Seed: 3, Mode: mode}, 20)
+		x, err := fuzz.FillAndFree(setup(t, 3, mode), 20)
 		require.NoError(t, x.Err())
 		require.NoError(t, err)
 		t.Logf("mode %d: %d rounds, %d writes refused for lack of space", mode, x.States, x.Points)
@@ -57,7 +57,7 @@ func TestDamagedStoresAreVerifiedAndSalvaged(t *testing.T) {
 		every = 7
 	}
 	for _, clean := range []bool{true, false} {
-		d, err := fuzz.NewDamaged(fuzz.Setup{Seed: 6, Mode: lsm.LogWritten}, fuzz.Shape{
+		d, err := fuzz.NewDamaged(setupIn(t, 6, lsm.LogWritten, clean), fuzz.Shape{
 			Batches: 40, SyncOneIn: 3, FlushEvery: 15, CompactEvery: 30,
 		}, clean)
 		require.NoError(t, err)
@@ -78,7 +78,7 @@ func TestDamageIsDetectedOrHarmless(t *testing.T) {
 	}
 	for _, mode := range []lsm.LogMode{lsm.LogMapped, lsm.LogWritten} {
 		for _, clean := range []bool{true, false} {
-			d, err := fuzz.NewDamaged(fuzz.Setup{Seed: 4 + uint64(mode), Mode: mode}, fuzz.Shape{ // one is encrypted
+			d, err := fuzz.NewDamaged(setup(t, 5, mode), fuzz.Shape{
 				Batches: 40, SyncOneIn: 3, FlushEvery: 15, CompactEvery: 30,
 			}, clean)
 			require.NoError(t, err)

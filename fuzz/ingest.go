@@ -62,7 +62,7 @@ func (p *Player) outsideTable(ops []Op) (n int, file string, err error) {
 	puts = slices.CompactFunc(puts, func(a, b Op) bool { return a.Key == b.Key })
 	n, all := p.Ledger.Issue(puts)
 	slices.SortFunc(all, func(a, b Op) int { return strings.Compare(a.Key, b.Key) })
-	file = fmt.Sprintf("outside-%d", n)
+	file = fmt.Sprintf("outside-%d.sst", n)
 	w, err := lsm.NewTableWriter(file, p.Setup.Options(p.FS))
 	if err != nil {
 		return n, file, err

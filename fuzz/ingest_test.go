@@ -17,7 +17,7 @@ func TestPowerCutAtEveryOperationOfIngests(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
 		for seed := range uint64(sized(1, 10)) {
 			shape := fuzz.Shape{Batches: sized(40, 200), SyncOneIn: 6, FlushEvery: 12, CompactEvery: 12, HoldEvery: 10, Reopens: 1}
-			r, err := fuzz.RecordIngests(fuzz.Setup{Seed: 30 + seed, Mode: mode}, shape, 4)
+			r, err := fuzz.RecordIngests(setup(t, 30+seed, mode), shape, 4)
 			require.NoError(t, err)
 			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 4, Cuts: 2}, Every: sized(6, 1)}
 			report(t, "cut", r.CutEverywhere(few))
@@ -38,7 +38,7 @@ func TestFaultAtEveryCallOfAnIngest(t *testing.T) {
 			if f.Product && !long {
 				f.Every = 7 // each call has many runs
 			}
-			x, err := fuzz.SweepIngest(fuzz.Setup{Seed: 34, Mode: lsm.LogMapped}, fuzz.Shape{Batches: 12, SyncOneIn: 4, FlushEvery: 4}, f, linked)
+			x, err := fuzz.SweepIngest(setupIn(t, 34, lsm.LogMapped, linked), fuzz.Shape{Batches: 12, SyncOneIn: 4, FlushEvery: 4}, f, linked)
 			require.NoError(t, err)
 			t.Logf("%s: %d runs, %d faults met", name, x.States, x.Points)
 			require.NoError(t, x.Err(), name)

@@ -23,7 +23,7 @@ func TestPowerCutAfterAKillAndAReopening(t *testing.T) {
 			if end == fuzz.KilledInManifest {
 				lives = sized(10, 600)
 			}
-			x, err := fuzz.CutAfterReopening(fuzz.Setup{Seed: 13 + uint64(mode), Mode: mode}, shape, end, lives, few) // one is encrypted
+			x, err := fuzz.CutAfterReopening(setup(t, 14, mode), shape, end, lives, few)
 			require.NoError(t, err)
 			report(t, end.String(), x)
 		}

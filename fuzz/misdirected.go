@@ -18,9 +18,9 @@ import (
 
 // NewAligned makes a closed store for blocks to be misdirected in: blocks of tables are not
 // compressed and hold as many entries of equal lengths, so that most are as long as any
-// other, and one written over another leaves no seam.
+// other, and one written over another leaves no seam. It is in clear: where blocks lie is looked up in it.
 func NewAligned(setup Setup, tables int) (*Damaged, error) {
-	for setup.Options(nil).Compression != lsm.NoCompression {
+	for setup.Encrypted() || setup.Options(nil).Compression != lsm.NoCompression {
 		setup.Seed++
 	}
 	var steps []Step

@@ -15,7 +15,7 @@ func TestScopesSurvivePowerCuts(t *testing.T) {
 	unraced(t)
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
 		for seed := range uint64(sized(2, 5)) {
-			r, err := fuzz.RecordScopes(fuzz.Setup{Seed: 20 + seed, Mode: mode}, sized(100, 400))
+			r, err := fuzz.RecordScopes(setup(t, 20+seed, mode), sized(100, 400))
 			require.NoError(t, err)
 			t.Logf("%d scopes dropped, %d forgotten", r.Dropped, r.Forgotten)
 			few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 3, Cuts: 2}, Every: sized(5, 1), Limit: sized(2000, 0)}
@@ -29,7 +29,7 @@ func TestScopesSurvivePowerCuts(t *testing.T) {
 func TestScopesSurvivePowerCutsInRecovery(t *testing.T) {
 	unraced(t)
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
-		r, err := fuzz.RecordScopes(fuzz.Setup{Seed: 30, Mode: mode}, 100)
+		r, err := fuzz.RecordScopes(setup(t, 30, mode), 100)
 		require.NoError(t, err)
 		few := fuzz.Cuts{StateOptions: vfs.StateOptions{Pending: 3, Cuts: 2}, Limit: sized(12, 200)}
 		report(t, "second cut", r.CutInRecovery(few, 150))
@@ -40,7 +40,7 @@ func TestScopesSurvivePowerCutsInRecovery(t *testing.T) {
 func TestScopesThroughLongHistories(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode lsm.LogMode) {
 		for seed := range uint64(sized(2, 5)) {
-			r, err := fuzz.RecordScopes(fuzz.Setup{Seed: 40 + seed, Mode: mode}, sized(1500, 10_000))
+			r, err := fuzz.RecordScopes(setup(t, 40+seed, mode), sized(1500, 10_000))
 			require.NoError(t, err)
 			t.Logf("%d scopes dropped, %d forgotten", r.Dropped, r.Forgotten)
 			require.GreaterOrEqual(t, r.Dropped, r.Forgotten)
@@ -61,7 +61,7 @@ func TestScopesWhateverCallFails(t *testing.T) {
 			if f.Product {
 				f.Every = 70 // each call has many runs
 			}
-			x, err := fuzz.SweepScopeFaults(fuzz.Setup{Seed: 2*uint64(mode) - 1, Mode: mode}, 80, f) // one is encrypted
+			x, err := fuzz.SweepScopeFaults(setup(t, 1, mode), 80, f)
 			require.NoError(t, err)
 			t.Logf("%s, mode %d: %d runs, %d faults met", name, mode, x.States, x.Points)
 			require.NoError(t, x.Err(), name)

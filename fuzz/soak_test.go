@@ -7,6 +7,7 @@ import (
 
 	"github.com/loamdb/loam/fuzz"
 	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/lsm"
 	"github.com/stretchr/testify/require"
 )
 
@@ -14,7 +15,7 @@ import (
 // nor files become more. The scorecard does it for longer, and looks at memory too.
 func TestAStoreAmongFaultsDoesNotGrow(t *testing.T) {
 	scored(t, "R40")
-	s := fuzz.Soak{Setup: fuzz.Setup{Seed: 6}, FS: vfs.NewOS(), Dir: filepath.Join(t.TempDir(), "db")}
+	s := fuzz.Soak{Setup: setupIn(t, 6, lsm.LogAuto, false), FS: vfs.NewOS(), Dir: filepath.Join(t.TempDir(), "db")}
 	var least, goroutines int64
 	for i := range sized(8, 200) {
 		r, err := s.Round()

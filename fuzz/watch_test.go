@@ -15,7 +15,7 @@ func TestWatchesGoOnAfterPowerCuts(t *testing.T) {
 		batches, every = 400, 1
 	}
 	for _, mode := range []lsm.LogMode{lsm.LogMapped, lsm.LogWritten} {
-		x, err := fuzz.CutUnderWatch(fuzz.Setup{Seed: 5 + 2*uint64(mode), Mode: mode}, fuzz.Ordinary(batches), every) // one is encrypted
+		x, err := fuzz.CutUnderWatch(setup(t, 7, mode), fuzz.Ordinary(batches), every)
 		require.NoError(t, err)
 		t.Logf("mode %d: %d states, %d commits heard of", mode, x.States, x.Points)
 		require.NoError(t, x.Err())
@@ -30,7 +30,9 @@ func TestWatchersHearTheTruthWhateverCallFails(t *testing.T) {
 		if long {
 			f.Limit, f.Every = 0, 1
 		}
-		x, err := fuzz.SweepFaults(fuzz.Setup{Seed: 8, Mode: lsm.LogMapped, Follow: true}, fuzz.Ordinary(60), f)
+		s := setupIn(t, 8, lsm.LogMapped, name != "any sync")
+		s.Follow = true
+		x, err := fuzz.SweepFaults(s, fuzz.Ordinary(60), f)
 		require.NoError(t, err)
 		t.Logf("%s: %d runs, %d faults met", name, x.States, x.Points)
 		require.NoError(t, x.Err(), name)

@@ -209,9 +209,12 @@ func (c *call) exit(r *registration) {
 
 // settle counts a call of a hook that has ended, and keeps what it has done.
 func (c *call) settle(r *registration, err error, begun time.Duration) {
-	end := c.d.now()
-	c.clock = end
-	r.counts.latency.Add(end - begun)
+	end, times := begun, r.counts.timed()
+	if c.clock = -1; times > 0 || err != nil || r.breaker.config.SlowCalls > 0 {
+		end = c.d.now()
+		c.clock = end
+		r.counts.latency.AddFor(end-begun, times)
+	}
 	if err == nil {
 		r.breaker.record(succeeded, begun, end)
 		if c.point.IsBefore() {

@@ -128,7 +128,7 @@ func (d *Dispatcher) startWorkersLocked() {
 	}
 	d.started = true
 	for _, s := range d.shards {
-		c := &call{d: d, shard: s}
+		c := &call{d: d, shard: s, clock: -1}
 		d.watch.add(c)
 		go c.work()
 	}

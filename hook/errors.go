@@ -3,6 +3,8 @@ package hook
 import (
 	"errors"
 	"fmt"
+
+	"github.com/loamdb/loam/internal/mutant"
 )
 
 // Errors of setting up.
@@ -83,5 +85,17 @@ type PanicError struct {
 	Stack []byte
 }
 
-// Error tells the value, not the stack.
-func (e *PanicError) Error() string { return fmt.Sprintf("hook: panic: %v", e.Value) }
+// Error tells the value if it is a text or an error, which the hook has made to be read, and else its type: it may
+// be the change itself, with key and value. It does not tell the stack.
+func (e *PanicError) Error() string {
+	if mutant.Enabled && mutant.Is(mutant.TellPanics) {
+		return fmt.Sprintf("hook: panic: %v", e.Value)
+	}
+	switch v := e.Value.(type) {
+	case error:
+		return "hook: panic: " + v.Error()
+	case string:
+		return "hook: panic: " + v
+	}
+	return fmt.Sprintf("hook: panic with a %T", e.Value)
+}

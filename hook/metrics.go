@@ -40,14 +40,32 @@ type HookMetrics struct {
 	// Breaker is the breaker's state.
 	Breaker BreakerState
 	// P50, P95 and P99 are the durations within which this part of the calls ended, rounded up
-	// by at most an eighth.
+	// by at most an eighth. Beyond the first 1,024 calls every eighth one tells, for eight.
 	P50, P95, P99 time.Duration
 }
 
 // counts are the counters of a hook.
 type counts struct {
-	failures, timeouts, vetoes, refused, drops atomic.Uint64
-	latency                                    latency.Histogram
+	calls, failures, timeouts, vetoes, refused, drops atomic.Uint64
+	latency                                           latency.Histogram
+}
+
+// Of how many calls the time is taken of each, and of how many one afterwards: to look at the clock is a sixth
+// of what a before-hook that does nothing costs.
+const (
+	allTimed  = 1024
+	timeEvery = 8
+)
+
+// timed counts a call that has ended, and returns for how many calls its time stands: 0 if it is not taken.
+func (c *counts) timed() uint64 {
+	switch n := c.calls.Add(1); {
+	case n <= allTimed:
+		return 1
+	case n%timeEvery == 0:
+		return timeEvery
+	}
+	return 0
 }
 
 // Metrics returns the figures. Those of calls that end meanwhile may be in part.
@@ -67,13 +85,13 @@ func (d *Dispatcher) Metrics() Metrics {
 func (r *registration) metrics() HookMetrics {
 	c := &r.counts
 	m := HookMetrics{
-		Name:     r.Name,
+		Name: r.Name, Calls: c.calls.Load(),
 		Failures: c.failures.Load(), Timeouts: c.timeouts.Load(), Vetoes: c.vetoes.Load(),
 		Refused: c.refused.Load(), Drops: c.drops.Load(),
 		Stuck: int(r.stuck.Load()), Breaker: BreakerState(r.breaker.state.Load()),
 	}
 	var q []time.Duration
-	m.Calls, q = c.latency.Quantiles(0.50, 0.95, 0.99)
+	_, q = c.latency.Quantiles(0.50, 0.95, 0.99)
 	m.P50, m.P95, m.P99 = q[0], q[1], q[2]
 	return m
 }

@@ -405,3 +405,35 @@ func TestManyCallersAtOnce(t *testing.T) {
 		})
 	})
 }
+
+// Beyond the first calls every eighth one tells how long they take, for eight: all are counted, and a breaker
+// meets each that is slow.
+func TestFiguresOfManyCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDispatcher(t, hook.Options{})
+		took := time.Millisecond
+		h := before("h", func(context.Context, *hook.Change) error { time.Sleep(took); return nil })
+		h.Breaker = hook.Breaker{SlowCalls: 3, SlowAfter: time.Second, OpenFor: time.Minute}
+		require.NoError(t, d.Register(h))
+		h.Name, h.Breaker = "i", hook.Breaker{}
+		require.NoError(t, d.Register(h))
+		for i := range 4096 {
+			if i == 2048 {
+				took = 10 * time.Millisecond
+			}
+			require.NoError(t, d.Before(background, set(scope.Global(), "k", 1)))
+		}
+		for _, name := range []string{"h", "i"} {
+			m := figures(t, d, name)
+			require.EqualValues(t, 4096, m.Calls)
+			require.Greater(t, m.P50, took/11)
+			require.Less(t, m.P50, took/8)
+			require.Greater(t, m.P95, took)
+		}
+		took = time.Second
+		for range 3 {
+			require.NoError(t, d.Before(background, set(scope.Global(), "k", 1)))
+		}
+		require.ErrorIs(t, d.Before(background, set(scope.Global(), "k", 1)), hook.ErrUnavailable)
+	})
+}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/internal/vfs"
 )
@@ -28,6 +29,8 @@ type careStore struct {
 	want  map[string]string
 	ever  map[string][]string
 	z     seams.Sizing
+	// encrypted ones are those that were killed. Their keyring is left alone: without it nothing is read.
+	encrypted bool
 	// entries is how many a closed store holds in its tables and its log.
 	entries int64
 }
@@ -47,12 +50,11 @@ func careSizes() seams.Sizing {
 func newCareStore(t testing.TB, seed uint64, closed bool) *careStore {
 	t.Helper()
 	mem := vfs.NewMem()
-	s := &careStore{files: map[string][]byte{}, want: map[string]string{}, ever: map[string][]string{}, z: careSizes()}
+	s := &careStore{files: map[string][]byte{}, want: map[string]string{}, ever: map[string][]string{}, z: careSizes(), encrypted: !closed}
 	rng := rand.New(rand.NewPCG(seed, 1))
-	o := Options{CompactionWorkers: 1, BlockBytes: 512, SyncInterval: -1,
-		Compression: []Compression{NoCompression, S2, Zstd, S2ThenZstd}[seed%4]}
-	o.seams = seams.Seams{FS: mem, Sizing: s.z}
-	db, err := Open("db", &o)
+	o := s.options(mem)
+	o.Compression = []Compression{NoCompression, S2, Zstd, S2ThenZstd}[seed%4]
+	db, err := Open("db", o)
 	require.NoError(t, err)
 	defer db.Close()
 	do := func(n int) {
@@ -88,7 +90,7 @@ func newCareStore(t testing.TB, seed uint64, closed bool) *careStore {
 	s.mem = mem.Copy()
 	s.names, err = s.mem.List("db")
 	require.NoError(t, err)
-	s.names = slices.DeleteFunc(s.names, func(name string) bool { return name == "LOCK" })
+	s.names = slices.DeleteFunc(s.names, func(name string) bool { return name == "LOCK" || name == crypto.KeyringName })
 	for _, name := range s.names {
 		s.files[name] = readAll(t, s.mem, path.Join("db", name))
 	}
@@ -125,6 +127,9 @@ func replaceFile(t testing.TB, fs vfs.FS, name string, p []byte) {
 
 func (s *careStore) options(fs vfs.FS) *Options {
 	o := &Options{CompactionWorkers: 1, SyncInterval: -1, BlockBytes: 512}
+	if s.encrypted {
+		o.Encryption = &Encryption{Key: masterKey(1)}
+	}
 	o.seams = seams.Seams{FS: fs, Sizing: s.z}
 	return o
 }
@@ -282,6 +287,10 @@ func TestEveryChangedByteIsFoundAndSurvived(t *testing.T) {
 	}
 	for _, closed := range []bool{true, false} {
 		s := newCareStore(t, 1, closed)
+		step := step
+		if s.encrypted {
+			step *= 2
+		}
 		for _, name := range s.names {
 			for off := 0; off < len(s.files[name]); off += step {
 				what := fmt.Sprintf("closed %v, %s, byte %d", closed, name, off)

@@ -37,7 +37,7 @@ import (
 // A directory of which Checkpoint has failed, or was killed, holds a whole checkpoint, is
 // as good as empty, or is ErrNotExist to Open until Checkpoint is called for it again.
 //
-// Errors: ErrNotEmpty, ErrLocked, ErrReadOnly, ErrNoSpace, ErrPoisoned, ErrCorrupt for a
+// Errors: ErrNotEmpty, ErrLocked, ErrReadOnly, ErrNotPrivate, ErrNoSpace, ErrPoisoned, ErrCorrupt for a
 // table that is damaged and had to be copied, ctx's, and those of the file system. None
 // but ErrPoisoned, of a flush, stops this store's writing.
 func (d *DB) Checkpoint(ctx context.Context, dir string) error {
@@ -78,6 +78,9 @@ type checkpoint struct {
 func (c *checkpoint) run(ctx context.Context) error {
 	made, err := c.look() // before any work is done for nothing
 	if err != nil {
+		return err
+	}
+	if err := c.db.opts.checkDir(c.fs, c.dir); err != nil {
 		return err
 	}
 	// While the snapshot is open no table is written without the entries of a scope that is

@@ -42,9 +42,10 @@ var (
 	// ErrAuth: stored bytes were changed, moved or come from elsewhere. It comes as a
 	// *CorruptionError, and matches ErrCorrupt.
 	ErrAuth = errors.New("lsm: not authentic")
-	// ErrNotPrivate: others than their owner may write to the directory of an encrypted store,
-	// or reach the file with its key; or the lock file of any store has a second name, and who holds
-	// the lock would be written into whatever that is.
+	// ErrNotPrivate: everybody may write to the directory, or it is another user's and to be written to, or its
+	// group may write to that of an encrypted store (see Options.AllowSharedDir); or others may reach the file
+	// with its key; or the lock file has a second name, and who holds the lock would be written into
+	// whatever that is. Nothing was written.
 	ErrNotPrivate = vfs.ErrNotPrivate
 	// ErrShredded: the value was sealed in a scope whose key was destroyed since.
 	ErrShredded = crypto.ErrShredded

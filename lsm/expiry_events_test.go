@@ -278,9 +278,14 @@ func TestAwaitExpiryEvents(t *testing.T) {
 // Wherever the power is cut, each entry that has expired is an event once, or not yet, and is
 // after another sweep; what was acknowledged durably stays so.
 func TestExpiryEventsSurvivePowerCuts(t *testing.T) {
+	t.Run("in clear", func(t *testing.T) { expiryEventsSurvivePowerCuts(t, nil) })
+	t.Run("encrypted", func(t *testing.T) { expiryEventsSurvivePowerCuts(t, &Encryption{Key: masterKey(1)}) })
+}
+
+func expiryEventsSurvivePowerCuts(t *testing.T, encryption *Encryption) {
 	mem := vfs.NewCrashMem()
 	c := newHandClock()
-	o := Options{ExpiryEvents: true, SyncInterval: -1}
+	o := Options{ExpiryEvents: true, SyncInterval: -1, Encryption: encryption}
 	db := openAt(t, mem, c, o)
 	const n = 12
 	for i := range n {
@@ -304,9 +309,12 @@ func TestExpiryEventsSurvivePowerCuts(t *testing.T) {
 	require.NoError(t, db.Compact(context.Background(), nil, nil))
 	require.NoError(t, db.Close())
 	states := 0
-	limit := 400
+	limit := 200
 	if testing.Short() {
-		limit = 60
+		limit = 30
+	}
+	if encryption != nil {
+		limit /= 2
 	}
 	every := max((mem.Ops()-set)/limit, 1)
 	for e, k := mem.Explore(), set; k <= mem.Ops(); k += every {

@@ -14,13 +14,17 @@ import (
 func TestPositionsSurvivePowerCuts(t *testing.T) {
 	for _, mode := range []LogMode{LogMapped, LogWritten} {
 		fs := vfs.NewCrashMem()
-		db := openSized(t, fs, Options{LogMode: mode, SyncInterval: -1}, small())
+		o := Options{LogMode: mode, SyncInterval: -1}
+		if mode == LogWritten {
+			o.Encryption = &Encryption{Key: masterKey(1)}
+		}
+		db := openSized(t, fs, o, small())
 		setAll(t, db, "a=1", "b=1")
 		at := positionNow(t, db)
 		setAll(t, db, "c=1")
 		left := fs.CrashCopy()
 		require.NoError(t, db.Close())
-		db = openSized(t, left, Options{LogMode: mode}, small())
+		db = openSized(t, left, o, small())
 		require.NotContains(t, changesOf(t, db, at), "a")
 		require.Contains(t, changesOf(t, db, Position{}), lines("set a=1", "set b=1"))
 		require.NoError(t, db.Close())

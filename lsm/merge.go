@@ -6,6 +6,7 @@ import (
 
 	"github.com/loamdb/loam/internal/fold"
 	"github.com/loamdb/loam/internal/keys"
+	"github.com/loamdb/loam/internal/mutant"
 )
 
 // Merging. An operand is an entry of its own: writing it reads nothing. Readers fold operands
@@ -72,6 +73,13 @@ func checkOperand(op *fold.Operator, operand []byte) error {
 		return &LimitError{What: "operand", Bytes: int64(len(operand)), Limit: maxOperandBytes}
 	}
 	if op.Check != nil {
+		if mutant.Enabled && mutant.Is(mutant.TellOperands) {
+			defer func() {
+				if p := recover(); p != nil {
+					panic(fmt.Sprintf("lsm: operator %s, operand %q: %v", op.Name, operand, p))
+				}
+			}()
+		}
 		if err := op.Check(operand); err != nil {
 			return &MergeError{Operator: op.Name, Err: err}
 		}

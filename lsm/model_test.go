@@ -64,12 +64,20 @@ func randomOptions(rnd *rand.Rand, fs vfs.FS) lsm.Options {
 		SyncInterval:      []time.Duration{-1, time.Millisecond, 0}[rnd.IntN(3)],
 	}
 	if keyed(fs) || unused(fs) && rnd.IntN(3) == 0 {
-		o.Encryption = &lsm.Encryption{Key: crypto.KeyBytes(bytes.Repeat([]byte{7}, crypto.KeyLen))}
+		o.Encryption = encryptionIf(true)
 	}
 	seams.Inject(&o, seams.Seams{FS: fs, Sizing: tinySizing(rnd)})
 	o.BlobThreshold = []int{-1, 0, 16, 40}[rnd.IntN(4)]
 	o.BlobSpacePercent = []int{0, 110, 400}[rnd.IntN(3)]
 	return o
+}
+
+// encryptionIf is the encryption of a store that is encrypted or not.
+func encryptionIf(encrypted bool) *lsm.Encryption {
+	if !encrypted {
+		return nil
+	}
+	return &lsm.Encryption{Key: crypto.KeyBytes(bytes.Repeat([]byte{7}, crypto.KeyLen))}
 }
 
 // keyed reports whether the store of a file system is encrypted.

@@ -25,8 +25,8 @@ import (
 // the defaults. A directory is not made in one that may be written and not read: its entry
 // could not be made durable.
 //
-// Errors: ErrLocked, ErrCorrupt, ErrTooNew, ErrNotExist, ErrInvalidOptions, those of Encryption, and
-// those of the file system. An Open that fails has changed nothing that a later one needs.
+// Errors: ErrLocked, ErrCorrupt, ErrTooNew, ErrNotExist, ErrInvalidOptions, ErrNotPrivate, those of
+// Encryption, and those of the file system. An Open that fails has changed nothing that a later one needs.
 func Open(dir string, o *Options) (*DB, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -93,9 +93,6 @@ func (d *DB) openLocked() error {
 		return err
 	}
 	d.mapTables = traits.MappedLoads
-	if traits.Shared && d.opts.Encryption != nil {
-		return fmt.Errorf("%w: others may write to the directory", ErrNotPrivate)
-	}
 	loaded, err := d.loadManifest()
 	if err != nil {
 		return err
@@ -152,11 +149,17 @@ func (d *DB) takeLock() error {
 			return err
 		}
 	}
+	if err := d.opts.checkDir(fs, d.dir); err != nil {
+		return err
+	}
 	name := d.path(manifest.LockName)
 	lock, err := fs.Lock(name, !d.opts.ReadOnly, vfs.ProcessName())
 	if errors.Is(err, vfs.ErrNotExist) && d.mayCreate() {
 		if d.madeDirs, err = makeDir(fs, d.dir); err != nil {
 			return err
+		}
+		if err := d.opts.checkDir(fs, d.dir); err != nil {
+			return err // somebody else has made it meanwhile
 		}
 		lock, err = fs.Lock(name, true, vfs.ProcessName())
 	}

@@ -40,6 +40,11 @@ type Options struct {
 	// InMemory keeps the store in memory: the same engine on a memory file system,
 	// gone at Close. The directory is then a name only.
 	InMemory bool
+	// AllowSharedDir takes a directory in which others may make and remove files, which is ErrNotPrivate
+	// otherwise. They can then take the store away, or put another one in its place, which a store in
+	// clear does not notice. It is for file systems that show modes and owners which say nothing, such as
+	// those of other systems, and for volumes whose owner cannot be chosen.
+	AllowSharedDir bool
 
 	// MemoryBudget bounds, in bytes, what memtables, range tombstones, block cache, indexes
 	// and filters take together. 0 means 256 MiB; at least 4 MiB. Open reads the log into memory: after
@@ -281,8 +286,11 @@ func (o *Options) seamDefaults() seams.Seams {
 	if s.Random == nil {
 		s.Random = rand.Reader
 	}
-	if s.Now == nil {
-		s.Now = vfs.Now
+	switch now := s.Now; {
+	case now == nil:
+		s.Now, s.Since = vfs.Now, vfs.Since
+	case s.Since == nil:
+		s.Since = func(t time.Time) time.Duration { return now().Sub(t) }
 	}
 	z := &s.Sizing
 	o.MemtableBytes = orDefault(z.MemtableBytes, o.MemtableBytes)

@@ -36,12 +36,13 @@ import (
 // That of an encrypted store is encrypted, with data keys of its own, under the key that
 // Encryption gives for both. Nothing is read without the keyring.
 //
-// Of the options it uses those of new tables, Encryption, MemoryBudget and Logger. It writes as much as
+// Of the options it uses those of new tables, Encryption, AllowSharedDir for newDir, MemoryBudget
+// and Logger. It writes as much as
 // it reads, and takes memory for a few blocks of each table that overlaps at a key, and for
 // a quarter of the budget of the log.
 //
-// Errors: ErrNotExist, ErrLocked, ErrTooNew, ErrInvalidOptions, those of Encryption, those of
-// writing, and ctx's. Damage is none, but for that of the keyring: ErrCorrupt.
+// Errors: ErrNotExist, ErrLocked, ErrTooNew, ErrInvalidOptions, ErrNotPrivate for newDir, those of
+// Encryption, those of writing, and ctx's. Damage is none, but for that of the keyring: ErrCorrupt.
 func Salvage(ctx context.Context, dir, newDir string, o *Options) (*SalvageReport, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err

@@ -27,8 +27,9 @@ type TableWriter struct {
 }
 
 // NewTableWriter begins a table in a new file. Of the options it uses Compression,
-// BlockBytes and FilterBitsPerKey; nil means the defaults. Errors: ErrInvalidOptions, and
-// those of the file system.
+// BlockBytes, FilterBitsPerKey and AllowSharedDir; nil means the defaults. In a sticky directory,
+// where nobody can remove what is another's, the file is safe. Errors: ErrInvalidOptions,
+// ErrNotPrivate for a directory in which others can exchange it, and those of the file system.
 func NewTableWriter(file string, o *Options) (*TableWriter, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -41,6 +42,9 @@ func NewTableWriter(file string, o *Options) (*TableWriter, error) {
 		_, err = io.ReadFull(opts.seams.Random, wo.Salt[:])
 	}
 	if err != nil {
+		return nil, fmt.Errorf("lsm: new table: %w", err)
+	}
+	if err = opts.checkFileDir(w.fs, filepath.Dir(file)); err != nil {
 		return nil, fmt.Errorf("lsm: new table: %w", err)
 	}
 	if w.file, err = w.fs.Create(file); err != nil {

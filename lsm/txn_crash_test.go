@@ -19,7 +19,9 @@ func TestALargeTransactionIsWholeOrAbsentAfterAPowerCut(t *testing.T) {
 	for _, mode := range []lsm.LogMode{lsm.LogMapped, lsm.LogWritten} {
 		for _, w := range []*lsm.WriteOptions{lsm.Sync, lsm.NoSync} {
 			t.Run(fmt.Sprintf("mode=%d,unsynced=%v", mode, w.Unsynced), func(t *testing.T) {
-				o := lsm.Options{LogMode: mode, SyncInterval: -1}
+				// Of each mode one is encrypted, and of each kind of commit.
+				encrypted := (mode == lsm.LogMapped) == w.Unsynced
+				o := lsm.Options{LogMode: mode, SyncInterval: -1, Encryption: encryptionIf(encrypted)}
 				open := func(fs vfs.FS) *lsm.DB {
 					seams.Inject(&o, seams.Seams{FS: fs, Sizing: seams.Sizing{
 						MinSegmentBytes: 8 << 10, MaxSegmentBytes: 8 << 10, MinMemtableBytes: 8 << 10,
@@ -51,6 +53,9 @@ func TestALargeTransactionIsWholeOrAbsentAfterAPowerCut(t *testing.T) {
 				every := 5
 				if testing.Short() {
 					every = 20
+				}
+				if encrypted {
+					every *= 4
 				}
 				for e, k := mem.Explore(), from; k <= closed; k++ {
 					if e.AdvanceTo(k); k%every > 0 && k != acknowledged && k != closed {

@@ -291,7 +291,7 @@ func TestConcurrentHistoriesAreStrictlySerialisable(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 11))
 			z := tinySizing(rnd)
 			z.RingKeys = []int{0, 2, 20}[seed%3]
-			o := lsm.Options{SyncInterval: -1, LogMode: lsm.LogMode(1 + seed%2)}
+			o := lsm.Options{SyncInterval: -1, LogMode: lsm.LogMode(1 + seed%2), Encryption: encryptionIf(seed%3 == 2)}
 			seams.Inject(&o, seams.Seams{FS: vfs.NewMem(), Sizing: z})
 			db, err := lsm.Open("db", &o)
 			require.NoError(t, err)

@@ -253,7 +253,7 @@ func TestTransactionsBehaveAsASortedMap(t *testing.T) {
 	}
 	for seed := range seeds {
 		rnd := rand.New(rand.NewPCG(seed, 3))
-		o := lsm.Options{SyncInterval: -1, Operators: []lsm.Operator{plainAppend}}
+		o := lsm.Options{SyncInterval: -1, Operators: []lsm.Operator{plainAppend}, Encryption: encryptionIf(seed%3 == 0)}
 		seams.Inject(&o, seams.Seams{FS: vfs.NewMem(), Sizing: tinySizing(rnd)})
 		db, err := lsm.Open("db", &o)
 		require.NoError(t, err)

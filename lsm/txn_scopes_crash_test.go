@@ -20,7 +20,9 @@ func TestATransactionOverScopesIsWholeOrAbsentAfterAPowerCut(t *testing.T) {
 	for _, mode := range []lsm.LogMode{lsm.LogMapped, lsm.LogWritten} {
 		for _, w := range []*lsm.WriteOptions{lsm.Sync, lsm.NoSync} {
 			t.Run(fmt.Sprintf("mode=%d,unsynced=%v", mode, w.Unsynced), func(t *testing.T) {
-				o := lsm.Options{LogMode: mode, SyncInterval: -1}
+				// Of each mode one is encrypted, and of each kind of commit.
+				encrypted := (mode == lsm.LogMapped) == w.Unsynced
+				o := lsm.Options{LogMode: mode, SyncInterval: -1, Encryption: encryptionIf(encrypted)}
 				open := func(fs vfs.FS) *lsm.DB {
 					seams.Inject(&o, seams.Seams{FS: fs, Sizing: seams.Sizing{
 						MinSegmentBytes: 8 << 10, MaxSegmentBytes: 8 << 10, MinMemtableBytes: 8 << 10,
@@ -55,8 +57,15 @@ func TestATransactionOverScopesIsWholeOrAbsentAfterAPowerCut(t *testing.T) {
 				require.NoError(t, db.Close())
 				closed := mem.Ops()
 				states, whole := 0, 0
+				every := 1
+				if testing.Short() {
+					every = 15
+				}
+				if encrypted {
+					every *= 4
+				}
 				for e, k := mem.Explore(), from; k <= closed; k++ {
-					if e.AdvanceTo(k); testing.Short() && k%15 > 0 && k != acknowledged && k != closed {
+					if e.AdvanceTo(k); k%every > 0 && k != acknowledged && k != closed {
 						continue
 					}
 					for s := range e.States(vfs.StateOptions{Pending: 2, Cuts: 2}) {

@@ -198,7 +198,7 @@ func TestTransactionsOverScopesBehaveAsSortedMaps(t *testing.T) {
 			fs, dir = vfs.NewOS(), t.TempDir()
 		}
 		open := func() *lsm.DB {
-			o := lsm.Options{SyncInterval: -1, Operators: []lsm.Operator{plainAppend}}
+			o := lsm.Options{SyncInterval: -1, Operators: []lsm.Operator{plainAppend}, Encryption: encryptionIf(seed%3 == 0)}
 			seams.Inject(&o, seams.Seams{FS: fs, Sizing: tinySizing(rnd)})
 			db, err := lsm.Open(dir, &o)
 			require.NoError(t, err)

@@ -249,7 +249,7 @@ func TestWatchersShowWhatTheStoreHolds(t *testing.T) {
 // Beside writers too every watcher sees every commit whole and in order.
 func TestWatchersBesideWriters(t *testing.T) {
 	for _, watch := range []int64{0, 32 << 10} {
-		o := lsm.Options{InMemory: true}
+		o := lsm.Options{InMemory: true, Encryption: encryptionIf(watch > 0)}
 		seams.Inject(&o, seams.Seams{Sizing: seams.Sizing{WatchBytes: watch}})
 		db, err := lsm.Open("db", &o)
 		require.NoError(t, err)

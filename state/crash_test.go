@@ -309,7 +309,7 @@ func TestImportsAreWholeAfterPowerCuts(t *testing.T) {
 		entries = append(entries, scopefile.Entry{Key: fmt.Sprintf("k%03d", i), Value: int64(i)})
 	}
 	file := fileOf(entries)
-	h := &history{steps: 3, mode: lsm.LogWritten, script: func(store *state.Store, n int) error {
+	script := func(store *state.Store, n int) error {
 		there, o := store.Scope(agent), state.ImportOptions{Existing: state.ExistingReplace}
 		switch n {
 		case 0:
@@ -324,12 +324,15 @@ func TestImportsAreWholeAfterPowerCuts(t *testing.T) {
 		}
 		_, err := store.Scope(other).Import(ctx, strings.NewReader(file), o)
 		return err
-	}}
-	every := 3
-	if testing.Short() {
-		every = 29
 	}
-	require.Positive(t, h.explore(t, every))
+	every := 8 // in each form
+	if testing.Short() {
+		every = 71
+	}
+	for _, encrypted := range []bool{false, true} {
+		h := &history{steps: 3, encrypted: encrypted, mode: lsm.LogWritten, script: script}
+		require.Positive(t, h.explore(t, every))
+	}
 }
 
 // B6, B11, B12, B22: a call that fails fails an operation, with an error that names it, or nothing at all;

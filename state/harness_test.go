@@ -41,11 +41,22 @@ func (f *fixture) reopen() {
 
 // everywhere runs a test on a store in memory and on one on disk.
 func everywhere(t *testing.T, o *state.Options, test func(t *testing.T, f *fixture)) {
+	inForms(t, o, o, test)
+}
+
+// modelled is everywhere, for tests that compare a store with a model: the one on disk is encrypted.
+func modelled(t *testing.T, o state.Options, test func(t *testing.T, f *fixture)) {
+	disk := o
+	disk.Engine = &state.EngineOptions{Encryption: encryptionIf(true)}
+	inForms(t, &o, &disk, test)
+}
+
+func inForms(t *testing.T, memory, disk *state.Options, test func(t *testing.T, f *fixture)) {
 	for _, where := range []string{"memory", "disk"} {
 		t.Run(where, func(t *testing.T) {
-			f := &fixture{t: t, opts: o}
+			f := &fixture{t: t, opts: memory}
 			if where == "disk" {
-				f.dir = filepath.Join(t.TempDir(), "store")
+				f.opts, f.dir = disk, filepath.Join(t.TempDir(), "store")
 			}
 			f.open()
 			defer func() { require.NoError(t, f.Close()) }()

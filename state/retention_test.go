@@ -243,7 +243,7 @@ func TestAScopeThatIsWrittenToIsNotDropped(t *testing.T) {
 
 // The entries that are left are always the ones that were written last, whatever was done.
 func TestRetentionAgreesWithAModel(t *testing.T) {
-	everywhere(t, nil, func(t *testing.T, f *fixture) {
+	modelled(t, state.Options{}, func(t *testing.T, f *fixture) {
 		sc := f.Scope(agent)
 		rnd := rand.New(rand.NewPCG(7, 40))
 		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 20}))
@@ -284,7 +284,7 @@ func TestRetentionAgreesWithAModel(t *testing.T) {
 }
 
 func TestRetentionUnderManyWriters(t *testing.T) {
-	everywhere(t, nil, func(t *testing.T, f *fixture) {
+	modelled(t, state.Options{}, func(t *testing.T, f *fixture) {
 		sc := f.Scope(agent)
 		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 200, DropIdle: time.Hour}))
 		each := 300

@@ -307,7 +307,10 @@ func (s *Store) giveBack(b *scratch) {
 		s.latencies[b.op].Add(s.clock.since(b.begun))
 		b.timed = false
 	}
-	if b.one[0] = (write{}); cap(b.buf) > maxPooledBytes {
+	if b.one[0].key != nil { // not of a read: it is long
+		b.one[0] = write{}
+	}
+	if cap(b.buf) > maxPooledBytes {
 		b.buf = nil
 	}
 	s.scratch.Put(b)

@@ -28,7 +28,7 @@ func TestRandomOperationsOfViews(t *testing.T) {
 	}
 	o := controlled()
 	o.NoSync = true
-	everywhere(t, o, func(t *testing.T, f *fixture) {
+	modelled(t, *o, func(t *testing.T, f *fixture) {
 		rng := rand.New(rand.NewPCG(63, uint64(len(f.dir))))
 		pick := func(from ...string) string { return from[rng.IntN(len(from))] }
 		scopes := []scope.Scope{agent, scope.Agent("a2"), scope.User("u")}

@@ -17,7 +17,10 @@ type Histogram struct {
 const first, last = 6, 42 // exponents
 
 // Add counts a duration: one atomic addition.
-func (h *Histogram) Add(d time.Duration) { h.buckets[bucketOf(d)].Add(1) }
+func (h *Histogram) Add(d time.Duration) { h.AddFor(d, 1) }
+
+// AddFor counts a duration that stands for n of them.
+func (h *Histogram) AddFor(d time.Duration, n uint64) { h.buckets[bucketOf(d)].Add(n) }
 
 func bucketOf(d time.Duration) int {
 	n := uint64(max(d, 0))

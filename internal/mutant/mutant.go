@@ -180,6 +180,9 @@ const (
 	ImportInParts       Name = "import-in-parts"        // take an imported file into a scope by several commits
 	KeepStagedImport    Name = "keep-staged-import"     // leave what an import has staged when the process ended
 	SplitIndexCommit    Name = "split-index-commit"     // commit a document's index entries before the document
+	TrustDirectory      Name = "trust-directory"        // take any directory for a store, whoever may write to it
 	LogKeys             Name = "log-keys"               // name the smallest keys of tables in what is logged
+	TellOperands        Name = "tell-operands"          // panic with the operand on which an operator panics
+	TellPanics          Name = "tell-panics"            // print whatever a hook panics with in the error
 	RepeatLast          Name = "repeat-last"            // begin a page with the last document of the page before
 )

@@ -23,6 +23,8 @@ type Seams struct {
 	Random io.Reader
 	// Now is the wall clock with its monotonic part.
 	Now func() time.Time
+	// Since is how long an instant of Now is ago; nil means that Now is asked.
+	Since func(time.Time) time.Duration
 	// Sizing are the internal sizes.
 	Sizing Sizing
 	// WrapCipher, when set, replaces what gives new files of an encrypted store their ciphers.

@@ -39,6 +39,7 @@ var checks = []struct {
 	{"snippets", tidy.SnippetSyntax},
 	{"planted bugs", tidy.PlantedBugs},
 	{"behaviours", tidy.Behaviours},
+	{"harnesses", tidy.Harnesses},
 }
 
 func TestTheRepositoryKeepsItsRules(t *testing.T) {
@@ -257,6 +258,11 @@ var O = 1
 			"B31 B32 B33 B34 B35 B36 B37 B63 B64 xB70\nfunc TestAll() {}\n\n// B70.\nfunc helper() {}\n",
 			"lsm/l_test.go": "package lsm\n\n// B60, B62.\nfunc TestAll() {}\n"},
 		[]string{"lsm: no test cites B61", "state: no test cites B70"}},
+	{"harnesses that play stores in clear alone", tidy.Harnesses,
+		map[string]string{
+			"lsm/a_model_test.go": "package lsm\n", "lsm/b_model_test.go": "package lsm\n\nvar o = encryptionIf(true)\n",
+			"state/a_test.go": "package state\n\nvar e = mem.Explore()\n", "wal/a_crash_test.go": "package wal\n"},
+		[]string{"lsm/a_model_test.go: no store", "state/a_test.go: no store"}},
 }
 
 // Every check finds what it is there to find, and nothing else.

@@ -140,7 +140,7 @@ func (osFS) Traits(dir string) (Traits, error) {
 	if err == nil {
 		var info fs.FileInfo
 		if info, err = os.Stat(dir); err == nil {
-			t.Shared = sharedDir(info)
+			t.Writers = writers(info)
 		}
 	}
 	return t, osError("statfs", dir, err)

@@ -10,5 +10,5 @@ func ownedPrivately(fs.FileInfo) error { return nil }
 // linked cannot tell either.
 func linked(fs.FileInfo) bool { return false }
 
-// sharedDir cannot tell either.
-func sharedDir(fs.FileInfo) bool { return false }
+// writers cannot tell either.
+func writers(fs.FileInfo) Writers { return 0 }

@@ -52,6 +52,28 @@ func TestOpenPrivateRefusesWhatOthersReach(t *testing.T) {
 	require.ErrorIs(t, err, vfs.ErrNotExist)
 }
 
+// R40: who may make files in a directory is told by its mode and owner.
+func TestTraitsTellWhoMayWrite(t *testing.T) {
+	dir := t.TempDir()
+	writers := func() vfs.Writers {
+		traits, err := vfs.NewOS().Traits(dir)
+		require.NoError(t, err)
+		return traits.Writers
+	}
+	for mode, want := range map[os.FileMode]vfs.Writers{
+		0o700: 0, 0o755: 0, 0o700 | os.ModeSticky: 0, 0o770: vfs.Group, 0o702: vfs.Everybody, 0o777: vfs.Everybody | vfs.Group,
+		0o777 | os.ModeSticky: vfs.Everybody | vfs.Group | vfs.Sticky,
+	} {
+		require.NoError(t, os.Chmod(dir, mode))
+		require.Equal(t, want, writers(), "%s", mode)
+	}
+	require.NoError(t, os.Chmod(dir, 0o700))
+	if os.Geteuid() == 0 {
+		require.NoError(t, os.Chown(dir, 1, -1))
+		require.Zero(t, writers(), "root works in directories of others")
+	}
+}
+
 func TestOpenPrivateRefusesFilesOfOthers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give a file away")

@@ -32,5 +32,20 @@ func linked(info fs.FileInfo) bool {
 	return ok && st.Nlink > 1
 }
 
-// sharedDir reports whether others than the owner may make files in a directory.
-func sharedDir(info fs.FileInfo) bool { return info.Mode().Perm()&0o022 != 0 }
+// writers tells who may make files in a directory.
+func writers(info fs.FileInfo) (w Writers) {
+	if info.Mode().Perm()&0o002 != 0 {
+		w |= Everybody
+	}
+	if info.Mode().Perm()&0o020 != 0 {
+		w |= Group
+	}
+	if w != 0 && info.Mode()&fs.ModeSticky != 0 {
+		w |= Sticky
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if user := os.Geteuid(); ok && user != 0 && st.Uid != 0 && int(st.Uid) != user {
+		w |= Owner
+	}
+	return w
+}

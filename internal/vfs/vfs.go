@@ -85,10 +85,28 @@ type Traits struct {
 	// MappedLoads is true where loads from a mapping fault only for an error of the
 	// device or a truncated file: where stores are safe, and XFS.
 	MappedLoads bool
-	// Shared is true where others than the directory's owner may make and remove files in it.
-	// It is not known, and false, on Windows.
-	Shared bool
+	// Writers are who may make and remove files in the directory. They are not known, and none,
+	// on Windows.
+	Writers Writers
 }
+
+// Writers are who, besides this process's user and root, may make and remove files in a
+// directory, as its owner and mode tell.
+type Writers uint8
+
+// Writers.
+const (
+	// Everybody may.
+	Everybody Writers = 1 << iota
+	// Group: the members of its group may.
+	Group
+	// Owner: the directory is another user's, neither this process's nor root's. To a process
+	// of root it never is: that one works in directories of others, as in containers.
+	Owner
+	// Sticky goes with Everybody and Group: those who may make files there cannot remove or
+	// rename what is not theirs.
+	Sticky
+)
 
 // File is an open file. ReadAt, WriteAt, Sync and Size may be called concurrently;
 // Close only once nothing else runs.

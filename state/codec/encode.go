@@ -3,8 +3,6 @@ package codec
 import (
 	"encoding/binary"
 	"math"
-	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -219,15 +217,6 @@ func (e *encoder) list(list []any, depth int) error {
 	return nil
 }
 
-// entry is a pair of a map.
-type entry struct {
-	key   string
-	value any
-}
-
-// entriesOnStack is how many pairs of a map are sorted without an allocation.
-const entriesOnStack = 24
-
 func (e *encoder) mapOf(m map[string]any, depth int) error {
 	if depth == 0 {
 		return e.tooDeep()
@@ -238,23 +227,42 @@ func (e *encoder) mapOf(m map[string]any, depth int) error {
 	if len(m) > e.nodes {
 		return valueError(ErrTooLarge, "more than %d nodes", e.lim.MaxNodes)
 	}
-	var onStack [entriesOnStack]entry
-	entries := onStack[:0]
-	if len(m) > entriesOnStack {
-		entries = make([]entry, 0, len(m))
+	if len(m) > smallMap {
+		return e.largeMap(m, depth)
 	}
+	var p pairs
+	for k, v := range m {
+		p.put(k, v)
+	}
+	for i := range p.n {
+		if err := e.pair(p.at(i), depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// largeMap appends the pairs of a map of any size.
+func (e *encoder) largeMap(m map[string]any, depth int) error {
+	entries := make([]entry, 0, len(m))
 	for k, v := range m {
 		entries = append(entries, entry{k, v})
 	}
-	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
+	sortEntries(entries)
 	for i := range entries {
-		k := entries[i].key
-		if err := e.string(k); err != nil {
-			return InKey(err, k)
+		if err := e.pair(&entries[i], depth); err != nil {
+			return err
 		}
-		if err := e.value(entries[i].value, depth-1); err != nil {
-			return InKey(err, k)
-		}
+	}
+	return nil
+}
+
+func (e *encoder) pair(p *entry, depth int) error {
+	if err := e.string(p.key); err != nil {
+		return InKey(err, p.key)
+	}
+	if err := e.value(p.value, depth-1); err != nil {
+		return InKey(err, p.key)
 	}
 	return nil
 }

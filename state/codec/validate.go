@@ -271,6 +271,10 @@ func skip(p []byte) int {
 		return 1
 	case c >= fixStr && c < codeNil:
 		return 1 + int(c&0x1f)
+	case c == str8:
+		return 2 + int(p[1])
+	case c >= codeNil && kindOf(c) < String:
+		return 1 + int(sizes[c-codeNil])
 	}
 	v := validator{p: p, nodes: math.MaxInt}
 	for open := 1; open > 0; open-- {
