@@ -153,6 +153,8 @@ func TestKeysAreChangedUnderLoad(t *testing.T) {
 				}
 			})
 		}
+		end := func() { done.Store(true); all.Wait() }
+		defer end()
 		e := f.Engine()
 		for i := byte(41); i < 44; i++ {
 			before, err := e.KeyStatus()
@@ -175,8 +177,7 @@ func TestKeysAreChangedUnderLoad(t *testing.T) {
 			require.Zero(t, k.Bytes)
 			require.False(t, k.Manifest)
 		}
-		done.Store(true)
-		all.Wait()
+		end()
 		for range 2 {
 			for i, n := range acknowledged {
 				v, err := f.Get(ctx, agent, fmt.Sprint("k", i))
