@@ -19,7 +19,7 @@ import (
 // misdirectedBlocks writes each block of a small store over each other one, or exchanges the
 // two, and does so to sectors of all files.
 func misdirectedBlocks(c config) ([]figure, error) {
-	d, err := fuzz.NewAligned(fuzz.Setup{Seed: c.seed*1000 + 800}, of(c.size, 3, 11, 16))
+	d, err := fuzz.NewAligned(fuzz.Setup{Seed: c.seed*1000 + 800}, of(c.size, 3, 11, 20))
 	if err != nil {
 		return nil, err
 	}
