@@ -118,6 +118,9 @@ func TestAKeyStaysForTheCheckpointThatHasItsScope(t *testing.T) {
 		require.Equal(t, 1, keysIn(t, db))
 		require.NoError(t, db.Checkpoint(ctx, "copy"))
 		bury(t, db, late)
+		after := sealedScope(t, db, "after") // what was born behind it, and has died, is in neither
+		require.NoError(t, after.Set([]byte("k"), []byte("v"), nil))
+		bury(t, db, after)
 		require.NoError(t, db.Checkpoint(ctx, "without"))
 		require.Equal(t, 1, keysIn(t, db))
 		require.NoError(t, db.Close())
