@@ -72,7 +72,7 @@ func newScopeKey(id ScopeKeyID, when time.Time, key Key) (scopeKey, error) {
 }
 
 // CreateVault makes a vault without keys, sealed under a secret, which is copied: that of
-// Ring.VaultKey for a store. A vault that is there is never replaced: the error matches
+// Ring.VaultKeys for a store. A vault that is there is never replaced: the error matches
 // vfs.ErrExist. Other errors: ErrInvalidKey, ErrUncertain, ErrReadOnly, those of the file
 // system.
 func CreateVault(uid fileid.UID, secret Key, o Options) (*Vault, error) {

@@ -103,6 +103,9 @@ func (c *checkpoint) run(ctx context.Context) error {
 		if err := c.makeDir(); err != nil {
 			return err
 		}
+		if err := c.db.opts.checkDir(c.fs, c.dir); err != nil {
+			return err // somebody else has made it meanwhile
+		}
 	} else if err := syncParents(c.fs, c.dir, 0); err != nil {
 		return err
 	}
@@ -319,19 +322,18 @@ func (c *checkpoint) syncCleared() error {
 	return c.fs.SyncDir(c.dir)
 }
 
-// giveUp empties the directory again as far as it can, and takes the checkpoint off the record. What stays is marked,
-// and on record: Open refuses it, and the next checkpoint clears it. The directory and its lock file stay too, since
-// another process may wait for that one.
+// giveUp empties the directory again as far as it can, and takes the checkpoint off the record when there is nothing left
+// that a key opens. What stays is marked, and on record but for the mark alone: Open refuses it, and the next checkpoint clears
+// it. The directory and its lock file stay too, since another process may wait for that one.
 func (c *checkpoint) giveUp() {
 	err := c.clear()
-	if err == nil {
+	if err == nil || errors.Is(err, vfs.ErrNotExist) {
+		c.unregister()
 		err = c.fs.Remove(c.path(manifest.UnfinishedName))
 	}
 	if err != nil && !errors.Is(err, vfs.ErrNotExist) {
 		c.db.event("unfinished checkpoint not removed", "cause", err)
-		return
 	}
-	c.unregister()
 }
 
 // lockError says of an error of taking a lock that it is somebody's.

@@ -167,6 +167,22 @@ func TestACheckpointThatCameToNothingIsNotOnRecord(t *testing.T) {
 	require.Greater(t, emptied, 3)
 }
 
+// When the mark of a checkpoint that failed cannot be removed nothing is there that a key opens: it stayed on record, where the
+// next one in the directory did not know it for the same, and so for ever.
+func TestAMarkAloneIsNotOnRecord(t *testing.T) {
+	ctx := context.Background()
+	faults := vfs.NewFaults(vfs.NewMem())
+	db := mustOpen(t, encrypted(faults, 1))
+	require.NoError(t, db.Set([]byte("k"), []byte("v"), nil))
+	faults.Add(vfs.Rule{Kinds: vfs.OpRename, Glob: "copy/" + manifest.CurrentName})
+	faults.Add(vfs.Rule{Kinds: vfs.OpRemove, Glob: "copy/" + manifest.UnfinishedName})
+	require.Error(t, db.Checkpoint(ctx, "copy"))
+	require.Len(t, faults.Fired(), 2)
+	require.Empty(t, onRecord(t, db))
+	require.NoError(t, db.Checkpoint(ctx, "copy"))
+	require.Len(t, onRecord(t, db), 1)
+}
+
 // Wherever the power is cut while a checkpoint is made: what opens is on record, as what it is, and the next one in the
 // directory leaves no other record than its own.
 func TestPowerCutWhileACheckpointIsRegistered(t *testing.T) {

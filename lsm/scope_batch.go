@@ -129,6 +129,7 @@ func (d *DB) applyScoped(b *Batch, w *WriteOptions, reads *conditions) error {
 	for {
 		err := d.tryScoped(b, w, reads)
 		if err != errRedirected { // returned bare
+			d.giveBackKeys(b, err)
 			return err
 		}
 		for i := range b.scopes {
@@ -139,6 +140,20 @@ func (d *DB) applyScoped(b *Batch, w *WriteOptions, reads *conditions) error {
 		}
 		if err := d.writable(); err != nil {
 			return err
+		}
+	}
+}
+
+// giveBackKeys gives back the keys that were made for scopes which the batch has not made: nothing was written, or somebody
+// else was quicker. After another error than a conflict it is not known whether they are in a record.
+func (d *DB) giveBackKeys(b *Batch, err error) {
+	if err != nil && !errors.Is(err, ErrConflict) {
+		return
+	}
+	for i := range b.scopes {
+		s := &b.scopes[i]
+		if s.freshKey != (crypto.ScopeKeyID{}) && (err != nil || s.now != s.fresh) {
+			d.vault.giveBack(s.freshKey)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/loamdb/loam/internal/vfs"
 )
 
 // door is a call that takes a directory.
@@ -107,6 +109,33 @@ func TestDirectoriesThatOthersMayWriteToAreRefused(t *testing.T) {
 			}
 		}
 	}
+}
+
+// quickerFS is one in which somebody else makes each missing directory a moment before, for everybody.
+type quickerFS struct{ vfs.FS }
+
+func (q quickerFS) MkdirAll(name string) error {
+	if err := os.Mkdir(name, 0o700); err != nil {
+		return err
+	}
+	return errors.Join(os.Chmod(name, 0o777), q.FS.MkdirAll(name))
+}
+
+// R40: a directory that was missing when it was looked at, and that somebody else was quicker to make, is looked at again.
+func TestADirectoryThatSomebodyElseMakesIsLookedAt(t *testing.T) {
+	dir := t.TempDir()
+	source, quick := filepath.Join(dir, "db"), quickerFS{vfs.NewOS()}
+	_, err := Open(source, &Options{seams: sized(quick)})
+	require.ErrorIs(t, err, ErrNotPrivate)
+	require.NoError(t, os.Chmod(source, 0o700))
+	db, err := Open(source, &Options{seams: sized(quick)})
+	require.NoError(t, err)
+	target := filepath.Join(dir, "copy")
+	require.ErrorIs(t, db.Checkpoint(context.Background(), target), ErrNotPrivate)
+	left, err := os.ReadDir(target)
+	require.NoError(t, err)
+	require.Empty(t, left)
+	require.NoError(t, db.Close())
 }
 
 // R40: the directory of another user is that one's to write to. Root works in it all the same, as it does in

@@ -46,9 +46,10 @@ func TestRecordsOfScopeKeys(t *testing.T) {
 		_, err = decodeCheckpoint(checkpointKey(bad.ID), checkpointValue(&bad))
 		require.ErrorIs(t, err, ErrCorrupt)
 	}
-	dropped := droppedKey{key, 0x01020304}
+	dropped := droppedKey{key: key, born: 0x0a0b, died: 0x01020304}
 	require.Equal(t, "0b0000000001020304abababababababababababababababab", hex.EncodeToString(droppedKeyKey(dropped)))
-	gotDropped, err := decodeDroppedKey(droppedKeyKey(dropped), flagValue)
+	require.Equal(t, "010b0a000000000000", hex.EncodeToString(droppedKeyValue(dropped)))
+	gotDropped, err := decodeDroppedKey(droppedKeyKey(dropped), droppedKeyValue(dropped))
 	require.NoError(t, err)
 	require.Equal(t, dropped, gotDropped)
 	r := ShredRecord{Scope: scope.User("a"), At: time.UnixMilli(0x0102030405), Key: key}
@@ -63,7 +64,7 @@ func FuzzRecordsOfScopeKeys(f *testing.F) {
 	f.Add([]byte("\x09abcdefghijklmnop"), []byte("\x0112345678\x02a"))
 	f.Add([]byte{9}, []byte{1})
 	f.Add([]byte("\x0aabcdefghijklmnop"), append([]byte("\x01familyfamilyfami\x05\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01\x00\x00\x00\x00\x00\x00\x00"), "copy"...))
-	f.Add([]byte("\x0b12345678abcdefghijklmnop"), []byte{1})
+	f.Add([]byte("\x0b12345678abcdefghijklmnop"), []byte("\x0112345678"))
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		if r, err := decodeShred(key, value); err == nil {
 			require.Equal(t, key[1:], r.Key[:])
@@ -75,7 +76,7 @@ func FuzzRecordsOfScopeKeys(f *testing.F) {
 		}
 		if r, err := decodeDroppedKey(key, value); err == nil {
 			require.Equal(t, key[1:], droppedKeyKey(r)[1:])
-			require.Equal(t, value, flagValue)
+			require.Equal(t, value, droppedKeyValue(r))
 		}
 		if k, err := decodeScopeKey(value); err == nil {
 			require.Equal(t, value, scopeKeyValue(k))

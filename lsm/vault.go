@@ -324,14 +324,23 @@ func (v *vault) newKey() (crypto.ScopeKeyID, error) {
 
 // recorded returns what the directory has of an id.
 func (v *vault) recorded(id scope.ID) (of scopeSeal, found bool, err error) {
-	value, err := v.db.get(nil, systemKeys.prefix, idKey(recordScopeKey, id), keys.MaxSeqNum)
+	of, at, err := v.recordedAt(id)
+	return of, at != 0, err
+}
+
+// recordedAt returns what the directory has of an id, and the number at which it was written; 0: there is nothing.
+func (v *vault) recordedAt(id scope.ID) (of scopeSeal, at keys.SeqNum, err error) {
+	value, version, err := v.db.getVersion(nil, systemKeys.prefix, idKey(recordScopeKey, id), keys.MaxSeqNum, atNever)
 	if err == ErrNotFound { // returned bare
-		return of, false, nil
+		return of, 0, nil
 	}
 	if err == nil {
 		of, err = decodeScopeKey(value)
 	}
-	return of, err == nil, err
+	if err != nil {
+		return of, 0, err
+	}
+	return of, keys.SeqNum(version), nil
 }
 
 // seal appends a value, sealed under a key, to dst.

@@ -2,6 +2,7 @@ package lsm
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/codec"
@@ -15,13 +16,21 @@ import (
 //
 //   - F1. It goes when nobody can read anything of the scope: the id is buried (reaper.go), whoever reads the store as it
 //     was before has ended, and no checkpoint on record has the scope.
-//   - F2. In between, the key's own record stands for that of the id, and says when the id died. It is
-//     removed after the key, so that a crash leaves work to do again, and no key without a record.
+//   - F2. In between, the key's own record stands for that of the id, and says since when the scope had the key, and when the
+//     id died. It is removed after the key, so that a crash leaves work to do again, and no key without a record.
 
 // droppedKey is a scope key whose scope was dropped and is buried.
 type droppedKey struct {
 	key  crypto.ScopeKeyID
+	born keys.SeqNum // nothing that is under it has a lower number; 0: not known
 	died keys.SeqNum // the number of the death
+}
+
+// isIn reports whether a checkpoint that ends at one of these numbers, ascending, has the scope: it ends behind the birth
+// of the key, and does not know of the death.
+func (k *droppedKey) isIn(ends []keys.SeqNum) bool {
+	i, _ := slices.BinarySearch(ends, k.born+1)
+	return i < len(ends) && ends[i] <= k.died
 }
 
 // bury adds to the batch that buries an id what becomes of the record of its keys (F2), and returns
@@ -30,8 +39,8 @@ func (v *vault) bury(b *dirBatch, id scope.ID, died keys.SeqNum) ([]crypto.Scope
 	if v.db.keyring == nil {
 		return nil, nil
 	}
-	of, found, err := v.recorded(id)
-	if err != nil || !found {
+	of, born, err := v.recordedAt(id)
+	if err != nil || born == 0 {
 		return nil, err
 	}
 	b.add(keys.KindDelete, idKey(recordScopeKey, id), nil)
@@ -39,7 +48,11 @@ func (v *vault) bury(b *dirBatch, id scope.ID, died keys.SeqNum) ([]crypto.Scope
 	for _, key := range of.all() {
 		if own := v.is.Load(); own != nil && own.Check(key) == nil {
 			left = append(left, key)
-			b.add(keys.KindSet, droppedKeyKey(droppedKey{key, died}), flagValue)
+			k := droppedKey{key: key, died: died}
+			if key == of.key { // the record is as old as this one
+				k.born = born
+			}
+			b.add(keys.KindSet, droppedKeyKey(k), droppedKeyValue(k))
 		}
 	}
 	return left, nil
@@ -103,33 +116,30 @@ func (v *vault) forgetDropped() error {
 	return err
 }
 
-// unwanted returns the keys of dropped scopes that nobody can want. It reads the records of those that no checkpoint
-// wants, and no others.
+// unwanted returns the keys of dropped scopes that nobody can want.
 func (v *vault) unwanted() ([]droppedKey, error) {
 	d := v.db
 	oldest := d.states.oldest() // before anything else: who comes later reads what is there now
-	until := keys.MaxSeqNum     // from here on a checkpoint does not know of a death
+	var ends []keys.SeqNum      // of the checkpoints on record
 	for r, err := range d.Checkpoints() {
 		if err != nil {
 			return nil, err
 		}
 		// One that was not finished cannot be opened; one that is being made has a snapshot from before it.
 		if r.end != 0 && r.ID != CheckpointID(d.store) && !(mutant.Enabled && mutant.Is(mutant.ForgetWanted)) {
-			until = min(until, r.end)
+			ends = append(ends, r.end)
 		}
 	}
+	slices.Sort(ends)
 	var gone []droppedKey
 	for r, err := range recordsOf(d, recordDroppedKey, decodeDroppedKey) {
 		if err != nil {
 			return nil, err
 		}
-		if r.died >= until {
-			break // they are in the order of the deaths
-		}
 		v.mu.RLock()
 		read := v.left[r.key] > oldest && !(mutant.Enabled && mutant.Is(mutant.ForgetRead))
 		v.mu.RUnlock()
-		if !read {
+		if !read && !r.isIn(ends) {
 			gone = append(gone, r)
 		}
 	}
@@ -175,13 +185,21 @@ func droppedKeyKey(k droppedKey) []byte {
 	return append(binary.BigEndian.AppendUint64([]byte{byte(recordDroppedKey)}, uint64(k.died)), k.key[:]...)
 }
 
+func droppedKeyValue(k droppedKey) []byte {
+	return binary.LittleEndian.AppendUint64([]byte{recordVersion}, uint64(k.born))
+}
+
 func decodeDroppedKey(key, value []byte) (k droppedKey, err error) {
 	rest, err := checkRecord(value)
-	if err == nil && (len(key) != 1+8+len(k.key) || len(rest) != 0) {
+	if err == nil && (len(key) != 1+8+len(k.key) || len(rest) != 8) {
 		err = directoryError(codec.ErrMalformed)
 	}
 	if err != nil {
 		return droppedKey{}, err
 	}
-	return droppedKey{crypto.ScopeKeyID(key[9:]), keys.SeqNum(binary.BigEndian.Uint64(key[1:]))}, nil
+	return droppedKey{
+		key:  crypto.ScopeKeyID(key[9:]),
+		born: keys.SeqNum(binary.LittleEndian.Uint64(rest)),
+		died: keys.SeqNum(binary.BigEndian.Uint64(key[1:])),
+	}, nil
 }

@@ -118,6 +118,9 @@ func TestAKeyStaysForTheCheckpointThatHasItsScope(t *testing.T) {
 		require.Equal(t, 1, keysIn(t, db))
 		require.NoError(t, db.Checkpoint(ctx, "copy"))
 		bury(t, db, late)
+		after := sealedScope(t, db, "after") // what was born behind it, and has died, is in neither
+		require.NoError(t, after.Set([]byte("k"), []byte("v"), nil))
+		bury(t, db, after)
 		require.NoError(t, db.Checkpoint(ctx, "without"))
 		require.Equal(t, 1, keysIn(t, db))
 		require.NoError(t, db.Close())
@@ -204,4 +207,71 @@ func TestAKeyThatNoScopeHasIsUsed(t *testing.T) {
 	require.True(t, found)
 	require.Equal(t, key, of.key)
 	require.Equal(t, 1, keysIn(t, db))
+}
+
+// A batch that fails on what it requires makes no scope, and each attempt left a key in the vault, which has room for a
+// million and is never rid of what is no scope's.
+func TestConflictsLeaveNoKeys(t *testing.T) {
+	fs := vfs.NewMem()
+	db := mustOpen(t, encrypted(fs, 1))
+	guard, err := db.Scope(scope.User("guard"))
+	require.NoError(t, err)
+	require.NoError(t, guard.Set([]byte("k"), nil, nil))
+	alice, err := db.Scope(scope.User("alice"))
+	require.NoError(t, err)
+	write := func(b *Batch) error {
+		b.In(alice).SetSealed([]byte("k"), []byte("v"))
+		return db.Apply(b, nil)
+	}
+	for range 5 {
+		b := guard.NewBatch()
+		b.Require([]byte("k"), Absent)
+		require.ErrorIs(t, write(b), ErrConflict)
+		require.ErrorIs(t, db.Apply(b, nil), ErrConflict, "once more")
+		require.ErrorIs(t, guard.Update(func(tx *Txn) error {
+			if _, err := tx.Get([]byte("k")); err != nil {
+				return err
+			}
+			if err := guard.Set([]byte("k"), nil, nil); err != nil {
+				return err
+			}
+			in, err := tx.Scope(alice.name)
+			if err != nil {
+				return err
+			}
+			return in.SetSealed([]byte("k"), []byte("v"))
+		}), ErrConflict)
+	}
+	require.Equal(t, 1, keysIn(t, db))
+	require.NoError(t, write(db.NewBatch()))
+	require.Equal(t, 1, keysIn(t, db))
+	require.NoError(t, db.Close())
+	db = mustOpen(t, encrypted(fs, 1))
+	alice, err = db.Scope(alice.name)
+	require.NoError(t, err)
+	v, err := alice.Get([]byte("k"))
+	require.NoError(t, err)
+	require.Equal(t, "v", string(v))
+}
+
+// A watcher that is behind has no key of what was dropped: it is told so with the event, and goes on.
+func TestAWatcherThatIsBehindMeetsAKeyThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := openSealing(t, vfs.NewMem())
+		sc := sealedScope(t, db, "gone")
+		w, err := sc.Watch(context.Background(), nil)
+		require.NoError(t, err)
+		require.NoError(t, sc.Set([]byte("k"), []byte("v"), nil))
+		bury(t, db, sc)
+		require.Zero(t, keysIn(t, db))
+		e, err := w.Next()
+		require.ErrorIs(t, err, ErrNoScopeKey)
+		require.Equal(t, "k", string(e.Key))
+		require.Nil(t, e.Value)
+		e, err = w.Next()
+		require.NoError(t, err)
+		require.Equal(t, WatchDropped, e.Kind)
+		require.NoError(t, w.Close())
+		require.NoError(t, db.Close())
+	})
 }

@@ -45,7 +45,8 @@ func (k *walker) release() {
 // store; ErrScopeDropped behind a WatchDropped; ErrHistoryGone and ErrDiverged when nobody can
 // tell any more what has changed. All these end the watch. ErrPoisoned says that the store
 // has failed and nothing further is visible. ErrShredded, ErrNoScopeKey, ErrMerge and *UnknownOperatorError
-// come with an event that lacks its value, which nobody can read; the next call goes on behind it. With any other error, of reading what has
+// come with an event that lacks its value, which nobody can read, or nobody any more since the scope was dropped; the next call
+// goes on behind it. With any other error, of reading what has
 // changed, nothing was shown, and Next may be called again.
 func (w *Watcher) Next() (WatchEvent, error) {
 	w.turn <- struct{}{}
