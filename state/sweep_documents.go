@@ -10,7 +10,8 @@ import (
 
 // Documents that have to go. Their index entries go with them where the indexes are known, which takes that
 // the collection was opened in this process. Where they are not, the commit that deletes marks all of them as
-// incomplete: no query uses one until OpenCollection has built it, which deletes entries without documents.
+// incomplete: no query uses one until OpenCollection has built it, which deletes entries without documents, or a
+// write that meets such an entry.
 
 // The keys of documents.
 var (
