@@ -50,12 +50,18 @@ func (c *collection) misled(ctx context.Context, err error) bool {
 	}
 	cat, err := c.reload()
 	complete := func(ix *index.Index) bool { return cat.list.Ready(ix.ID()) }
-	if err != nil || !cat.there || !cat.list.Agrees(c.set) || c.set.Only(complete).Len() == c.set.Len() {
+	if err != nil || !cat.there || !cat.list.Agrees(c.set) || c.set.Only(complete).Len() == c.set.Len() || c.unbuilt.Load() == uint64(cat.version) {
 		return false
 	}
 	c.scope.store.sweeper.know(c.set) // or it happens again
 	err = c.build(ctx)
-	return err == nil || errors.Is(err, ErrConflict)
+	if err == nil || errors.Is(err, ErrConflict) {
+		return true
+	}
+	if ctx.Err() == nil {
+		c.unbuilt.Store(uint64(cat.version)) // it takes somebody to see why
+	}
+	return false
 }
 
 // Bounds of one commit of a build.

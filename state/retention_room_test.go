@@ -359,6 +359,24 @@ func TestValuesOfDocumentsThatHaveGoneAreFree(t *testing.T) {
 	})
 }
 
+// A catalog that changed during a sweep, as when indexes are built, kept all of the collection's documents until
+// the next one, after as many commits in vain as there were documents to go.
+func TestASweepGoesOnUnderAnotherCatalog(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		c := people(t, sc, byTeam)
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 100}))
+		for i := range 103 { // with the rule fewer than anybody looks at
+			require.NoError(t, c.Set(ctx, fmt.Sprintf("p%03d", i), person{Team: "red"}, state.NoSync))
+		}
+		n, err := state.SweepWith(sc, func() { require.NoError(t, c.Rebuild(ctx)) })
+		require.NoError(t, err)
+		require.Equal(t, 3, n)
+		require.Len(t, docsOf(t, c, index.Query{}), 100)
+		requireAgreement(t, sc, c)
+	})
+}
+
 // What a write costs to a scope that is at its limit.
 func BenchmarkSetInAFullScope(b *testing.B) {
 	for _, limit := range []int64{100, 10_000} {

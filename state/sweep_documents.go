@@ -47,6 +47,10 @@ func (d *documents) begin() {
 	}
 }
 
+// forget has the catalogs read again: that of some collection may be another one, which would keep all of its
+// documents.
+func (d *documents) forget() { clear(d.byName) }
+
 // removable reports whether the document of a key can be deleted: its collection can be read.
 func (d *documents) removable(docKey []byte) bool {
 	name, _, ok := strings.Cut(string(docKey[len(documentsFirst):]), "\x00")
