@@ -17,7 +17,7 @@ func TestDamageAtEveryBitIsTold(t *testing.T) {
 	r, err := crypto.Create(ctx, storeUID, &wrapping{map[string]crypto.Key{}}, options(fs))
 	require.NoError(t, err)
 	require.NoError(t, r.Rewrap(ctx, master(1)))
-	secret, err := r.VaultKey()
+	secret, _, err := r.VaultKeys()
 	require.NoError(t, err)
 	v, err := crypto.CreateVault(vaultUID, secret, options(fs))
 	require.NoError(t, err)
@@ -118,16 +118,17 @@ func TestMalformedBodiesAreRefused(t *testing.T) {
 	require.NoError(t, err)
 	_, err = crypto.RecodeKeyset(body)
 	require.NoError(t, err)
-	const first, second = 48, 48 + 64
+	const first, second = 96, 96 + 64
 	for what, change := range map[string]func(p []byte) []byte{
 		"epoch 0":              func(p []byte) []byte { clear(p[:8]); return p },
-		"no vault key":         func(p []byte) []byte { clear(p[8:40]); return p },
-		"active key retired":   func(p []byte) []byte { p[40] = 1; return p },
+		"no family":            func(p []byte) []byte { clear(p[8:24]); return p },
+		"no vault key":         func(p []byte) []byte { clear(p[24:56]); return p },
+		"active key retired":   func(p []byte) []byte { p[88] = 1; return p },
 		"no active key":        func(p []byte) []byte { p[second+4] = byte(crypto.Retiring); return p },
-		"active key missing":   func(p []byte) []byte { p[40] = 3; p[second+4] = byte(crypto.Retiring); return p },
-		"no keys":              func(p []byte) []byte { clear(p[44:48]); return p[:first] },
-		"more keys than bytes": func(p []byte) []byte { p[44]++; return p },
-		"huge count":           func(p []byte) []byte { p[47] = 255; return p },
+		"active key missing":   func(p []byte) []byte { p[88] = 3; p[second+4] = byte(crypto.Retiring); return p },
+		"no keys":              func(p []byte) []byte { clear(p[92:96]); return p[:first] },
+		"more keys than bytes": func(p []byte) []byte { p[92]++; return p },
+		"huge count":           func(p []byte) []byte { p[95] = 255; return p },
 		"id":                   func(p []byte) []byte { p[second] = 1; return p },
 		"state":                func(p []byte) []byte { p[second+4] = 4; return p },
 		"cipher":               func(p []byte) []byte { p[second+5] = 3; return p },

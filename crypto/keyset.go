@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/loamdb/loam/internal/codec"
+	"github.com/loamdb/loam/internal/fileid"
 	"github.com/loamdb/loam/internal/seal"
 )
 
@@ -59,7 +60,9 @@ type dataKey struct {
 // keyset is what a keyring holds.
 type keyset struct {
 	epoch  uint64
+	family fileid.UID
 	vault  Key
+	former Key // the vault key before, zero if nothing is under it any more
 	active seal.KeyID
 	keys   []dataKey // ids 1, 2, 3, …
 }
@@ -82,7 +85,7 @@ func (s *keyset) clone() *keyset {
 // copy returns a copy that shares no memory.
 func (s *keyset) copy() *keyset {
 	c := s.clone()
-	c.vault = s.vault.clone()
+	c.vault, c.former = s.vault.clone(), s.former.clone()
 	for i := range c.keys {
 		k := &c.keys[i]
 		k.key, k.sealed = k.key.clone(), &atomic.Uint64{}
@@ -94,6 +97,7 @@ func (s *keyset) copy() *keyset {
 // wipe clears the keys.
 func (s *keyset) wipe() {
 	s.vault.Wipe()
+	s.former.Wipe()
 	for _, k := range s.keys {
 		k.key.Wipe()
 	}
@@ -102,12 +106,14 @@ func (s *keyset) wipe() {
 // The body of a keyring; docs/formats/keyring.md is canonical.
 //
 //	 0 epoch                    data key, 64 bytes
-//	 8 vault key                 0 id        8 created
-//	40 active id                 4 state    16 entered its state
-//	44 number of keys            5 cipher   24 bytes sealed
-//	48 data keys                 6 zero     32 key
+//	 8 family                    0 id        8 created
+//	24 vault key                 4 state    16 entered its state
+//	56 vault key before          5 cipher   24 bytes sealed
+//	88 active id                 6 zero     32 key
+//	92 number of keys
+//	96 data keys
 const (
-	keysetLen  = 48
+	keysetLen  = 96
 	dataKeyLen = 64
 	maxKeys    = 4096
 )
@@ -115,7 +121,9 @@ const (
 func (s *keyset) encode() []byte {
 	p := make([]byte, 0, keysetLen+len(s.keys)*dataKeyLen)
 	p = binary.LittleEndian.AppendUint64(p, s.epoch)
+	p = append(p, s.family[:]...)
 	p = append(p, s.vault.bytes()...)
+	p = appendKey(p, s.former)
 	p = binary.LittleEndian.AppendUint32(p, uint32(s.active))
 	p = binary.LittleEndian.AppendUint32(p, uint32(len(s.keys)))
 	for i := range s.keys {
@@ -144,16 +152,18 @@ var errMalformed = errors.New("malformed")
 func decodeKeyset(p []byte) (*keyset, error) {
 	d := codec.NewDecoder(p)
 	s := &keyset{epoch: d.Uint64()}
-	vault := d.Bytes(KeyLen)
+	copy(s.family[:], d.Bytes(len(s.family)))
+	vault, former := d.Bytes(KeyLen), d.Bytes(KeyLen)
 	s.active = seal.KeyID(d.Uint32())
 	n := uint64(d.Uint32())
 	if d.Err() != nil || n == 0 || n > maxKeys || uint64(d.Len()) != n*dataKeyLen || s.epoch == 0 {
 		return nil, errMalformed
 	}
 	var err error
-	if s.vault, err = NewKey(vault); err != nil {
+	if s.vault, err = NewKey(vault); err != nil || s.family == (fileid.UID{}) {
 		return nil, errMalformed
 	}
+	s.former, _ = NewKey(former) // zeros are none
 	s.keys = make([]dataKey, 0, n)
 	for i := range n {
 		k, ok := decodeDataKey(&d)

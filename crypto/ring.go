@@ -59,6 +59,9 @@ func Create(ctx context.Context, store fileid.UID, p KeyProvider, o Options) (*R
 	if keys.vault, err = RandomKey(o.Random); err != nil {
 		return nil, err
 	}
+	if keys.family, err = fileid.NewUID(o.Random); err != nil {
+		return nil, err
+	}
 	if err := r.addKey(keys); err != nil {
 		return nil, err
 	}
@@ -180,14 +183,39 @@ func (r *Ring) OpenFile(id seal.KeyID, kind fileid.Kind, uid fileid.UID, salt se
 	return deriveCipher(fileKeyInfo, k.key, k.Cipher, kind, uid, salt)
 }
 
-// VaultKey returns the key that the store's vault is sealed under, a copy. Error: ErrClosed.
-func (r *Ring) VaultKey() (Key, error) {
+// Family returns what names the data keys: keyrings of one family, which are those of a store and of its copies,
+// mean the same key by an id that both had when one was copied from the other. In others an id is another key's.
+// Error: ErrClosed.
+func (r *Ring) Family() (fileid.UID, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if r.mu.keys == nil {
-		return Key{}, ErrClosed
+		return fileid.UID{}, ErrClosed
 	}
-	return r.mu.keys.vault.clone(), nil
+	return r.mu.keys.family, nil
+}
+
+// VaultKeys returns the key that the store's vault is sealed under, and the one before it, copies both. As long as
+// that is not the zero Key the vault may still be sealed under it: see Rotate. Error: ErrClosed.
+func (r *Ring) VaultKeys() (now, before Key, err error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.mu.keys == nil {
+		return Key{}, Key{}, ErrClosed
+	}
+	return r.mu.keys.vault.clone(), r.mu.keys.former.clone(), nil
+}
+
+// StoreOf returns the UID of the store that a keyring is of, as the file says: no key is asked for, and so nothing
+// shows that the file is authentic. FS, Dir and Aside of the options are used. Errors: one that matches
+// vfs.ErrNotExist where there is none, ErrAuth, ErrTooNew, and those of the file system.
+func StoreOf(o Options) (fileid.UID, error) {
+	f := keyringFile(o)
+	s, _, err := f.read()
+	if err != nil {
+		return fileid.UID{}, err
+	}
+	return s.uid, nil
 }
 
 // Close wipes the keys. Ciphers that were given out go on. It is idempotent, and writes

@@ -66,6 +66,9 @@ func (r *Ring) install(keys *keyset, digest [sha256.Size]byte) {
 				old.keys[i].key.Wipe()
 			}
 		}
+		if keys.former.IsZero() {
+			old.former.Wipe()
+		}
 	}
 	r.mu.keys, r.mu.digest = keys, digest
 }
@@ -102,19 +105,38 @@ func (s *keyset) activate(id seal.KeyID, now time.Time) {
 }
 
 // Rotate adds a data key of the ring's cipher and makes it the active one: new files take it,
-// and what the others hold can be written anew at leisure. It returns the new key's id. Errors:
+// and what the others hold can be written anew at leisure. It returns the new key's id. A new vault key
+// comes with it; the one before stays until the vault is sealed anew: Vault.Reseal, then DropVaultKey. If
+// one has stayed from an earlier call, no other is made. Errors:
 // ErrFull, ErrUncertain, ErrReadOnly, ErrClosed, and those of the file system.
 func (r *Ring) Rotate() (seal.KeyID, error) {
 	var id seal.KeyID
 	err := r.change(func(s *keyset) error {
 		err := r.addKey(s)
 		id = s.active
+		if err != nil || !s.former.IsZero() {
+			return err
+		}
+		s.former = s.vault
+		s.vault, err = RandomKey(r.file.Random)
 		return err
 	})
 	if err != nil {
 		return 0, err
 	}
 	return id, nil
+}
+
+// DropVaultKey removes the vault key before the present one, under which nothing is sealed any more, for ever. If
+// there is none it does nothing. Errors: ErrUncertain, ErrReadOnly, ErrClosed, and those of the file system.
+func (r *Ring) DropVaultKey() error {
+	if st, err := r.Status(); err != nil || !st.VaultKeyStays {
+		return err
+	}
+	return r.change(func(s *keyset) error {
+		s.former = Key{}
+		return nil
+	})
 }
 
 // Activate makes a retiring data key the active one again. Errors: ErrNoKey, ErrRetired, and as
@@ -268,6 +290,8 @@ type Status struct {
 	Epoch uint64
 	// Active is the id of the key that new files take.
 	Active seal.KeyID
+	// VaultKeyStays: the vault may still be sealed under the vault key before the present one.
+	VaultKeyStays bool
 	// Keys are all data keys, the retired ones included, by id.
 	Keys []KeyInfo
 }
@@ -280,7 +304,7 @@ func (r *Ring) Status() (Status, error) {
 	if keys == nil {
 		return Status{}, ErrClosed
 	}
-	st := Status{Store: r.store, Epoch: keys.epoch, Active: keys.active}
+	st := Status{Store: r.store, Epoch: keys.epoch, Active: keys.active, VaultKeyStays: !keys.former.IsZero()}
 	for _, k := range keys.keys {
 		k.KeyInfo.Sealed = k.sealed.Load()
 		st.Keys = append(st.Keys, k.KeyInfo)

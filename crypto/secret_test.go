@@ -72,7 +72,7 @@ func TestSecretsDoNotShow(t *testing.T) {
 	known := leaks(secret)
 	body, err := crypto.Body(readBytes(t, fs, crypto.KeyringName), k)
 	require.NoError(t, err)
-	known = append(known, leaks(body[8:40])...)
+	known = append(known, leaks(body[24:56])...)
 	dataKey, err := crypto.NewKey(body[len(body)-32:])
 	require.NoError(t, err)
 	known = append(known, leaks(body[len(body)-32:])...)
@@ -148,7 +148,7 @@ func TestErrorsShowNoSecret(t *testing.T) {
 func TestFilesShowNothing(t *testing.T) {
 	fs := newFS(t)
 	r := create(t, fs)
-	secret, err := r.VaultKey()
+	secret, _, err := r.VaultKeys()
 	require.NoError(t, err)
 	v, err := crypto.CreateVault(vaultUID, secret, options(fs))
 	require.NoError(t, err)

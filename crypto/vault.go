@@ -35,14 +35,14 @@ func (id ScopeKeyID) String() string { return hex.EncodeToString(id[:]) }
 //   - V2. A destroyed key is in no file, and its id is refused for ever.
 type Vault struct {
 	// Constant after construction.
-	file   file
-	uid    fileid.UID
-	secret Key
+	file file
+	uid  fileid.UID
 
 	// changing serialises changes, which write the file. It guards what follows it.
 	changing struct {
 		sync.Mutex
-		epoch uint64 // the greatest that was tried
+		secret Key
+		epoch  uint64 // the greatest that was tried
 	}
 
 	// mu is never held during I/O. After changing, where both are held.
@@ -76,13 +76,14 @@ func newScopeKey(id ScopeKeyID, when time.Time, key Key) (scopeKey, error) {
 // vfs.ErrExist. Other errors: ErrInvalidKey, ErrUncertain, ErrReadOnly, those of the file
 // system.
 func CreateVault(uid fileid.UID, secret Key, o Options) (*Vault, error) {
-	v := &Vault{file: vaultFile(o), uid: uid, secret: secret.clone()}
+	v := &Vault{file: vaultFile(o), uid: uid}
 	if err := v.file.checkNew(); err != nil {
 		return nil, err
 	}
 	if secret.IsZero() {
 		return nil, ErrInvalidKey
 	}
+	v.changing.secret = secret.clone()
 	if err := v.writeLocked(&scopeKeys{}); err != nil { // nobody else has v
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func CreateVault(uid fileid.UID, secret Key, o Options) (*Vault, error) {
 // ErrInvalidKey, ErrWrongKey, ErrAuth, ErrRollback, ErrTooNew, ErrUncertain, and those of the
 // file system.
 func OpenVault(secret Key, want Expected, o Options) (*Vault, error) {
-	v := &Vault{file: vaultFile(o), secret: secret.clone()}
+	v := &Vault{file: vaultFile(o)}
 	if secret.IsZero() {
 		return nil, ErrInvalidKey
 	}
@@ -102,7 +103,7 @@ func OpenVault(secret Key, want Expected, o Options) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := s.open(v.secret)
+	body, err := s.open(secret)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +115,7 @@ func OpenVault(secret Key, want Expected, o Options) (*Vault, error) {
 	if err := want.check(v.file.name, Anchor{s.uid, keys.epoch, digest}); err != nil {
 		return nil, err
 	}
-	v.uid, v.changing.epoch, v.mu.keys = s.uid, keys.epoch, keys
+	v.uid, v.changing.secret, v.changing.epoch, v.mu.keys = s.uid, secret.clone(), keys.epoch, keys
 	if o.ReadOnly {
 		return v, nil
 	}
@@ -166,7 +167,7 @@ func (v *Vault) writeLocked(keys *scopeKeys) error {
 	v.changing.epoch++
 	keys.epoch = v.changing.epoch
 	body := keys.encode()
-	digest, err := v.file.write(v.uid, v.secret, nil, body)
+	digest, err := v.file.write(v.uid, v.changing.secret, nil, body)
 	clear(body)
 	if err != nil {
 		return err
@@ -246,17 +247,75 @@ func (v *Vault) Destroy(ids ...ScopeKeyID) error {
 	return err
 }
 
+// Forget removes scope keys and leaves no trace of them, by one writing of the file: those under which nothing is left
+// that anybody could read. It makes room, and destroys nothing: of the file that was replaced, and of copies of it, the
+// same holds as with Destroy, and an id that comes back with an older file is not refused. Ids that are destroyed
+// stay so, and unknown ones are no error. Errors: ErrUncertain, ErrReadOnly, ErrClosed, those of the file system.
+func (v *Vault) Forget(ids ...ScopeKeyID) error {
+	named := make(map[ScopeKeyID]bool, len(ids))
+	for _, id := range ids {
+		named[id] = true
+	}
+	var gone []Key
+	err := v.change(func(s *scopeKeys) error {
+		s.keys = slices.DeleteFunc(s.keys, func(k scopeKey) bool {
+			if k.key.IsZero() || !named[k.id] {
+				return false
+			}
+			gone = append(gone, k.key)
+			return true
+		})
+		return nil
+	})
+	if err == nil {
+		for _, k := range gone {
+			k.Wipe()
+		}
+	}
+	return err
+}
+
+// Reseal writes the vault anew under another secret, which is copied, and under which every later change is written. With
+// an error it stays under the one that it had, but the file may be found under either: whoever opens it tries
+// both. Errors: ErrInvalidKey, ErrUncertain, ErrReadOnly, ErrClosed, those of the file system.
+func (v *Vault) Reseal(secret Key) error {
+	if secret.IsZero() {
+		return ErrInvalidKey
+	}
+	v.changing.Lock()
+	defer v.changing.Unlock()
+	if v.file.ReadOnly {
+		return ErrReadOnly
+	}
+	v.mu.RLock()
+	keys := v.mu.keys
+	v.mu.RUnlock()
+	if keys == nil {
+		return ErrClosed
+	}
+	old := v.changing.secret
+	v.changing.secret = secret.clone()
+	if err := v.writeLocked(&scopeKeys{keys: keys.keys}); err != nil {
+		v.changing.secret.Wipe()
+		v.changing.secret = old
+		return err
+	}
+	old.Wipe()
+	return nil
+}
+
 // CopyTo makes another vault with the same keys, destroyed ones among them, sealed under a secret
 // of its own, which is copied, and returns it, open. To destroy a key in one of them leaves it in
 // the other. Errors: as CreateVault, ErrClosed.
 func (v *Vault) CopyTo(uid fileid.UID, secret Key, o Options) (*Vault, error) {
-	c := &Vault{file: vaultFile(o), uid: uid, secret: secret.clone()}
+	c := &Vault{file: vaultFile(o), uid: uid}
 	if err := c.file.checkNew(); err != nil {
 		return nil, err
 	}
 	if secret.IsZero() {
 		return nil, ErrInvalidKey
 	}
+	c.changing.secret = secret.clone()
 	v.changing.Lock() // nothing is destroyed meanwhile
 	defer v.changing.Unlock()
 	v.mu.RLock()
@@ -289,7 +348,7 @@ func (v *Vault) Close() error {
 	for _, k := range v.mu.keys.keys {
 		k.key.Wipe()
 	}
-	v.secret.Wipe()
+	v.changing.secret.Wipe()
 	v.mu.keys = nil
 	return nil
 }

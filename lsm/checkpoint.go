@@ -16,7 +16,8 @@ import (
 // Checkpoints: docs/checkpoints.md says what they are and cost. The steps, each durable
 // before the next, so that a crash leaves a store or what says that it is none:
 //
-//  1. the directory, if it is to be made; then the mark that it is unfinished
+//  1. the directory, if it is to be made; of an encrypted store its record (checkpoint_registry.go); then
+//     the mark that it is unfinished
 //  2. the tables and blob files, linked or copied
 //  3. the keyring, if there is one; the manifest, the entries of all these, and CURRENT
 //  4. the mark is removed
@@ -51,7 +52,9 @@ func (d *DB) Checkpoint(ctx context.Context, dir string) error {
 	if c.fs == nil {
 		c.fs, c.links = d.opts.seams.FS, true
 	}
-	if err := c.run(ctx); err != nil {
+	err := c.run(ctx)
+	d.vault.mayForget() // its snapshot has kept scopes from being buried
+	if err != nil {
 		return fmt.Errorf("lsm: checkpoint %s: %w", dir, err)
 	}
 	d.event("checkpoint made", "linked", c.linked, "copied", c.copied, "bytes", c.bytes)
@@ -64,6 +67,9 @@ type checkpoint struct {
 	fs    vfs.FS
 	dir   string
 	links bool // fs is also the store's
+
+	store  fileid.UID       // its identity
+	record CheckpointRecord // as it is on record; zero if it is not
 
 	linked, copied int
 	bytes          int64
@@ -108,11 +114,13 @@ func (c *checkpoint) run(ctx context.Context) error {
 	if _, err := c.look(); err != nil {
 		return err // somebody else was faster
 	}
-	if err := c.mark(); err != nil {
+	if c.store, err = fileid.NewUID(c.db.opts.seams.Random); err != nil {
 		return err
 	}
-	err = c.register(nil)
-	if err == nil {
+	if err := c.register(); err != nil {
+		return err
+	}
+	if err = c.mark(); err == nil {
 		err = c.fill(ctx)
 	}
 	if err != nil {
@@ -202,18 +210,14 @@ func (c *checkpoint) fill(ctx context.Context) error {
 			}
 		}
 	}
-	store, err := fileid.NewUID(d.opts.seams.Random)
-	if err != nil {
-		return err
-	}
 	opening, err := fileid.NewUID(d.opts.seams.Random)
 	if err != nil {
 		return err
 	}
 	o := manifest.LogOptions{FS: c.fs, Dir: c.dir, Random: d.opts.seams.Random, RollBytes: firstManifestBytes}
-	copied := state.Copy(store, opening, d.clock.millis())
+	copied := state.Copy(c.store, opening, d.clock.millis())
 	if d.keyring != nil {
-		k, err := d.keyring.copyTo(store, d.opts.keyFiles(c.fs, c.dir))
+		k, err := d.keyring.copyTo(c.store, d.opts.keyFiles(c.fs, c.dir))
 		if err != nil {
 			return err
 		}
@@ -222,7 +226,7 @@ func (c *checkpoint) fill(ctx context.Context) error {
 		copied.Keyring = *k.anchor()
 		needs, err := k.needs(v.Version)
 		if err == nil {
-			err = c.register(needs)
+			err = c.registerWhole(needs, state.FlushedSeqNum)
 		}
 		if err != nil {
 			return err
@@ -315,17 +319,19 @@ func (c *checkpoint) syncCleared() error {
 	return c.fs.SyncDir(c.dir)
 }
 
-// giveUp empties the directory again as far as it can. What stays is marked: Open refuses
-// it, and the next checkpoint clears it. The directory and its lock file stay too, since
+// giveUp empties the directory again as far as it can, and takes the checkpoint off the record. What stays is marked,
+// and on record: Open refuses it, and the next checkpoint clears it. The directory and its lock file stay too, since
 // another process may wait for that one.
 func (c *checkpoint) giveUp() {
 	err := c.clear()
 	if err == nil {
 		err = c.fs.Remove(c.path(manifest.UnfinishedName))
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, vfs.ErrNotExist) {
 		c.db.event("unfinished checkpoint not removed", "cause", err)
+		return
 	}
+	c.unregister()
 }
 
 // lockError says of an error of taking a lock that it is somebody's.

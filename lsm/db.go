@@ -50,6 +50,7 @@ type DB struct {
 	// Read path: own synchronization.
 	readers   epoch.Domain
 	state     atomic.Pointer[readState]
+	states    readStates
 	visible   visibleSeqNum
 	closed    atomic.Bool
 	snapshots snapshotList

@@ -22,7 +22,7 @@ import (
 //	key: system scope id · 7 · scope id                 value: 1 · key form    name of the id
 //
 // Two more kinds are records of expiry (expiry_index.go), one is that of horizons
-// (horizon_record.go), and three are of scope keys (shred.go). Names are in directory_names.go.
+// (horizon_record.go), and four are of scope keys (shred.go, checkpoint_registry.go, vault_forget.go). Names are in directory_names.go.
 //
 // Invariants:
 //
@@ -51,6 +51,7 @@ const (
 	recordScopeKey   recordKind = 8
 	recordShred      recordKind = 9
 	recordCheckpoint recordKind = 10
+	recordDroppedKey recordKind = 11
 )
 
 // recordVersion begins the values of the directory. A greater one is a newer format's.

@@ -109,7 +109,7 @@
 //
 // Values of scopes can be sealed under a key of their scope (sealed.go, vault.go), one by one or all of a
 // scope (sealed_scope.go), until Shred destroys the key (shred.go), in checkpoints too
-// (checkpoint_registry.go).
+// (checkpoint_registry.go). Keys of dropped scopes leave the vault when nobody can want them (vault_forget.go).
 //
 // An encrypted store (encryption.go) reads its keyring (keyring.go) before anything else, and has
 // it give log, manifest, tables and blob files their ciphers. An Anchor (anchor.go) shows whether

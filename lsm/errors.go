@@ -54,9 +54,9 @@ var (
 	ErrNoScopeKey = errors.New("lsm: the key of a sealed value is not here")
 	// ErrNotScoped: a value of the root was to be sealed. Nothing was written.
 	ErrNotScoped = errors.New("lsm: only values of scopes are sealed")
-	// ErrScopeSealed: an operand was to be merged in a scope that is sealed as a whole. Nothing was
-	// written: operands cannot be sealed.
-	ErrScopeSealed = errors.New("lsm: nothing is merged in a sealed scope")
+	// ErrScopeSealed: an operand was to be merged in a scope that is sealed as a whole, for operands cannot be
+	// sealed, or a batch has required that it is not (RequireUnsealed). Nothing was written.
+	ErrScopeSealed = errors.New("lsm: the scope is sealed as a whole")
 	// ErrRollback: the store, or its keyring, is older than an anchor of it. It comes as a
 	// *CorruptionError, and matches ErrCorrupt.
 	ErrRollback = errors.New("lsm: older than its anchor")
@@ -80,6 +80,8 @@ var (
 	ErrConflict = errors.New("lsm: conflict with another commit")
 	// ErrNotEmpty: a checkpoint needs a directory that is missing or empty.
 	ErrNotEmpty = errors.New("lsm: directory is not empty")
+	// ErrOtherStore: where a checkpoint was made lies another store now: it was moved, or replaced.
+	ErrOtherStore = errors.New("lsm: another store is in the directory")
 	// ErrInvalidTable: a file is no table that can be ingested, or keys were given to a
 	// TableWriter out of order. Nothing was ingested.
 	ErrInvalidTable = errors.New("lsm: not a table that can be ingested")

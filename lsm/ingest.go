@@ -328,7 +328,7 @@ func (d *DB) publishIngest(number keys.SeqNum, tables []*manifest.Table, fresh *
 	if mutant.Enabled && mutant.Is(mutant.IngestOldMemtable) {
 		fresh = s.mutable
 	}
-	d.state.Store(newReadState(fresh, s.frozen, s.version))
+	d.state.Store(d.newReadState(fresh, s.frozen, s.version))
 	d.stateMu.Unlock()
 	d.flusher.retire(s)
 	if d.ring.inUse() {

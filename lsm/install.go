@@ -86,7 +86,7 @@ func (d *DB) swapVersion(e *manifest.Edit, flushed *mutableTable) {
 		d.metrics.flushed(flushed, e) // before those who wait for the flush are woken
 		frozen = slices.DeleteFunc(slices.Clone(frozen), func(m *mutableTable) bool { return m == flushed })
 	}
-	d.state.Store(newReadState(s.mutable, frozen, v))
+	d.state.Store(d.newReadState(s.mutable, frozen, v))
 	d.stateMu.Unlock()
 	d.flusher.retire(s)
 	d.room.wakeAll()

@@ -14,6 +14,9 @@ type KeyStatus struct {
 	Active crypto.KeyID
 	// Keys are all data keys, the retired ones included, by id.
 	Keys []DataKeyStatus
+	// VaultKeyStays: the vault has still to be sealed under the vault key that came with the last data key, and
+	// the keyring has the one before.
+	VaultKeyStays bool
 	// Conversion is the way that the store is on, and InClear what is in clear of it meanwhile.
 	Conversion Conversion
 	InClear    ClearStatus
@@ -60,7 +63,7 @@ func (d *DB) KeyStatus() (KeyStatus, error) {
 	if err != nil {
 		return KeyStatus{}, keyError(err)
 	}
-	st := KeyStatus{Active: ring.Active}
+	st := KeyStatus{Active: ring.Active, VaultKeyStays: ring.VaultKeyStays}
 	for _, k := range ring.Keys {
 		st.Keys = append(st.Keys, DataKeyStatus{KeyInfo: k})
 	}

@@ -55,6 +55,7 @@ func newDB(dir string, opts Options) *DB {
 	d.settler = settler{db: d, alarm: newAlarm()}
 	d.deleter = deleter{db: d, alarm: newAlarm()}
 	d.scrubber.db, d.vault.db = d, d
+	d.vault.visiting = make(chan struct{}, 1)
 	d.expirer.db, d.expirer.alarm = d, newAlarm()
 	d.expirer.sweep.active.Store(opts.ExpiryEvents)
 	d.expirer.due.Store(math.MaxInt64)
@@ -112,7 +113,7 @@ func (d *DB) openLocked() error {
 			return err
 		}
 	}
-	d.state.Store(newReadState(d.mutable, rec.frozen, d.newVersion(loaded.Version)))
+	d.state.Store(d.newReadState(d.mutable, rec.frozen, d.newVersion(loaded.Version)))
 	d.visible.store(d.lastSeqNum)
 	d.findExpiring()
 	d.foldReplayed()

@@ -2,7 +2,9 @@ package lsm
 
 import (
 	"bytes"
+	"slices"
 	"sort"
+	"sync"
 	"sync/atomic"
 
 	"github.com/loamdb/loam/internal/manifest"
@@ -19,12 +21,14 @@ type readState struct {
 	frozen  []*mutableTable
 	version *version
 
-	refs atomic.Int64
+	db     *DB
+	serial uint64 // states are numbered as they are made
+	refs   atomic.Int64
 }
 
 // newReadState makes a state with one reference, which its installer holds.
-func newReadState(mutable *mutableTable, frozen []*mutableTable, v *version) *readState {
-	s := &readState{mutable: mutable, frozen: frozen, version: v}
+func (d *DB) newReadState(mutable *mutableTable, frozen []*mutableTable, v *version) *readState {
+	s := &readState{mutable: mutable, frozen: frozen, version: v, db: d, serial: d.states.add()}
 	s.refs.Store(1)
 	mutable.ref()
 	for _, m := range frozen {
@@ -43,6 +47,48 @@ func (s *readState) unref() {
 		m.unref()
 	}
 	s.version.unref()
+	s.db.states.remove(s.serial)
+	s.db.vault.released()
+}
+
+// readStates are the numbers of the states that somebody may read.
+type readStates struct {
+	mu   sync.Mutex
+	last uint64
+	live []uint64 // ascending
+}
+
+func (l *readStates) add() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last++
+	l.live = append(l.live, l.last)
+	return l.last
+}
+
+func (l *readStates) remove(serial uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i, found := slices.BinarySearch(l.live, serial); found {
+		l.live = slices.Delete(l.live, i, i+1)
+	}
+}
+
+// newest returns the number of the state that was made last. One that is not installed yet counts.
+func (l *readStates) newest() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
+// oldest returns the number of the oldest state that somebody may read, or will be.
+func (l *readStates) oldest() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.live) == 0 {
+		return l.last + 1
+	}
+	return l.live[0]
 }
 
 // version is a manifest version with its tables' readers, in the order in which reads

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/scope"
@@ -149,6 +150,14 @@ func (r *reaper) loop() {
 
 // step does what there is to do.
 func (r *reaper) step() error {
+	err := r.reap()
+	if err == nil {
+		err = r.db.vault.forgetDropped()
+	}
+	return err
+}
+
+func (r *reaper) reap() error {
 	if err := r.load(); err != nil {
 		return err
 	}
@@ -345,11 +354,7 @@ func (r *reaper) bury() error {
 	var err error
 	for buried < len(gone) && err == nil {
 		next := gone[buried:min(buried+maxReaperOps, len(gone))]
-		var b dirBatch
-		for _, id := range next {
-			b.add(keys.KindDelete, idKey(recordDeath, id), nil)
-		}
-		if _, err = d.commitDirectory(&b, NoSync); err == nil {
+		if err = r.buryIDs(next); err == nil {
 			buried += len(next)
 		}
 	}
@@ -362,4 +367,27 @@ func (r *reaper) bury() error {
 		r.mu.Unlock()
 	}
 	return err
+}
+
+// buryIDs deletes the death records of ids, and what is on record of their keys.
+func (r *reaper) buryIDs(ids []scope.ID) error {
+	d := r.db
+	var b dirBatch
+	var left []crypto.ScopeKeyID
+	for _, id := range ids {
+		b.add(keys.KindDelete, idKey(recordDeath, id), nil)
+		r.mu.Lock()
+		died := r.deaths[id].seq
+		r.mu.Unlock()
+		keysLeft, err := d.vault.bury(&b, id, died)
+		if err != nil {
+			return err
+		}
+		left = append(left, keysLeft...)
+	}
+	if _, err := d.commitDirectory(&b, NoSync); err != nil {
+		return err
+	}
+	d.vault.buried(ids, left)
+	return nil
 }

@@ -195,7 +195,7 @@ func (d *DB) freeze(ctx context.Context, n int64) error {
 	if !old.empty() {
 		frozen = append([]*mutableTable{old}, s.frozen...)
 	}
-	d.state.Store(newReadState(fresh, frozen, s.version))
+	d.state.Store(d.newReadState(fresh, frozen, s.version))
 	d.stateMu.Unlock()
 	d.mutable = fresh
 	d.flusher.retire(s)

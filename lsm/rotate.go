@@ -18,6 +18,7 @@ import (
 //
 //   - the log goes on in another segment, and what it held is flushed (rotator.go);
 //   - the manifest goes on in another file (rotator.go);
+//   - the vault, if there is one, is sealed under another key of the keyring (rotator.go);
 //   - tables and blob files are written anew by compactions (compaction/pick_keys.go).
 //
 // Then nothing needs the old key, and it can be retired, which is never done unasked: it is for
@@ -35,7 +36,7 @@ func (d *DB) RotateMasterKey(ctx context.Context, p crypto.KeyProvider) error {
 
 // RotateDataKeys makes a new data key, which everything that is written from now on takes, and has
 // all that is under older ones written anew under it: the log by a flush, tables and blob files by
-// compactions, after all work that is more urgent. It returns when the new key is in use; the rest
+// compactions, after all work that is more urgent; and the vault under a new key of its own. It returns when the new key is in use; the rest
 // goes on in the background, and after the next opening if it must. KeyStatus tells how far it is.
 //
 // Errors: ErrNotEncrypted, ErrDecrypting, ErrReadOnly, ErrPoisoned, ErrClosed, those of crypto.Ring.Rotate, and
@@ -208,5 +209,6 @@ func (d *DB) rotateIfDue() {
 		d.event("data key not rotated", "cause", err)
 		return
 	}
+	d.rotator.alarm.wake() // for the vault
 	d.event("data key rotated")
 }

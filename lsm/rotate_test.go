@@ -290,7 +290,7 @@ func TestACheckpointHoldsItsKeys(t *testing.T) {
 	require.Equal(t, []crypto.KeyID{2}, of["later"])
 	require.Contains(t, of["mixed"], crypto.KeyID(2))
 	if len(of["mixed"]) > 1 {
-		require.NoError(t, db.ForgetCheckpoint("mixed"))
+		require.NoError(t, db.ForgetCheckpoint(checkpointIn(t, db, "mixed").ID))
 	}
 	var users []string
 	require.Eventually(t, func() bool { // until readers of merged tables have left them
@@ -304,7 +304,7 @@ func TestACheckpointHoldsItsKeys(t *testing.T) {
 
 	db = mustOpen(t, encrypted(fs, 1))
 	require.ErrorIs(t, db.RetireDataKey(1, nil), crypto.ErrInUse)
-	require.NoError(t, db.ForgetCheckpoint("copy"))
+	require.NoError(t, db.ForgetCheckpoint(checkpointIn(t, db, "copy").ID))
 	require.NoError(t, fs.Remove("unfinished/"+manifest.UnfinishedName))
 	retire(t, db, 1)
 	require.NoError(t, db.Close())

@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/loamdb/loam/compaction"
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/manifest"
+	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/wal"
 )
 
-// rotator brings the manifest and the log out of data keys that are to leave. Compactions bring
+// rotator brings the manifest, the log and the vault out of keys that are to leave. Compactions bring
 // out tables and blob files. It is woken when keys begin to leave, and at each opening, for those
 // that began to before. It also ends the conversion of a store to an encrypted one (convert.go).
 type rotator struct {
@@ -36,6 +38,9 @@ func (r *rotator) loop() {
 		err := d.leaveManifest()
 		if err == nil {
 			err = d.leaveLog(ctx)
+		}
+		if err == nil {
+			err = d.leaveVault()
 		}
 		if err == nil {
 			err = d.endEncryption()
@@ -98,6 +103,38 @@ func (d *DB) leaveLog(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// leaveVault seals the vault under the vault key that came with the last data key, and drops the one before: each is
+// durable before the next, and the keyring has both in between.
+func (d *DB) leaveVault() error {
+	v := &d.vault
+	v.changing.Lock()
+	defer v.changing.Unlock()
+	st, err := d.keyring.ring.Status()
+	if err != nil || !st.VaultKeyStays || d.keyring.decrypting() {
+		return keyError(err)
+	}
+	drop := func() error {
+		return d.changeKeyring("drop vault key", &manifest.Edit{}, (*crypto.Ring).DropVaultKey)
+	}
+	if mutant.Enabled && mutant.Is(mutant.DropVaultKeyFirst) {
+		if err := drop(); err != nil {
+			return err
+		}
+	}
+	if own := v.is.Load(); own != nil {
+		secret, before, err := d.keyring.ring.VaultKeys()
+		if err != nil {
+			return keyError(err)
+		}
+		before.Wipe()
+		defer secret.Wipe()
+		if err := own.Reseal(secret); err != nil {
+			return vaultError(err)
+		}
+	}
+	return drop()
 }
 
 // lastRetiring returns the last segment that is under a key which is to leave, 0 if there is none.

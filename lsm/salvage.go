@@ -148,7 +148,7 @@ func (s *salvage) copyVault() error {
 		return nil
 	}
 	defer old.Close() // always nil
-	secret, err := t.keyring.ring.VaultKey()
+	secret, _, err := t.keyring.ring.VaultKeys()
 	if err != nil {
 		return keyError(err)
 	}

@@ -18,6 +18,7 @@ type batchScope struct {
 	id     scope.ID // that the keys are encoded with
 	writes bool     // there is more than deletes: the scope is made if it is not there
 	seals  bool     // there are values to be sealed, whatever the scope is
+	plain  bool     // it must not be sealed as a whole
 
 	absent   bool        // it was just looked up, and was not there
 	absentAt keys.SeqNum // the number for which that holds
@@ -142,11 +143,25 @@ func (d *DB) applyScoped(b *Batch, w *WriteOptions, reads *conditions) error {
 	}
 }
 
+// stale reports whether one of the batch's handles was held for a scope that is another one now.
+func (b *Batch) stale() bool {
+	for i := range b.scopes {
+		sc := b.scopes[i].sc
+		if r := sc.held.Load(); r != nil && !sc.db.stillNamed(r) {
+			return true
+		}
+	}
+	return false
+}
+
 // tryScoped resolves the scopes of a batch and commits it. errRedirected: they have changed.
 func (d *DB) tryScoped(b *Batch, w *WriteOptions, reads *conditions) error {
 	r := d.queue.newRequest(w)
 	own := r.payload[:0]
 	c, err := d.plan(b, r)
+	if (unopened(err) || err == ErrScopeSealed) && b.stale() { // returned bare, of a scope that was dropped since
+		err = errRedirected
+	}
 	if reads != nil {
 		c = reads // a transaction requires nothing else
 	}
@@ -198,6 +213,9 @@ func (d *DB) plan(b *Batch, r *request) (*conditions, error) {
 		cl, err := d.planScope(s)
 		if err != nil {
 			return nil, err
+		}
+		if s.plain && s.whole {
+			return nil, ErrScopeSealed
 		}
 		r.claims.names = append(r.claims.names, cl)
 		if s.now != 0 && cl.name != 0 {

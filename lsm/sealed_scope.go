@@ -48,6 +48,9 @@ func (s *Scope) Seal(w *WriteOptions) error {
 			return err
 		}
 		if r != nil {
+			if key != (crypto.ScopeKeyID{}) {
+				d.vault.giveBack(key)
+			}
 			sealed, err := s.Sealed()
 			if err == nil && !sealed {
 				err = fmt.Errorf("%w: %s", ErrScopeExists, s.name.Kind())
@@ -68,6 +71,15 @@ func (s *Scope) Seal(w *WriteOptions) error {
 		if _, err = d.commitDirectory(&b, w); err != errRedirected { // returned bare
 			return err
 		}
+	}
+}
+
+// RequireUnsealed makes Apply fail with ErrScopeSealed, and write nothing, if the scope in which the batch acts, which In
+// has named, is one that Seal has made by the time of the commit. It is for who has kept in clear elsewhere what
+// he writes. Of the root it asks nothing.
+func (b *Batch) RequireUnsealed() {
+	if b.at != 0 {
+		b.scopes[b.at-1].plain = true
 	}
 }
 

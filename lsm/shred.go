@@ -7,6 +7,7 @@ import (
 	"iter"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/loamdb/loam/crypto"
@@ -41,8 +42,10 @@ type ShredReport struct {
 
 // OutOfReach is a checkpoint that a Shred did not reach.
 type OutOfReach struct {
-	// Dir is its directory, as it was given to Checkpoint, and Err why: it is not there any more,
-	// somebody has it open and may have read the key, or its vault could not be changed.
+	// ID and Dir are those of its record, and Err is why: it is not there any more (ErrNotExist), another store is
+	// there (ErrOtherStore), somebody has it open and may have read the key (ErrLocked), or its vault
+	// could not be changed.
+	ID  CheckpointID
 	Dir string
 	Err error
 }
@@ -58,7 +61,8 @@ type OutOfReach struct {
 // destroyed in the vault; both are on the device when Shred returns. What a crash interrupts
 // after the first the next opening ends. Each checkpoint on record (Checkpoints) is looked at: it has no
 // vault unless somebody has put one there, in which the key is destroyed
-// likewise. What could not be reached is in the report; called again, Shred tries again. Copies of
+// likewise. What could not be reached is in the report, a checkpoint that was moved, or in whose place is another,
+// among it; called again, Shred tries again. Others seal and shred meanwhile. Copies of
 // the vault that nobody has told the store of are out of reach, and not in the report.
 //
 // Errors: ErrNotFound for a scope that is not there, ErrNotEncrypted, ErrReadOnly, ErrPoisoned,
@@ -76,30 +80,46 @@ func (s *Scope) Shred(ctx context.Context) (*ShredReport, error) {
 		return nil, err
 	}
 	defer d.release()
+	report, gone, err := s.destroyKeys(ctx)
+	if err != nil || len(gone) == 0 {
+		return report, err
+	}
+	if err := d.shredCheckpoints(ctx, gone, report); err != nil {
+		return nil, err
+	}
+	d.event("scope shredded", "key", report.Key.String(), "at", report.At,
+		"checkpoints", len(report.Checkpoints), "out of reach", len(report.OutOfReach))
+	return report, nil
+}
+
+// destroyKeys refuses the keys of the scope and destroys them in the store's vault. It returns them, none if nothing
+// was sealed in the scope, and begins the report.
+func (s *Scope) destroyKeys(ctx context.Context) (*ShredReport, []crypto.ScopeKeyID, error) {
+	d := s.db
 	d.vault.changing.Lock()
 	defer d.vault.changing.Unlock()
 	report := &ShredReport{}
 	for {
 		if err := ctx.Err(); err != nil {
-			return nil, context.Cause(ctx)
+			return nil, nil, context.Cause(ctx)
 		}
 		if err := s.writable(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		r, err := s.current()
 		if err == nil && r == nil {
 			err = fmt.Errorf("lsm: shred %s: %w", s.name.Kind(), ErrNotFound)
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		of, found, err := d.vault.recorded(r.id)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !found {
 			if d.stillNamed(r) {
-				return report, nil
+				return report, nil, nil
 			}
 			s.forget(r)
 			continue
@@ -113,14 +133,9 @@ func (s *Scope) Shred(ctx context.Context) (*ShredReport, error) {
 			err = d.vault.destroy(of.all())
 		}
 		if err != nil {
-			return nil, fmt.Errorf("lsm: shred %s: %w", s.name.Kind(), err)
+			return nil, nil, fmt.Errorf("lsm: shred %s: %w", s.name.Kind(), err)
 		}
-		if err := d.shredCheckpoints(ctx, of.all(), report); err != nil {
-			return nil, err
-		}
-		d.event("scope shredded", "id", uint64(r.id), "key", of.key.String(), "at", report.At,
-			"checkpoints", len(report.Checkpoints), "out of reach", len(report.OutOfReach))
-		return report, nil
+		return report, of.all(), nil
 	}
 }
 
@@ -196,20 +211,33 @@ func recordsOf[R any](d *DB, kind recordKind, decode func(key, value []byte) (R,
 	}
 }
 
-// shredCheckpoints destroys keys in the checkpoints that were registered.
+// shredCheckpoints destroys keys in the checkpoints that were registered. It may take as long as their devices do:
+// the keys are refused and gone, so that nobody has to wait for it but other Shreds, who
+// need the same locks.
 func (d *DB) shredCheckpoints(ctx context.Context, keys []crypto.ScopeKeyID, report *ShredReport) error {
+	select {
+	case d.vault.visiting <- struct{}{}:
+		defer func() { <-d.vault.visiting }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	var made []CheckpointRecord
 	for r, err := range d.Checkpoints() {
-		if err == nil && ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
 		if err != nil {
 			return err
 		}
-		if filepath.Clean(r.Dir) == filepath.Clean(d.dir) {
-			continue // of its own record a checkpoint may have a copy
+		if r.ID != CheckpointID(d.store) { // of its own record a checkpoint may have a copy
+			made = append(made, r)
 		}
-		if err := d.shredIn(r.Dir, keys); err != nil {
-			report.OutOfReach = append(report.OutOfReach, OutOfReach{r.Dir, err})
+	}
+	slices.SortFunc(made, func(a, b CheckpointRecord) int { return strings.Compare(a.Dir, b.Dir) })
+	for i := range made {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		r := &made[i]
+		if err := d.shredIn(r, keys); err != nil {
+			report.OutOfReach = append(report.OutOfReach, OutOfReach{r.ID, r.Dir, err})
 		} else {
 			report.Checkpoints = append(report.Checkpoints, r.Dir)
 		}
@@ -218,9 +246,9 @@ func (d *DB) shredCheckpoints(ctx context.Context, keys []crypto.ScopeKeyID, rep
 }
 
 // shredIn destroys keys in the vault that a checkpoint may have. Nobody else may have it open.
-func (d *DB) shredIn(dir string, keys []crypto.ScopeKeyID) error {
-	fs := d.opts.outside()
-	names, err := fs.List(dir)
+func (d *DB) shredIn(r *CheckpointRecord, keys []crypto.ScopeKeyID) error {
+	fs, dir := d.opts.outside(), r.Dir
+	names, err := d.visit(r)
 	if err != nil {
 		return err
 	}
@@ -235,7 +263,7 @@ func (d *DB) shredIn(dir string, keys []crypto.ScopeKeyID) error {
 	if !slices.Contains(names, crypto.VaultName) {
 		return nil
 	}
-	v, err := openVaultIn(fs, dir, d.keyring, &d.opts, false)
+	v, err := d.openVaultOf(fs, dir, false)
 	if err != nil {
 		return err
 	}

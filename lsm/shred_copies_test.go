@@ -101,14 +101,14 @@ func TestShredReachesRegisteredCheckpoints(t *testing.T) {
 	require.NoError(t, copied.Close())
 
 	// One that was forgotten is not looked at, and can be no more.
-	require.NoError(t, db.ForgetCheckpoint("two"))
-	require.ErrorIs(t, db.ForgetCheckpoint("two"), ErrNotFound)
+	two := checkpointIn(t, db, "two").ID
+	require.NoError(t, db.ForgetCheckpoint(two))
+	require.ErrorIs(t, db.ForgetCheckpoint(two), ErrNotFound)
 	report, err = bob.sc.Shred(ctx)
 	require.NoError(t, err)
 	require.Len(t, report.OutOfReach, 1)
 	var dirs []string
-	for r, err := range db.Checkpoints() {
-		require.NoError(t, err)
+	for _, r := range onRecord(t, db) {
 		require.Equal(t, []crypto.KeyID{1}, r.Keys)
 		dirs = append(dirs, r.Dir)
 	}

@@ -29,15 +29,28 @@ func TestRecordsOfScopeKeys(t *testing.T) {
 	require.ErrorIs(t, err, ErrTooNew)
 	_, err = decodeScopeKey([]byte{1})
 	require.ErrorIs(t, err, ErrCorrupt)
-	made := CheckpointRecord{Dir: "copies/1", Keys: []crypto.KeyID{1, 0x0203}}
-	require.Equal(t, "0a636f706965732f31", hex.EncodeToString(checkpointKey(made.Dir)))
-	require.Equal(t, "0101000000000000000302000000000000", hex.EncodeToString(checkpointValue(made.Keys)))
-	gotMade, err := decodeCheckpoint(checkpointKey(made.Dir), checkpointValue(made.Keys))
+	of := [16]byte(bytes.Repeat([]byte{0xcd}, 16))
+	family := "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"
+	made := CheckpointRecord{ID: CheckpointID(key), Dir: "copies/1", Keys: []crypto.KeyID{1, 0x0203}, family: of, end: 0x0405}
+	require.Equal(t, "0aabababababababababababababababab", hex.EncodeToString(checkpointKey(made.ID)))
+	require.Equal(t, "01"+family+"0504000000000000"+"0200"+"01000000000000000302000000000000"+"636f706965732f31",
+		hex.EncodeToString(checkpointValue(&made)))
+	begun := CheckpointRecord{ID: CheckpointID(key), Dir: "x", family: of}
+	require.Equal(t, "01"+family+"0000000000000000"+"0000"+"78", hex.EncodeToString(checkpointValue(&begun)))
+	for _, r := range []CheckpointRecord{made, begun} {
+		got, err := decodeCheckpoint(checkpointKey(r.ID), checkpointValue(&r))
+		require.NoError(t, err)
+		require.Equal(t, r, got)
+	}
+	for _, bad := range []CheckpointRecord{{family: of}, {Dir: "x", end: 1}, {Dir: "x", Keys: []crypto.KeyID{1}}} {
+		_, err = decodeCheckpoint(checkpointKey(bad.ID), checkpointValue(&bad))
+		require.ErrorIs(t, err, ErrCorrupt)
+	}
+	dropped := droppedKey{key, 0x01020304}
+	require.Equal(t, "0b0000000001020304abababababababababababababababab", hex.EncodeToString(droppedKeyKey(dropped)))
+	gotDropped, err := decodeDroppedKey(droppedKeyKey(dropped), flagValue)
 	require.NoError(t, err)
-	require.Equal(t, made, gotMade)
-	gotMade, err = decodeCheckpoint([]byte{10, 'x'}, flagValue)
-	require.NoError(t, err)
-	require.Equal(t, CheckpointRecord{Dir: "x"}, gotMade)
+	require.Equal(t, dropped, gotDropped)
 	r := ShredRecord{Scope: scope.User("a"), At: time.UnixMilli(0x0102030405), Key: key}
 	require.Equal(t, "09abababababababababababababababab", hex.EncodeToString(shredKey(key)))
 	require.Equal(t, "0105040302010000000261", hex.EncodeToString(shredValue(r)))
@@ -49,14 +62,20 @@ func TestRecordsOfScopeKeys(t *testing.T) {
 func FuzzRecordsOfScopeKeys(f *testing.F) {
 	f.Add([]byte("\x09abcdefghijklmnop"), []byte("\x0112345678\x02a"))
 	f.Add([]byte{9}, []byte{1})
+	f.Add([]byte("\x0aabcdefghijklmnop"), append([]byte("\x01familyfamilyfami\x05\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01\x00\x00\x00\x00\x00\x00\x00"), "copy"...))
+	f.Add([]byte("\x0b12345678abcdefghijklmnop"), []byte{1})
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		if r, err := decodeShred(key, value); err == nil {
 			require.Equal(t, key[1:], r.Key[:])
 			require.Equal(t, value, shredValue(r))
 		}
 		if r, err := decodeCheckpoint(key, value); err == nil {
-			require.Equal(t, key[1:], []byte(r.Dir))
-			require.Equal(t, value, checkpointValue(r.Keys))
+			require.Equal(t, key[1:], r.ID[:])
+			require.Equal(t, value, checkpointValue(&r))
+		}
+		if r, err := decodeDroppedKey(key, value); err == nil {
+			require.Equal(t, key[1:], droppedKeyKey(r)[1:])
+			require.Equal(t, value, flagValue)
 		}
 		if k, err := decodeScopeKey(value); err == nil {
 			require.Equal(t, value, scopeKeyValue(k))

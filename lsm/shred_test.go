@@ -493,6 +493,58 @@ func TestSealingIsRefusedWhereItCannotBe(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotEncrypted)
 }
 
+// A handle that had not looked since was told of the Shred of a scope that was dropped, at each of its writes.
+func TestAStaleHandleSealsInTheScopeOfItsName(t *testing.T) {
+	db := mustOpen(t, encrypted(vfs.NewMem(), 1))
+	for _, whole := range []bool{false, true} {
+		name := scope.User(fmt.Sprint("alice-", whole))
+		sc, err := db.Scope(name)
+		require.NoError(t, err)
+		if whole {
+			require.NoError(t, sc.Seal(nil))
+		}
+		stale, err := db.Scope(name)
+		require.NoError(t, err)
+		require.NoError(t, stale.SetSealed([]byte("k"), []byte("v"), nil))
+		_, err = sc.Shred(context.Background())
+		require.NoError(t, err)
+		require.ErrorIs(t, stale.SetSealed([]byte("k"), []byte("w"), nil), ErrShredded)
+		require.NoError(t, sc.Drop(nil))
+		if whole {
+			b := stale.NewBatch()
+			b.RequireUnsealed()
+			b.Merge(BytesAppend, []byte("k"), []byte("w"))
+			require.NoError(t, db.Apply(b, nil))
+		} else {
+			require.NoError(t, stale.SetSealed([]byte("k"), []byte("w"), nil))
+		}
+		v, err := sc.Get([]byte("k"))
+		require.NoError(t, err)
+		require.Equal(t, "w", string(v))
+	}
+}
+
+// A batch that requires that its scope is not sealed is not written to one that is.
+func TestABatchRequiresThatAScopeIsNotSealed(t *testing.T) {
+	db := mustOpen(t, encrypted(vfs.NewMem(), 1))
+	sealed := sealedScope(t, db, "sealed")
+	plain, err := db.Scope(scope.User("plain"))
+	require.NoError(t, err)
+	for _, sc := range []*Scope{plain, sealed, nil} {
+		b := db.NewBatch().In(sc)
+		b.RequireUnsealed()
+		b.Set([]byte("k"), []byte("v"))
+		err := db.Apply(b, nil)
+		if sc == sealed {
+			require.ErrorIs(t, err, ErrScopeSealed)
+			_, err = sealed.Get([]byte("k"))
+			require.ErrorIs(t, err, ErrNotFound)
+			continue
+		}
+		require.NoError(t, err)
+	}
+}
+
 // What a transaction merges on a value that is shredded is met like any other such value.
 func TestOwnOperandsOnAShreddedValueEndNoLoop(t *testing.T) {
 	db := mustOpen(t, encrypted(vfs.NewMem(), 1))

@@ -33,12 +33,18 @@ type vault struct {
 	// their buffers escape.
 	lookUp func(key crypto.ScopeKeyID) error
 
-	// changing serialises the making and destroying of keys. It is held during I/O and commits.
+	// changing serialises the making and destroying of keys. It is held during I/O and commits, on the
+	// store's own device. It guards spare.
 	changing sync.Mutex
+	spare    []crypto.ScopeKeyID // were made for scopes that came to nothing, and are no scope's
+
+	visiting chan struct{} // serialises who destroys keys in checkpoints; of one element
+	toForget atomic.Bool   // there may be keys that can go (vault_forget.go)
 
 	mu      sync.RWMutex // guards the rest; taken after changing, and never held during I/O
 	keys    map[scope.ID]crypto.ScopeKeyID
 	refused map[crypto.ScopeKeyID]bool
+	left    map[crypto.ScopeKeyID]uint64 // keys of scopes that this opening has buried, and the read state of then
 }
 
 // scopeSeal is what the directory has of the sealing in a scope.
@@ -71,10 +77,11 @@ func (d *DB) openVault() error {
 		return err
 	}
 	if dir := d.opts.Encryption.Vault; dir != "" {
-		if v.of, err = openVaultIn(d.opts.outside(), dir, d.keyring, &d.opts, true); err != nil {
+		if v.of, err = d.openVaultOf(d.opts.outside(), dir, true); err != nil {
 			return fmt.Errorf("vault in %s: %w", dir, err)
 		}
 	}
+	v.toForget.Store(!d.opts.ReadOnly)
 	if v.is.Load() == nil && v.of == nil {
 		// A store that has sealed nothing would read damaged tables now for nothing.
 		v.lookUp = func(key crypto.ScopeKeyID) error {
@@ -86,17 +93,40 @@ func (d *DB) openVault() error {
 	return v.endShreds()
 }
 
-// openVaultIn opens the vault in a directory with the vault key of a keyring.
+// openVaultIn opens the vault in a directory with the vault key of a keyring, or with the one before it.
 func openVaultIn(fs vfs.FS, dir string, k *keyring, o *Options, readOnly bool) (*crypto.Vault, error) {
-	secret, err := k.ring.VaultKey()
+	secret, before, err := k.ring.VaultKeys()
 	if err != nil {
 		return nil, keyError(err)
 	}
 	defer secret.Wipe()
+	defer before.Wipe()
 	files := o.keyFiles(fs, dir)
 	files.ReadOnly = readOnly
 	v, err := crypto.OpenVault(secret, crypto.Expected{}, files)
+	if errors.Is(err, crypto.ErrWrongKey) && !before.IsZero() {
+		v, err = crypto.OpenVault(before, crypto.Expected{}, files)
+	}
 	return v, vaultError(err)
+}
+
+// openVaultOf opens the vault in the directory of another store, of which this one is a copy or the other way round: with
+// the vault key that both have, or else, since one of them has a newer one, with that of the other's
+// keyring, as far as the master key of this one opens it.
+func (d *DB) openVaultOf(fs vfs.FS, dir string, readOnly bool) (*crypto.Vault, error) {
+	v, err := openVaultIn(fs, dir, d.keyring, &d.opts, readOnly)
+	if !errors.Is(err, ErrWrongKey) {
+		return v, err
+	}
+	o, e := d.opts, *d.opts.Encryption
+	e.MinAnchor = Anchor{} // it is this store's
+	o.Encryption = &e
+	k, kerr := openKeyring(fs, dir, &o)
+	if kerr != nil || k == nil {
+		return nil, errors.Join(err, kerr)
+	}
+	defer k.close()
+	return openVaultIn(fs, dir, k, &o, readOnly)
 }
 
 // endShreds reads which keys are refused, and destroys those that are still there.
@@ -127,10 +157,11 @@ func (v *vault) make() (*crypto.Vault, error) {
 	if d.keyring.decrypting() {
 		return nil, ErrDecrypting
 	}
-	secret, err := d.keyring.ring.VaultKey()
+	secret, before, err := d.keyring.ring.VaultKeys()
 	if err != nil {
 		return nil, keyError(err)
 	}
+	before.Wipe()
 	defer secret.Wipe()
 	uid, err := fileid.NewUID(d.opts.seams.Random)
 	if err != nil {
@@ -247,6 +278,9 @@ func (v *vault) keyOf(id scope.ID, c claim) (crypto.ScopeKeyID, error) {
 	b.claims = append(b.claims, c)
 	b.add(keys.KindSet, idKey(recordScopeKey, id), scopeKeyValue(of))
 	if _, err := v.db.commitDirectory(&b, NoSync); err != nil {
+		if err == errRedirected { // returned bare
+			v.spare = append(v.spare, of.key)
+		}
 		return of.key, err // nothing is sealed under the key, nor will be
 	}
 	v.note(id, of.key)
@@ -263,7 +297,20 @@ func (v *vault) fresh() (crypto.ScopeKeyID, error) {
 	return v.newKey()
 }
 
+// giveBack takes back a key of fresh that is no scope's, nor in any record.
+func (v *vault) giveBack(key crypto.ScopeKeyID) {
+	v.changing.Lock()
+	defer v.changing.Unlock()
+	v.spare = append(v.spare, key)
+}
+
+// newKey returns a key that no scope has. Called with changing held.
 func (v *vault) newKey() (crypto.ScopeKeyID, error) {
+	if n := len(v.spare); n > 0 {
+		key := v.spare[n-1]
+		v.spare = v.spare[:n-1]
+		return key, nil
+	}
 	own, err := v.make()
 	if err != nil {
 		return crypto.ScopeKeyID{}, err

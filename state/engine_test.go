@@ -3,6 +3,7 @@ package state_test
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -135,19 +136,25 @@ func TestCheckpointsAreOnRecord(t *testing.T) {
 	inBoth(t, func(t *testing.T, f *fixture, encrypted bool) {
 		dir := filepath.Join(t.TempDir(), "copy")
 		require.NoError(t, f.Engine().Checkpoint(ctx, dir))
+		var id state.CheckpointID
 		recorded := func() (dirs []string) {
 			for r, err := range f.Engine().Checkpoints() {
 				require.NoError(t, err)
-				dirs = append(dirs, r.Dir)
+				dirs, id = append(dirs, r.Dir), r.ID
 			}
 			return dirs
 		}
 		if encrypted {
 			require.Equal(t, []string{dir}, recorded())
-			require.NoError(t, f.Engine().ForgetCheckpoint(dir))
+			require.ErrorIs(t, f.Engine().MoveCheckpoint(id, dir+"-moved"), state.ErrNotExist)
+			require.NoError(t, os.Rename(dir, dir+"-moved"))
+			require.NoError(t, f.Engine().MoveCheckpoint(id, dir+"-moved"))
+			require.Equal(t, []string{dir + "-moved"}, recorded())
+			require.NoError(t, f.Engine().ForgetCheckpoint(id))
 		}
 		require.Empty(t, recorded())
-		require.ErrorIs(t, f.Engine().ForgetCheckpoint(dir), state.ErrNotFound)
+		require.ErrorIs(t, f.Engine().ForgetCheckpoint(id), state.ErrNotFound)
+		require.ErrorIs(t, f.Engine().MoveCheckpoint(id, dir), state.ErrNotFound)
 	})
 }
 
@@ -238,7 +245,7 @@ func TestTheEngineOfAStoreThatIsRead(t *testing.T) {
 	_, err = e.Anchor()
 	require.ErrorIs(t, err, state.ErrReadOnly)
 	for _, err := range []error{
-		e.Checkpoint(ctx, filepath.Join(t.TempDir(), "copy")), e.ForgetCheckpoint("copy"), e.Flush(ctx), e.RotateDataKeys(),
+		e.Checkpoint(ctx, filepath.Join(t.TempDir(), "copy")), e.ForgetCheckpoint(state.CheckpointID{}), e.MoveCheckpoint(state.CheckpointID{}, "copy"), e.Flush(ctx), e.RotateDataKeys(),
 		e.RotateMasterKey(ctx, masterKey), e.RetireDataKey(1, nil), e.SetHorizon("h", state.Position{}), e.RemoveHorizon("h"),
 	} {
 		require.ErrorIs(t, err, state.ErrReadOnly)

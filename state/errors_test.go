@@ -279,6 +279,17 @@ var failures = []failure{
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "mine"), nil, 0o600))
 		return f.Engine().Checkpoint(ctx, dir)
 	}},
+	{"ErrOtherStore", state.ErrOtherStore, "", "", func(t *testing.T, _ *fixture, _ *state.Scope) error {
+		store, err := state.Open("db", sealingOn(vfs.NewMem(), nil))
+		require.NoError(t, err)
+		defer store.Close()
+		require.NoError(t, store.Engine().Checkpoint(ctx, "copy"))
+		for r, err := range store.Engine().Checkpoints() {
+			require.NoError(t, err)
+			return store.Engine().MoveCheckpoint(r.ID, "db")
+		}
+		return nil
+	}},
 	{"ErrInUse", state.ErrInUse, "", "", func(t *testing.T, _ *fixture, _ *state.Scope) error {
 		store, err := state.OpenMemory(nil)
 		require.NoError(t, err)

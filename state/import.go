@@ -75,7 +75,8 @@ type Imported struct {
 // by OpenCollection, and not used before.
 //
 // Errors of the file are *scopefile.LineError: ErrFormat, ErrTooNew, ErrTruncated, ErrChecksum, and for
-// values those of Set, with the key. ErrConflict: see ExistingFail. Others are r's, and those of Move.
+// values those of Set, with the key. ErrConflict: see ExistingFail, and if the scope was sealed (Seal) while the file
+// was read: imported again it is staged sealed. Others are r's, and those of Move.
 func (s *Scope) Import(ctx context.Context, r io.Reader, o ImportOptions, opts ...Option) (Imported, error) {
 	inner, err := s.pass(ctx, access.OpImport, "")
 	if err == nil && o.Retention {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/loamdb/loam/internal/mutant"
@@ -32,8 +33,14 @@ func (m *importer) merge(ctx context.Context, unsynced bool) error {
 		g.ws = append(g.ws, m.rule(s.space))
 	}
 	if len(g.ws) > 0 {
-		if err = g.commit(ctx, unsynced); errors.Is(err, ErrConflict) || err == errEphemeralPart { // returned bare
+		// What was staged in clear is no value of a sealed scope: a Shred of that would not reach it.
+		g.ws[0].plain = !m.sealed && !(mutant.Enabled && mutant.Is(mutant.TakeClearStage))
+		err = g.commit(ctx, unsynced)
+		switch {
+		case errors.Is(err, ErrConflict) || err == errEphemeralPart: // returned bare
 			return errAgain
+		case err == errSealedSince: // likewise
+			return fmt.Errorf("%w: the scope was sealed while the file was read", ErrConflict)
 		}
 	}
 	m.done.Entries, m.done.Skipped = g.entries, g.skipped

@@ -492,6 +492,64 @@ func TestSealedValuesAreExportedAndImported(t *testing.T) {
 	require.Zero(t, plain.Has("an ordinary value"), "nor where it was staged")
 }
 
+// A scope that was sealed while a file was read got values that were staged in clear, which no Shred of it reached. Now
+// nothing is imported, and the next import stages what it reads sealed.
+func TestAScopeThatIsSealedBesideAnImportGetsNothingStagedInClear(t *testing.T) {
+	for _, there := range []bool{false, true} {
+		fs, plain := vfs.NewMem(), &sealtest.Plaintexts{}
+		store, err := state.Open("db", sealingOn(fs, plain.Wrap))
+		require.NoError(t, err)
+		from, to := store.Scope(scope.User("from")), store.Scope(scope.User("to"))
+		require.NoError(t, from.Set(ctx, "k", "the first"))
+		var first, second strings.Builder
+		_, err = from.Export(ctx, &first, state.ExportOptions{})
+		require.NoError(t, err)
+		require.NoError(t, from.Set(ctx, "k", "an ordinary value"))
+		_, err = from.Export(ctx, &second, state.ExportOptions{})
+		require.NoError(t, err)
+		require.NoError(t, from.Drop(ctx))
+		if there {
+			require.NoError(t, to.Set(ctx, "other", 1))
+		}
+		seal := func() {
+			require.NoError(t, to.Drop(ctx))
+			require.NoError(t, to.Seal(ctx))
+		}
+		_, err = to.Import(ctx, &beside{Reader: strings.NewReader(first.String()), do: seal}, state.ImportOptions{})
+		require.ErrorIs(t, err, state.ErrConflict)
+		has, err := to.Has(ctx, "k")
+		require.NoError(t, err)
+		require.False(t, has)
+		require.NoError(t, store.Engine().Flush(ctx))
+		before := plain.Has("an ordinary value") // where the other scope had it
+		done, err := to.Import(ctx, strings.NewReader(second.String()), state.ImportOptions{})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, done.Entries)
+		v, err := to.Get(ctx, "k")
+		require.NoError(t, err)
+		require.Equal(t, "an ordinary value", v)
+		require.NoError(t, store.Engine().Flush(ctx))
+		require.Equal(t, before, plain.Has("an ordinary value"))
+		_, err = to.Shred(ctx)
+		require.NoError(t, err)
+		require.NoError(t, store.Close())
+	}
+}
+
+// beside does something when it is read for the first time.
+type beside struct {
+	io.Reader
+	do func()
+}
+
+func (b *beside) Read(p []byte) (int, error) {
+	if b.do != nil {
+		b.do()
+		b.do = nil
+	}
+	return b.Reader.Read(p)
+}
+
 // That a scope is sealed is asked where it is read: at a snapshot, whatever has its name since.
 func TestASealedScopeOfASnapshotIsExportedIfAskedFor(t *testing.T) {
 	everywhere(t, sealing(), func(t *testing.T, f *fixture) {

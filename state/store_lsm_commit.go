@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"time"
 
 	"github.com/loamdb/loam/lsm"
@@ -28,10 +29,10 @@ func (e *engine) commit(ws []write, unsynced bool, gone ...expiry) (Version, err
 		return e.apply(ws, o, gone...)
 	}
 	switch w := &ws[0]; {
-	case w.tell != nil && w.value != nil && !w.conditional && w.operator == "" && w.expires == 0 && !w.sealed:
+	case w.tell != nil && w.value != nil && !w.conditional && w.operator == "" && w.expires == 0 && !w.sealed && !w.plain:
 		v, err := w.space.sc.SetVersion(w.key, w.value, o)
 		return Version(v), translate(err)
-	case w.conditional || w.tell != nil || w.sealed:
+	case w.conditional || w.tell != nil || w.sealed || w.plain:
 		return e.apply(ws, o)
 	case w.value == nil:
 		return 0, translate(w.space.sc.Delete(w.key, o))
@@ -91,6 +92,9 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions, gone ...expiry) (Version
 	for i := range ws {
 		w := &ws[i]
 		b.In(w.space.sc)
+		if w.plain {
+			b.RequireUnsealed()
+		}
 		if w.conditional {
 			b.RequireAsOf(w.key, lsm.Version(w.version), lsm.Version(w.asOf))
 		}
@@ -120,6 +124,9 @@ func (e *engine) apply(ws []write, o *lsm.WriteOptions, gone ...expiry) (Version
 	if b.Bytes() <= maxPooledBytes {
 		b.Reset()
 		e.batches.Put(b)
+	}
+	if len(ws) > 0 && ws[0].plain && errors.Is(err, lsm.ErrScopeSealed) {
+		return 0, errSealedSince
 	}
 	return version, translate(err)
 }

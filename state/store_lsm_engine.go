@@ -11,6 +11,9 @@ import (
 // CheckpointRecord is what an encrypted store keeps of a checkpoint that it has made.
 type CheckpointRecord = lsm.CheckpointRecord
 
+// CheckpointID names a checkpoint, wherever it is.
+type CheckpointID = lsm.CheckpointID
+
 // Anchor names a state of the store on the device, by which is seen whether it was put back since.
 type Anchor = lsm.Anchor
 
@@ -20,8 +23,13 @@ type KeyStatus = lsm.KeyStatus
 // Horizon is a named position from which on deletions are remembered, so that Scope.Diff can begin there.
 type Horizon = lsm.Horizon
 
-// ErrNotEmpty: a checkpoint needs a directory that is missing or empty.
-var ErrNotEmpty = lsm.ErrNotEmpty
+// Errors of checkpoints.
+var (
+	// ErrNotEmpty: a checkpoint needs a directory that is missing or empty.
+	ErrNotEmpty = lsm.ErrNotEmpty
+	// ErrOtherStore: in the directory of a checkpoint lies another store: it was moved, or replaced.
+	ErrOtherStore = lsm.ErrOtherStore
+)
 
 // Engine is what the storage engine does for whoever runs a store, beside its reads and writes: copies, keys and
 // checks. Nothing is read or written through it past hooks, rules and indexes, but a checkpoint has all that the
@@ -49,7 +57,7 @@ func (e Engine) Checkpoint(ctx context.Context, dir string) error {
 	return operated("checkpoint", e.db.Checkpoint(ctx, dir))
 }
 
-// Checkpoints yields the records of the checkpoints that an encrypted store has made, by directory, those of directories that
+// Checkpoints yields the records of the checkpoints that an encrypted store has made, in no order, those of directories that
 // are gone too. A store in clear keeps none. An error is yielded once, with a zero CheckpointRecord, and ends
 // the loop.
 func (e Engine) Checkpoints() iter.Seq2[CheckpointRecord, error] {
@@ -62,11 +70,17 @@ func (e Engine) Checkpoints() iter.Seq2[CheckpointRecord, error] {
 	}
 }
 
-// ForgetCheckpoint removes the record of a checkpoint, named as it was given to Checkpoint: Scope.Shred does not look into it
-// any more, and it keeps no data key from being retired. Nothing is done to the checkpoint. ErrNotFound: there is no
-// such record.
-func (e Engine) ForgetCheckpoint(dir string) error {
-	return operated("forget checkpoint", e.db.ForgetCheckpoint(dir))
+// ForgetCheckpoint removes the record of a checkpoint, for one that is gone or somebody else's: Scope.Shred does not look into
+// it any more, it keeps no data key from being retired, and no key of a dropped scope. Nothing is done to the checkpoint. ErrNotFound:
+// there is no such record.
+func (e Engine) ForgetCheckpoint(id CheckpointID) error {
+	return operated("forget checkpoint", e.db.ForgetCheckpoint(id))
+}
+
+// MoveCheckpoint records that a checkpoint is in another directory now, where it must be found. Errors: ErrNotFound if there is
+// no such record, ErrNotExist if no store is there, ErrOtherStore.
+func (e Engine) MoveCheckpoint(id CheckpointID, dir string) error {
+	return operated("move checkpoint", e.db.MoveCheckpoint(id, dir))
 }
 
 // Anchor returns the anchor of an encrypted store as it is on the device. Kept where nobody who can change the store can

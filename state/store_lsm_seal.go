@@ -27,6 +27,9 @@ var (
 	ErrNoScopeKey = lsm.ErrNoScopeKey
 )
 
+// errSealedSince: a scope is sealed that was not to be. Nothing was written.
+var errSealedSince = errors.New("state: the scope was sealed meanwhile")
+
 // unread reports whether an error says that a value is there and can be read by nobody here.
 func unread(err error) bool {
 	return err != nil && (errors.Is(err, ErrShredded) || errors.Is(err, ErrNoScopeKey))

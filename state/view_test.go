@@ -177,6 +177,7 @@ var arguments = map[reflect.Type]any{
 	reflect.TypeFor[access.Request]():                         access.Request{Principal: "root", Op: access.OpGet, Scope: agent, Key: "secret"},
 	reflect.TypeFor[func(*access.Rules) error]():              func(*access.Rules) error { return errors.New("called") },
 	reflect.TypeFor[*privacy.Policy]():                        (*privacy.Policy)(nil),
+	reflect.TypeFor[state.CheckpointID]():                     state.CheckpointID{},
 	reflect.TypeFor[audit.Query]():                            audit.Query{},
 	reflect.TypeFor[[]audit.Head]():                           []audit.Head(nil),
 	reflect.TypeFor[audit.Retention]():                        audit.Retention{MaxRecords: 1},

@@ -393,6 +393,7 @@ type write struct {
 	upper   []byte // not nil: every key of [key, upper) is deleted
 	expires int64  // milliseconds since 1970; 0: never
 	sealed  bool   // the value is to be sealed
+	plain   bool   // the scope must not be sealed: errSealedSince
 
 	operator string // value is an operand of it; "": it is the value
 

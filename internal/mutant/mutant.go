@@ -119,6 +119,13 @@ const (
 	CopyInClear         Name = "copy-in-clear"          // copy sealed values in clear
 	SealSome            Name = "seal-some"              // leave what is not sealed one by one in clear in a sealed scope
 	ForgetWhole         Name = "forget-whole"           // copy a sealed scope as one that is not
+	TrustPath           Name = "trust-path"             // take whatever store lies where a checkpoint was made for it
+	TrustKeyIDs         Name = "trust-key-ids"          // take ids of data keys of another keyring for this one's
+	KeepFailedRecord    Name = "keep-failed-record"     // leave a checkpoint on record that came to nothing
+	ForgetWanted        Name = "forget-wanted"          // remove the key of a dropped scope that a checkpoint on record has
+	ForgetRead          Name = "forget-read"            // remove the key of a dropped scope that an iterator still reads
+	DropVaultKeyFirst   Name = "drop-vault-key-first"   // drop a vault key before the vault is sealed under the next
+	TakeClearStage      Name = "take-clear-stage"       // take what was staged in clear into a scope that was sealed meanwhile
 	RetireCheckpointKey Name = "retire-checkpoint-key"  // retire a data key that a checkpoint on record needs
 	StoreUnsealed       Name = "store-unsealed"         // store values of class Sensitive as others are
 	TellSecrets         Name = "tell-secrets"           // put a value of class Sensitive that is replaced into the event
