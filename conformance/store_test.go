@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
@@ -29,6 +31,7 @@ type home struct {
 	t      testing.TB
 	how    ending
 	scoped bool
+	key    *lsm.Encryption // nil: in clear
 	disk   string
 	mem    *vfs.Mem
 
@@ -38,7 +41,7 @@ type home struct {
 	opens int
 }
 
-// everyHome runs a test in homes of each kind.
+// everyHome runs a test in homes of each kind. Of those that end in one way one is encrypted.
 func everyHome(t *testing.T, test func(t *testing.T, h *home)) {
 	for how, name := range []string{"closed", "killed", "power cut"} {
 		if testing.Short() && ending(how) != killed {
@@ -47,6 +50,9 @@ func everyHome(t *testing.T, test func(t *testing.T, h *home)) {
 		for _, scoped := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/scope=%v", name, scoped), func(t *testing.T) {
 				h := &home{t: t, how: ending(how), scoped: scoped}
+				if scoped != (h.how == killed) {
+					h.key = &lsm.Encryption{Key: crypto.KeyBytes(bytes.Repeat([]byte{1}, crypto.KeyLen))}
+				}
 				if h.how == closed {
 					h.disk = t.TempDir()
 				} else {
@@ -63,7 +69,7 @@ func everyHome(t *testing.T, test func(t *testing.T, h *home)) {
 }
 
 func (h *home) open() {
-	o := &lsm.Options{MemoryBudget: 4 << 20, CompactionWorkers: 1, SyncInterval: -1}
+	o := &lsm.Options{MemoryBudget: 4 << 20, CompactionWorkers: 1, SyncInterval: -1, Encryption: h.key}
 	dir := filepath.Join(h.disk, "db")
 	if h.mem != nil {
 		seams.Inject(o, seams.Seams{FS: h.mem, Sizing: seams.Sizing{MinSegmentBytes: 64 << 10, MaxSegmentBytes: 256 << 10}})

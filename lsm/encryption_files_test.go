@@ -26,7 +26,7 @@ func withFiles(t *testing.T, files map[string][]byte) *Options {
 	return encrypted(fs, 1)
 }
 
-// A store, or a part of it, that was put back to what it was is older than an anchor taken since.
+// B60: a store, or a part of it, that was put back to what it was is older than an anchor taken since.
 func TestWhatWasPutBackIsOlderThanTheAnchor(t *testing.T) {
 	fs := vfs.NewMem()
 	o := encrypted(fs, 1)
@@ -80,7 +80,7 @@ func TestWhatWasPutBackIsOlderThanTheAnchor(t *testing.T) {
 	require.ErrorIs(t, opens(mixed, Anchor{}), ErrAuth)
 }
 
-// A keyring that was put back is refused however often the store is opened: its epoch does not
+// B60: a keyring that was put back is refused however often the store is opened: its epoch does not
 // grow until it is as new as it should be.
 func TestAKeyringThatWasPutBackStaysRefused(t *testing.T) {
 	fs := vfs.NewMem()
@@ -102,7 +102,7 @@ func TestAKeyringThatWasPutBackStaysRefused(t *testing.T) {
 	require.Error(t, r.Err())
 }
 
-// Files of the store that change their places, those of other stores, and plain ones are not
+// B60: files of the store that change their places, those of other stores, and plain ones are not
 // authentic; one that is missing is damage.
 func TestForeignFilesAreNotAuthentic(t *testing.T) {
 	ctx := context.Background()

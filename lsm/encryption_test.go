@@ -20,6 +20,7 @@ import (
 	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/internal/seal"
 	"github.com/loamdb/loam/internal/vfs"
+	"github.com/loamdb/loam/scope"
 )
 
 // masterKey is the provider of the master key of that number.
@@ -115,8 +116,8 @@ func putFile(t *testing.T, fs vfs.FS, name string, content []byte) {
 	require.NoError(t, f.Close())
 }
 
-// Everything that a store does it does encrypted, and nothing of it is in clear in any file,
-// whether the store is open, was closed, or was copied, nor in what it logs (R36).
+// B60, R36: everything that a store does it does encrypted, and nothing of it is in clear in any file,
+// whether the store is open, was closed, or was copied, nor in what it logs.
 func TestAnEncryptedStoreShowsNothing(t *testing.T) {
 	ctx := context.Background()
 	for _, mode := range []LogMode{LogMapped, LogWritten} {
@@ -134,6 +135,9 @@ func TestAnEncryptedStoreShowsNothing(t *testing.T) {
 		db := mustOpen(t, o)
 		fillCanaries(t, db, 0, 450)
 		require.NoError(t, db.Merge(BytesAppend, canaryKey(450), canaryValue(450), nil))
+		sc, err := db.Scope(scope.Agent(canary + "-agent"))
+		require.NoError(t, err)
+		require.NoError(t, sc.Set(canaryKey(0), canaryValue(0), nil))
 		shown("db")
 		require.NoError(t, db.Compact(ctx, nil, nil))
 		require.NoError(t, db.Checkpoint(ctx, "copy"))

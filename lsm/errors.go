@@ -88,7 +88,7 @@ var (
 	// ErrInUse: Close found iterators, snapshots or transactions still open, or a call at
 	// work that reads tables, such as Verify and Checkpoint. The store is closed; what they
 	// hold is released when they are closed, or end.
-	ErrInUse = errors.New("lsm: iterators or snapshots still open")
+	ErrInUse = errors.New("lsm: iterators, snapshots or transactions still open")
 )
 
 // Errors of the machine.

@@ -84,7 +84,7 @@ func TestEncryptedTableGolden(t *testing.T) {
 	golden.Assert(t, "testdata/encrypted.hex", []byte(hex.Dump(smallEncrypted(t, block.CodecNone).content(t))))
 }
 
-// R34: whatever bit is changed, it is an error that says so, and until it shows answers are right.
+// B60, R34: whatever bit is changed, it is an error that says so, and until it shows answers are right.
 func TestEveryDamagedBitOfAnEncryptedTableIsFound(t *testing.T) {
 	step, headStep := 97, 5 // of the bits, and of those that are in clear
 	switch {
@@ -138,7 +138,7 @@ func TestTruncationOfAnEncryptedTableIsFound(t *testing.T) {
 	}
 }
 
-// S2, trap 82, R34: blocks exchanged within an encrypted table, or with another one of the same
+// B60, S2, trap 82, R34: blocks exchanged within an encrypted table, or with another one of the same
 // content and key, do not pass.
 func TestExchangedBlocksOfEncryptedTablesAreFound(t *testing.T) {
 	var es []entry

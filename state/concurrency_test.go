@@ -110,7 +110,29 @@ func TestAChangeIsMadeOfTheNewestValue(t *testing.T) {
 	})
 }
 
-// B15, with other operations of the same key in between, and synced.
+// B28: one hundred appends by ten writers are one hundred elements, each one's in its order.
+func TestTenWritersOfOneList(t *testing.T) {
+	everywhere(t, &state.Options{NoSync: true}, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		together(10, func(i int) {
+			for n := range 10 {
+				if _, err := sc.Append(ctx, "messages", i*10+n); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		list, err := state.Get[[]int](ctx, sc, "messages")
+		require.NoError(t, err)
+		require.Len(t, list, 100)
+		var next [10]int
+		for _, m := range list {
+			require.Equal(t, next[m/10], m%10)
+			next[m/10]++
+		}
+	})
+}
+
+// B15, B28, with other operations of the same key in between, by 16 goroutines, and synced.
 func TestWhatDependsOnAReadLosesNothing(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {
 		sc := f.Scope(agent)

@@ -191,7 +191,7 @@ func TestSensitiveValuesNeedAnEncryptedStore(t *testing.T) {
 	}
 }
 
-// The class comes from defaults and names as others do.
+// B20: the class comes from defaults and names as others do.
 func TestTheClassSensitiveIsInferred(t *testing.T) {
 	o := sealing()
 	o.InferClass, o.ScopeClasses = true, []state.ScopeClass{{Scopes: "user:*", Class: state.Sensitive}}

@@ -16,7 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What was shredded is there, in every way of looking, and can be deleted and replaced.
+// B62: what was shredded is there, in every way of looking, in memory and on disk, unreadable, and can be deleted and
+// replaced.
 func TestShreddedValuesAreMetEverywhere(t *testing.T) {
 	everywhere(t, sealing(), func(t *testing.T, f *fixture) {
 		sc := f.Scope(agent)

@@ -224,7 +224,7 @@ func (c *recorded) Seal(dst, nonce, plaintext, data []byte) []byte {
 	return c.AEAD.Seal(dst, nonce, plaintext, data)
 }
 
-// B61: each earlier manifest, with its CURRENT, is refused by a later anchor, whether it is an
+// B60: each earlier manifest, with its CURRENT, is refused by a later anchor, whether it is an
 // earlier file or has fewer records, and no anchor is refused by the states after it.
 func TestManifestsThatWerePutBackAreRefused(t *testing.T) {
 	fs := newFS(t)

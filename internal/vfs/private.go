@@ -9,7 +9,7 @@ import (
 
 // ErrNotPrivate: others than the user of this process may read or change the file, or write to the
 // directory, or it is a link, or has a second name.
-var ErrNotPrivate = errors.New("vfs: not private")
+var ErrNotPrivate = errors.New("not private")
 
 // OpenPrivate opens a file of the operating system that holds a secret, for reading. It must
 // be a regular file, not reached through a symbolic link in its last element and without a
