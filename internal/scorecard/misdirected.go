@@ -19,12 +19,12 @@ import (
 // misdirectedBlocks writes each block of a small store over each other one, or exchanges the
 // two, and does so to sectors of all files.
 func misdirectedBlocks(c config) ([]figure, error) {
-	d, err := fuzz.NewAligned(fuzz.Setup{Seed: c.seed*1000 + 800}, of(c.size, 3, 10, 14))
+	d, err := fuzz.NewAligned(fuzz.Setup{Seed: c.seed*1000 + 800}, of(c.size, 3, 11, 16))
 	if err != nil {
 		return nil, err
 	}
 	blocks := d.MisdirectBlocks(of(c.size, 20, 1, 1))
-	sectors := d.MisdirectSectors(of(c.size, 40, 5, 1))
+	sectors := d.MisdirectSectors(of(c.size, 40, 20, 1))
 	return []figure{
 		{"misdirected-blocks", float64(blocks.States), "pairs", atLeast(of(c.size, 10.0, 1_000, 5_000))},
 		{"misdirected-sectors", float64(sectors.States), "pairs", atLeast(of(c.size, 10.0, 500, 5_000))},
