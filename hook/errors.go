@@ -93,7 +93,7 @@ func (e *PanicError) Error() string {
 	}
 	switch v := e.Value.(type) {
 	case error:
-		return "hook: panic: " + v.Error()
+		return fmt.Sprintf("hook: panic: %v", v) // whose Error may panic too
 	case string:
 		return "hook: panic: " + v
 	}

@@ -193,6 +193,14 @@ func TestFailuresRefuseUnlessAdvisory(t *testing.T) { // B35, H2, H3
 	}
 }
 
+// The text of a panic with an error whose own text panics was another panic, of whoever wrote it down.
+func TestAPanicIsToldOfWhateverItsValue(t *testing.T) {
+	var none *hook.VetoError
+	require.Contains(t, (&hook.PanicError{Value: none}).Error(), "hook: panic: ")
+	require.Equal(t, "hook: panic: text", (&hook.PanicError{Value: "text"}).Error())
+	require.Equal(t, "hook: panic with a int", (&hook.PanicError{Value: 7}).Error())
+}
+
 // A caller whose hook ends the goroutine leaves a dispatcher that works, and nothing behind.
 func TestAHookMayEndItsCaller(t *testing.T) {
 	d := newDispatcher(t, hook.Options{})

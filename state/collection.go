@@ -200,7 +200,8 @@ type collection struct {
 	fits   func(any) error // whether what a hook puts in a document's place is one
 	inner  *collection     // of a view's handle: the one behind its guard, which acts
 
-	known atomic.Pointer[catalog] // the catalog as it was read last, nil if it has to be read
+	known   atomic.Pointer[catalog] // the catalog as it was read last, nil if it has to be read
+	unbuilt atomic.Uint64           // the Version of one whose indexes could not be built
 }
 
 // What the store keeps of collections in a scope, docs/formats/index.md:

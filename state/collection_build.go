@@ -42,6 +42,28 @@ func (c *collection) build(ctx context.Context) error {
 	return c.replace(cat, list, nil)
 }
 
+// misled reports whether err, of a write, tells of an entry in an index that was being built and is not any more:
+// the document may have gone without it, as where retention does not know the collection's indexes.
+func (c *collection) misled(ctx context.Context, err error) bool {
+	if c.scope.mode != live || !errors.Is(err, index.ErrUnique) && !errors.Is(err, index.ErrDisagrees) {
+		return false
+	}
+	cat, err := c.reload()
+	complete := func(ix *index.Index) bool { return cat.list.Ready(ix.ID()) }
+	if err != nil || !cat.there || !cat.list.Agrees(c.set) || c.set.Only(complete).Len() == c.set.Len() || c.unbuilt.Load() == uint64(cat.version) {
+		return false
+	}
+	c.scope.store.sweeper.know(c.set) // or it happens again
+	err = c.build(ctx)
+	if err == nil || errors.Is(err, ErrConflict) {
+		return true
+	}
+	if ctx.Err() == nil {
+		c.unbuilt.Store(uint64(cat.version)) // it takes somebody to see why
+	}
+	return false
+}
+
 // Bounds of one commit of a build.
 const (
 	stretchLen   = 256 // entries, or documents

@@ -67,7 +67,7 @@ func (c *collection) carryOut(ctx context.Context, w docWrite) (existed bool, er
 		if w.purge && s.mode == live && (errors.Is(err, ErrMalformed) || errors.Is(err, index.ErrValue) || unread(err)) {
 			existed, err = true, c.purge(ctx, b, cat, w.logical)
 		}
-		if !lost(err) {
+		if !lost(err) && !c.misled(ctx, err) {
 			return existed, err
 		}
 		b.counters.conflicts.Add(1)

@@ -294,3 +294,13 @@ func Remembered(s *Scope) int {
 	defer k.working.Unlock()
 	return len((*k.scopes.Load())[s.name].kept)
 }
+
+// RecentKeys returns how many keys are noted for the next looks at scopes with rules.
+func RecentKeys(s *Store) (n int) {
+	for _, in := range *s.sweeper.scopes.Load() {
+		in.recent.mu.Lock()
+		n += len(in.recent.keys)
+		in.recent.mu.Unlock()
+	}
+	return n
+}

@@ -298,6 +298,85 @@ func TestLooksAreRememberedWhereTheyTellAll(t *testing.T) {
 	})
 }
 
+// Hooks that are told of a transaction, and write without its context, waited for the transaction, which waited for them.
+func TestHooksThatAreToldOfTransactionsFindRoom(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 10}))
+		require.NoError(t, sc.Set(ctx, "first", 1))
+		before, wrote := f.Metrics().RetentionWaits, false
+		register(t, f.Store, hook.Hook{Name: "more", Points: []hook.Point{hook.AfterSet}, Keys: "a00006", Inline: true, After: func(context.Context, hook.Event) error {
+			wrote = true
+			return sc.Set(ctx, "of the hook", 1)
+		}})
+		require.NoError(t, f.Transact(ctx, func(tx *state.Txn) error { return writeKeys(ctx, tx.Scope(agent), "a", 7) }))
+		require.True(t, wrote)
+		require.Equal(t, before, f.Metrics().RetentionWaits)
+		require.Len(t, heldKeys(t, sc), 9)
+	})
+}
+
+// What is written to many scopes between their looks, which may be far apart, is noted only as far as reading it
+// again costs less than a look.
+func TestWhatIsNotedIsBounded(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		scopes := make([]*state.Scope, 10)
+		for i := range scopes {
+			scopes[i] = f.Scope(scope.Session(fmt.Sprint(i)))
+			require.NoError(t, scopes[i].SetRetention(ctx, state.Retention{DropIdle: time.Hour}))
+		}
+		settled(t, func() bool { return f.Metrics().RetentionLooks >= int64(len(scopes)) })
+		most := 0
+		for range 150 {
+			for _, sc := range scopes {
+				require.NoError(t, sc.Set(ctx, "k", 1, state.NoSync))
+			}
+			most = max(most, state.RecentKeys(f.Store))
+		}
+		require.Positive(t, most)
+		require.LessOrEqual(t, most, 65*len(scopes))
+	})
+}
+
+// An index that retention has left with entries of documents that have gone, since it did not know it, kept their values
+// from everybody who had the collection open.
+func TestValuesOfDocumentsThatHaveGoneAreFree(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		c := people(t, sc, byMail)
+		require.LessOrEqual(t, state.KnownSets(f.Store, 1100), 1024) // c's are forgotten
+		for i := range 10 {
+			require.NoError(t, c.Set(ctx, fmt.Sprint("p", i), person{Mail: fmt.Sprint(i)}))
+		}
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 4}))
+		settled(t, func() bool { return len(docsOf(t, c, index.Query{})) == 4 })
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 100}))
+		require.NoError(t, c.Set(ctx, "p0", person{Mail: "0"}), "its own value")
+		require.NoError(t, c.Set(ctx, "q", person{Mail: "1"}), "that of another")
+		require.ErrorIs(t, c.Set(ctx, "r", person{Mail: "9"}), index.ErrUnique, "of one that is there")
+		require.Len(t, docsOf(t, c, index.Query{Where: []index.Cond{index.Eq("mail", "1")}}), 1)
+		requireAgreement(t, sc, c)
+	})
+}
+
+// A catalog that changed during a sweep, as when indexes are built, kept all of the collection's documents until
+// the next one, after as many commits in vain as there were documents to go.
+func TestASweepGoesOnUnderAnotherCatalog(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		c := people(t, sc, byTeam)
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 100}))
+		for i := range 103 { // with the rule fewer than anybody looks at
+			require.NoError(t, c.Set(ctx, fmt.Sprintf("p%03d", i), person{Team: "red"}, state.NoSync))
+		}
+		n, err := state.SweepWith(sc, func() { require.NoError(t, c.Rebuild(ctx)) })
+		require.NoError(t, err)
+		require.Equal(t, 3, n)
+		require.Len(t, docsOf(t, c, index.Query{}), 100)
+		requireAgreement(t, sc, c)
+	})
+}
+
 // What a write costs to a scope that is at its limit.
 func BenchmarkSetInAFullScope(b *testing.B) {
 	for _, limit := range []int64{100, 10_000} {

@@ -14,6 +14,7 @@ import (
 const (
 	mostRemembered = mostCandidates // entries, of all scopes
 	mostRecent     = 1 << 13        // keys written to one scope since its last look
+	sparedRecent   = 64             // so many more than the scope had entries then: reading those costs no more
 )
 
 // recent are keys of entries and documents that were written, or deleted, since a look, each as often as it
@@ -21,6 +22,7 @@ const (
 type recent struct {
 	mu   sync.Mutex
 	on   bool
+	most int // keys
 	keys []string
 	lost bool // there were more, or some that nobody knows
 }
@@ -30,7 +32,7 @@ func (r *recent) note(key []byte) {
 	defer r.mu.Unlock()
 	switch {
 	case !r.on || r.lost:
-	case len(r.keys) == mostRecent:
+	case len(r.keys) >= r.most:
 		r.keys, r.lost = nil, true
 	default:
 		r.keys = append(r.keys, string(key))
@@ -42,8 +44,16 @@ func (r *recent) take(on bool) (keys []string, lost bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	keys, lost = r.keys, r.lost || !r.on
-	r.keys, r.lost, r.on = nil, false, on
+	r.keys, r.lost, r.on, r.most = nil, false, on, mostRecent
 	return keys, lost
+}
+
+// bound has no more noted than is worth reading again in a scope of so many entries: all scopes together note
+// hardly more than is remembered of them.
+func (r *recent) bound(entries int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.most = min(entries+sparedRecent, mostRecent)
 }
 
 // forget has the next look read the scope.
@@ -59,6 +69,7 @@ func (k *sweeper) remember(in *ruled, kept map[string]candidate) {
 		return
 	}
 	in.kept = kept
+	in.recent.bound(len(kept))
 	k.remembered += len(kept)
 	k.bound(in)
 }
@@ -100,6 +111,7 @@ func (k *sweeper) again(in *ruled, docs *documents, now int64) (*look, bool) {
 		in.forget()
 		return nil, false
 	}
+	in.recent.bound(len(in.kept))
 	if grown := len(in.kept) - before; grown > 0 {
 		k.remembered += grown
 		k.bound(in)

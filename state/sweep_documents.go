@@ -10,7 +10,8 @@ import (
 
 // Documents that have to go. Their index entries go with them where the indexes are known, which takes that
 // the collection was opened in this process. Where they are not, the commit that deletes marks all of them as
-// incomplete: no query uses one until OpenCollection has built it, which deletes entries without documents.
+// incomplete: no query uses one until OpenCollection has built it, which deletes entries without documents, or a
+// write that meets such an entry.
 
 // The keys of documents.
 var (
@@ -45,6 +46,10 @@ func (d *documents) begin() {
 		}
 	}
 }
+
+// forget has the catalogs read again: that of some collection may be another one, which would keep all of its
+// documents.
+func (d *documents) forget() { clear(d.byName) }
 
 // removable reports whether the document of a key can be deleted: its collection can be read.
 func (d *documents) removable(docKey []byte) bool {

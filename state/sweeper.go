@@ -365,6 +365,7 @@ func (k *sweeper) remove(in *ruled, docs *documents, chosen []candidate) (int, e
 	}
 	last, err := k.commit(in, docs, ws)
 	if errors.Is(err, ErrConflict) {
+		docs.forget()
 		if len(chosen) == 1 {
 			return 0, nil // R2
 		}

@@ -124,25 +124,28 @@ func (tx *Txn) end() {
 	}
 }
 
-// commit commits what was written, and tells of it.
+// commit commits what was written, and tells of it: hooks that write where the transaction has do not wait for it.
 func (tx *Txn) commit(ctx context.Context) error {
 	defer tx.store.took(timedCommit, tx.store.clock.now())
-	room, err := tx.store.sweeper.admitAll(ctx, tx.tallies)
-	if err != nil {
-		return err
+	last, err := tx.commitNow(ctx)
+	if err == nil {
+		tx.tell(ctx, last)
 	}
-	defer endAll(room)
-	return tx.commitNow(ctx)
+	return err
 }
 
-func (tx *Txn) commitNow(ctx context.Context) error {
+// commitNow commits what was written, and returns the version of the last write.
+func (tx *Txn) commitNow(ctx context.Context) (last Version, err error) {
+	room, err := tx.store.sweeper.admitAll(ctx, tx.tallies)
+	if err != nil {
+		return 0, err
+	}
+	defer endAll(room)
 	e := &tx.store.ephemeral
 	var h held
 	tx.stripes(&h)
 	e.share(&h)
-	err := tx.record()
-	var last Version
-	if err == nil {
+	if err = tx.record(); err == nil {
 		entered := tx.store.sweeper.enter()
 		tx.ended.Store(true)
 		if last, err = tx.inner.commit(nil, !tx.waits); err == nil {
@@ -159,10 +162,7 @@ func (tx *Txn) commitNow(ctx context.Context) error {
 		tx.store.sweeper.leave(entered)
 	}
 	e.unshare(&h)
-	if err == nil {
-		tx.tell(ctx, last)
-	}
-	return err
+	return last, err
 }
 
 // Scope returns a handle to a scope that acts within the transaction. The scope need not exist; it
