@@ -226,13 +226,15 @@ func (k *sweeper) list(name scope.Scope, unsynced bool) error {
 }
 
 // settle makes the rules that scopes have now those that count (R4). The scopes were written to last at the
-// time at, or with their rules.
+// time at, or with their rules. Where that fails no rule counts until Open has done it: the last one may be
+// that of a scope which is gone, and would delete what is written to the next one of its name.
 func (k *sweeper) settle(at int64, names ...scope.Scope) {
 	k.changing.Lock()
 	defer k.changing.Unlock()
 	for _, name := range names {
 		if k.reload(name, at) != nil {
-			k.failed.Add(1) // Open does it again
+			k.failed.Add(1)
+			k.install(name, space{}, rule{}, at)
 		}
 	}
 }

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/loamdb/loam/hook"
+	"github.com/loamdb/loam/internal/vfs"
 	"github.com/loamdb/loam/lsm"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
@@ -169,4 +172,30 @@ func TestBlindAppendsLookAtListsInTurn(t *testing.T) {
 		total += n
 	}
 	require.Equal(t, rounds, total)
+}
+
+// The rule of a dropped scope went on deleting what was written to the next scope of its name, when the list
+// of rules could not be read for a moment.
+func TestTheRuleOfADroppedScopeCountsNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faults := vfs.NewFaults(vfs.NewMem())
+		store, err := (&history{mode: lsm.LogWritten}).open(faults)
+		require.NoError(t, err)
+		sc := store.Scope(agent)
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 2}))
+		require.NoError(t, sc.Set(ctx, "k", 1))
+		require.NoError(t, store.Engine().Flush(ctx))
+		faults.Add(vfs.Rule{Kinds: vfs.OpReads, Glob: "*.sst", Err: syscall.EIO, Forever: true})
+		require.NoError(t, sc.Drop(ctx))
+		require.NotEmpty(t, faults.Fired())
+		faults.Clear()
+		for i := range 10 {
+			require.NoError(t, sc.Set(ctx, fmt.Sprint(i), i))
+		}
+		time.Sleep(time.Minute)
+		page, err := sc.List(ctx, state.ListOptions{})
+		require.NoError(t, err)
+		require.Len(t, page.Entries, 10)
+		require.NoError(t, store.Close())
+	})
 }
