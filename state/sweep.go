@@ -36,7 +36,7 @@ type candidate struct {
 type oldest []candidate
 
 func (o oldest) Len() int           { return len(o) }
-func (o oldest) Less(i, j int) bool { return o[i].version > o[j].version }
+func (o oldest) Less(i, j int) bool { return older(o[j], o[i]) }
 func (o oldest) Swap(i, j int)      { o[i], o[j] = o[j], o[i] }
 
 // Push implements heap.Interface.
@@ -113,7 +113,7 @@ func (l *look) take(c candidate, key []byte) {
 	l.found.entries++
 	l.found.bytes += c.size
 	l.found.newest = max(l.found.newest, c.time)
-	if l.byAge && c.time > l.aged || len(l.heap) == l.most && c.version >= l.heap[0].version {
+	if l.byAge && c.time > l.aged || len(l.heap) == l.most && !older(c, l.heap[0]) {
 		l.passed = earlier(l.passed, c.time)
 		return
 	}
@@ -124,6 +124,11 @@ func (l *look) take(c candidate, key []byte) {
 		return
 	}
 	heap.Push(&l.heap, c.named(key))
+}
+
+// older reports whether a was written before b, and goes before it.
+func older(a, b candidate) bool {
+	return a.version < b.version != (mutant.Enabled && mutant.Is(mutant.SweepNewest))
 }
 
 func (c candidate) named(key []byte) candidate {
@@ -144,7 +149,7 @@ func earlier(a, b int64) int64 {
 // choose returns the entries that have to go, the oldest writes first. full says that there may be more.
 func (l *look) choose() (gone []candidate, after left, full bool) {
 	slices.SortFunc(l.heap, func(a, b candidate) int {
-		if a.version < b.version != (mutant.Enabled && mutant.Is(mutant.SweepNewest)) {
+		if older(a, b) {
 			return -1
 		}
 		return 1
