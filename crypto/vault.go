@@ -146,20 +146,28 @@ func (v *Vault) Anchor() (Anchor, error) {
 func (v *Vault) change(edit func(*scopeKeys) error) error {
 	v.changing.Lock()
 	defer v.changing.Unlock()
-	if v.file.ReadOnly {
-		return ErrReadOnly
-	}
-	v.mu.RLock()
-	keys := v.mu.keys
-	v.mu.RUnlock()
-	if keys == nil {
-		return ErrClosed
+	keys, err := v.writable()
+	if err != nil {
+		return err
 	}
 	keys = &scopeKeys{keys: slices.Clone(keys.keys)}
 	if err := edit(keys); err != nil {
 		return err
 	}
 	return v.writeLocked(keys)
+}
+
+// writable returns the keys, for who may write others. The caller holds changing.
+func (v *Vault) writable() (*scopeKeys, error) {
+	if v.file.ReadOnly {
+		return nil, ErrReadOnly
+	}
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if v.mu.keys == nil {
+		return nil, ErrClosed
+	}
+	return v.mu.keys, nil
 }
 
 // writeLocked writes keys and installs them. An epoch that was tried is never tried again.
@@ -284,14 +292,9 @@ func (v *Vault) Reseal(secret Key) error {
 	}
 	v.changing.Lock()
 	defer v.changing.Unlock()
-	if v.file.ReadOnly {
-		return ErrReadOnly
-	}
-	v.mu.RLock()
-	keys := v.mu.keys
-	v.mu.RUnlock()
-	if keys == nil {
-		return ErrClosed
+	keys, err := v.writable()
+	if err != nil {
+		return err
 	}
 	old := v.changing.secret
 	v.changing.secret = secret.clone()
