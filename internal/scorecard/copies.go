@@ -37,7 +37,7 @@ func wholeTables(c config) ([]figure, error) {
 		}
 		r, err := fuzz.RecordIngests(setup, fuzz.Shape{Batches: of(c.size, 20, 60, 200), SyncOneIn: 6, FlushEvery: 12, CompactEvery: 12, Reopens: 1}, 4)
 		if err == nil {
-			take(&ingests, r.CutEverywhere(fuzz.Cuts{StateOptions: few.StateOptions, Limit: of(c.size, 500, 1500, 0)}), nil)
+			take(&ingests, r.CutEverywhere(fuzz.Cuts{StateOptions: few.StateOptions, Limit: of(c.size, 500, 3000, 0)}), nil)
 		} else {
 			x.errs = append(x.errs, err)
 		}

@@ -140,7 +140,7 @@ func cutsAfterReopening(c config) (x fuzz.Explored, err error) {
 	for i, end := range fuzz.Ends {
 		for _, mode := range modes {
 			setup := fuzz.Setup{Seed: c.seed*1000 + 150 + uint64(i), Mode: mode}
-			y, err := fuzz.CutAfterReopening(setup, shape, end, of(c.size, 1, 4, 80), fuzz.Cuts{})
+			y, err := fuzz.CutAfterReopening(setup, shape, end, of(c.size, 1, 8, 80), fuzz.Cuts{})
 			if err != nil {
 				return x, err
 			}

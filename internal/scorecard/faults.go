@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"github.com/loamdb/loam/fuzz"
-	"github.com/loamdb/loam/lsm"
 )
 
 // Faults and damage. A violation is a wrong answer, an acknowledgement that should not
@@ -40,14 +39,12 @@ func failedSyncs(c config) ([]figure, error) {
 	}, err
 }
 
-// failedCalls makes every call of a short history fail in every way, at the size ci every
-// other one, and every call of longer ones in one way each.
+// failedCalls makes every call of a short history fail in every way, and every call of
+// longer ones in one way each.
 func failedCalls(c config) ([]figure, error) {
-	brief := fuzz.Shape{Batches: of(c.size, 12, 20, 60), FlushEvery: 5, CompactEvery: 10, Reopens: 1, SyncOneIn: 3}
-	anyWay := fuzz.EveryError
-	anyWay.Every = of(c.size, 1, 2, 1)
-	every, err := sweeps(c, 451, of(c.size, 1, 1, 4), brief, anyWay)
-	turns, err2 := sweeps(c, 400, of(c.size, 1, 1, 60), fuzz.Ordinary(60), fuzz.AnyCall)
+	brief := fuzz.Shape{Batches: of(c.size, 12, 18, 60), FlushEvery: 5, CompactEvery: 10, Reopens: 1, SyncOneIn: 3}
+	every, err := sweeps(c, 451, of(c.size, 1, 1, 4), brief, fuzz.EveryError)
+	turns, err2 := sweeps(c, 400, of(c.size, 1, 2, 60), fuzz.Ordinary(60), fuzz.AnyCall)
 	return []figure{
 		{"failed-calls-every-error", float64(every.Points), "faults", atLeast(of(c.size, 100.0, 5_000, 40_000))},
 		{"failed-calls-in-turn", float64(turns.Points), "faults", atLeast(of(c.size, 20.0, 1_000, 40_000))},
@@ -56,7 +53,7 @@ func failedCalls(c config) ([]figure, error) {
 }
 
 func failedReads(c config) ([]figure, error) {
-	x, err := sweeps(c, 500, of(c.size, 1, 2, 20), fuzz.Ordinary(60), fuzz.AnyRead, fuzz.AnyFlip)
+	x, err := sweeps(c, 500, of(c.size, 1, 4, 20), fuzz.Ordinary(60), fuzz.AnyRead, fuzz.AnyFlip)
 	return []figure{
 		{"failed-reads", float64(x.Points), "faults", atLeast(of(c.size, 5.0, 500, 2_000))},
 		{"failed-read-violations", x.failures(), "runs", exactly(0)},
@@ -88,8 +85,8 @@ func fullDevice(c config) ([]figure, error) {
 	}, x.err()
 }
 
-// damaged plays the histories whose files are damaged: one closed, one killed, in each mode.
-func damaged(c config, look func(d *fuzz.Damaged, mode lsm.LogMode) fuzz.Explored) (*explored, error) {
+// damaged plays the histories whose files are damaged: one closed, one killed.
+func damaged(c config, look func(*fuzz.Damaged) fuzz.Explored) (*explored, error) {
 	x := &explored{}
 	for _, clean := range []bool{true, false} {
 		for _, mode := range modes {
@@ -100,17 +97,14 @@ func damaged(c config, look func(d *fuzz.Damaged, mode lsm.LogMode) fuzz.Explore
 				x.errs = append(x.errs, err)
 				continue
 			}
-			x.Explored.Add(look(d, mode))
+			x.Explored.Add(look(d))
 		}
 	}
 	return x, x.err()
 }
 
 func damagedBytes(c config) ([]figure, error) {
-	x, err := damaged(c, func(d *fuzz.Damaged, mode lsm.LogMode) fuzz.Explored {
-		if mode == lsm.LogWritten { // whose files differ from those of the other mode in the log alone
-			return d.EveryByte(of(c.size, 100, 5, 1))
-		}
+	x, err := damaged(c, func(d *fuzz.Damaged) fuzz.Explored {
 		return d.EveryByte(of(c.size, 100, 1, 1))
 	})
 	return []figure{
@@ -122,8 +116,8 @@ func damagedBytes(c config) ([]figure, error) {
 
 // salvagedStores verifies and salvages stores with damage of both kinds.
 func salvagedStores(c config) ([]figure, error) {
-	x, err := damaged(c, func(d *fuzz.Damaged, _ lsm.LogMode) fuzz.Explored {
-		x := d.SalvageBytes(of(c.size, 400, 37, 1))
+	x, err := damaged(c, func(d *fuzz.Damaged) fuzz.Explored {
+		x := d.SalvageBytes(of(c.size, 400, 23, 1))
 		x.Add(d.SalvageCuts(of(c.size, 1997, 499, 11)))
 		return x
 	})
@@ -135,7 +129,7 @@ func salvagedStores(c config) ([]figure, error) {
 }
 
 func damagedFiles(c config) ([]figure, error) {
-	x, err := damaged(c, func(d *fuzz.Damaged, _ lsm.LogMode) fuzz.Explored { return d.EveryCut(of(c.size, 997, 53, 1)) })
+	x, err := damaged(c, func(d *fuzz.Damaged) fuzz.Explored { return d.EveryCut(of(c.size, 997, 53, 1)) })
 	return []figure{
 		{"cut-and-swapped-files", float64(x.States), "damages", atLeast(of(c.size, 100.0, 2_000, 50_000))},
 		{"cuts-detected", float64(x.Points), "damages", target{}},

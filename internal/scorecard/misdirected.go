@@ -24,7 +24,7 @@ func misdirectedBlocks(c config) ([]figure, error) {
 		return nil, err
 	}
 	blocks := d.MisdirectBlocks(of(c.size, 20, 1, 1))
-	sectors := d.MisdirectSectors(of(c.size, 40, 20, 1))
+	sectors := d.MisdirectSectors(of(c.size, 40, 5, 1))
 	return []figure{
 		{"misdirected-blocks", float64(blocks.States), "pairs", atLeast(of(c.size, 10.0, 1_000, 5_000))},
 		{"misdirected-sectors", float64(sectors.States), "pairs", atLeast(of(c.size, 10.0, 500, 5_000))},
@@ -36,8 +36,8 @@ func misdirectedBlocks(c config) ([]figure, error) {
 // verifiedStores has Verify find the damages of R13, R14 and R15, those included that no read
 // would meet.
 func verifiedStores(c config) ([]figure, error) {
-	x, err := damaged(c, func(d *fuzz.Damaged, _ lsm.LogMode) fuzz.Explored {
-		x := d.VerifyBytes(of(c.size, 400, 23, 1))
+	x, err := damaged(c, func(d *fuzz.Damaged) fuzz.Explored {
+		x := d.VerifyBytes(of(c.size, 400, 17, 1))
 		x.Add(d.VerifyCuts(of(c.size, 1997, 211, 3)))
 		x.Add(d.VerifyMisdirected(of(c.size, 997, 37, 1)))
 		return x
