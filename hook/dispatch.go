@@ -151,11 +151,11 @@ func (d *Dispatcher) Interest(op Op, s, to scope.Scope, key string) Interest {
 	if !op.Valid() {
 		return in
 	}
-	t := d.table.Load()
-	for _, r := range t.list(beforePoint(op), s, to) {
+	hooks := d.table.Load().of(op, s, to)
+	for _, r := range hooks.before {
 		in.Before = in.Before || r.matches(s, to, key)
 	}
-	for _, r := range t.list(afterPoint(op), s, to) {
+	for _, r := range hooks.after {
 		if r.matches(s, to, key) {
 			in.After, in.Values = true, in.Values || r.Values
 		}
@@ -172,7 +172,7 @@ func (d *Dispatcher) Before(ctx context.Context, ch *Change) error {
 		return fmt.Errorf("%w: no such operation: %d", ErrInvalid, uint8(ch.Op))
 	}
 	p := beforePoint(ch.Op)
-	hooks := d.table.Load().list(p, ch.Scope, ch.To)
+	hooks := d.table.Load().of(ch.Op, ch.Scope, ch.To).before
 	var first *registration
 	runner := false
 	for _, r := range hooks {
@@ -194,18 +194,15 @@ func (d *Dispatcher) Before(ctx context.Context, ch *Change) error {
 	if c == nil {
 		return ErrClosed
 	}
-	c.mode, c.point, c.hooks, c.parent, c.trace, c.good = modeBefore, p, hooks, ctx, trace, *ch
+	c.mode, c.point, c.hooks, c.parent, c.trace = modeBefore, p, hooks, ctx, trace
 	c.clock = -1
 	if !ch.Time.IsZero() {
 		c.clock = ch.Time.Sub(d.base)
 	}
 	begun := c
-	c = d.drive(c)
+	c = d.drive(c, ch)
 	ch.lingers = c != begun
 	err := c.err
-	if err == nil {
-		ch.take(&c.good)
-	}
 	d.putCall(c)
 	return err
 }
@@ -250,7 +247,7 @@ func (d *Dispatcher) After(ctx context.Context, ev Event) {
 	if !ev.Op.Valid() {
 		return
 	}
-	hooks := d.table.Load().list(afterPoint(ev.Op), ev.Scope, ev.To)
+	hooks := d.table.Load().of(ev.Op, ev.Scope, ev.To).after
 	inline, queue, runner := false, false, false
 	for _, r := range hooks {
 		if r.matches(ev.Scope, ev.To, ev.Key) {
@@ -288,7 +285,7 @@ func (d *Dispatcher) runInline(ctx context.Context, trace Trace, hooks []*regist
 	}
 	c.mode, c.point, c.hooks, c.parent, c.trace, c.event = modeInline, afterPoint(ev.Op), hooks, ctx, trace, *ev
 	c.clock = -1
-	d.putCall(d.drive(c))
+	d.putCall(d.drive(c, nil))
 	return true
 }
 
@@ -301,7 +298,7 @@ func (d *Dispatcher) drop(m mode, hooks []*registration, ev *Event, depth int) {
 	c := call{mode: m, point: afterPoint(ev.Op), event: *ev}
 	d.dropped.Add(1)
 	for _, r := range hooks {
-		if c.wants(r) && !(mutant.Enabled && mutant.Is(mutant.ForgetDrops)) {
+		if c.wants(r, nil) && !(mutant.Enabled && mutant.Is(mutant.ForgetDrops)) {
 			r.counts.drops.Add(1)
 			d.report(&CallError{Hook: r.Name, Point: c.point, Err: why})
 		}

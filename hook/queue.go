@@ -307,7 +307,7 @@ func (s *shard) length() int {
 
 // work is the goroutine of a shard's worker.
 func (c *call) work() {
-	for c.run() {
+	for c.run(nil) {
 		if !c.shard.pop(c) {
 			c.d.watch.remove(c)
 			close(c.shard.ended)
