@@ -243,11 +243,16 @@ func (d *Dispatcher) stamp(trace Trace, ev *Event) {
 // After tells the after-hooks of a change that was made; call it once for each commit. It
 // waits for inline hooks, and for room in a full queue under Block. An operation that does
 // not exist, and a context of Simulate, tell nobody.
-func (d *Dispatcher) After(ctx context.Context, ev Event) {
+func (d *Dispatcher) After(ctx context.Context, ev Event) { d.AfterOf(ctx, &ev) }
+
+// AfterOf is After of an event that its caller keeps, and that need not be copied but into the queue. It is
+// stamped, and not kept.
+func (d *Dispatcher) AfterOf(ctx context.Context, ev *Event) {
 	if !ev.Op.Valid() {
 		return
 	}
-	hooks := d.table.Load().of(ev.Op, ev.Scope, ev.To).after
+	list := &d.table.Load().of(ev.Op, ev.Scope, ev.To).after
+	hooks := *list
 	inline, queue, runner := false, false, false
 	for _, r := range hooks {
 		if r.matches(ev.Scope, ev.To, ev.Key) {
@@ -262,15 +267,15 @@ func (d *Dispatcher) After(ctx context.Context, ev Event) {
 	if trace.simulated {
 		return
 	}
-	d.stamp(trace, &ev)
-	if inline && !d.runInline(ctx, trace, hooks, &ev, runner) {
-		d.drop(modeInline, hooks, &ev, trace.depth)
+	d.stamp(trace, ev)
+	if inline && !d.runInline(ctx, trace, hooks, ev, runner) {
+		d.drop(modeInline, hooks, ev, trace.depth)
 	}
 	if !queue {
 		return
 	}
-	if trace.depth >= maxDepth || !d.shardOf(&ev).push(ctx, hooks, &ev, trace.depth) {
-		d.drop(modeQueue, hooks, &ev, trace.depth)
+	if trace.depth >= maxDepth || !d.shardOf(ev).push(ctx, list, ev, trace.depth) {
+		d.drop(modeQueue, hooks, ev, trace.depth)
 	}
 }
 
@@ -370,7 +375,10 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 func (d *Dispatcher) abandon() {
 	for _, s := range d.shards {
 		for _, q := range s.discard() {
-			d.drop(modeQueue, q.hooks, &q.event, q.depth)
+			var ev Event
+			hooks, depth := *q.hooks, int(q.depth)
+			q.take(&ev)
+			d.drop(modeQueue, hooks, &ev, depth)
 		}
 	}
 	d.watch.expireQueue()

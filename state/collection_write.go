@@ -205,7 +205,9 @@ func (c *collection) ofDocument(n *notice) *notice {
 
 // ready makes what is stored of a document in b, and returns its value's part.
 func (c *collection) ready(ctx context.Context, b *docScratch, p *pending) (payload []byte, err error) {
-	if b.buf, err = c.scope.ready(ctx, b.buf[:0], p, &b.o, c.scope.store.engine.now()); err != nil {
+	var now int64
+	now, p.since = nowSince(c.scope.store.engine)
+	if b.buf, err = c.scope.ready(ctx, b.buf[:0], p, &b.o, now); err != nil {
 		return nil, err
 	}
 	switch class := p.header.Class; {

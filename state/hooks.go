@@ -54,6 +54,25 @@ func hookOptions(o hook.Options) hook.Options {
 	return o
 }
 
+// openHooks makes what runs hooks. Where they and the engine go by the machine's clock one look at it is enough
+// for both, which is a tenth of what a pair of hooks adds to a Set.
+func (s *Store) openHooks(o hook.Options) (err error) {
+	if o.Now == nil {
+		s.hookEpoch = machineInstant(clockOrigin(s.engine))
+	}
+	s.hooks, err = hook.New(hookOptions(o))
+	return err
+}
+
+// machineInstant returns t if it was read a moment ago, monotonic part and all, and else the zero Time: harnesses
+// have clocks of their own.
+func machineInstant(t time.Time) time.Time {
+	if t == t.Round(0) || time.Since(t).Abs() > time.Minute {
+		return time.Time{}
+	}
+	return t
+}
+
 // asked reports whether before-hooks run for values of a class.
 func asked(c Class) bool { return c != Trusted && c != Ephemeral }
 
@@ -65,6 +84,9 @@ func (s *Scope) ask(ctx context.Context, p *pending) error {
 		return nil
 	}
 	c := hook.Change{Op: hook.OpSet, Scope: s.name, Key: p.key, Collection: p.collection}
+	if p.since > 0 && !s.store.hookEpoch.IsZero() {
+		c.Time = s.store.hookEpoch.Add(p.since)
+	}
 	var src *source
 	switch v := p.value.(type) {
 	case nil, bool, int64, uint64, float64, string: // is what is read back

@@ -31,6 +31,7 @@ type pending struct {
 	operator   string // value is an operand of it; "": it is the value
 	header     envelope.Header
 	now        int64         // when it is written
+	since      time.Duration // the same, since Store.hookEpoch, if the clock was just read; else 0
 	interest   hook.Interest // of hooks
 
 	expires  int64 // milliseconds since 1970; 0: never
@@ -151,7 +152,9 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 	if s.err != nil {
 		return 0, s.err
 	}
-	if b.buf, err = s.ready(ctx, b.buf[:0], p, o, s.store.engine.now()); err != nil {
+	var now int64
+	now, p.since = nowSince(s.store.engine)
+	if b.buf, err = s.ready(ctx, b.buf[:0], p, o, now); err != nil {
 		return 0, err
 	}
 	if p.header.Class == Ephemeral {
