@@ -19,6 +19,8 @@ import (
 //	           ├─────▶ late      its time was up, and the goroutine is the caller's own
 //	           └─────▶ exited    it ended its goroutine
 //
+//	free ─▶ running ─▶ free      the same in the call of one hook, which whoever needs it takes
+//
 // Only the goroutine that runs the hooks enters running and leaves for idle or exited, only
 // the watchdog makes a call lost or late. A call that is lost or exited belongs to its goroutine
 // and is not used again, but for what whoever takes over reads: the fields below "so far",
@@ -78,11 +80,17 @@ const (
 	lost
 	late
 	exited
+	free
 
 	phaseBits   = 3
 	phaseMask   = 1<<phaseBits - 1
 	deadlineBit = phaseBits + 8
 )
+
+// wordOf returns a state but for the phase.
+func wordOf(deadline time.Duration, count uint8) uint64 {
+	return uint64(deadline)<<deadlineBit | uint64(count)<<phaseBits
+}
 
 func (c *call) phase() phase { return phase(c.state.Load() & phaseMask) }
 
@@ -156,7 +164,7 @@ func (c *call) begin(r *registration, good *Change, begun time.Duration) {
 		c.given = *good
 	}
 	c.count++
-	c.word = uint64(begun+r.Timeout)<<deadlineBit | uint64(c.count)<<phaseBits
+	c.word = wordOf(begun+r.Timeout, c.count)
 	c.state.Store(c.word | uint64(running))
 	c.d.watch.poke()
 }
@@ -217,11 +225,9 @@ func (c *call) exit(r *registration) {
 
 // settle counts a call of a hook that has ended, and keeps in good what one has done that succeeded.
 func (c *call) settle(r *registration, good *Change, err error, begun time.Duration) {
-	end, times := begun, r.counts.timed()
-	if c.clock = -1; times > 0 || err != nil || r.breaker.config.SlowCalls > 0 {
-		end = c.d.now()
+	end, known := r.ended(c.d, begun, err != nil)
+	if c.clock = -1; known {
 		c.clock = end
-		r.counts.latency.AddFor(end-begun, times)
 	}
 	if err == nil {
 		r.breaker.record(succeeded, begun, end)

@@ -151,7 +151,7 @@ func (d *Dispatcher) Interest(op Op, s, to scope.Scope, key string) Interest {
 	if !op.Valid() {
 		return in
 	}
-	hooks := d.table.Load().of(op, s, to)
+	hooks := d.table.Load().of(op, s.Kind(), to.Kind())
 	for _, r := range hooks.before {
 		in.Before = in.Before || r.matches(s, to, key)
 	}
@@ -172,12 +172,12 @@ func (d *Dispatcher) Before(ctx context.Context, ch *Change) error {
 		return fmt.Errorf("%w: no such operation: %d", ErrInvalid, uint8(ch.Op))
 	}
 	p := beforePoint(ch.Op)
-	hooks := d.table.Load().of(ch.Op, ch.Scope, ch.To).before
+	hooks := d.table.Load().of(ch.Op, ch.Scope.Kind(), ch.To.Kind()).before
 	var first *registration
-	runner := false
+	runner, several := false, false
 	for _, r := range hooks {
 		if r.matches(ch.Scope, ch.To, ch.Key) {
-			if first == nil {
+			if several = first != nil; !several {
 				first = r
 			}
 			runner = runner || r.isolated.Load()
@@ -190,15 +190,17 @@ func (d *Dispatcher) Before(ctx context.Context, ch *Change) error {
 	if trace.depth >= maxDepth {
 		return &CallError{Hook: first.Name, Point: p, Err: ErrDepth}
 	}
+	ch.lingers = false
+	if !several && !runner {
+		if ran, err := d.quick(ctx, ch, p, first, trace); ran {
+			return err
+		}
+	}
 	c := d.getCall(runner)
 	if c == nil {
 		return ErrClosed
 	}
-	c.mode, c.point, c.hooks, c.parent, c.trace = modeBefore, p, hooks, ctx, trace
-	c.clock = -1
-	if !ch.Time.IsZero() {
-		c.clock = ch.Time.Sub(d.base)
-	}
+	c.mode, c.point, c.hooks, c.parent, c.trace, c.clock = modeBefore, p, hooks, ctx, trace, d.begins(ch)
 	begun := c
 	c = d.drive(c, ch)
 	ch.lingers = c != begun
@@ -251,7 +253,7 @@ func (d *Dispatcher) AfterOf(ctx context.Context, ev *Event) {
 	if !ev.Op.Valid() {
 		return
 	}
-	list := &d.table.Load().of(ev.Op, ev.Scope, ev.To).after
+	list := &d.table.Load().of(ev.Op, ev.Scope.Kind(), ev.To.Kind()).after
 	hooks := *list
 	inline, queue, runner := false, false, false
 	for _, r := range hooks {

@@ -85,6 +85,7 @@ type registration struct {
 	keys    glob.Glob
 	order   uint64
 	breaker breaker
+	own     *call // of this hook alone, constant; nil if it is isolated
 
 	_ [64]byte // a cache line: who looks for hooks reads what stands above, calls write what follows
 
@@ -150,10 +151,10 @@ func makeTable(byName map[string]*registration) *table {
 	return t
 }
 
-// of returns the hooks that may be meant by an operation.
-func (t *table) of(op Op, s, to scope.Scope) *around {
-	kind := s.Kind()
-	if to.Kind() != scope.AnyKind {
+// of returns the hooks that may be meant by an operation in a scope of a kind, to one of a kind. It is not given
+// the scopes: to copy them takes longer than all that it does.
+func (t *table) of(op Op, kind, to scope.Kind) *around {
+	if to != scope.AnyKind {
 		kind = scope.AnyKind
 	}
 	return &t.around[op][kind]
@@ -182,6 +183,7 @@ func (d *Dispatcher) Register(h Hook) error {
 	}
 	byName[h.Name] = r
 	d.watch.limit(r.Timeout)
+	d.ownCall(r)
 	if r.After != nil && !r.Inline {
 		d.startWorkersLocked()
 	}
@@ -208,6 +210,7 @@ func (d *Dispatcher) Unregister(name string) error {
 	}
 	d.table.Store(makeTable(byName))
 	r.removed.Store(true)
+	d.retire(r)
 	return nil
 }
 

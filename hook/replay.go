@@ -33,7 +33,7 @@ func (d *Dispatcher) Replay(ctx context.Context, ev Event, names ...string) (Out
 	}
 	defer func() { d.putCall(c) }()
 	set := func(p Point) bool {
-		c.mode, c.point, c.hooks, c.parent, c.trace = modeReplay, p, *t.of(ev.Op, ev.Scope, ev.To).at(p), ctx, TraceOf(ctx)
+		c.mode, c.point, c.hooks, c.parent, c.trace = modeReplay, p, *t.of(ev.Op, ev.Scope.Kind(), ev.To.Kind()).at(p), ctx, TraceOf(ctx)
 		c.event, c.good, c.only, c.next, c.clock = ev, out.Change, names, 0, -1
 		for _, r := range c.hooks {
 			if c.wants(r, &c.good) && ev.Values == nil && (r.Values || p == BeforeSet || p == BeforeAgentSave) {

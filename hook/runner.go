@@ -81,6 +81,9 @@ func (d *Dispatcher) closeCalls() {
 	if c := d.spare.Swap(noCall); c != nil {
 		d.endCall(c)
 	}
+	for _, r := range d.table.Load().byName {
+		d.retire(r)
+	}
 	for i := range d.idle {
 		list := &d.idle[i]
 		list.mu.Lock()
