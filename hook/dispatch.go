@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -74,7 +73,7 @@ type Dispatcher struct {
 	options Options
 	base    time.Time // of what now returns
 	random  uint64
-	seed    maphash.Seed
+	seed    uint64 // of the hashes of keys
 	shards  []*shard
 
 	// Synchronized by themselves, and seldom written.
@@ -106,7 +105,7 @@ func New(o Options) (*Dispatcher, error) {
 		return nil, fmt.Errorf("hook: random bytes: %w", err)
 	}
 	d := &Dispatcher{
-		options: o, base: o.Now(), seed: maphash.MakeSeed(),
+		options: o, base: o.Now(), seed: binary.BigEndian.Uint64(random[:]),
 		// Not zero, so that no event has the id that names none.
 		random: binary.LittleEndian.Uint64(random[:]) | 1,
 	}

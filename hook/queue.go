@@ -2,7 +2,6 @@ package hook
 
 import (
 	"context"
-	"hash/maphash"
 	"slices"
 	"sync"
 	"time"
@@ -132,8 +131,25 @@ func (d *Dispatcher) shardOf(ev *Event) *shard {
 	if len(d.shards) == 1 {
 		return d.shards[0]
 	}
-	h := maphash.String(d.seed, ev.Key) + 31*maphash.String(d.seed, ev.Scope.ID())
-	return d.shards[h%uint64(len(d.shards))]
+	h := mix(mix(d.seed, ev.Key), ev.Scope.ID())
+	return d.shards[(h>>32)%uint64(len(d.shards))]
+}
+
+// mix takes a text into a hash, a word at a time. Two hashes of package maphash took 30 ns more, a seventh of what After
+// does.
+func mix(h uint64, s string) uint64 {
+	const odd = 0x9e3779b97f4a7c15
+	h += uint64(len(s))
+	for ; len(s) >= 8; s = s[8:] {
+		word := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		h = (h ^ word) * odd
+		h ^= h >> 32
+	}
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * odd
+	}
+	return h ^ h>>32
 }
 
 // push appends an event for some hooks, and reports false when it must be dropped.
