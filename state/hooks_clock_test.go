@@ -13,9 +13,38 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The time of a hook begins when it is called, also where that is by a look at the clock that the engine has had, and
-// where the engine has a clock of its own, which says something else.
-func TestTimesOfHooksBeginWhenTheyAreCalled(t *testing.T) {
+// The time of a hook begins with the write that it is asked about, by a look at the clock that the engine has had. In a
+// bubble time is no part of it, so this goes by the machine's.
+func TestTimesOfHooksBeginWithTheWrite(t *testing.T) {
+	store, err := state.OpenMemory(nil)
+	require.NoError(t, err)
+	sc := store.Scope(agent)
+	people, err := state.OpenCollection[map[string]any](ctx, sc, "people", index.Def{Name: "name", Fields: []string{"name"}})
+	require.NoError(t, err)
+	var deadline, called time.Time
+	register(t, store, hook.Hook{
+		Name: "look", Points: []hook.Point{hook.BeforeSet}, Timeout: time.Hour,
+		Before: func(ctx context.Context, _ *hook.Change) error {
+			called = time.Now()
+			deadline, _ = ctx.Deadline()
+			return nil
+		},
+	})
+	for _, set := range []func() error{
+		func() error { return sc.Set(ctx, "k", 1, state.NoSync) },
+		func() error { return people.Set(ctx, "ada", map[string]any{"name": "Ada"}, state.NoSync) },
+		func() error { return sc.SetMany(ctx, map[string]any{"k": 1}) },
+	} {
+		begun := time.Now()
+		require.NoError(t, set())
+		require.False(t, deadline.Before(begun.Add(time.Hour)), "too early by %v", begun.Add(time.Hour).Sub(deadline))
+		require.False(t, deadline.After(called.Add(time.Hour)), "too late by %v", deadline.Sub(called.Add(time.Hour)))
+	}
+	require.NoError(t, store.Close())
+}
+
+// The same where the engine has a clock of its own, which says something else, and in a bubble.
+func TestTimesOfHooksAreTheMachines(t *testing.T) {
 	for _, engine := range []*state.EngineOptions{nil, {Clock: &manual{}}, {Clock: fast{}}} {
 		synctest.Test(t, func(t *testing.T) {
 			store, err := state.OpenMemory(&state.Options{Engine: engine})
