@@ -71,7 +71,7 @@ const (
 
 // queued is an event in its place in a queue. The caller writes it and a worker on another processor reads it, so
 // that each cache line of it costs both. Of most events all is in the first two; the rest is touched only where
-// there is some. A Set with a hook on the queue takes 60 ns less than where all was one struct of five lines.
+// there is some: of a pair of hooks 20 to 60 ns, the more the busier the other processor is.
 type queued struct {
 	hooks *[]*registration
 

@@ -58,11 +58,30 @@ func (s *Scope) sealedWhole() bool {
 // commitTold commits writes of which somebody is told.
 func (s *Scope) commitTold(ctx context.Context, b *scratch, ws []write, unsynced bool) (Version, error) {
 	ctx = s.acting(ctx)
+	if !s.store.recording && !valuesAsked(ws) {
+		// There is nothing to read before, or to write with it: commitNoted would do the same, in 60 ns more.
+		v, err := s.commitWrites(ctx, b, ws, ws, unsynced)
+		if err == nil {
+			number(ws, v)
+			s.tell(ctx, ws)
+		}
+		return v, err
+	}
 	v, err := s.commitNoted(ctx, b, ws, func(all []write) (Version, error) { return s.commitWrites(ctx, b, ws, all, unsynced) })
 	if err == nil {
 		s.tell(ctx, ws)
 	}
 	return v, err
+}
+
+// valuesAsked reports whether somebody asks for the values of a write.
+func valuesAsked(ws []write) bool {
+	for i := range ws {
+		if n := ws[i].tell; n != nil && n.values {
+			return true
+		}
+	}
+	return false
 }
 
 // tell tells of writes that were committed.
