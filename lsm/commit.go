@@ -10,6 +10,7 @@ import (
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/internal/rangedel"
+	"github.com/loamdb/loam/memtable"
 	"github.com/loamdb/loam/wal"
 )
 
@@ -380,8 +381,10 @@ func (d *DB) leadGroup(r *request, limit int64) {
 	}
 	d.beginCommit()
 	var refused part
+	first, spared := d.lastSeqNum+1, false
 	if d.ring.inUse() || unsynced.scoped || synced.scoped {
-		refused = d.admit(&unsynced, &synced)
+		spared = unsynced.members+synced.members == 1 && d.ring.spares(r, d.lastSeqNum)
+		refused = d.admit(&unsynced, &synced, spared)
 	}
 	// The device is waited for under the lead only when there is nothing else to do: a
 	// lone synced writer saves the second system call of write and sync.
@@ -402,6 +405,9 @@ func (d *DB) leadGroup(r *request, limit int64) {
 	}
 	if fate == fateListed && settler != r {
 		settler.wake <- signalSettle
+	}
+	if spared && d.lastSeqNum >= first && mine == fateDone {
+		d.ring.hold(r, first)
 	}
 	d.endCommit()
 	d.queue.passLead()
@@ -488,7 +494,11 @@ func (d *DB) apply(p *part, now int64) {
 				d.applyMerge(mem, ops.key, ops.value, seq, now, len(r.folds.list) > 0)
 				continue
 			}
-			mem.insert(ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
+			finger := 0
+			if r.ops <= memtable.Fingers {
+				finger = i // batches of one shape follow each other
+			}
+			mem.insertBy(finger, ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
 		}
 		mem.logical += r.bytes
 	}
