@@ -47,6 +47,7 @@ type request struct {
 	err     error
 	depends *conditions // what it depends on; nil for a plain write
 
+	lent   bool        // the payload is a batch's
 	merges bool        // there are operands in it
 	folds  attached    // what it brings along for them: merge_chain.go
 	wake   chan signal // capacity 1; made once, kept with the pooled request
@@ -85,7 +86,7 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	}
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
-	r.ranges, r.tail = 0, nil
+	r.ranges, r.tail, r.lent = 0, nil, false
 	r.lasting, r.indexed, r.scoped, r.refused, r.merges, r.claims.conflict = false, false, false, false, false, 0
 	return r
 }

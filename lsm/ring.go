@@ -90,11 +90,11 @@ func (x *commitRing) begin(next keys.SeqNum) {
 }
 
 // spares reports whether r, alone in its group, need be neither judged nor entered: no other committer
-// is in, and what it depends on was seen when everything up to last was visible. One that syncs is
-// published later, and has to keep its payload until then.
+// is in, and what it depends on was seen when everything up to last was visible. The payload must be
+// its own, and one that syncs, which is published later, has to keep it until then.
 func (x *commitRing) spares(r *request, last keys.SeqNum) bool {
 	return r.depends != nil && r.depends.upTo == last && x.users.Load() == 1 &&
-		!r.sync && r.tail == nil && len(r.payload) <= maxPooledPayload
+		!r.sync && !r.lent && r.tail == nil && len(r.payload) <= maxPooledPayload
 }
 
 // hold takes the payload of a published group that the ring has spared, numbered from first on, and

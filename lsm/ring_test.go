@@ -187,8 +187,11 @@ func TestACommitSeesTheGroupOfOneWhoWasAlone(t *testing.T) {
 		t.Run(key, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				db := ringed(t, 0)
+				for _, k := range []string{"k", "other"} {
+					require.NoError(t, db.Set([]byte(k), nil, nil))
+				}
 				require.NoError(t, db.queue.acquire(context.Background()))
-				lone := async(ifAbsent(db, "k", NoSync))
+				lone := async(change(db, "k"))
 				synctest.Wait()
 				r := db.queue.head
 				db.queue.head, db.queue.tail = nil, nil
@@ -196,14 +199,15 @@ func TestACommitSeesTheGroupOfOneWhoWasAlone(t *testing.T) {
 				first := db.lastSeqNum + 1
 				require.True(t, db.ring.spares(r, db.lastSeqNum))
 
-				late := async(ifAbsent(db, key, NoSync))
+				late := async(change(db, key))
 				synctest.Wait()
 				require.NotNil(t, db.queue.head, "it has judged, and waits for the lead")
 				refused := db.admit(&unsynced, &synced, true)
 				require.Nil(t, refused.head)
-				require.Equal(t, fateDone, db.writePart(&unsynced, nil, wal.WillSync))
+				require.Equal(t, fateDone, db.writePart(&unsynced, r, wal.WillSync))
 				db.ring.hold(r, first)
 				db.queue.passLead()
+				r.wake <- signalDone
 				require.NoError(t, <-lone)
 				if err := <-late; key == "k" {
 					require.ErrorIs(t, err, ErrConflict)
@@ -238,7 +242,9 @@ func TestTheRingHoldsOneGroup(t *testing.T) {
 	require.False(t, x.spares(&request{}, 10), "it depends on nothing, so somebody else is in")
 	r.sync = true
 	require.False(t, x.spares(r, 10), "it is published later")
-	r.sync = false
+	r.sync, r.lent = false, true
+	require.False(t, x.spares(r, 10), "the payload is a batch's")
+	r.lent = false
 	r.tail = []byte("long")
 	require.False(t, x.spares(r, 10), "its value is the caller's")
 	r.tail = nil
