@@ -58,7 +58,7 @@ func hookOptions(o hook.Options) hook.Options {
 // for both, which is a tenth of what a pair of hooks adds to a Set.
 func (s *Store) openHooks(o hook.Options) (err error) {
 	if o.Now == nil {
-		s.hookEpoch = machineInstant(clockOrigin(s.engine))
+		s.hookEpoch = s.machineInstant(clockOrigin(s.engine))
 	}
 	s.hooks, err = hook.New(hookOptions(o))
 	return err
@@ -66,8 +66,8 @@ func (s *Store) openHooks(o hook.Options) (err error) {
 
 // machineInstant returns t if it was read a moment ago, monotonic part and all, and else the zero Time: harnesses
 // have clocks of their own.
-func machineInstant(t time.Time) time.Time {
-	if t == t.Round(0) || time.Since(t).Abs() > time.Minute {
+func (s *Store) machineInstant(t time.Time) time.Time {
+	if t == t.Round(0) || s.clock.since(t).Abs() > time.Minute {
 		return time.Time{}
 	}
 	return t
