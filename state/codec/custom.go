@@ -47,14 +47,14 @@ func (e *encoder) made(s *shape, p []byte, err error, depth int) error {
 		return customError(s, err)
 	}
 	lim := e.lim
-	lim.MaxDepth, lim.MaxNodes = depth, e.nodes
+	lim.MaxDepth, lim.MaxNodes = depth, e.nodes+1 // itself was announced
 	left, err := validate(p, lim)
 	if err != nil {
 		return customError(s, err)
 	}
-	e.nodes = left + 1 // which count takes off
+	e.nodes = left
 	e.dst = append(e.dst, p...)
-	return e.count()
+	return e.fits()
 }
 
 // custom reads the value at pos into v by its type's own method.

@@ -27,6 +27,7 @@ func TestPairsAreInOrder(t *testing.T) {
 				p.put(k, v)
 				want = append(want, entry{k, v})
 			}
+			p.sort()
 			for i := range p.n {
 				got = append(got, *p.at(i))
 			}
@@ -45,6 +46,7 @@ func BenchmarkPairs(b *testing.B) {
 			for k, v := range m {
 				p.put(k, v)
 			}
+			p.sort()
 			for i := range p.n {
 				sum += len(p.at(i).key)
 			}
