@@ -69,6 +69,9 @@ type ephemeralScope struct {
 // ephemeralOverhead is what a value takes besides key and value, about.
 const ephemeralOverhead = 160
 
+// expired reports whether the value has expired.
+func (v *ephemeral) expired(now func() int64) bool { return v.expires != 0 && v.expires <= now() }
+
 func (v *ephemeral) size() int64 { return int64(len(v.key)+len(v.value)) + ephemeralOverhead }
 
 const stripeCount = 256
@@ -117,7 +120,7 @@ func (e *ephemerals) get(dst []byte, name scope.Scope, key string, now func() in
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	v := e.find(name, key)
-	if v == nil || v.expires != 0 && v.expires <= now() {
+	if v == nil || v.expired(now) {
 		return dst, 0, false
 	}
 	return append(dst, v.value...), v.expires, true
@@ -131,28 +134,45 @@ func (e *ephemerals) find(name scope.Scope, key string) *ephemeral {
 	return nil
 }
 
-// put makes value, which is copied, the newest one. The caller holds the key's stripe alone, and calls
-// unpin if the value is to be pinned.
-func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int64, pinned bool) error {
-	v := &ephemeral{key: key, value: bytes.Clone(value), expires: expires, pinned: pinned}
-	if err := e.fits(v); err != nil {
-		return err
-	}
+// put makes v the newest value. The caller holds the key's stripe alone, and calls unpin if v is to be
+// pinned.
+func (e *ephemerals) put(name scope.Scope, v *ephemeral) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return ErrClosed
 	}
-	v.in = e.scopes[name]
-	if v.in == nil {
-		v.in = &ephemeralScope{name: name, values: map[string]*ephemeral{}}
-		e.scopes[name] = v.in
+	in := e.scopes[name]
+	if in == nil {
+		in = &ephemeralScope{name: name, values: map[string]*ephemeral{}}
+		e.scopes[name] = in
 	}
+	e.insert(in, in.values[v.key], v)
+	return nil
+}
+
+// replace is put if the key has a value here that has not expired, and reports whether it has.
+func (e *ephemerals) replace(name scope.Scope, v *ephemeral, now func() int64) bool {
+	if e.count.Load() == 0 {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old := e.find(name, v.key)
+	if old == nil || old.expired(now) {
+		return false
+	}
+	e.insert(old.in, old, v)
+	return true
+}
+
+// insert makes v the newest value, in the place of old unless that is nil. The caller holds mu.
+func (e *ephemerals) insert(in *ephemeralScope, old, v *ephemeral) {
 	e.count.Add(1) // before the old one goes: who sees 0 looks for nothing here
-	if old := v.in.values[key]; old != nil {
+	if old != nil {
 		e.unlink(old)
 	}
-	v.in.values[key], v.in.sorted = v, nil
+	v.in, in.values[v.key], in.sorted = in, v, nil
 	if v.older = e.newest; v.older != nil {
 		v.older.newer = v
 	} else {
@@ -161,7 +181,6 @@ func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int
 	e.newest = v
 	e.bytes += v.size()
 	e.makeRoom()
-	return nil
 }
 
 // makeRoom drops values, from the oldest one on, until the others fit: all but the newest, and those that
@@ -232,7 +251,7 @@ func (e *ephemerals) remove(name scope.Scope, key string, now func() int64) bool
 		return false
 	}
 	e.drop(v)
-	return v.expires == 0 || v.expires > now()
+	return !v.expired(now)
 }
 
 // supersede removes the keys of a commit, whose stripes the caller shares.
@@ -319,7 +338,7 @@ func (e *ephemerals) has(name scope.Scope, key []byte, now func() int64) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	v := e.find(name, string(key))
-	return v != nil && (v.expires == 0 || v.expires > now())
+	return v != nil && !v.expired(now)
 }
 
 // removeEphemeral removes a value of class Ephemeral and reports whether it was there.
@@ -336,23 +355,22 @@ var errEphemeralPart = fmt.Errorf("%w: values of class %v are no part of transac
 
 // displaced is a stored value whose place one of class Ephemeral is to take.
 type displaced struct {
-	minded  bool // somebody is to be asked or told of it
 	asked   bool // of the version
 	class   Class
 	version Version
 }
 
-// minded returns what one of class Ephemeral under key is to take the place of, as far as it is known without
-// a look.
-func (s *Scope) minded(key string) displaced {
+// minded reports whether somebody is to be asked or told when a stored value of a key makes place.
+func (s *Scope) minded(key string) bool {
 	in := s.store.hooks.Interest(hook.OpDelete, s.name, scope.Scope{}, key)
-	return displaced{minded: in.Before || in.After || s.store.recording || s.witness != nil}
+	return in.Before || in.After || s.store.recording || s.witness != nil
 }
 
-// displace is minded with a look, after which hooks have been asked: their error is that of the write.
+// displace returns what one of class Ephemeral under key is to take the place of, of which hooks have been asked:
+// their error is that of the write. It is not looked for where nobody minds.
 func (s *Scope) displace(ctx context.Context, key []byte) (displaced, error) {
-	d := s.minded(string(key))
-	if !d.minded || s.store.ephemeral.has(s.name, key, s.store.engine.now) {
+	var d displaced
+	if !s.minded(string(key)) || s.store.ephemeral.has(s.name, key, s.store.engine.now) {
 		return d, nil
 	}
 	var there bool
@@ -400,22 +418,28 @@ func (s *Scope) putEphemeral(ctx context.Context, b *scratch, key string, value 
 // then d is that, and nothing is done.
 func (s *Scope) tryEphemeral(ctx context.Context, b *scratch, key string, value []byte, expires int64, d *displaced, o *Option) (done bool, err error) {
 	e := &s.store.ephemeral
+	v := &ephemeral{key: key, value: bytes.Clone(value), expires: expires}
+	if err := e.fits(v); err != nil {
+		return false, err
+	}
 	lock := &e.stripes[e.stripeOf(b.key)]
 	lock.Lock()
 	defer lock.Unlock()
-	var class Class
-	var there bool
-	if !e.has(s.name, b.key, s.store.engine.now) { // else the engine has nothing
-		var version Version
-		if class, version, there, err = s.storedUnder(b.key); err != nil {
-			return false, err
-		}
-		if d.minded && there && !(d.asked && version == d.version) {
-			d.class, d.version = class, version
-			return false, nil
-		}
+	if e.replace(s.name, v, s.store.engine.now) { // the engine has nothing
+		b.counters.writes.Add(1)
+		return true, nil
 	}
-	if err := e.put(s.name, key, value, expires, there); err != nil {
+	class, version, there, err := s.storedUnder(b.key)
+	if err != nil {
+		return false, err
+	}
+	minded := there && s.minded(key)
+	if minded && !(d.asked && version == d.version) {
+		d.class, d.version = class, version
+		return false, nil
+	}
+	v.pinned = there
+	if err := e.put(s.name, v); err != nil {
 		return false, err
 	}
 	b.counters.writes.Add(1)
@@ -424,7 +448,7 @@ func (s *Scope) tryEphemeral(ctx context.Context, b *scratch, key string, value 
 	}
 	e.changes.Add(1)
 	b.one[0] = write{space: s.space, key: b.key}
-	if d.minded {
+	if minded {
 		b.one[0].tell = s.noticeOfDelete(&b.notice, key, class, o)
 	}
 	_, err = s.commitNoted(ctx, b, b.one[:], func(all []write) (Version, error) {

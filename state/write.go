@@ -58,18 +58,19 @@ func (s *Scope) prepare(ctx context.Context, p *pending, o *Option, now int64) e
 		return hook.ErrSimulated
 	}
 	h := &p.header
-	var before envelope.Header
+	h.Codec, h.Created = envelope.MessagePack, envelope.Millis(now)
+	var class Class
 	var expires int64
 	if p.before != nil {
-		before, expires = p.before.header, p.before.expires
+		before := &p.before.header
+		class, expires = before.Class, p.before.expires
+		if before.Created != 0 {
+			h.Created, h.Updated = before.Created, envelope.Millis(now)
+		}
 	}
 	var err error
-	if h.Class, err = s.classOf(p.key, o.class, before.Class); err != nil {
+	if h.Class, err = s.classOf(p.key, o.class, class); err != nil {
 		return err
-	}
-	h.Codec, h.Created = envelope.MessagePack, envelope.Millis(now)
-	if before.Created != 0 {
-		h.Created, h.Updated = before.Created, envelope.Millis(now)
 	}
 	correlation := o.correlation
 	if correlation == "" {
@@ -158,7 +159,7 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 		if p.conditional || s.mode != live {
 			return 0, errEphemeralPart
 		}
-		return 0, s.putEphemeral(ctx, b, p.key, b.buf, p.expires, s.minded(p.key), o)
+		return 0, s.putEphemeral(ctx, b, p.key, b.buf, p.expires, displaced{}, o)
 	}
 	b.key = append(b.key[:0], p.key...)
 	b.one[0] = write{

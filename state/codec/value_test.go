@@ -170,6 +170,7 @@ func TestLimitsHoldForWritingAndReading(t *testing.T) {
 		"maps":   {map[string]any{"a": map[string]any{}}, codec.Limits{MaxDepth: 2}, codec.Limits{MaxDepth: 1}, codec.ErrTooDeep},
 		"nodes":  {map[string]any{"a": []any{nil}}, codec.Limits{MaxNodes: 4}, codec.Limits{MaxNodes: 3}, codec.ErrTooLarge},
 		"struct": {struct{ A []int }{[]int{1}}, codec.Limits{MaxNodes: 4}, codec.Limits{MaxNodes: 3}, codec.ErrTooLarge},
+		"custom": {[]any{Raw{0x92, 1, 1}, nil}, codec.Limits{MaxNodes: 5}, codec.Limits{MaxNodes: 4}, codec.ErrTooLarge},
 		"typed":  {[][]int{{1}}, codec.Limits{MaxDepth: 2}, codec.Limits{MaxDepth: 1}, codec.ErrTooDeep},
 	} {
 		p, err := codec.Append(nil, c.value, &c.fits)
