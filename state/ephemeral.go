@@ -397,7 +397,9 @@ func (s *Scope) askDisplaced(ctx context.Context, key string, d *displaced) erro
 // the engine has of the key: of that hooks are told, and asked unless it is what displace has returned.
 // The value may be in the scratch.
 func (s *Scope) putEphemeral(ctx context.Context, b *scratch, key string, value []byte, expires int64, d displaced, o *Option) error {
-	b.key, b.one[0] = append(b.key[:0], key...), write{}
+	if b.key = append(b.key[:0], key...); b.one[0].key != nil { // of the one before
+		b.one[0] = write{}
+	}
 	ctx = s.acting(ctx)
 	for {
 		done, err := s.tryEphemeral(ctx, b, key, value, expires, &d, o)

@@ -242,7 +242,8 @@ func (e *encoder) mapOf(m map[string]any, depth int) error {
 	}
 	var p pairs
 	for k, v := range m {
-		p.put(k, v)
+		p.entries[p.n] = entry{k, v} // here, where the compiler sees that it is on the stack
+		p.put()
 	}
 	p.sort()
 	for i := range p.n {

@@ -28,12 +28,11 @@ type pairs struct {
 // smallMap is how many pairs a small map has at most.
 const smallMap = 24
 
-// put takes in one more pair. The numbers are kept in order without a branch on what they are, which nobody could
-// predict: a map yields its pairs in any order.
-func (p *pairs) put(key string, value any) {
+// put takes in the pair that stands behind the others in entries. The numbers are kept in order without a branch on
+// what they are, which nobody could predict: a map yields its pairs in any order.
+func (p *pairs) put() {
 	at := p.n
-	p.entries[at] = entry{key, value}
-	x := word(key)&^0xff | uint64(at)
+	x := word(p.entries[at].key)&^0xff | uint64(at)
 	order := p.order[:at]
 	for i, o := range order {
 		order[i], x = min(o, x), max(o, x)

@@ -24,7 +24,8 @@ func TestPairsAreInOrder(t *testing.T) {
 			var p pairs
 			var want, got []entry
 			for k, v := range m {
-				p.put(k, v)
+				p.entries[p.n] = entry{k, v}
+				p.put()
 				want = append(want, entry{k, v})
 			}
 			p.sort()
@@ -44,7 +45,8 @@ func BenchmarkPairs(b *testing.B) {
 		for b.Loop() {
 			var p pairs
 			for k, v := range m {
-				p.put(k, v)
+				p.entries[p.n] = entry{k, v}
+				p.put()
 			}
 			p.sort()
 			for i := range p.n {
