@@ -111,7 +111,12 @@ func (s *Scope) encode(dst []byte, p *pending) ([]byte, error) {
 	if err != nil {
 		return dst, fmt.Errorf("%w: %w", ErrOption, err) // of the correlation id: all else is known to be right
 	}
-	if out, err = codec.Append(out, p.value, limits); err != nil {
+	if p.header.Class == Ephemeral { // nobody compares its bytes
+		out, err = codec.AppendUnordered(out, p.value, limits)
+	} else {
+		out, err = codec.Append(out, p.value, limits)
+	}
+	if err != nil {
 		return dst, err
 	}
 	return out, nil

@@ -20,9 +20,17 @@ import (
 // kinds some. v is not changed or kept. On an error dst is returned as it was, in its old
 // length. Errors are *ValueError: ErrTooLarge, ErrTooDeep, ErrNotFinite, ErrNotUTF8, ErrTimeRange,
 // ErrType, ErrCustom.
-func Append(dst []byte, v any, l *Limits) ([]byte, error) {
+func Append(dst []byte, v any, l *Limits) ([]byte, error) { return appendValue(dst, v, l, false) }
+
+// AppendUnordered is Append without the sorting: keys of a map[string]any come in any order, so that equal values need
+// not have equal encodings. It is for what stays in memory; what reads bytes reads these.
+func AppendUnordered(dst []byte, v any, l *Limits) ([]byte, error) {
+	return appendValue(dst, v, l, true)
+}
+
+func appendValue(dst []byte, v any, l *Limits, unordered bool) ([]byte, error) {
 	lim := l.WithDefaults()
-	e := encoder{dst: dst, end: len(dst) + lim.MaxBytes, nodes: lim.MaxNodes - 1, lim: lim}
+	e := encoder{dst: dst, end: len(dst) + lim.MaxBytes, nodes: lim.MaxNodes - 1, lim: lim, unordered: unordered}
 	if err := e.value(v, lim.MaxDepth); err != nil {
 		return dst, err
 	}
@@ -30,11 +38,12 @@ func Append(dst []byte, v any, l *Limits) ([]byte, error) {
 }
 
 type encoder struct {
-	dst   []byte
-	end   int // the length that dst may reach
-	nodes int // how many more there may be than lists and maps have announced
-	hops  int // pointers that lead to what is to be appended, within one list or map
-	lim   Limits
+	dst       []byte
+	end       int // the length that dst may reach
+	nodes     int // how many more there may be than lists and maps have announced
+	hops      int // pointers that lead to what is to be appended, within one list or map
+	lim       Limits
+	unordered bool
 }
 
 // value appends any Go value, within which lists and maps may lie depth deep.
@@ -237,9 +246,22 @@ func (e *encoder) mapOf(m map[string]any, depth int) error {
 	if err := e.mapHead(len(m)); err != nil {
 		return err
 	}
-	if len(m) > smallMap {
+	switch {
+	case e.unordered:
+		for k, v := range m {
+			if err := e.pair(k, v, depth); err != nil {
+				return err
+			}
+		}
+		return nil
+	case len(m) > smallMap:
 		return e.largeMap(m, depth)
 	}
+	return e.fewPairs(m, depth)
+}
+
+// fewPairs appends the pairs of a small map.
+func (e *encoder) fewPairs(m map[string]any, depth int) error {
 	var p pairs
 	for k, v := range m {
 		p.entries[p.n] = entry{k, v} // here, where the compiler sees that it is on the stack
@@ -247,7 +269,8 @@ func (e *encoder) mapOf(m map[string]any, depth int) error {
 	}
 	p.sort()
 	for i := range p.n {
-		if err := e.pair(p.at(i), depth); err != nil {
+		at := p.at(i)
+		if err := e.pair(at.key, at.value, depth); err != nil {
 			return err
 		}
 	}
@@ -262,19 +285,19 @@ func (e *encoder) largeMap(m map[string]any, depth int) error {
 	}
 	sortEntries(entries)
 	for i := range entries {
-		if err := e.pair(&entries[i], depth); err != nil {
+		if err := e.pair(entries[i].key, entries[i].value, depth); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *encoder) pair(p *entry, depth int) error {
-	if err := e.string(p.key); err != nil {
-		return InKey(err, p.key)
+func (e *encoder) pair(key string, value any, depth int) error {
+	if err := e.string(key); err != nil {
+		return InKey(err, key)
 	}
-	if err := e.value(p.value, depth-1); err != nil {
-		return InKey(err, p.key)
+	if err := e.value(value, depth-1); err != nil {
+		return InKey(err, key)
 	}
 	return nil
 }

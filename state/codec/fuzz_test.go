@@ -124,6 +124,13 @@ func FuzzAppend(f *testing.F) {
 		if err != nil || !same(v, ours) {
 			t.Fatalf("%#v comes back as %#v, %v", v, ours, err)
 		}
+		unordered, err := codec.AppendUnordered(nil, v, nil)
+		if err != nil || len(unordered) != len(enc) {
+			t.Fatalf("%#v takes %d bytes, and % x unordered, %v", v, len(enc), unordered, err)
+		}
+		if got, err := codec.Decode(unordered, nil); err != nil || !same(v, got) {
+			t.Fatalf("%#v comes back as %#v, %v", v, got, err)
+		}
 		theirs, err := libraryDecode(enc)
 		if err != nil || !same(v, theirs) {
 			t.Fatalf("%#v: the library reads %#v, %v", v, theirs, err)
