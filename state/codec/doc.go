@@ -28,6 +28,6 @@
 //
 // docs/values.md explains values to users, docs/formats/value.md has the bytes.
 //
-// Reading order: value.go, limits.go, errors.go, key.go, msgpack.go, text.go, validate.go, encode.go,
-// pairs.go, decode.go, once.go, node.go; for Go types shape.go, fields.go, marshal.go, unmarshal.go, custom.go.
+// Reading order: value.go, limits.go, errors.go, key.go, msgpack.go, validate.go, encode.go,
+// decode.go, once.go, node.go; for Go types shape.go, fields.go, marshal.go, unmarshal.go, custom.go.
 package codec
