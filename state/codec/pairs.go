@@ -18,7 +18,7 @@ func sortEntries(entries []entry) {
 
 // pairs are those of a map that is small, as maps mostly are. They are sorted as numbers, of which each is the
 // first seven bytes of a key and the pair's place: only keys that begin alike are compared as such. Of a map of
-// eight pairs that takes 180 ns, 250 with sortEntries.
+// eight pairs that takes 180 ns, 270 with sortEntries.
 type pairs struct {
 	n       int
 	order   [smallMap]uint64
