@@ -40,7 +40,9 @@ type ephemerals struct {
 	count   atomic.Int64  // of values, so that nobody looks for any where there are none
 	changes atomic.Uint64 // how often a key has changed sides
 
-	mu             sync.RWMutex
+	table ephemeralTable // changed under mu, searched without
+
+	mu             sync.Mutex
 	closed         bool
 	scopes         map[scope.Scope]*ephemeralScope
 	bytes          int64
@@ -55,6 +57,8 @@ type ephemeral struct {
 	value        []byte // with its envelope
 	expires      int64
 	older, newer *ephemeral
+	at           int // in in.values
+	link         ephemeralLink
 
 	// pinned: the engine has a value of the key still, which readers must not find in this one's place (X2).
 	pinned bool
@@ -62,8 +66,8 @@ type ephemeral struct {
 
 type ephemeralScope struct {
 	name   scope.Scope
-	values map[string]*ephemeral
-	sorted []*ephemeral // nil: to be made
+	values []*ephemeral // in any order
+	sorted []*ephemeral // by key; nil: to be made
 }
 
 // ephemeralOverhead is what a value takes besides key and value, about.
@@ -83,6 +87,7 @@ type held [stripeCount / 64]uint64
 
 func (e *ephemerals) init(limit int64) {
 	e.limit, e.seed, e.scopes = limit, maphash.MakeSeed(), map[scope.Scope]*ephemeralScope{}
+	e.table.init()
 }
 
 func (e *ephemerals) stripeOf(key []byte) int { return int(maphash.Bytes(e.seed, key) % stripeCount) }
@@ -114,21 +119,11 @@ func (e *ephemerals) unshare(h *held) {
 
 // get appends the value of a key to dst and tells when it expires.
 func (e *ephemerals) get(dst []byte, name scope.Scope, key string, now func() int64) (out []byte, expires int64, ok bool) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	v := e.find(name, key)
+	v := e.table.find(name, key)
 	if v == nil || v.expires != 0 && v.expires <= now() {
 		return dst, 0, false
 	}
 	return append(dst, v.value...), v.expires, true
-}
-
-// find returns the value of a key, expired or not. The caller holds mu.
-func (e *ephemerals) find(name scope.Scope, key string) *ephemeral {
-	if in := e.scopes[name]; in != nil {
-		return in.values[key]
-	}
-	return nil
 }
 
 // put makes value, which is copied, the newest one. The caller holds the key's stripe alone, and calls
@@ -145,14 +140,15 @@ func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int
 	}
 	v.in = e.scopes[name]
 	if v.in == nil {
-		v.in = &ephemeralScope{name: name, values: map[string]*ephemeral{}}
+		v.in = &ephemeralScope{name: name}
 		e.scopes[name] = v.in
 	}
 	e.count.Add(1) // before the old one goes: who sees 0 looks for nothing here
-	if old := v.in.values[key]; old != nil {
+	v.in.values = append(v.in.values, v)
+	v.at, v.in.sorted = len(v.in.values)-1, nil
+	if old := e.table.put(v); old != nil {
 		e.unlink(old)
 	}
-	v.in.values[key], v.in.sorted = v, nil
 	if v.older = e.newest; v.older != nil {
 		v.older.newer = v
 	} else {
@@ -181,7 +177,7 @@ func (e *ephemerals) makeRoom() {
 func (e *ephemerals) unpin(name scope.Scope, key string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if v := e.find(name, key); v != nil {
+	if v := e.table.find(name, key); v != nil {
 		v.pinned = false
 	}
 	e.makeRoom()
@@ -195,7 +191,7 @@ func (e *ephemerals) fits(v *ephemeral) error {
 	return nil
 }
 
-// unlink takes v out of the order of writing and the sums.
+// unlink takes v out of its scope, the order of writing and the sums.
 func (e *ephemerals) unlink(v *ephemeral) {
 	if v.older != nil {
 		v.older.newer = v.newer
@@ -209,13 +205,16 @@ func (e *ephemerals) unlink(v *ephemeral) {
 	}
 	e.bytes -= v.size()
 	e.count.Add(-1)
+	in, last := v.in, len(v.in.values)-1
+	in.values[v.at], in.values[last].at = in.values[last], v.at
+	in.values[last], in.values, in.sorted = nil, in.values[:last], nil
 }
 
 // drop removes v. The caller holds mu.
 func (e *ephemerals) drop(v *ephemeral) {
+	e.table.remove(v)
 	e.unlink(v)
-	delete(v.in.values, v.key)
-	if v.in.sorted = nil; len(v.in.values) == 0 {
+	if len(v.in.values) == 0 {
 		delete(e.scopes, v.in.name)
 	}
 }
@@ -227,7 +226,7 @@ func (e *ephemerals) remove(name scope.Scope, key string, now func() int64) bool
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	v := e.find(name, key)
+	v := e.table.find(name, key)
 	if v == nil {
 		return false
 	}
@@ -243,7 +242,7 @@ func (e *ephemerals) supersede(name scope.Scope, ws []write) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i := range ws {
-		if v := e.find(name, string(ws[i].key)); v != nil {
+		if v := e.table.find(name, string(ws[i].key)); v != nil {
 			e.changes.Add(1) // before it goes: who sees no value here sees that, with a snapshot of before the commit too
 			e.drop(v)
 		}
@@ -258,8 +257,8 @@ func (e *ephemerals) clear(name scope.Scope) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if in := e.scopes[name]; in != nil {
-		for _, v := range in.values {
-			e.drop(v)
+		for len(in.values) > 0 {
+			e.drop(in.values[len(in.values)-1])
 		}
 	}
 }
@@ -273,9 +272,7 @@ func (e *ephemerals) between(name scope.Scope, lower, upper []byte, now int64) [
 		return nil
 	}
 	if in.sorted == nil {
-		for _, v := range in.values {
-			in.sorted = append(in.sorted, v)
-		}
+		in.sorted = slices.Clone(in.values)
 		slices.SortFunc(in.sorted, func(a, b *ephemeral) int { return strings.Compare(a.key, b.key) })
 	}
 	at := func(key []byte) int {
@@ -295,19 +292,20 @@ func (e *ephemerals) close() {
 	defer e.mu.Unlock()
 	e.closed, e.oldest, e.newest, e.bytes = true, nil, nil, 0
 	clear(e.scopes)
+	e.table.clear()
 	e.count.Store(0)
 }
 
 // figures returns what Metrics tell.
 func (e *ephemerals) figures() (count, bytes, evicted int64) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	return e.count.Load(), e.bytes, e.evicted
 }
 
 func (e *ephemerals) countIn(name scope.Scope) int64 {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if in := e.scopes[name]; in != nil {
 		return int64(len(in.values))
 	}
@@ -315,10 +313,8 @@ func (e *ephemerals) countIn(name scope.Scope) int64 {
 }
 
 // has reports whether a key has a value here that has not expired.
-func (e *ephemerals) has(name scope.Scope, key []byte, now func() int64) bool {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	v := e.find(name, string(key))
+func (e *ephemerals) has(name scope.Scope, key string, now func() int64) bool {
+	v := e.table.find(name, key)
 	return v != nil && (v.expires == 0 || v.expires > now())
 }
 
@@ -352,7 +348,7 @@ func (s *Scope) minded(key string) displaced {
 // displace is minded with a look, after which hooks have been asked: their error is that of the write.
 func (s *Scope) displace(ctx context.Context, key []byte) (displaced, error) {
 	d := s.minded(string(key))
-	if !d.minded || s.store.ephemeral.has(s.name, key, s.store.engine.now) {
+	if !d.minded || s.store.ephemeral.has(s.name, string(key), s.store.engine.now) {
 		return d, nil
 	}
 	var there bool
@@ -405,7 +401,7 @@ func (s *Scope) tryEphemeral(ctx context.Context, b *scratch, key string, value 
 	defer lock.Unlock()
 	var class Class
 	var there bool
-	if !e.has(s.name, b.key, s.store.engine.now) { // else the engine has nothing
+	if !e.has(s.name, key, s.store.engine.now) { // else the engine has nothing
 		var version Version
 		if class, version, there, err = s.storedUnder(b.key); err != nil {
 			return false, err
