@@ -40,7 +40,9 @@ type ephemerals struct {
 	count   atomic.Int64  // of values, so that nobody looks for any where there are none
 	changes atomic.Uint64 // how often a key has changed sides
 
-	mu             sync.RWMutex
+	table ephemeralTable // changed under mu, searched without
+
+	mu             sync.Mutex
 	closed         bool
 	scopes         map[scope.Scope]*ephemeralScope
 	bytes          int64
@@ -55,6 +57,8 @@ type ephemeral struct {
 	value        []byte // with its envelope
 	expires      int64
 	older, newer *ephemeral
+	at           int // in in.values
+	link         ephemeralLink
 
 	// pinned: the engine has a value of the key still, which readers must not find in this one's place (X2).
 	pinned bool
@@ -62,8 +66,8 @@ type ephemeral struct {
 
 type ephemeralScope struct {
 	name   scope.Scope
-	values map[string]*ephemeral
-	sorted []*ephemeral // nil: to be made
+	values []*ephemeral // in any order
+	sorted []*ephemeral // by key; nil: to be made
 }
 
 // ephemeralOverhead is what a value takes besides key and value, about.
@@ -86,6 +90,7 @@ type held [stripeCount / 64]uint64
 
 func (e *ephemerals) init(limit int64) {
 	e.limit, e.seed, e.scopes = limit, maphash.MakeSeed(), map[scope.Scope]*ephemeralScope{}
+	e.table.init()
 }
 
 func (e *ephemerals) stripeOf(key []byte) int { return int(maphash.Bytes(e.seed, key) % stripeCount) }
@@ -117,21 +122,11 @@ func (e *ephemerals) unshare(h *held) {
 
 // get appends the value of a key to dst and tells when it expires.
 func (e *ephemerals) get(dst []byte, name scope.Scope, key string, now func() int64) (out []byte, expires int64, ok bool) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	v := e.find(name, key)
+	v := e.table.table.find(name, key)
 	if v == nil || v.expired(now) {
 		return dst, 0, false
 	}
 	return append(dst, v.value...), v.expires, true
-}
-
-// find returns the value of a key, expired or not. The caller holds mu.
-func (e *ephemerals) find(name scope.Scope, key string) *ephemeral {
-	if in := e.scopes[name]; in != nil {
-		return in.values[key]
-	}
-	return nil
 }
 
 // put makes v the newest value. The caller holds the key's stripe alone, and calls unpin if v is to be
@@ -144,10 +139,10 @@ func (e *ephemerals) put(name scope.Scope, v *ephemeral) error {
 	}
 	in := e.scopes[name]
 	if in == nil {
-		in = &ephemeralScope{name: name, values: map[string]*ephemeral{}}
+		in = &ephemeralScope{name: name}
 		e.scopes[name] = in
 	}
-	e.insert(in, in.values[v.key], v)
+	e.insert(in, v)
 	return nil
 }
 
@@ -158,21 +153,22 @@ func (e *ephemerals) replace(name scope.Scope, v *ephemeral, now func() int64) b
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	old := e.find(name, v.key)
+	old := e.table.table.find(name, v.key)
 	if old == nil || old.expired(now) {
 		return false
 	}
-	e.insert(old.in, old, v)
+	e.insert(old.in, v)
 	return true
 }
 
-// insert makes v the newest value, in the place of old unless that is nil. The caller holds mu.
-func (e *ephemerals) insert(in *ephemeralScope, old, v *ephemeral) {
+// insert makes v the newest value, in the place of one that its key has. The caller holds mu.
+func (e *ephemerals) insert(in *ephemeralScope, v *ephemeral) {
 	e.count.Add(1) // before the old one goes: who sees 0 looks for nothing here
-	if old != nil {
+	v.in, v.at = in, len(in.values)
+	in.values, in.sorted = append(in.values, v), nil
+	if old := e.table.put(v); old != nil {
 		e.unlink(old)
 	}
-	v.in, in.values[v.key], in.sorted = in, v, nil
 	if v.older = e.newest; v.older != nil {
 		v.older.newer = v
 	} else {
@@ -200,7 +196,7 @@ func (e *ephemerals) makeRoom() {
 func (e *ephemerals) unpin(name scope.Scope, key string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if v := e.find(name, key); v != nil {
+	if v := e.table.find(name, key); v != nil {
 		v.pinned = false
 	}
 	e.makeRoom()
@@ -214,7 +210,7 @@ func (e *ephemerals) fits(v *ephemeral) error {
 	return nil
 }
 
-// unlink takes v out of the order of writing and the sums.
+// unlink takes v out of its scope, the order of writing and the sums.
 func (e *ephemerals) unlink(v *ephemeral) {
 	if v.older != nil {
 		v.older.newer = v.newer
@@ -228,13 +224,16 @@ func (e *ephemerals) unlink(v *ephemeral) {
 	}
 	e.bytes -= v.size()
 	e.count.Add(-1)
+	in, last := v.in, len(v.in.values)-1
+	in.values[v.at], in.values[last].at = in.values[last], v.at
+	in.values[last], in.values, in.sorted = nil, in.values[:last], nil
 }
 
 // drop removes v. The caller holds mu.
 func (e *ephemerals) drop(v *ephemeral) {
+	e.table.remove(v)
 	e.unlink(v)
-	delete(v.in.values, v.key)
-	if v.in.sorted = nil; len(v.in.values) == 0 {
+	if len(v.in.values) == 0 {
 		delete(e.scopes, v.in.name)
 	}
 }
@@ -246,7 +245,7 @@ func (e *ephemerals) remove(name scope.Scope, key string, now func() int64) bool
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	v := e.find(name, key)
+	v := e.table.find(name, key)
 	if v == nil {
 		return false
 	}
@@ -262,7 +261,7 @@ func (e *ephemerals) supersede(name scope.Scope, ws []write) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i := range ws {
-		if v := e.find(name, string(ws[i].key)); v != nil {
+		if v := e.table.find(name, string(ws[i].key)); v != nil {
 			e.changes.Add(1) // before it goes: who sees no value here sees that, with a snapshot of before the commit too
 			e.drop(v)
 		}
@@ -277,8 +276,8 @@ func (e *ephemerals) clear(name scope.Scope) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if in := e.scopes[name]; in != nil {
-		for _, v := range in.values {
-			e.drop(v)
+		for len(in.values) > 0 {
+			e.drop(in.values[len(in.values)-1])
 		}
 	}
 }
@@ -292,9 +291,7 @@ func (e *ephemerals) between(name scope.Scope, lower, upper []byte, now int64) [
 		return nil
 	}
 	if in.sorted == nil {
-		for _, v := range in.values {
-			in.sorted = append(in.sorted, v)
-		}
+		in.sorted = slices.Clone(in.values)
 		slices.SortFunc(in.sorted, func(a, b *ephemeral) int { return strings.Compare(a.key, b.key) })
 	}
 	at := func(key []byte) int {
@@ -314,19 +311,20 @@ func (e *ephemerals) close() {
 	defer e.mu.Unlock()
 	e.closed, e.oldest, e.newest, e.bytes = true, nil, nil, 0
 	clear(e.scopes)
+	e.table.clear()
 	e.count.Store(0)
 }
 
 // figures returns what Metrics tell.
 func (e *ephemerals) figures() (count, bytes, evicted int64) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	return e.count.Load(), e.bytes, e.evicted
 }
 
 func (e *ephemerals) countIn(name scope.Scope) int64 {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if in := e.scopes[name]; in != nil {
 		return int64(len(in.values))
 	}
@@ -334,10 +332,8 @@ func (e *ephemerals) countIn(name scope.Scope) int64 {
 }
 
 // has reports whether a key has a value here that has not expired.
-func (e *ephemerals) has(name scope.Scope, key []byte, now func() int64) bool {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	v := e.find(name, string(key))
+func (e *ephemerals) has(name scope.Scope, key string, now func() int64) bool {
+	v := e.table.find(name, key)
 	return v != nil && !v.expired(now)
 }
 
@@ -370,7 +366,7 @@ func (s *Scope) minded(key string) bool {
 // their error is that of the write. It is not looked for where nobody minds.
 func (s *Scope) displace(ctx context.Context, key []byte) (displaced, error) {
 	var d displaced
-	if !s.minded(string(key)) || s.store.ephemeral.has(s.name, key, s.store.engine.now) {
+	if !s.minded(string(key)) || s.store.ephemeral.has(s.name, string(key), s.store.engine.now) {
 		return d, nil
 	}
 	var there bool

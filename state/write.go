@@ -214,7 +214,7 @@ func (s *Scope) commitWrites(ctx context.Context, b *scratch, ws, all []write, u
 	for i := range ws {
 		w := &ws[i]
 		depends := w.conditional && !(w.tell != nil && w.tell.pinned)
-		if (depends && w.value != nil || w.operator != "") && e.count.Load() > 0 && e.has(s.name, w.key, s.store.engine.now) {
+		if (depends && w.value != nil || w.operator != "") && e.count.Load() > 0 && e.has(s.name, string(w.key), s.store.engine.now) {
 			return 0, errEphemeralPart
 		}
 	}
