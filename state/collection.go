@@ -321,7 +321,7 @@ type docScratch struct {
 	o       Option
 }
 
-var docScratches = sync.Pool{New: func() any { return new(docScratch) }}
+var docScratches = sync.Pool{New: func() any { return &docScratch{change: index.Change{Check: checkPayload}} }}
 
 func (s *Store) borrowDocs() *docScratch {
 	b := docScratches.Get().(*docScratch)

@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -122,10 +123,14 @@ func (d *Doc[T]) read(src *docSource, key, doc []byte) error {
 		d.Err = src.c.fail("query", d.Key, src.unread)
 		return nil
 	}
-	if err := codec.ReadNode(codec.NodeOf(doc), &d.Value); err != nil {
-		return fmt.Errorf("document %q: %w", key, err)
+	err := codec.UnmarshalInto(doc, &d.Value, &stored)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if malformed := (*codec.FormatError)(nil); errors.As(err, &malformed) {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return fmt.Errorf("document %q: %w", key, err)
 }
 
 // view calls fn with the documents and entries of one moment, of those that whoever the handle is for may
@@ -258,6 +263,9 @@ func (src *docSource) Doc(key []byte) ([]byte, error) {
 	return src.payload(b.old)
 }
 
+// Check implements index.Source.
+func (src *docSource) Check(doc []byte) error { return checkPayload(doc) }
+
 // cannotRead returns the error of a document that is there and cannot be read, which ends no query, as what it
 // is to the index.
 func (src *docSource) cannotRead(err error) error {
@@ -268,16 +276,31 @@ func (src *docSource) cannotRead(err error) error {
 	return index.ErrUnread
 }
 
-// payload returns the value's part of what is stored of a document.
-func (src *docSource) payload(p []byte) ([]byte, error) { return soundPayload(&src.b.found, p) }
-
-// soundPayload returns the value's part of what is stored of a document, found to be sound. It uses f.
-func soundPayload(f *found, p []byte) ([]byte, error) {
+// payload returns the value's part of what is stored of a document, which nobody has validated.
+func (src *docSource) payload(p []byte) ([]byte, error) {
+	f := &src.b.found
 	if err := f.open(p); err != nil {
 		return nil, err
 	}
-	if err := codec.Validate(f.payload, &stored); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	return f.payload, nil
+}
+
+// soundPayload returns the value's part of what is stored of a document, found to be sound. It uses f.
+func soundPayload(f *found, p []byte) ([]byte, error) {
+	err := f.open(p)
+	if err == nil {
+		err = checkPayload(f.payload)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return f.payload, nil
+}
+
+// checkPayload returns ErrMalformed if a document is no encoding of a value.
+func checkPayload(p []byte) error {
+	if err := codec.Validate(p, &stored); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return nil
 }

@@ -18,6 +18,9 @@ type Plan struct {
 	after   []byte // the position to go on behind, or nil
 	none    bool   // no document can meet the conditions
 	checked []int  // fields of the request that are looked up in each document
+	deep    bool   // documents are looked into, for these or for their order
+	lead    []byte // of keys of entries whose values are all fixed: what stands before the document's key, else nil
+	null    bool   // one of these values is nil
 	own     []int  // for each field of the index, its place among those of the request, or -1
 	uses    []use  // that there were
 }
@@ -215,8 +218,10 @@ func (s *Set) build(r *request, u use) *Plan {
 		told := slices.Contains(p.own, i) || p.index == nil && f.key
 		if !told && (f.asked || f.fn != nil) {
 			p.checked = append(p.checked, i)
+			p.deep = p.deep || !f.key
 		}
 	}
+	p.deep = p.deep || p.sorted
 	if p.index == nil {
 		if f := r.at(key); f != nil {
 			p.lower, p.upper = f.lower, f.upper
@@ -226,6 +231,10 @@ func (s *Set) build(r *request, u use) *Plan {
 	prefix := appendPrefix(nil, p.index.id)
 	for _, place := range p.own[:u.equal] {
 		prefix = append(prefix, r.fields[place].lower...)
+		p.null = p.null || isNil(r.fields[place].lower)
+	}
+	if u.equal == len(p.own) {
+		p.lead = prefix
 	}
 	p.lower, p.upper = prefix, append(bytes.Clone(prefix), 0xFF)
 	next := key // behind the values stands the document's key
