@@ -319,6 +319,7 @@ type docScratch struct {
 	kept    found // what stays of it
 	pending pending
 	o       Option
+	source  docSource
 }
 
 var docScratches = sync.Pool{New: func() any { return &docScratch{change: index.Change{Check: checkPayload}} }}
@@ -332,7 +333,7 @@ func (s *Store) borrowDocs() *docScratch {
 func (s *Store) giveBackDocs(b *docScratch) {
 	s.giveBack(b.scratch)
 	clear(b.ws)
-	b.scratch, b.found, b.pending = nil, found{}, pending{}
+	b.scratch, b.found, b.pending, b.source = nil, found{}, pending{}, docSource{}
 	if cap(b.old) <= maxPooledBytes && cap(b.ws) <= 64 {
 		docScratches.Put(b)
 	}

@@ -35,8 +35,11 @@ type Result[T any] struct {
 func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], error) {
 	var r Result[T]
 	err := c.c.view(ctx, func(src *docSource) (err error) {
-		r.Docs = make([]Doc[T], 0, 16)
+		r.Docs = []Doc[T]{}
 		r.Next, err = runPage(ctx, src, &q, func(key, doc []byte) error {
+			if cap(r.Docs) == 0 {
+				r.Docs = make([]Doc[T], 0, 16)
+			}
 			r.Docs = append(r.Docs, Doc[T]{})
 			return r.Docs[len(r.Docs)-1].read(src, key, doc)
 		})
@@ -146,7 +149,8 @@ func (c *collection) view(ctx context.Context, fn func(src *docSource) error) er
 	}
 	b := s.store.borrowDocs()
 	defer s.store.giveBackDocs(b)
-	src := &docSource{c: c, space: s.space, b: b, filter: filter}
+	src := &b.source
+	*src = docSource{c: c, space: s.space, b: b, filter: filter}
 	if s.mode == live {
 		snap, err := s.store.engine.begin(nil)
 		if err != nil {
@@ -189,11 +193,28 @@ func (src *docSource) plan(ctx context.Context, q *index.Query) (*index.Plan, er
 		return nil, err
 	}
 	src.ctx = ctx
-	cat, err := readCatalog(src.space, src.c.record)
+	cat, err := src.catalog()
 	if err != nil {
 		return nil, err
 	}
 	return src.c.set.Plan(q, cat.list.Ready)
+}
+
+// catalog returns the record as it is in the source, which is decoded once for each of its versions.
+func (src *docSource) catalog() (*catalog, error) {
+	b := src.b
+	var i info
+	var err error
+	b.old, i, err = src.space.get(b.old[:0], src.c.record)
+	known := src.c.known.Load()
+	if err == nil && known != nil && known.version == i.version && i.version != Absent { // not a transaction's own
+		return known, nil
+	}
+	cat, err := decodeCatalog(b.old, i, err)
+	if err == nil && cat.there && src.c.scope.mode == live && (known == nil || known.version < cat.version) {
+		src.c.known.CompareAndSwap(known, cat)
+	}
+	return cat, err
 }
 
 // Entries implements index.Source.

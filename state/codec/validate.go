@@ -282,19 +282,33 @@ func timeOf(p []byte) (sec int64, nanos uint32) {
 
 // skip returns how long the value at the front of p is. p must be accepted by Validate.
 func skip(p []byte) int {
-	switch c := p[0]; { // what most values are
-	case c <= posFixMax || c >= negFixMin:
-		return 1
-	case c >= fixStr && c < codeNil:
-		return 1 + int(c&0x1f)
-	case c == str8:
-		return 2 + int(p[1])
-	case c >= codeNil && kindOf(c) < String:
-		return 1 + int(sizes[c-codeNil])
+	if n := soon(p); n > 0 {
+		return n
 	}
 	v := validator{p: p, nodes: math.MaxInt}
 	v.pass()
 	return v.pos
+}
+
+// soon returns how long the value at the front of p is, all of which is there, where that is soon told, as of most
+// values; else 0.
+func soon(p []byte) int {
+	n := 0
+	switch c := p[0]; {
+	case c <= posFixMax || c >= negFixMin:
+		return 1
+	case c < fixStr:
+	case c < codeNil:
+		n = 1 + int(c&0x1f)
+	case c == str8 && len(p) > 1:
+		n = 2 + int(p[1])
+	case kinds[(c-codeNil)&31] < String && c != codeNil+1:
+		n = 1 + int(sizes[(c-codeNil)&31])
+	}
+	if n > len(p) {
+		return 0
+	}
+	return n
 }
 
 // pass goes past the value at pos, of which it looks at kinds and lengths alone, and reports whether there is one.
@@ -328,21 +342,16 @@ func (v *validator) find(key string, n int) (found, ok bool) {
 			return false, false
 		}
 		from := v.pos + size
-		if v.pos = from + length; string(v.p[from:v.pos]) == key {
+		if v.pos = from + length; length == len(key) && string(v.p[from:v.pos]) == key {
 			return true, true
 		}
 		if v.pos == len(v.p) {
 			return false, false
 		}
-		switch c := v.p[v.pos]; { // what most values are
-		case c <= posFixMax || c >= negFixMin:
-			v.pos++
-		case c >= fixStr && c < codeNil && int(c&0x1f) < len(v.p)-v.pos:
-			v.pos += 1 + int(c&0x1f)
-		default:
-			if !v.pass() {
-				return false, false
-			}
+		if n := soon(v.p[v.pos:]); n > 0 {
+			v.pos += n
+		} else if !v.pass() {
+			return false, false
 		}
 	}
 	return false, true

@@ -28,6 +28,7 @@ type Plan struct {
 // use is how well an index, or the documents if it is nil, serves a request.
 type use struct {
 	index   *Index
+	own     []int
 	equal   int  // leading fields whose values are fixed
 	ranged  bool // the next one is bounded
 	single  bool // at most one document
@@ -89,6 +90,7 @@ func (r *request) use(ix *Index) use {
 		names = ix.def.Fields
 	}
 	own := r.own(ix)
+	u.own = own
 	for i := range names {
 		f := r.at(own[i])
 		mentioned = mentioned || f != nil
@@ -210,7 +212,7 @@ func (u *use) width() int {
 
 // build makes the plan of a use.
 func (s *Set) build(r *request, u use) *Plan {
-	p := &Plan{set: s, req: r, index: u.index, reverse: u.reverse && u.ordered, sorted: !u.ordered, own: r.own(u.index)}
+	p := &Plan{set: s, req: r, index: u.index, reverse: u.reverse && u.ordered, sorted: !u.ordered, own: u.own}
 	key := r.keyField()
 	for i := range r.fields {
 		f := &r.fields[i]
@@ -228,15 +230,21 @@ func (s *Set) build(r *request, u use) *Plan {
 		}
 		return p
 	}
-	prefix := appendPrefix(nil, p.index.id)
+	size := prefixLen
+	for _, place := range p.own[:u.equal] {
+		size += len(r.fields[place].lower)
+	}
+	bounds := make([]byte, 0, 2*size+1)
+	prefix := appendPrefix(bounds, p.index.id)
 	for _, place := range p.own[:u.equal] {
 		prefix = append(prefix, r.fields[place].lower...)
 		p.null = p.null || isNil(r.fields[place].lower)
 	}
+	prefix = prefix[:size:size]
 	if u.equal == len(p.own) {
 		p.lead = prefix
 	}
-	p.lower, p.upper = prefix, append(bytes.Clone(prefix), 0xFF)
+	p.lower, p.upper = prefix, append(append(bounds[size:size], prefix...), 0xFF)
 	next := key // behind the values stands the document's key
 	if u.equal < len(p.own) {
 		next = p.own[u.equal]

@@ -45,23 +45,23 @@ func (p *Plan) Run(src Source, yield func(key, doc []byte) error) (Token, error)
 	case p.sorted:
 		return p.runSorted(src, yield)
 	}
-	n := 0
-	var last []byte
 	rd := readings.Get().(*reading)
 	defer readings.Put(rd)
+	rd.n = 0
 	err := p.walk(src, rd, func(position, key, doc []byte) (bool, error) {
 		if err := yield(key, doc); err != nil {
 			return false, err
 		}
-		if n++; n == p.req.limit {
-			last = bytes.Clone(position)
+		if rd.n++; rd.n < p.req.limit {
+			return true, nil
 		}
-		return last == nil, nil
+		rd.key = append(rd.key[:0], position...)
+		return false, nil
 	})
-	if err != nil || last == nil {
+	if err != nil || rd.n < p.req.limit {
 		return "", err
 	}
-	return p.token(last), nil
+	return p.token(rd.key), nil
 }
 
 var readings = sync.Pool{New: func() any { return new(reading) }}
@@ -72,6 +72,7 @@ type reading struct {
 	form   []byte
 	best   []byte
 	key    []byte
+	n      int // documents of the page
 }
 
 // visitor is called with each document that a walk finds, and where in the walk it was found. It
