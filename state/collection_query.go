@@ -34,6 +34,7 @@ type Result[T any] struct {
 //	})
 func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], error) {
 	var r Result[T]
+	var texts codec.Texts
 	err := c.c.view(ctx, func(src *docSource) (err error) {
 		r.Docs = []Doc[T]{}
 		r.Next, err = runPage(ctx, src, &q, func(key, doc []byte) error {
@@ -41,7 +42,7 @@ func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], er
 				r.Docs = make([]Doc[T], 0, 16)
 			}
 			r.Docs = append(r.Docs, Doc[T]{})
-			return r.Docs[len(r.Docs)-1].read(src, key, doc)
+			return r.Docs[len(r.Docs)-1].read(src, key, doc, &texts)
 		})
 		return err
 	})
@@ -58,6 +59,7 @@ func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], er
 // cannot be read, and the loop goes on.
 func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T], error] {
 	return func(yield func(Doc[T], error) bool) {
+		var texts codec.Texts
 		left, limit := false, q.Limit
 		q := q
 		if limit == 0 {
@@ -67,7 +69,7 @@ func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T]
 			for {
 				next, err := runPage(ctx, src, &q, func(key, doc []byte) error {
 					var d Doc[T]
-					if err := d.read(src, key, doc); err != nil {
+					if err := d.read(src, key, doc, &texts); err != nil {
 						return err
 					}
 					if left = !yield(d, d.Err); left {
@@ -121,12 +123,14 @@ func runPage(ctx context.Context, src *docSource, q *index.Query, add func(key, 
 }
 
 // read makes d the document under key, which src has read last.
-func (d *Doc[T]) read(src *docSource, key, doc []byte) error {
-	if d.Key = string(key); doc == nil {
+func (d *Doc[T]) read(src *docSource, key, doc []byte, texts *codec.Texts) error {
+	if doc == nil {
+		d.Key = string(key)
 		d.Err = src.c.fail("query", d.Key, src.unread)
 		return nil
 	}
-	err := codec.UnmarshalInto(doc, &d.Value, &stored)
+	err := codec.UnmarshalInto(doc, &d.Value, &stored, texts)
+	d.Key = texts.Copy(key) // behind it
 	if err == nil {
 		return nil
 	}

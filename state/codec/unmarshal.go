@@ -21,15 +21,19 @@ import (
 // On an error the zero T is returned. Errors are *FormatError and *ValueError.
 func Unmarshal[T any](p []byte, l *Limits) (T, error) {
 	var out T
-	err := UnmarshalInto(p, &out, l)
+	err := UnmarshalInto(p, &out, l, nil)
 	return out, err
 }
 
 // UnmarshalInto is Unmarshal into a T that the caller has, of which nothing else stays; an error leaves
-// the zero T. It saves the copy and the allocation of one.
-func UnmarshalInto[T any](p []byte, to *T, l *Limits) error {
+// the zero T. It saves the copy and the allocation of one. With texts strings are made there, as far as they would share
+// memory with each other.
+func UnmarshalInto[T any](p []byte, to *T, l *Limits, texts *Texts) error {
 	lim := l.WithDefaults()
 	d := typed{once: once{validator: validator{p: p, nodes: lim.MaxNodes}, room: len(p)}, limits: lim}
+	if texts != nil && len(p) <= sharedText {
+		d.text = texts.Copy(p)
+	}
 	return readInto(&d, to)
 }
 
@@ -276,8 +280,11 @@ func (d *typed) intoList(s *shape, v reflect.Value, n, depth int) error {
 	if err := d.begin(n, depth); err != nil {
 		return err
 	}
-	if s.op == opArray && n != v.Len() {
+	switch {
+	case s.op == opArray && n != v.Len():
 		return valueError(ErrType, "a list of %d does not go into %v", n, s.typ)
+	case s.typ == stringsType:
+		return d.intoStrings(v, n)
 	}
 	if s.op == opList {
 		// Each value has a byte at least, but its Go type may be large: room for all of them only
@@ -305,6 +312,31 @@ func (d *typed) intoList(s *shape, v reflect.Value, n, depth int) error {
 
 // sliceRoom is how many elements of a typed slice are made at once.
 const sliceRoom = 256
+
+var stringsType = reflect.TypeFor[[]string]()
+
+// intoStrings is intoList for what lists are mostly of.
+func (d *typed) intoStrings(v reflect.Value, n int) error {
+	list := make([]string, n)
+	for i := range list {
+		kind, length, size, err := d.head()
+		if err != nil {
+			return errUnsound
+		}
+		switch d.pos += size; kind {
+		case Nil:
+		case String:
+			var ok bool
+			if list[i], ok = d.string(length); !ok {
+				return errUnsound
+			}
+		default:
+			return InIndex(valueError(ErrType, "%s does not go into %v", article(kind), stringsType.Elem()), i)
+		}
+	}
+	*v.Addr().Interface().(*[]string) = list
+	return nil
+}
 
 func (d *typed) intoMap(s *shape, v reflect.Value, n, depth int) error {
 	if err := d.begin(2*n, depth); err != nil {
