@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/internal/mutant"
@@ -34,15 +35,16 @@ type Result[T any] struct {
 //	})
 func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], error) {
 	var r Result[T]
-	var texts codec.Texts
+	reader := codec.NewReader[T](&stored)
 	err := c.c.view(ctx, func(src *docSource) (err error) {
 		r.Docs = []Doc[T]{}
 		r.Next, err = runPage(ctx, src, &q, func(key, doc []byte) error {
-			if cap(r.Docs) == 0 {
-				r.Docs = make([]Doc[T], 0, 16)
+			n := len(r.Docs)
+			if n == cap(r.Docs) {
+				r.Docs = slices.Grow(r.Docs, 16)
 			}
-			r.Docs = append(r.Docs, Doc[T]{})
-			return r.Docs[len(r.Docs)-1].read(src, key, doc, &texts)
+			r.Docs = r.Docs[:n+1] // zero, as all that was not used yet
+			return r.Docs[n].read(src, reader, key, doc)
 		})
 		return err
 	})
@@ -59,7 +61,7 @@ func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], er
 // cannot be read, and the loop goes on.
 func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T], error] {
 	return func(yield func(Doc[T], error) bool) {
-		var texts codec.Texts
+		reader := codec.NewReader[T](&stored)
 		left, limit := false, q.Limit
 		q := q
 		if limit == 0 {
@@ -69,7 +71,7 @@ func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T]
 			for {
 				next, err := runPage(ctx, src, &q, func(key, doc []byte) error {
 					var d Doc[T]
-					if err := d.read(src, key, doc, &texts); err != nil {
+					if err := d.read(src, reader, key, doc); err != nil {
 						return err
 					}
 					if left = !yield(d, d.Err); left {
@@ -123,14 +125,14 @@ func runPage(ctx context.Context, src *docSource, q *index.Query, add func(key, 
 }
 
 // read makes d the document under key, which src has read last.
-func (d *Doc[T]) read(src *docSource, key, doc []byte, texts *codec.Texts) error {
+func (d *Doc[T]) read(src *docSource, reader *codec.Reader[T], key, doc []byte) error {
 	if doc == nil {
 		d.Key = string(key)
 		d.Err = src.c.fail("query", d.Key, src.unread)
 		return nil
 	}
-	err := codec.UnmarshalInto(doc, &d.Value, &stored, texts)
-	d.Key = texts.Copy(key) // behind it
+	err := reader.Read(doc, &d.Value)
+	d.Key = reader.Text(key) // behind it
 	if err == nil {
 		return nil
 	}

@@ -21,20 +21,9 @@ import (
 // On an error the zero T is returned. Errors are *FormatError and *ValueError.
 func Unmarshal[T any](p []byte, l *Limits) (T, error) {
 	var out T
-	err := UnmarshalInto(p, &out, l, nil)
+	d := typed{limits: l.WithDefaults()}
+	err := readInto(&d, shapeOf(reflect.TypeFor[T]()), p, &out)
 	return out, err
-}
-
-// UnmarshalInto is Unmarshal into a T that the caller has, of which nothing else stays; an error leaves
-// the zero T. It saves the copy and the allocation of one. With texts strings are made there, as far as they would share
-// memory with each other.
-func UnmarshalInto[T any](p []byte, to *T, l *Limits, texts *Texts) error {
-	lim := l.WithDefaults()
-	d := typed{once: once{validator: validator{p: p, nodes: lim.MaxNodes}, room: len(p)}, limits: lim}
-	if texts != nil && len(p) <= sharedText {
-		d.text = texts.Copy(p)
-	}
-	return readInto(&d, to)
 }
 
 // FromNode reads a value within an encoding into a T, as Unmarshal does. The zero Node is the zero T. Errors are
@@ -44,16 +33,17 @@ func FromNode[T any](n Node) (T, error) {
 	if len(n.p) == 0 {
 		return out, nil
 	}
-	d := typed{once: once{validator: validator{p: n.p, nodes: math.MaxInt}, room: len(n.p)}, limits: Limits{MaxBytes: len(n.p), MaxDepth: math.MaxInt}, sound: true}
-	err := readInto(&d, &out)
+	d := typed{limits: Limits{MaxBytes: len(n.p), MaxDepth: math.MaxInt, MaxNodes: math.MaxInt}, sound: true}
+	err := readInto(&d, shapeOf(reflect.TypeFor[T]()), n.p, &out)
 	return out, err
 }
 
-func readInto[T any](d *typed, to *T) error {
+// readInto reads p into a T, whose shape is s.
+func readInto[T any](d *typed, s *shape, p []byte, to *T) error {
 	var zero T
 	*to = zero
-	v := reflect.ValueOf(to).Elem()
-	err := d.read(shapeOf(v.Type()), v)
+	d.p, d.nodes, d.room = p, d.limits.MaxNodes, len(p)
+	err := d.read(s, reflect.ValueOf(to).Elem())
 	if err != nil {
 		*to = zero
 	}

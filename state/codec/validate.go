@@ -337,8 +337,10 @@ func (v *validator) pass() bool {
 // no pairs.
 func (v *validator) find(key string, n int) (found, ok bool) {
 	for range n {
-		kind, length, size, err := v.head()
-		if err != nil || kind != String {
+		kind, length, size, err := String, 0, 1, error(nil)
+		if rest := v.p[v.pos:]; len(rest) > 0 && rest[0] >= fixStr && rest[0] < codeNil && int(rest[0]&0x1f) < len(rest) {
+			length = int(rest[0] & 0x1f) // as most keys
+		} else if kind, length, size, err = v.head(); err != nil || kind != String {
 			return false, false
 		}
 		from := v.pos + size
