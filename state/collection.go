@@ -298,13 +298,12 @@ func (c *collection) read(ctx context.Context, b *docScratch, key string) error 
 	if err != nil {
 		return err
 	}
-	logical := c.logical(key)
-	if err := c.usable(ctx, key, logical); err != nil {
+	if err := c.usable(ctx, key, c.logical(key)); err != nil {
 		return err
 	}
 	err = c.find(b, key, &b.found)
 	if unread(err) || err == nil && b.found.header.Class == Sensitive {
-		err = cmp.Or(c.scope.seen(ctx, access.OpGet, logical, 1), err)
+		err = cmp.Or(c.scope.seen(ctx, access.OpGet, c.logical(key), 1), err)
 	}
 	return err
 }
