@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -83,6 +84,21 @@ func TestOnePassIntoStructsHasTheRulesOfTwo(t *testing.T) {
 		[]byte{0x82, 0xa5, 'o', 'l', 'd', '1', '6', 1, 0xa3, 'u', '1', '6', 2}, // by two names
 	) {
 		requireReads(t, p, nil)
+	}
+}
+
+// What announces more values than there may be costs no memory, whether or not there are as many bytes.
+func TestAnnouncingTooManyValuesCostsNoMemory(t *testing.T) {
+	p := append([]byte{0xdd, 0, 0xff, 0, 0}, make([]byte, 0xff0000)...)
+	for _, read := range []func() error{
+		func() error { _, err := codec.Unmarshal[[]string](p, nil); return err },
+		func() error { _, err := codec.Unmarshal[[]record](p, nil); return err },
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		require.ErrorIs(t, read(), codec.ErrTooLarge)
+		runtime.ReadMemStats(&after)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
 	}
 }
 

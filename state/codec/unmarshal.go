@@ -258,9 +258,9 @@ func setFloat(v reflect.Value, f float64) bool {
 	return true
 }
 
-// begin accounts for what announces n values in it.
+// begin accounts for what announces n values in it, for which memory is made.
 func (d *typed) begin(n, depth int) error {
-	if d.room -= n; d.room < 0 || depth == 0 {
+	if d.room -= n; d.room < 0 || n > d.nodes || depth == 0 {
 		return errUnsound
 	}
 	return nil
