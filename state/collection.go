@@ -332,7 +332,10 @@ func (s *Store) borrowDocs() *docScratch {
 func (s *Store) giveBackDocs(b *docScratch) {
 	s.giveBack(b.scratch)
 	clear(b.ws)
-	b.scratch, b.found, b.pending, b.source = nil, found{}, pending{}, docSource{}
+	b.scratch, b.found, b.pending = nil, found{}, pending{}
+	if b.source.c != nil { // not of most calls: it is long
+		b.source = docSource{}
+	}
 	if cap(b.old) <= maxPooledBytes && cap(b.ws) <= 64 {
 		docScratches.Put(b)
 	}
