@@ -63,6 +63,7 @@ func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T]
 	return func(yield func(Doc[T], error) bool) {
 		reader := codec.NewReader[T](&stored)
 		left, limit := false, q.Limit
+		var d Doc[T] // of which the loop gets copies
 		q := q
 		if limit == 0 {
 			q.Limit = index.MaxLimit
@@ -70,7 +71,7 @@ func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T]
 		err := c.c.view(ctx, func(src *docSource) error {
 			for {
 				next, err := runPage(ctx, src, &q, func(key, doc []byte) error {
-					var d Doc[T]
+					d = Doc[T]{}
 					if err := d.read(src, reader, key, doc); err != nil {
 						return err
 					}
