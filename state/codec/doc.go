@@ -29,5 +29,5 @@
 // docs/values.md explains values to users, docs/formats/value.md has the bytes.
 //
 // Reading order: value.go, limits.go, errors.go, key.go, msgpack.go, validate.go, encode.go,
-// decode.go, once.go, node.go; for Go types shape.go, fields.go, marshal.go, unmarshal.go, custom.go.
+// decode.go, once.go, node.go; for Go types shape.go, fields.go, marshal.go, unmarshal.go, reader.go, custom.go.
 package codec
