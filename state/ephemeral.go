@@ -122,7 +122,7 @@ func (e *ephemerals) unshare(h *held) {
 
 // get appends the value of a key to dst and tells when it expires.
 func (e *ephemerals) get(dst []byte, name scope.Scope, key string, now func() int64) (out []byte, expires int64, ok bool) {
-	v := e.table.table.find(name, key)
+	v := e.table.find(name, key)
 	if v == nil || v.expired(now) {
 		return dst, 0, false
 	}
@@ -153,7 +153,7 @@ func (e *ephemerals) replace(name scope.Scope, v *ephemeral, now func() int64) b
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	old := e.table.table.find(name, v.key)
+	old := e.table.find(name, v.key)
 	if old == nil || old.expired(now) {
 		return false
 	}
