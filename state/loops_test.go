@@ -1,0 +1,49 @@
+package state_test
+
+import (
+	"io"
+	"iter"
+	"testing"
+
+	"github.com/loamdb/loam/scope"
+	"github.com/loamdb/loam/state"
+	"github.com/loamdb/loam/state/index"
+	"github.com/stretchr/testify/require"
+)
+
+// A loop whose body panics keeps nothing open: a server that goes on after the panic of one request could not
+// give back what was overwritten since, nor close its store without ErrInUse.
+func TestALoopThatPanicsLeavesNothingOpen(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		require.NoError(t, sc.SetMany(ctx, map[string]any{"a": "ada@example.com", "b": 2}))
+		c := people(t, sc, byMail)
+		require.NoError(t, c.Set(ctx, "ada", person{Name: "Ada", Mail: "ada@example.com"}))
+		for name, loop := range map[string]func(){
+			"all":       func() { panicIn(sc.All(ctx, "")) },
+			"keys":      func() { panicIn(sc.Keys(ctx, "")) },
+			"documents": func() { panicIn(c.All(ctx, index.Query{})) },
+			"by index":  func() { panicIn(c.All(ctx, index.Query{Where: []index.Cond{index.Eq("mail", "ada@example.com")}})) },
+			"scopes":    func() { panicIn(f.ListScopes(scope.AnyKind, "")) },
+			"transaction": func() {
+				_ = f.Transact(ctx, func(tx *state.Txn) error { panicIn(tx.Scope(agent).All(ctx, "")); return nil })
+			},
+			"export":  func() { _, _ = sc.Export(ctx, panicking{}, state.ExportOptions{}) },
+			"privacy": func() { panicIn(sc.ScanPrivacy(ctx, nil)) },
+		} {
+			require.Panics(t, loop, name)
+			m := f.Metrics().Engine
+			require.Zero(t, m.Iterators+m.Snapshots, name)
+		}
+	})
+}
+
+func panicIn[K, V any](loop iter.Seq2[K, V]) {
+	for range loop {
+		panic("in a loop")
+	}
+}
+
+type panicking struct{ io.Writer }
+
+func (panicking) Write([]byte) (int, error) { panic("in a writer") }
