@@ -47,3 +47,30 @@ func panicIn[K, V any](loop iter.Seq2[K, V]) {
 type panicking struct{ io.Writer }
 
 func (panicking) Write([]byte) (int, error) { panic("in a writer") }
+
+// B23: an export that begins while the store is closed says so. It took what it reads for there once it had its
+// snapshot, and panicked.
+func TestAnExportMeetsClose(t *testing.T) {
+	for range 100 {
+		store, err := state.OpenMemory(nil)
+		require.NoError(t, err)
+		sc := store.Scope(agent)
+		require.NoError(t, sc.Set(ctx, "k", 1))
+		begun := make(chan struct{})
+		done := make(chan error)
+		go func() {
+			close(begun)
+			for {
+				if _, err := sc.Export(ctx, io.Discard, state.ExportOptions{}); err != nil {
+					done <- err
+					return
+				}
+			}
+		}()
+		<-begun
+		if err := store.Close(); err != nil {
+			require.ErrorIs(t, err, state.ErrInUse)
+		}
+		require.ErrorIs(t, <-done, state.ErrClosed)
+	}
+}
