@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"errors"
 	"io"
 	"iter"
 	"testing"
@@ -24,6 +25,7 @@ func TestALoopThatPanicsLeavesNothingOpen(t *testing.T) {
 			"keys":      func() { panicIn(sc.Keys(ctx, "")) },
 			"documents": func() { panicIn(c.All(ctx, index.Query{})) },
 			"by index":  func() { panicIn(c.All(ctx, index.Query{Where: []index.Cond{index.Eq("mail", "ada@example.com")}})) },
+			"diff":      func() { panicIn(sc.Diff(ctx, state.Position{})) },
 			"scopes":    func() { panicIn(f.ListScopes(scope.AnyKind, "")) },
 			"transaction": func() {
 				_ = f.Transact(ctx, func(tx *state.Txn) error { panicIn(tx.Scope(agent).All(ctx, "")); return nil })
@@ -66,6 +68,32 @@ func TestAnExportMeetsClose(t *testing.T) {
 					return
 				}
 			}
+		}()
+		<-begun
+		if err := store.Close(); err != nil {
+			require.ErrorIs(t, err, state.ErrInUse)
+		}
+		require.ErrorIs(t, <-done, state.ErrClosed)
+	}
+}
+
+// B23: a document whose unique value another one has says so, or that the store was closed. It looked for the
+// other one in what it had not got any more, and panicked.
+func TestAUniqueValueThatIsTakenMeetsClose(t *testing.T) {
+	for range 30 {
+		store, err := state.OpenMemory(nil)
+		require.NoError(t, err)
+		c := people(t, store.Scope(agent), index.Def{Name: "unique", Fields: []string{"mail"}, Unique: true})
+		require.NoError(t, c.Set(ctx, "ada", person{Mail: "m"}))
+		begun := make(chan struct{})
+		done := make(chan error)
+		go func() {
+			close(begun)
+			err := state.ErrUnique
+			for errors.Is(err, state.ErrUnique) {
+				err = c.Set(ctx, "eve", person{Mail: "m"})
+			}
+			done <- err
 		}()
 		<-begun
 		if err := store.Close(); err != nil {
