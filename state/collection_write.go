@@ -9,7 +9,6 @@ import (
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/internal/mutant"
-	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/envelope"
 	"github.com/loamdb/loam/state/index"
 )
@@ -155,9 +154,6 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 	var expires int64
 	if old != nil {
 		dw.version, before, expires = old.version, old.payload, old.expires
-		if err := codec.Validate(before, &stored); err != nil {
-			return false, fmt.Errorf("%w: %w", ErrMalformed, err)
-		}
 	}
 	b.o = w.o
 	if there {

@@ -59,6 +59,9 @@ func asked(c Class) bool { return c != Trusted && c != Ephemeral }
 
 // ask has the before-hooks look at the value of p, and puts in its place what they want instead.
 func (s *Scope) ask(ctx context.Context, p *pending) error {
+	if p.header.Class == Ephemeral { // of which no hook is told either
+		return nil
+	}
 	h := s.store.hooks
 	p.interest = h.Interest(hook.OpSet, s.name, scope.Scope{}, p.key)
 	if !p.interest.Before || !asked(p.header.Class) {
