@@ -105,8 +105,8 @@ func (s *Snapshot) diff(from Position, run func(*diffView, func(Change) bool) er
 	return func(yield func(Change, error) bool) {
 		v, err := s.newDiffView(from)
 		if err == nil {
+			defer v.close() // also where yield panics
 			err = run(v, func(c Change) bool { return yield(c, c.err) })
-			v.close()
 		}
 		if err != nil && err != errStopped { // returned bare
 			yield(Change{}, err)

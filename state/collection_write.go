@@ -299,6 +299,9 @@ func (c *collection) conflict(b *docScratch, cat *catalog, key string) error {
 	}
 	defer snap.close() // fails for a store that was closed, as the reads below then have
 	at := &collection{scope: c.scope.store.scopeIn(snap, c.scope.name), set: c.set, prefix: c.prefix}
+	if at.scope.err != nil { // the store was closed since snap was made
+		return at.scope.err
+	}
 	own, err := at.taken(b, key)
 	if err != nil || own == "" {
 		return err

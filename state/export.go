@@ -89,6 +89,9 @@ func (s *Scope) writeNow(ctx context.Context, w io.Writer, o *exporting) (int64,
 
 // writeTo writes what the scope has in e, in which the handle is.
 func (s *Scope) writeTo(ctx context.Context, e *engine, w io.Writer, o *exporting) (int64, error) {
+	if s.err != nil { // the store was closed since e was made
+		return 0, s.err
+	}
 	out := bufio.NewWriterSize(w, 64<<10)
 	x := exporter{scope: s, o: o}
 	var err error

@@ -11,7 +11,8 @@ import (
 
 // Operations on several keys of a scope at once: each is one read of one moment, or one commit.
 
-// GetMany returns the values of those of the keys that have one, all of the same moment.
+// GetMany returns the values of those of the keys that have one, all of the same moment; but those of class
+// Ephemeral, which belong to none, one after the other.
 func (s *Scope) GetMany(ctx context.Context, keys ...string) (map[string]any, error) {
 	values, err := s.getMany(ctx, keys)
 	if err != nil {

@@ -226,6 +226,7 @@ func (s *Scope) reveal(ctx context.Context, key string) (any, error) {
 
 // ScanPrivacy yields what a policy finds in the values that the scope holds, of every class, by key: what is not
 // protected. A nil policy means every detector. Nothing is changed, and no report holds what was found.
+// Documents of collections are not looked at.
 // A value that cannot be read ends the loop with an error, which is yielded with a zero Report; one that
 // lies too deep to be looked at is yielded with its key and error.
 func (s *Scope) ScanPrivacy(ctx context.Context, policy *privacy.Policy) iter.Seq2[privacy.Report, error] {

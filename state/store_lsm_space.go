@@ -63,11 +63,12 @@ func (sp space) cursor(o *lsm.IterOptions) (cursor, error) {
 
 // scan yields the entries of [lower, upper) in order, or backwards, until yield returns false. Key and
 // value are valid within the call. What cannot be read is yielded without a value.
-func (sp space) scan(lower, upper []byte, reverse bool, yield func(key, value []byte, i info) bool) error {
+func (sp space) scan(lower, upper []byte, reverse bool, yield func(key, value []byte, i info) bool) (err error) {
 	it, err := sp.cursor(&lsm.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return translate(err)
 	}
+	defer func() { err = translate(it.Close()) }() // also where yield panics
 	step := func(first bool) bool {
 		switch {
 		case first && reverse:
@@ -92,7 +93,7 @@ func (sp space) scan(lower, upper []byte, reverse bool, yield func(key, value []
 			break
 		}
 	}
-	return translate(it.Close())
+	return nil
 }
 
 // spaceStats is what is known of a scope as a whole.
