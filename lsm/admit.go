@@ -15,8 +15,8 @@ import (
 //
 // Both are done member by member, in the order of the numbers: what is refused must leave
 // no trace, and each member is judged after those before it.
-func (d *DB) admit(unsynced, synced *part) (refused part) {
-	last, judging := d.lastSeqNum, d.ring.inUse()
+func (d *DB) admit(unsynced, synced *part, spared bool) (refused part) {
+	last, judging := d.lastSeqNum, d.ring.inUse() && !spared
 	if judging {
 		d.ring.begin(last + 1)
 	}
@@ -35,7 +35,7 @@ func (d *DB) admit(unsynced, synced *part) (refused part) {
 			}
 			seq += keys.SeqNum(r.ops)
 			if judging {
-				d.ring.add(r)
+				d.ring.add(r.operations(), r.ops)
 			}
 			if r.scoped {
 				r.claims.seq = seq
@@ -60,10 +60,10 @@ func (d *DB) refusal(r *request, judging bool) error {
 			return errRedirected
 		}
 	}
+	if r.depends != nil && r.depends.expiredBy(d.groupTime) {
+		return ErrConflict
+	}
 	if judging {
-		if r.depends != nil && r.depends.expiredBy(d.groupTime) {
-			return ErrConflict
-		}
 		return d.ring.judge(r.depends)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/loamdb/loam/internal/keys"
 	"github.com/loamdb/loam/internal/mutant"
 	"github.com/loamdb/loam/internal/rangedel"
+	"github.com/loamdb/loam/memtable"
 	"github.com/loamdb/loam/wal"
 )
 
@@ -46,6 +47,7 @@ type request struct {
 	err     error
 	depends *conditions // what it depends on; nil for a plain write
 
+	lent   bool        // the payload is a batch's
 	merges bool        // there are operands in it
 	folds  attached    // what it brings along for them: merge_chain.go
 	wake   chan signal // capacity 1; made once, kept with the pooled request
@@ -84,7 +86,7 @@ func (q *commitQueue) newRequest(w *WriteOptions) *request {
 	}
 	r.sync = w == nil || !w.Unsynced
 	r.err, r.next, r.partNext, r.settled = nil, nil, nil, false
-	r.ranges, r.tail = 0, nil
+	r.ranges, r.tail, r.lent = 0, nil, false
 	r.lasting, r.indexed, r.scoped, r.refused, r.merges, r.claims.conflict = false, false, false, false, false, 0
 	return r
 }
@@ -267,66 +269,6 @@ func (q *commitQueue) unsyncedWaits() bool {
 	return q.head != nil && q.head.ops > 0 && !q.head.sync
 }
 
-// part is a list of requests that become visible together: the unsynced or the synced
-// members of a group.
-type part struct {
-	head, tail *request
-	ops        int
-	ranges     int
-	bytes      int64 // of keys and values
-	payload    int64 // as the log holds it
-	members    int
-	scoped     bool  // a member is
-	folds      int   // that members bring along
-	foldBytes  int64 // of their keys and values
-}
-
-func (p *part) pushIf(r *request, yes bool) {
-	if !yes {
-		return
-	}
-	if p.tail == nil {
-		p.head = r
-	} else {
-		p.tail.next = r
-	}
-	p.tail = r
-	p.ops += r.ops
-	p.ranges += r.ranges
-	p.bytes += r.bytes
-	p.folds += len(r.folds.list)
-	p.foldBytes += r.folds.bytes
-	p.payload += r.size()
-	p.members++
-	p.scoped = p.scoped || r.scoped
-}
-
-// fail gives every member the error and wakes all but self.
-func (p *part) fail(err error, self *request) {
-	for r := p.head; r != nil; {
-		next := r.next // r is its writer's again once woken
-		r.err = err
-		if r != self {
-			r.wake <- signalDone
-		}
-		r = next
-	}
-}
-
-// wake wakes all members but self. Their outcomes stand in them.
-func (p *part) wake(self *request) {
-	for r := p.head; r != nil; {
-		next := r.next // r is its writer's again once woken
-		if r != self {
-			r.wake <- signalDone
-		}
-		r = next
-	}
-}
-
-// release wakes all members but self.
-func (p *part) release(self *request) { p.fail(nil, self) }
-
 // commit takes a framed request through the pipeline and returns its outcome.
 func (d *DB) commit(r *request) error {
 	if d.opts.ExpiryEvents && !r.indexed && !r.lasting {
@@ -380,8 +322,10 @@ func (d *DB) leadGroup(r *request, limit int64) {
 	}
 	d.beginCommit()
 	var refused part
+	first, spared := d.lastSeqNum+1, false
 	if d.ring.inUse() || unsynced.scoped || synced.scoped {
-		refused = d.admit(&unsynced, &synced)
+		spared = unsynced.members+synced.members == 1 && d.ring.spares(r, d.lastSeqNum)
+		refused = d.admit(&unsynced, &synced, spared)
 	}
 	// The device is waited for under the lead only when there is nothing else to do: a
 	// lone synced writer saves the second system call of write and sync.
@@ -402,6 +346,9 @@ func (d *DB) leadGroup(r *request, limit int64) {
 	}
 	if fate == fateListed && settler != r {
 		settler.wake <- signalSettle
+	}
+	if spared && d.lastSeqNum >= first && mine == fateDone {
+		d.ring.hold(r, first)
 	}
 	d.endCommit()
 	d.queue.passLead()
@@ -488,7 +435,11 @@ func (d *DB) apply(p *part, now int64) {
 				d.applyMerge(mem, ops.key, ops.value, seq, now, len(r.folds.list) > 0)
 				continue
 			}
-			mem.insert(ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
+			finger := 0
+			if r.ops <= memtable.Fingers {
+				finger = i // batches of one shape follow each other
+			}
+			mem.insertBy(finger, ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
 		}
 		mem.logical += r.bytes
 	}

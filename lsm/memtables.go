@@ -101,7 +101,10 @@ const (
 )
 
 // insert adds an entry, whose number must be above those of all before it.
-func (m *mutableTable) insert(key []byte, t keys.Trailer, value []byte) {
+func (m *mutableTable) insert(key []byte, t keys.Trailer, value []byte) { m.insertBy(0, key, t, value) }
+
+// insertBy is insert by one of the memtable's fingers.
+func (m *mutableTable) insertBy(finger int, key []byte, t keys.Trailer, value []byte) {
 	if m.lastSeqNum == 0 {
 		m.firstSeqNum = t.SeqNum()
 	}
@@ -111,7 +114,7 @@ func (m *mutableTable) insert(key []byte, t keys.Trailer, value []byte) {
 	} else if k != keys.KindSet {
 		m.noteTime(k, key, value)
 	}
-	m.Add(key, t, value)
+	m.AddBy(finger, key, t, value)
 }
 
 // memtableBytesFor is the size of a memtable that surely takes so many entries with so

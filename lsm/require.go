@@ -62,7 +62,7 @@ func (d *DB) applyIf(b *Batch, w *WriteOptions) error {
 	}
 	r := d.queue.newRequest(w)
 	own := r.payload
-	r.payload, r.ops, r.bytes = b.payload, b.ops, b.bytes
+	r.payload, r.lent, r.ops, r.bytes = b.payload, true, b.ops, b.bytes
 	r.ranges, r.merges = b.ranges, b.merges.operands > 0
 	err := d.commitIf(r, c)
 	r.payload = own

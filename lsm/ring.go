@@ -22,6 +22,9 @@ import (
 //   - G2. A leader that numbers a group while a committer is in enters the group (C5). So a
 //     commit that was judged up to floor or later is judged completely by what the ring
 //     holds; one that was not has met an overrun and must look again.
+//     The group of a committer who is alone is held instead, and entered when it turns out that the
+//     next group is judged beside others: whoever is in by then has entered after the leader looked
+//     who is in, and looks from floor or later, since the lone one had found everything visible.
 //   - G3. What floor is at an overrun is above 0, and has been numbered or will be with this
 //     group, so that it becomes visible, or the store fails.
 //
@@ -38,6 +41,10 @@ type commitRing struct {
 	floor    keys.SeqNum
 	older    generation
 	younger  generation
+
+	// The operations numbered from next on, if heldOps is not 0 (G2).
+	held    []byte
+	heldOps int
 }
 
 // generation holds the operations numbered from first on.
@@ -69,9 +76,33 @@ func (x *commitRing) inUse() bool { return x.users.Load() > 0 }
 // begin makes the ring ready for a group whose first number will be next. Called by the
 // leader, who then judges each member, and adds those that it admits (admit.go).
 func (x *commitRing) begin(next keys.SeqNum) {
+	if x.heldOps > 0 && x.next+keys.SeqNum(x.heldOps) == next {
+		if mutant.Enabled && mutant.Is(mutant.ForgetHeldGroup) {
+			x.held = nil
+			x.next = next
+		}
+		x.add(opReader{rest: x.held}, x.heldOps)
+	}
+	x.heldOps = 0
 	if x.next != next {
 		x.restart(next)
 	}
+}
+
+// spares reports whether r, alone in its group, need be neither judged nor entered: no other committer
+// is in, and what it depends on was seen when everything up to last was visible. The payload must be
+// its own, and one that syncs, which is published later, has to keep it until then.
+func (x *commitRing) spares(r *request, last keys.SeqNum) bool {
+	return r.depends != nil && r.depends.upTo == last && x.users.Load() == 1 &&
+		!r.sync && !r.lent && r.tail == nil && len(r.payload) <= maxPooledPayload
+}
+
+// hold takes the payload of a published group that the ring has spared, numbered from first on, and
+// gives the request other memory for it.
+func (x *commitRing) hold(r *request, first keys.SeqNum) {
+	x.restart(first)
+	x.held, r.payload = r.payload, x.held[:0]
+	x.heldOps = r.ops
 }
 
 // admitRange enters one operation that may change any key of [lower, upper) and takes the
@@ -83,7 +114,7 @@ func (x *commitRing) admitRange(lower, upper []byte, last keys.SeqNum) {
 
 // restart forgets everything: the ring begins at the number next.
 func (x *commitRing) restart(next keys.SeqNum) {
-	x.next, x.floor = next, next-1
+	x.next, x.floor, x.heldOps = next, next-1, 0
 	x.older.restart(next)
 	x.younger.restart(next)
 }
@@ -134,13 +165,12 @@ func (g *generation) concerns(c *conditions) keys.SeqNum {
 	return 0
 }
 
-// add enters the operations of a request that takes the next numbers.
-func (x *commitRing) add(r *request) {
-	if r.ops > x.capacity { // it would only push out all others and then itself
-		x.restart(x.next + keys.SeqNum(r.ops))
+// add enters so many operations, which take the next numbers.
+func (x *commitRing) add(ops opReader, n int) {
+	if n > x.capacity { // it would only push out all others and then itself
+		x.restart(x.next + keys.SeqNum(n))
 		return
 	}
-	ops := r.operations()
 	for ops.next() {
 		if ops.kind == keys.KindRangeDelete {
 			x.push(ops.key, ops.value)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sort"
@@ -42,7 +43,7 @@ func underLeadAs(t *testing.T, db *DB, w *WriteOptions, kind keys.Kind, ks ...st
 	var p, none part
 	p.pushIf(r, true)
 	if db.ring.inUse() {
-		refused := db.admit(&p, &none)
+		refused := db.admit(&p, &none, false)
 		require.Nil(t, refused.head)
 	}
 	want := fateDone
@@ -179,6 +180,111 @@ func TestACommitSeesWhatWasUnderWayBeforeTheRingBegan(t *testing.T) {
 	}
 }
 
+// A commit by somebody who is alone is not entered in the ring at once. Who comes when it has numbers and
+// cannot be seen yet must be judged by it nevertheless.
+func TestACommitSeesTheGroupOfOneWhoWasAlone(t *testing.T) {
+	for _, key := range []string{"k", "other"} {
+		t.Run(key, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				db := ringed(t, 0)
+				for _, k := range []string{"k", "other"} {
+					require.NoError(t, db.Set([]byte(k), nil, nil))
+				}
+				require.NoError(t, db.queue.acquire(context.Background()))
+				lone := async(change(db, "k"))
+				synctest.Wait()
+				r := db.queue.head
+				db.queue.head, db.queue.tail = nil, nil
+				unsynced, synced := db.queue.take(r, 1<<20)
+				first := db.lastSeqNum + 1
+				require.True(t, db.ring.spares(r, db.lastSeqNum))
+
+				late := async(change(db, key))
+				synctest.Wait()
+				require.NotNil(t, db.queue.head, "it has judged, and waits for the lead")
+				refused := db.admit(&unsynced, &synced, true)
+				require.Nil(t, refused.head)
+				require.Equal(t, fateDone, db.writePart(&unsynced, r, wal.WillSync))
+				db.ring.hold(r, first)
+				db.queue.passLead()
+				r.wake <- signalDone
+				require.NoError(t, <-lone)
+				if err := <-late; key == "k" {
+					require.ErrorIs(t, err, ErrConflict)
+				} else {
+					require.NoError(t, err)
+				}
+				require.NoError(t, db.Close())
+			})
+		})
+	}
+}
+
+// What is held counts until numbers were given that are in no ring.
+func TestTheRingHoldsOneGroup(t *testing.T) {
+	x := commitRing{capacity: 8}
+	x.restart(1)
+	x.enter()
+	lone := func(upTo keys.SeqNum, ks ...string) *request {
+		r := &request{depends: &conditions{upTo: upTo}, ops: len(ks)}
+		for _, k := range ks {
+			r.payload = appendOp(r.payload, keys.KindSet, rootPrefix, []byte(k), []byte("value"))
+		}
+		return r
+	}
+	judged := func(upTo keys.SeqNum, key string) (error, keys.SeqNum) {
+		c := &conditions{upTo: upTo, points: []point{newPoint(rootPrefix, []byte(key), Absent)}}
+		return x.judge(c), c.blocker
+	}
+	r := lone(10, "k", "l")
+	require.True(t, x.spares(r, 10))
+	require.False(t, x.spares(r, 11), "something has a number that it has not seen")
+	require.False(t, x.spares(&request{}, 10), "it depends on nothing, so somebody else is in")
+	r.sync = true
+	require.False(t, x.spares(r, 10), "it is published later")
+	r.sync, r.lent = false, true
+	require.False(t, x.spares(r, 10), "the payload is a batch's")
+	r.lent = false
+	r.tail = []byte("long")
+	require.False(t, x.spares(r, 10), "its value is the caller's")
+	r.tail = nil
+	x.enter()
+	require.False(t, x.spares(r, 10), "two are in")
+	x.leave()
+	x.hold(r, 11)
+	x.begin(13)
+	for key, want := range map[string]keys.SeqNum{"k": 11, "l": 12, "m": 0} {
+		err, blocker := judged(10, key)
+		require.Equal(t, want, blocker)
+		require.Equal(t, want > 0, errors.Is(err, ErrConflict))
+	}
+	err, blocker := judged(9, "m")
+	require.ErrorIs(t, err, errOverrun)
+	require.Equal(t, keys.SeqNum(10), blocker)
+
+	x.hold(lone(12, "k"), 13)
+	x.hold(lone(13, "l"), 14) // 13 was seen by who made 14
+	x.begin(15)
+	_, blocker = judged(13, "l")
+	require.Equal(t, keys.SeqNum(14), blocker)
+	err, _ = judged(12, "m")
+	require.ErrorIs(t, err, errOverrun)
+
+	x.hold(lone(14, "k"), 15)
+	x.begin(17) // 16 was not entered
+	err, _ = judged(15, "m")
+	require.ErrorIs(t, err, errOverrun)
+	err, _ = judged(16, "k")
+	require.NoError(t, err)
+
+	x.hold(lone(16, "a", "b", "c", "d", "e", "f", "g", "h", "i"), 17) // more than the ring takes
+	x.begin(26)
+	err, _ = judged(24, "z")
+	require.ErrorIs(t, err, errOverrun)
+	err, _ = judged(25, "z")
+	require.NoError(t, err)
+}
+
 // Whoever is refused because of a commit that is not visible yet hears of it only when it
 // is: a transaction that is tried again at once would fail again, and again.
 func TestAConflictIsReportedWhenItCanBeSeen(t *testing.T) {
@@ -219,7 +325,7 @@ func TestOnlyWhatChangesAConditionConflicts(t *testing.T) {
 				r := db.queue.head
 				db.queue.head = r.next
 				unsynced, synced := db.queue.take(r, 1<<20)
-				refused := db.admit(&unsynced, &synced)
+				refused := db.admit(&unsynced, &synced, false)
 				fate := db.writePart(&synced, nil, wal.WillSync)
 				db.queue.passLead()
 				refused.wake(nil)

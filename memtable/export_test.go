@@ -10,8 +10,11 @@ import (
 
 var errBroken = errors.New("broken invariant")
 
-// Check verifies M1, M3, M4 and the backward links of a list at rest.
+// Check verifies M1, M3, M4, M8 and the backward links of a list at rest.
 func Check(m *Memtable) error {
+	if err := CheckFingers(m); err != nil {
+		return err
+	}
 	seen := map[nodeRef]bool{}
 	for level := range maxHeight {
 		here := map[nodeRef]bool{}
@@ -40,6 +43,32 @@ func Check(m *Memtable) error {
 			return fmt.Errorf("%w: height", errBroken)
 		}
 		seen = here
+	}
+	return nil
+}
+
+// CheckFingers verifies M8.
+func CheckFingers(m *Memtable) error {
+	for i := range m.fingers {
+		f := &m.fingers[i]
+		if f.last == head {
+			continue
+		}
+		key, t := m.key(f.last), m.trailer(f.last)
+		for level := range maxHeight {
+			at, shared := head, 0
+			for {
+				next := nodeRef(m.link(at, level) & offsetMask)
+				if next == head || keys.Compare(m.key(next), m.trailer(next), key, t) >= 0 {
+					break
+				}
+				at, shared = next, commonPrefix(m.key(next), key, 0)
+			}
+			if f.node[level] != at || min(f.shared[level], maxShared) != min(shared, maxShared) {
+				return fmt.Errorf("%w: M8: finger %d is at %d with %d on level %d, want %d with %d",
+					errBroken, i, f.node[level], f.shared[level], level, at, shared)
+			}
+		}
 	}
 	return nil
 }

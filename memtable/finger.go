@@ -6,56 +6,67 @@ import (
 	"github.com/loamdb/loam/internal/keys"
 )
 
-// splice is the writer's finger: the path that led to the newest node (M8). The next
-// insertion starts where the path first leads past the new key, so that ascending keys
-// cost a constant, and keys near the newest a short climb.
-type splice struct {
+// Fingers is how many fingers a writer has: see AddBy.
+const Fingers = 8
+
+// finger is where the writer was last with this one: the newest of its nodes, and the path that
+// leads to that (M8). Its next insertion starts where the path first leads past the new key, so
+// that ascending keys cost a constant, and keys near the last one a short climb.
+type finger struct {
 	node   [maxHeight]nodeRef
 	shared [maxHeight]int
+
+	last       nodeRef // the head while it has inserted nothing: every path is at the head
+	lastHeight int
 }
 
-// locate makes the splice that of (key, t), which is about to be inserted.
-func (m *Memtable) locate(key []byte, t keys.Trailer) {
-	if m.last == head {
-		return // every path is at the head
+// locate makes the path of f that of (key, t), which is about to be inserted.
+func (m *Memtable) locate(f *finger, key []byte, t keys.Trailer) {
+	if f.last == head {
+		m.descend(f, key, t, head, int(m.height.Load())-1, 0)
+		return
 	}
-	s := &m.splice
-	x := m.key(m.last)
-	n := commonPrefix(key, x, 0)
-	order := bytes.Compare(key[n:], x[n:])
-	if order > 0 || order == 0 && t < m.trailer(m.last) {
-		level := m.pass(key, n)
-		m.descend(key, t, s.node[level], level, s.shared[level])
+	n, after := m.compareNew(key, t, f.last)
+	if after {
+		level := m.pass(f, key, n)
+		m.descend(f, key, t, f.node[level], level, f.shared[level])
 		return
 	}
 	// The key is before the newest node, and so are all of the path's nodes. One that
 	// shares less with the newest node than the key does is before the key, and shares
 	// with the key what it shares with the newest node.
 	for level := range int(m.height.Load()) {
-		if s.shared[level] < n {
-			m.descend(key, t, s.node[level], level, s.shared[level])
+		if f.shared[level] < n {
+			m.descend(f, key, t, f.node[level], level, f.shared[level])
 			return
 		}
 	}
-	m.descend(key, t, head, int(m.height.Load())-1, 0)
+	m.descend(f, key, t, head, int(m.height.Load())-1, 0)
 }
 
-// pass makes the splice one for a key after the newest node, with which it shares n
+// compareNew returns how many bytes the key shares with that of node x, and whether (key, t) sorts after x.
+func (m *Memtable) compareNew(key []byte, t keys.Trailer, x nodeRef) (shared int, after bool) {
+	b := m.key(x)
+	n := commonPrefix(key, b, 0)
+	order := bytes.Compare(key[n:], b[n:])
+	return n, order > 0 || order == 0 && t < m.trailer(x)
+}
+
+// pass makes the path one for a key after the finger's newest node, with which it shares n
 // bytes, and returns a level on which the path leads past the key, or the highest.
-func (m *Memtable) pass(key []byte, n int) int {
-	s := &m.splice
+func (m *Memtable) pass(f *finger, key []byte, n int) int {
 	level := 0
-	for ; level < m.lastHeight; level++ {
-		s.node[level], s.shared[level] = m.last, n
+	for ; level < f.lastHeight; level++ {
+		f.node[level], f.shared[level] = f.last, n
 	}
 	// Of three keys in order the outer two share the lesser of what neighbours share.
 	// Shared lengths never rise with the level.
-	for ; level < maxHeight && s.shared[level] > n; level++ {
-		s.shared[level] = n
+	for ; level < maxHeight && f.shared[level] > n; level++ {
+		f.shared[level] = n
 	}
 	top := int(m.height.Load()) - 1
 	for level = 0; level < top; level++ {
-		if m.link(s.node[level], level)>>offsetBits > makeCode(key, s.shared[level]) {
+		if m.link(f.node[level], level)>>offsetBits > makeCode(key, f.shared[level]) {
 			break
 		}
 	}
@@ -65,8 +76,7 @@ func (m *Memtable) pass(key []byte, n int) int {
 // descend searches (key, t) from a node before it, on a level of that node, with which
 // it shares so many bytes, and records the path. It is seek but for the record: one
 // function for both would cost readers the stores.
-func (m *Memtable) descend(key []byte, t keys.Trailer, node nodeRef, level, shared int) {
-	s := &m.splice
+func (m *Memtable) descend(f *finger, key []byte, t keys.Trailer, node nodeRef, level, shared int) {
 	code := makeCode(key, shared)
 	seen := head
 	for {
@@ -90,10 +100,34 @@ func (m *Memtable) descend(key []byte, t keys.Trailer, node nodeRef, level, shar
 			}
 			seen = next
 		}
-		s.node[level], s.shared[level] = node, shared
+		f.node[level], f.shared[level] = node, shared
 		if level == 0 {
 			return
 		}
 		level--
+	}
+}
+
+// keepUp puts a node that f has just inserted into the paths of other fingers that it belongs to (M8): on a
+// level on which it comes after the same node as theirs, if it is before their newest one.
+func (m *Memtable) keepUp(f *finger, key []byte, t keys.Trailer) {
+	for i := range m.fingers[:m.inUse] {
+		o := &m.fingers[i]
+		if o == f || o.last == head {
+			continue
+		}
+		shared := -1
+		for level := 0; level < f.lastHeight; level++ {
+			if o.node[level] != f.node[level] {
+				continue
+			}
+			if shared < 0 {
+				var after bool
+				if shared, after = m.compareNew(key, t, o.last); after {
+					break
+				}
+			}
+			o.node[level], o.shared[level] = f.last, shared
+		}
 	}
 }

@@ -29,7 +29,10 @@ func FuzzOperations(f *testing.F) {
 				e.key = append(make([]byte, 2044), e.key...)
 			}
 			if !query && m.Fits(1, len(e.key)+len(e.value)) && want.add(e) {
-				m.Add(e.key, e.trailer, e.value)
+				m.AddBy(len(data)%memtable.Fingers, e.key, e.trailer, e.value)
+				if err := memtable.CheckFingers(m); err != nil {
+					t.Fatal(err)
+				}
 			}
 			requireAnswers(t, m, &want, e.key, e.trailer)
 		}

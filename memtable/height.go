@@ -21,17 +21,16 @@ package memtable
 // Ascending keys make 1.5 links per node. The idea of bounded gaps is that of J. I.
 // Munro, T. Papadakis and R. Sedgewick, "Deterministic skip lists", 1992.
 //
-// drawHeight returns the height of the node for which the splice was made, and pays
+// drawHeight returns the height of the node for which the path was made, and pays
 // for it out of the credit.
-func (m *Memtable) drawHeight() int {
-	s := &m.splice
+func (m *Memtable) drawHeight(f *finger) int {
 	budget := m.credit + wordsPerEntry
 	limit := min(maxHeight, budget)
 	h := 1
-	next := m.link(s.node[0], 0) & offsetMask
+	next := m.link(f.node[0], 0) & offsetMask
 	for h < limit {
-		above := m.link(s.node[h], h) & offsetMask
-		left, right := s.node[h-1] != s.node[h], next != above
+		above := m.link(f.node[h], h) & offsetMask
+		left, right := f.node[h-1] != f.node[h], next != above
 		if !left && !right || left != right && !m.coin() {
 			break
 		}

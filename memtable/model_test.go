@@ -2,6 +2,7 @@ package memtable_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -176,6 +177,7 @@ func TestAgreesWithASortedSlice(t *testing.T) {
 			for seed := range seeds {
 				r := rand.New(rand.NewPCG(seed, 7))
 				m := memtable.New(make([]byte, memtable.RegionBytes(adds, adds*20+80*70_000)), seed)
+				fingers := 1 + int(seed)*(memtable.Fingers-1)/3 // one, several, all
 				var want model
 				for i := range adds {
 					// Every other run has ascending numbers, as a store does.
@@ -185,7 +187,10 @@ func TestAgreesWithASortedSlice(t *testing.T) {
 					}
 					e := entry{makeKey(r), keys.MakeTrailer(seq, keys.Kind(1+r.IntN(3))), fillRandom(r, make([]byte, r.IntN(20)), 256)}
 					if want.add(e) {
-						m.Add(e.key, e.trailer, e.value)
+						m.AddBy(r.IntN(fingers), e.key, e.trailer, e.value)
+						if i%50 == 0 {
+							require.NoError(t, memtable.CheckFingers(m))
+						}
 					}
 					requireAnswers(t, m, &want, e.key, e.trailer)
 					requireAnswers(t, m, &want, makeKey(r), keys.MakeTrailer(keys.SeqNum(r.IntN(1<<20)), keys.Kind(r.IntN(256))))
@@ -197,4 +202,24 @@ func TestAgreesWithASortedSlice(t *testing.T) {
 			}
 		})
 	}
+}
+
+// M8. Where a finger did not know what others have inserted in between, its next node would take their
+// place on a level.
+func TestFingersDoNotMissWhatOthersInsert(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 3))
+	m := memtable.New(make([]byte, memtable.RegionBytes(600, 600*8)), 3)
+	var want model
+	for i := range 600 {
+		by := r.IntN(memtable.Fingers)
+		// Each finger ascends by itself, and goes back now and then, all over the same keys.
+		e := entry{binary.BigEndian.AppendUint16(nil, uint16(i*97+by*31)), keys.MakeTrailer(keys.SeqNum(i+1), keys.KindSet), nil}
+		require.True(t, want.add(e))
+		m.AddBy(by, e.key, e.trailer, e.value)
+		if i%5 == 0 {
+			require.NoError(t, memtable.CheckFingers(m))
+		}
+	}
+	requireSame(t, m, &want)
 }

@@ -26,8 +26,8 @@ import (
 //     unused: what Fits promised, Add has.
 //   - M7. The hash index is entered last, so that what it leads to is in the list. When Add returns, the entry is found by every operation that begins after,
 //     forward and backward.
-//   - M8. splice.node[i] is, on level i, the last node before the last inserted one, and
-//     splice.shared[i] the length of the prefix their user keys share, the head's being empty.
+//   - M8. For each finger, node[i] is, on level i, the last node before the one that it inserted last, and
+//     shared[i] the length of the prefix their user keys share, the head's being empty.
 
 const (
 	// EntryOverhead is how many bytes of the region one entry may take beyond its key and
@@ -67,13 +67,12 @@ type Memtable struct {
 	index index // its base and size are constant, too
 
 	// Of the writer.
-	front      int // first free byte of the node part
-	back       int // first used byte of the data part
-	credit     int // links paid for and not used
-	random     uint64
-	last       nodeRef // the newest node, the head while empty
-	lastHeight int
-	splice     splice
+	front   int // first free byte of the node part
+	back    int // first used byte of the data part
+	credit  int // links paid for and not used
+	random  uint64
+	fingers [Fingers]finger
+	inUse   int // fingers above are untouched
 
 	// Written by the writer, read by all.
 	used  atomic.Int64
@@ -146,13 +145,20 @@ func (m *Memtable) Fits(entries, keyValueBytes int) bool {
 // Add inserts an entry; key and value are copied. The pair of key and trailer must be
 // new, and Fits must have promised the room. Sequence numbers usually ascend, but any
 // order is right. Readers see the entry when Add returns, and may see it before.
-func (m *Memtable) Add(key []byte, t keys.Trailer, value []byte) {
+func (m *Memtable) Add(key []byte, t keys.Trailer, value []byte) { m.AddBy(0, key, t, value) }
+
+// AddBy is Add by one of several fingers, 0 to Fingers-1. Where a batch has keys of several places, as a
+// document and its index entries are, and the next batch has keys near to these, each of them finds its
+// place from where the last of its kind is. Which finger is taken decides about speed and nothing else.
+func (m *Memtable) AddBy(by int, key []byte, t keys.Trailer, value []byte) {
+	f := &m.fingers[by]
+	m.inUse = max(m.inUse, by+1)
 	hash := keys.Hash(key)
 	m.prefetchTargets(hash, len(key)+len(value))
-	m.locate(key, t)
+	m.locate(f, key, t)
 	// The backward link of the next node will be stored: a miss of its own.
-	prefetch(m.word(nodeRef(m.link(m.splice.node[0], 0)&offsetMask), 1))
-	height := m.drawHeight()
+	prefetch(m.word(nodeRef(m.link(f.node[0], 0)&offsetMask), 1))
+	height := m.drawHeight(f)
 	n := nodeRef(m.front / 8)
 	m.front += nodeHeader + height*8
 	m.back -= len(key) + len(value)
@@ -161,14 +167,17 @@ func (m *Memtable) Add(key []byte, t keys.Trailer, value []byte) {
 	}
 	if mutant.Enabled && mutant.Is(mutant.EarlyPublish) {
 		clear(m.region[int(n)*8 : m.front])
-		m.publish(n, key, height)
-		m.fill(n, key, t, value)
+		m.publish(f, n, key, height)
+		m.fill(f, n, key, t, value)
 	} else {
-		m.fill(n, key, t, value)
-		m.publish(n, key, height)
+		m.fill(f, n, key, t, value)
+		m.publish(f, n, key, height)
 	}
 	m.enter(n, key, t, hash)
-	m.last, m.lastHeight = n, height
+	f.last, f.lastHeight = n, height
+	if m.inUse > 1 && !(mutant.Enabled && mutant.Is(mutant.StaleFinger)) {
+		m.keepUp(f, key, t)
+	}
 	m.count.Store(m.count.Load() + 1)
 	m.used.Store(int64(m.front + len(m.region) - m.back))
 }
@@ -187,32 +196,32 @@ func (m *Memtable) prefetchTargets(hash uint64, size int) {
 }
 
 // fill writes what of a node never changes (M2).
-func (m *Memtable) fill(n nodeRef, key []byte, t keys.Trailer, value []byte) {
+func (m *Memtable) fill(f *finger, n nodeRef, key []byte, t keys.Trailer, value []byte) {
 	data := m.region[m.back : m.back+len(key)+len(value)]
 	copy(data, key)
 	copy(data[len(key):], value)
 	*(*keys.Trailer)(m.word(n, 0)) = t
 	*(*uint32)(m.word(n, 1)) = uint32(m.back)
-	*(*uint32)(unsafe.Add(m.word(n, 1), 4)) = uint32(m.splice.node[0])
+	*(*uint32)(unsafe.Add(m.word(n, 1), 4)) = uint32(f.node[0])
 	*(*uint32)(m.word(n, 2)) = uint32(len(key))
 	*(*uint32)(unsafe.Add(m.word(n, 2), 4)) = uint32(len(value))
 }
 
-// publish links n behind the nodes of the splice.
-func (m *Memtable) publish(n nodeRef, key []byte, height int) {
+// publish links n behind the nodes of the path.
+func (m *Memtable) publish(f *finger, n nodeRef, key []byte, height int) {
 	var after nodeRef
 	for i := range height {
-		old := m.link(m.splice.node[i], i)
+		old := m.link(f.node[i], i)
 		if i == 0 {
 			after = nodeRef(old & offsetMask)
 		}
-		m.initLink(n, i, m.linkBeyond(key, m.splice.shared[i], old))
+		m.initLink(n, i, m.linkBeyond(key, f.shared[i], old))
 	}
 	for i := range height {
 		if invariants.Enabled {
 			m.pause(pointStore)
 		}
-		m.storeLink(m.splice.node[i], i, makeLink(makeCode(key, m.splice.shared[i]), n))
+		m.storeLink(f.node[i], i, makeLink(makeCode(key, f.shared[i]), n))
 		if i == 0 {
 			if invariants.Enabled {
 				m.pause(pointStore)

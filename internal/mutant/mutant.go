@@ -38,6 +38,7 @@ const (
 	PartialBatch        Name = "partial-batch"          // publish a batch before all of it is applied
 	SkipRingCheck       Name = "skip-ring-check"        // commit what depends on others without a look at what was committed since
 	TrustYoungRing      Name = "trust-young-ring"       // judge a commit by a ring that began after its committer had looked
+	ForgetHeldGroup     Name = "forget-held-group"      // leave the group of a committer who was alone out of the ring for good
 	OvertakeTheLead     Name = "overtake-the-lead"      // let others into the group of a commit that was judged under the lead
 	TrustRing           Name = "trust-ring"             // take every write of a key for a conflict, if it changed anything or not
 	TrustOldReads       Name = "trust-old-reads"        // believe what was read of a key whatever was committed since
@@ -46,6 +47,7 @@ const (
 	IgnoreFsyncTable    Name = "ignore-table-error"     // install a table whose write failed
 	PlainPublish        Name = "plain-publish"          // publish memtable nodes by plain stores: a data race
 	EarlyPublish        Name = "early-publish"          // publish memtable nodes before their key and value are written
+	StaleFinger         Name = "stale-finger"           // put a node in no path but that of the finger that inserted it
 	ReuseScopeID        Name = "reuse-scope-id"         // start below the reserved scope ids when opening
 	StaleScopeID        Name = "stale-scope-id"         // admit batches whose scope ids have lost their entries
 	StaleScopeRead      Name = "stale-scope-read"       // believe reads whose scope id has lost its entry
