@@ -19,10 +19,17 @@ import (
 //	           ├─────▶ late      its time was up, and the goroutine is the caller's own
 //	           └─────▶ exited    it ended its goroutine
 //
+//	free ─▶ running ─▶ free      the same in the call of one hook, which whoever needs it takes
+//
 // Only the goroutine that runs the hooks enters running and leaves for idle or exited, only
 // the watchdog makes a call lost or late. A call that is lost or exited belongs to its goroutine
 // and is not used again, but for what whoever takes over reads: the fields below "so far",
 // which nobody writes any more.
+//
+// The state is one word, so that a hook that does nothing costs two atomic operations on it: the
+// deadline, in nanoseconds after Dispatcher.base, of which the lowest 53 bits are kept, eight bits that
+// count the hooks that the call has run, and the phase. It comes again only after 256 hooks that were due
+// at the same nanosecond.
 type call struct {
 	d     *Dispatcher
 	shard *shard        // that of a queue's worker, else nil
@@ -39,7 +46,7 @@ type call struct {
 	only   []string // of a replay: the names of the hooks; nil is all
 
 	// So far.
-	good     Change // what the hooks that succeeded have made of the change
+	good     Change // what the hooks that succeeded have made of the change; where a runner runs them
 	next     int    // hooks before this one have been looked at
 	err      error  // why the operation is refused
 	failures []error
@@ -48,11 +55,11 @@ type call struct {
 
 	given Change        // what the hook that runs is given
 	clock time.Duration // the present, if the last hook has just ended; negative if not known
-	count uint64
+	count uint8
+	word  uint64 // the state but for the phase
 
-	state    atomic.Uint64
-	deadline atomic.Int64 // after Dispatcher.base; written before running is entered
-	context  atomic.Pointer[callContext]
+	state   atomic.Uint64
+	context atomic.Pointer[callContext]
 }
 
 // mode says which hooks of a list a call runs.
@@ -73,21 +80,34 @@ const (
 	lost
 	late
 	exited
+	free
 
-	phaseBits = 3
+	phaseBits   = 3
+	phaseMask   = 1<<phaseBits - 1
+	deadlineBit = phaseBits + 8
 )
 
-func (c *call) phase() phase { return phase(c.state.Load() & (1<<phaseBits - 1)) }
+// wordOf returns a state but for the phase.
+func wordOf(deadline time.Duration, count uint8) uint64 {
+	return uint64(deadline)<<deadlineBit | uint64(count)<<phaseBits
+}
 
-// wants reports whether the call runs the hook.
-func (c *call) wants(r *registration) bool {
+func (c *call) phase() phase { return phase(c.state.Load() & phaseMask) }
+
+// untilDue returns how long it is from now to the deadline of a state.
+func untilDue(state uint64, now time.Duration) time.Duration {
+	return time.Duration(int64(state&^(1<<deadlineBit-1)-uint64(now)<<deadlineBit) >> deadlineBit)
+}
+
+// wants reports whether the call runs the hook. good is what the change is so far, of a point before it.
+func (c *call) wants(r *registration, good *Change) bool {
 	switch {
 	case r.removed.Load(), c.mode == modeInline && !r.Inline, c.mode == modeQueue && r.Inline:
 		return false
 	case c.only != nil && !slices.Contains(c.only, r.Name):
 		return false
 	case c.point.IsBefore():
-		return r.matches(c.good.Scope, c.good.To, c.good.Key)
+		return r.matches(good.Scope, good.To, good.Key)
 	}
 	return r.matches(c.event.Scope, c.event.To, c.event.Key)
 }
@@ -95,20 +115,20 @@ func (c *call) wants(r *registration) bool {
 // ownGoroutine reports whether the goroutine that runs the hooks is ours to lose.
 func (c *call) ownGoroutine() bool { return c.start != nil || c.shard != nil }
 
-// run runs the hooks that are left. It reports false when another goroutine has taken
-// over, and then the call must be left alone.
-func (c *call) run() bool {
+// run runs the hooks that are left, on good, the change as it is so far, if they are before one. It reports
+// false when another goroutine has taken over, and then the call must be left alone.
+func (c *call) run(good *Change) bool {
 	for c.err == nil && c.next < len(c.hooks) {
 		r := c.hooks[c.next]
 		c.next++
-		if c.wants(r) && !c.runOne(r) {
+		if c.wants(r, good) && !c.runOne(r, good) {
 			return false
 		}
 	}
 	return true
 }
 
-func (c *call) runOne(r *registration) bool {
+func (c *call) runOne(r *registration, good *Change) bool {
 	begun := c.clock
 	if begun < 0 {
 		begun = c.d.now()
@@ -118,7 +138,7 @@ func (c *call) runOne(r *registration) bool {
 		c.fail(r, ErrUnavailable)
 		return true
 	}
-	c.begin(r, begun)
+	c.begin(r, good, begun)
 	err := c.invoke(r)
 	if !c.finish() {
 		if c.ownGoroutine() {
@@ -127,30 +147,25 @@ func (c *call) runOne(r *registration) bool {
 		}
 		err = ErrTimeout
 	}
-	c.settle(r, err, begun)
+	c.settle(r, good, err, begun)
 	return true
 }
 
 // begin enters running.
-func (c *call) begin(r *registration, begun time.Duration) {
+func (c *call) begin(r *registration, good *Change, begun time.Duration) {
 	c.running, c.begun = r, begun
 	ctx := c.context.Load()
 	if ctx == nil {
-		ctx = &callContext{}
+		ctx = &callContext{call: c}
 		c.context.Store(ctx)
 	}
-	ctx.parent, ctx.trace, ctx.deadline = c.parent, c.trace, c.d.base.Add(begun+r.Timeout)
 	ctx.hook = r
-	ctx.trace.depth++
-	ctx.event = !c.point.IsBefore()
-	if !ctx.event {
-		c.given = c.good
-	} else {
-		ctx.trace.Cause, ctx.trace.Actor, ctx.trace.Correlation = c.event.ID, c.event.Actor, c.event.Correlation
+	if c.point.IsBefore() {
+		c.given = *good
 	}
-	c.deadline.Store(int64(begun + r.Timeout))
 	c.count++
-	c.state.Store(c.count<<phaseBits | uint64(running))
+	c.word = wordOf(begun+r.Timeout, c.count)
+	c.state.Store(c.word | uint64(running))
 	c.d.watch.poke()
 }
 
@@ -184,8 +199,9 @@ func (c *call) invoke(r *registration) (err error) {
 // finish leaves running, and reports false when the watchdog has done so.
 func (c *call) finish() bool {
 	ctx := c.context.Load()
-	ok := c.state.CompareAndSwap(c.count<<phaseBits|uint64(running), c.count<<phaseBits|uint64(idle))
+	ok := c.state.CompareAndSwap(c.word|uint64(running), c.word|uint64(idle))
 	if !ok || ctx.used.Load() {
+		ctx.touch() // what is the hook's for ever no longer asks this call
 		ctx.end(context.Canceled)
 		c.context.Store(nil)
 	}
@@ -195,10 +211,10 @@ func (c *call) finish() bool {
 // exit is called by a hook's goroutine that ends instead of returning.
 func (c *call) exit(r *registration) {
 	c.context.Load().end(context.Canceled)
-	inTime := c.state.CompareAndSwap(c.count<<phaseBits|uint64(running), c.count<<phaseBits|uint64(exited))
+	inTime := c.state.CompareAndSwap(c.word|uint64(running), c.word|uint64(exited))
 	switch {
 	case !c.ownGoroutine(): // it is the caller that ends: nobody waits
-		c.settle(r, ErrExited, c.begun)
+		c.settle(r, nil, ErrExited, c.begun)
 		c.d.watch.remove(c)
 	case inTime:
 		c.d.replace(c)
@@ -207,18 +223,16 @@ func (c *call) exit(r *registration) {
 	}
 }
 
-// settle counts a call of a hook that has ended, and keeps what it has done.
-func (c *call) settle(r *registration, err error, begun time.Duration) {
-	end, times := begun, r.counts.timed()
-	if c.clock = -1; times > 0 || err != nil || r.breaker.config.SlowCalls > 0 {
-		end = c.d.now()
+// settle counts a call of a hook that has ended, and keeps in good what one has done that succeeded.
+func (c *call) settle(r *registration, good *Change, err error, begun time.Duration) {
+	end, known := r.ended(c.d, begun, err != nil)
+	if c.clock = -1; known {
 		c.clock = end
-		r.counts.latency.AddFor(end-begun, times)
 	}
 	if err == nil {
 		r.breaker.record(succeeded, begun, end)
 		if c.point.IsBefore() {
-			c.good.take(&c.given)
+			good.take(&c.given)
 		}
 		return
 	}
@@ -265,7 +279,7 @@ func (c *call) resume(n *call) {
 	if c.phase() == exited {
 		why = ErrExited
 	}
-	n.settle(c.running, why, c.begun)
+	n.settle(c.running, &n.good, why, c.begun)
 }
 
 // clear forgets an operation, so that nothing of it stays in memory.
@@ -274,10 +288,13 @@ func (c *call) clear() {
 		c.event, c.only, c.failures = Event{}, nil, nil
 	}
 	if c.point.IsBefore() || c.mode == modeReplay {
-		c.good, c.given = Change{}, Change{}
+		c.given = Change{}
+		if c.start != nil {
+			c.good = Change{}
+		}
 	}
 	c.hooks, c.parent, c.trace, c.next, c.err, c.running = nil, nil, Trace{}, 0, nil, nil
 	if ctx := c.context.Load(); ctx != nil {
-		ctx.parent, ctx.trace, ctx.hook = nil, Trace{}, nil
+		ctx.hook = nil
 	}
 }

@@ -9,17 +9,18 @@ import (
 
 // callContext is the context of one call of a hook. It needs no timer: the watchdog ends it.
 // Whoever asks it anything makes it its own for ever; one that nobody has asked is used for
-// the next call. So a hook that does not look at its context costs no garbage, and one that
-// passes it on can rely on it, except one that keeps it for later without any use.
+// the next call. So a hook that does not look at its context costs no garbage, nor what it takes to fill the
+// context in, and one that passes it on can rely on it, except one that keeps it for later without any use.
 type callContext struct {
-	// Constant while the context may be used.
+	call *call         // constant; read while its hook runs
+	hook *registration // constant while the context may be used
+
+	used atomic.Bool // what follows is set, and constant
+
 	parent   context.Context
 	trace    Trace // its correlation, where an event has none, is made when it is asked for
 	event    bool  // the hook handles an event, trace.Cause
 	deadline time.Time
-	hook     *registration
-
-	used atomic.Bool
 
 	mu   sync.Mutex
 	err  error
@@ -27,10 +28,26 @@ type callContext struct {
 	stop func() bool // takes back the interest in the parent's end
 }
 
+// touch makes the context that of the hook which has asked, for ever.
 func (c *callContext) touch() {
 	if !c.used.Load() {
-		c.used.Store(true)
+		c.fill()
 	}
+}
+
+func (c *callContext) fill() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.used.Load() {
+		return
+	}
+	of := c.call
+	c.parent, c.trace, c.deadline = of.parent, of.trace, of.d.base.Add(of.begun+c.hook.Timeout)
+	c.trace.depth++
+	if c.event = !of.point.IsBefore(); c.event {
+		c.trace.Cause, c.trace.Actor, c.trace.Correlation = of.event.ID, of.event.Actor, of.event.Correlation
+	}
+	c.used.Store(true)
 }
 
 // Deadline returns the parent's, or when the hook's time is up, whichever is sooner.

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -74,7 +73,7 @@ type Dispatcher struct {
 	options Options
 	base    time.Time // of what now returns
 	random  uint64
-	seed    maphash.Seed
+	seed    uint64 // of the hashes of keys
 	shards  []*shard
 
 	// Synchronized by themselves, and seldom written.
@@ -106,7 +105,7 @@ func New(o Options) (*Dispatcher, error) {
 		return nil, fmt.Errorf("hook: random bytes: %w", err)
 	}
 	d := &Dispatcher{
-		options: o, base: o.Now(), seed: maphash.MakeSeed(),
+		options: o, base: o.Now(), seed: binary.BigEndian.Uint64(random[:]),
 		// Not zero, so that no event has the id that names none.
 		random: binary.LittleEndian.Uint64(random[:]) | 1,
 	}
@@ -151,11 +150,11 @@ func (d *Dispatcher) Interest(op Op, s, to scope.Scope, key string) Interest {
 	if !op.Valid() {
 		return in
 	}
-	t := d.table.Load()
-	for _, r := range t.list(beforePoint(op), s, to) {
+	hooks := d.table.Load().of(op, s.Kind(), to.Kind())
+	for _, r := range hooks.before {
 		in.Before = in.Before || r.matches(s, to, key)
 	}
-	for _, r := range t.list(afterPoint(op), s, to) {
+	for _, r := range hooks.after {
 		if r.matches(s, to, key) {
 			in.After, in.Values = true, in.Values || r.Values
 		}
@@ -172,12 +171,12 @@ func (d *Dispatcher) Before(ctx context.Context, ch *Change) error {
 		return fmt.Errorf("%w: no such operation: %d", ErrInvalid, uint8(ch.Op))
 	}
 	p := beforePoint(ch.Op)
-	hooks := d.table.Load().list(p, ch.Scope, ch.To)
+	hooks := d.table.Load().of(ch.Op, ch.Scope.Kind(), ch.To.Kind()).before
 	var first *registration
-	runner := false
+	runner, several := false, false
 	for _, r := range hooks {
 		if r.matches(ch.Scope, ch.To, ch.Key) {
-			if first == nil {
+			if several = first != nil; !several {
 				first = r
 			}
 			runner = runner || r.isolated.Load()
@@ -190,22 +189,21 @@ func (d *Dispatcher) Before(ctx context.Context, ch *Change) error {
 	if trace.depth >= maxDepth {
 		return &CallError{Hook: first.Name, Point: p, Err: ErrDepth}
 	}
+	ch.lingers = false
+	if !several && !runner {
+		if ran, err := d.quick(ctx, ch, p, first, trace); ran {
+			return err
+		}
+	}
 	c := d.getCall(runner)
 	if c == nil {
 		return ErrClosed
 	}
-	c.mode, c.point, c.hooks, c.parent, c.trace, c.good = modeBefore, p, hooks, ctx, trace, *ch
-	c.clock = -1
-	if !ch.Time.IsZero() {
-		c.clock = ch.Time.Sub(d.base)
-	}
+	c.mode, c.point, c.hooks, c.parent, c.trace, c.clock = modeBefore, p, hooks, ctx, trace, d.begins(ch)
 	begun := c
-	c = d.drive(c)
+	c = d.drive(c, ch)
 	ch.lingers = c != begun
 	err := c.err
-	if err == nil {
-		ch.take(&c.good)
-	}
 	d.putCall(c)
 	return err
 }
@@ -246,11 +244,16 @@ func (d *Dispatcher) stamp(trace Trace, ev *Event) {
 // After tells the after-hooks of a change that was made; call it once for each commit. It
 // waits for inline hooks, and for room in a full queue under Block. An operation that does
 // not exist, and a context of Simulate, tell nobody.
-func (d *Dispatcher) After(ctx context.Context, ev Event) {
+func (d *Dispatcher) After(ctx context.Context, ev Event) { d.AfterOf(ctx, &ev) }
+
+// AfterOf is After of an event that its caller keeps, and that need not be copied but into the queue. It is
+// stamped, and not kept.
+func (d *Dispatcher) AfterOf(ctx context.Context, ev *Event) {
 	if !ev.Op.Valid() {
 		return
 	}
-	hooks := d.table.Load().list(afterPoint(ev.Op), ev.Scope, ev.To)
+	list := &d.table.Load().of(ev.Op, ev.Scope.Kind(), ev.To.Kind()).after
+	hooks := *list
 	inline, queue, runner := false, false, false
 	for _, r := range hooks {
 		if r.matches(ev.Scope, ev.To, ev.Key) {
@@ -265,15 +268,15 @@ func (d *Dispatcher) After(ctx context.Context, ev Event) {
 	if trace.simulated {
 		return
 	}
-	d.stamp(trace, &ev)
-	if inline && !d.runInline(ctx, trace, hooks, &ev, runner) {
-		d.drop(modeInline, hooks, &ev, trace.depth)
+	d.stamp(trace, ev)
+	if inline && !d.runInline(ctx, trace, hooks, ev, runner) {
+		d.drop(modeInline, hooks, ev, trace.depth)
 	}
 	if !queue {
 		return
 	}
-	if trace.depth >= maxDepth || !d.shardOf(&ev).push(ctx, hooks, &ev, trace.depth) {
-		d.drop(modeQueue, hooks, &ev, trace.depth)
+	if trace.depth >= maxDepth || !d.shardOf(ev).push(ctx, list, ev, trace.depth) {
+		d.drop(modeQueue, hooks, ev, trace.depth)
 	}
 }
 
@@ -288,7 +291,7 @@ func (d *Dispatcher) runInline(ctx context.Context, trace Trace, hooks []*regist
 	}
 	c.mode, c.point, c.hooks, c.parent, c.trace, c.event = modeInline, afterPoint(ev.Op), hooks, ctx, trace, *ev
 	c.clock = -1
-	d.putCall(d.drive(c))
+	d.putCall(d.drive(c, nil))
 	return true
 }
 
@@ -301,7 +304,7 @@ func (d *Dispatcher) drop(m mode, hooks []*registration, ev *Event, depth int) {
 	c := call{mode: m, point: afterPoint(ev.Op), event: *ev}
 	d.dropped.Add(1)
 	for _, r := range hooks {
-		if c.wants(r) && !(mutant.Enabled && mutant.Is(mutant.ForgetDrops)) {
+		if c.wants(r, nil) && !(mutant.Enabled && mutant.Is(mutant.ForgetDrops)) {
 			r.counts.drops.Add(1)
 			d.report(&CallError{Hook: r.Name, Point: c.point, Err: why})
 		}
@@ -373,7 +376,10 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 func (d *Dispatcher) abandon() {
 	for _, s := range d.shards {
 		for _, q := range s.discard() {
-			d.drop(modeQueue, q.hooks, &q.event, q.depth)
+			var ev Event
+			hooks, depth := *q.hooks, int(q.depth)
+			q.take(&ev)
+			d.drop(modeQueue, hooks, &ev, depth)
 		}
 	}
 	d.watch.expireQueue()

@@ -25,5 +25,5 @@
 //     that no hook matches, nor for hooks that do not touch their context.
 //
 // Reading order: point.go, change.go, event.go, trace.go, registry.go, dispatch.go,
-// call.go, runner.go, context.go, watchdog.go, queue.go, breaker.go, metrics.go, replay.go.
+// call.go, runner.go, quick.go, context.go, watchdog.go, queue.go, breaker.go, metrics.go, replay.go.
 package hook

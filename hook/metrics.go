@@ -68,6 +68,18 @@ func (c *counts) timed() uint64 {
 	return 0
 }
 
+// ended counts a call of the hook, and looks at the clock if its turn to be timed has come, or somebody has to know.
+// It returns when the call has ended, or begun if that is not known.
+func (r *registration) ended(d *Dispatcher, begun time.Duration, must bool) (end time.Duration, known bool) {
+	times := r.counts.timed()
+	if times == 0 && !must && r.breaker.config.SlowCalls == 0 {
+		return begun, false
+	}
+	end = d.now()
+	r.counts.latency.AddFor(end-begun, times)
+	return end, true
+}
+
 // Metrics returns the figures. Those of calls that end meanwhile may be in part.
 func (d *Dispatcher) Metrics() Metrics {
 	m := Metrics{Dropped: d.dropped.Load()}

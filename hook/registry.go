@@ -75,18 +75,22 @@ type Hook struct {
 
 // registration is a registered hook with what belongs to it.
 type registration struct {
-	Hook
-	scopes scope.Pattern
-	keys   glob.Glob
-	order  uint64
 	// The pattern matches all, and need not be asked; all says so of both.
-	allScopes, allKeys, all bool
+	all, allScopes, allKeys bool
 	removed                 atomic.Bool
 	// isolated is Isolated, or that a call was late.
 	isolated atomic.Bool
-	breaker  breaker
-	stuck    atomic.Int32 // calls that have timed out and not returned
-	counts   counts
+	Hook
+	scopes  scope.Pattern
+	keys    glob.Glob
+	order   uint64
+	breaker breaker
+	own     *call // of this hook alone, constant; nil if it is isolated
+
+	_ [64]byte // a cache line: who looks for hooks reads what stands above, calls write what follows
+
+	stuck  atomic.Int32 // calls that have timed out and not returned
+	counts counts
 }
 
 // maxStuck is how many calls of one hook may hang before it is not called any more.
@@ -107,9 +111,20 @@ func (r *registration) patternsMatch(s, to scope.Scope, key string) bool {
 // table is what is registered at one time. It is never changed.
 type table struct {
 	byName map[string]*registration
-	// lists holds the hooks of each point in order, for each kind of scope those that can
+	// around holds the hooks of each operation, for each kind of scope those that can
 	// mean a scope of this kind, for AnyKind all.
-	lists [numPoints][scope.KindCustom + 1][]*registration
+	around [lastOp + 1][scope.KindCustom + 1]around
+}
+
+// around are the hooks of one operation, in order. They stand together since a change asks for both.
+type around struct{ before, after []*registration }
+
+// at returns those of a point.
+func (a *around) at(p Point) *[]*registration {
+	if p.IsBefore() {
+		return &a.before
+	}
+	return &a.after
 }
 
 func makeTable(byName map[string]*registration) *table {
@@ -123,10 +138,12 @@ func makeTable(byName map[string]*registration) *table {
 	})
 	for _, r := range regs {
 		for _, p := range r.Points {
-			for kind := range t.lists[p] {
+			kinds := &t.around[p.Op()]
+			for kind := range kinds {
 				only := r.scopes.Kind()
 				if kind == int(scope.AnyKind) || only == scope.AnyKind || int(only) == kind {
-					t.lists[p][kind] = append(t.lists[p][kind], r)
+					list := kinds[kind].at(p)
+					*list = append(*list, r)
 				}
 			}
 		}
@@ -134,12 +151,13 @@ func makeTable(byName map[string]*registration) *table {
 	return t
 }
 
-// list returns the hooks that may be meant by an operation.
-func (t *table) list(p Point, s, to scope.Scope) []*registration {
-	if to.Kind() != scope.AnyKind {
-		return t.lists[p][scope.AnyKind]
+// of returns the hooks that may be meant by an operation in a scope of a kind, to one of a kind. It is not given
+// the scopes: to copy them takes longer than all that it does.
+func (t *table) of(op Op, kind, to scope.Kind) *around {
+	if to != scope.AnyKind {
+		kind = scope.AnyKind
 	}
-	return t.lists[p][s.Kind()]
+	return &t.around[op][kind]
 }
 
 // Register makes a hook run from now on. Errors match ErrInvalid, ErrExists or ErrClosed.
@@ -165,6 +183,7 @@ func (d *Dispatcher) Register(h Hook) error {
 	}
 	byName[h.Name] = r
 	d.watch.limit(r.Timeout)
+	d.ownCall(r)
 	if r.After != nil && !r.Inline {
 		d.startWorkersLocked()
 	}
@@ -191,6 +210,7 @@ func (d *Dispatcher) Unregister(name string) error {
 	}
 	d.table.Store(makeTable(byName))
 	r.removed.Store(true)
+	d.retire(r)
 	return nil
 }
 

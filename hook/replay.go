@@ -33,10 +33,10 @@ func (d *Dispatcher) Replay(ctx context.Context, ev Event, names ...string) (Out
 	}
 	defer func() { d.putCall(c) }()
 	set := func(p Point) bool {
-		c.mode, c.point, c.hooks, c.parent, c.trace = modeReplay, p, t.list(p, ev.Scope, ev.To), ctx, TraceOf(ctx)
+		c.mode, c.point, c.hooks, c.parent, c.trace = modeReplay, p, *t.of(ev.Op, ev.Scope.Kind(), ev.To.Kind()).at(p), ctx, TraceOf(ctx)
 		c.event, c.good, c.only, c.next, c.clock = ev, out.Change, names, 0, -1
 		for _, r := range c.hooks {
-			if c.wants(r) && ev.Values == nil && (r.Values || p == BeforeSet || p == BeforeAgentSave) {
+			if c.wants(r, &c.good) && ev.Values == nil && (r.Values || p == BeforeSet || p == BeforeAgentSave) {
 				return false
 			}
 		}
@@ -46,7 +46,7 @@ func (d *Dispatcher) Replay(ctx context.Context, ev Event, names ...string) (Out
 	if !set(afterPoint(ev.Op)) || !set(beforePoint(ev.Op)) {
 		return out, notRecorded
 	}
-	c = d.drive(c)
+	c = d.drive(c, nil)
 	out.Change, out.Refused = c.good, c.err
 	if c.err == nil {
 		if v, replaced := out.Change.Replaced(); replaced && ev.Values != nil {
@@ -55,7 +55,7 @@ func (d *Dispatcher) Replay(ctx context.Context, ev Event, names ...string) (Out
 			ev.Values = &values
 		}
 		set(afterPoint(ev.Op))
-		c = d.drive(c)
+		c = d.drive(c, nil)
 	}
 	out.Failures = c.failures
 	return out, nil

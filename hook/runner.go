@@ -81,6 +81,9 @@ func (d *Dispatcher) closeCalls() {
 	if c := d.spare.Swap(noCall); c != nil {
 		d.endCall(c)
 	}
+	for _, r := range d.table.Load().byName {
+		d.retire(r)
+	}
 	for i := range d.idle {
 		list := &d.idle[i]
 		list.mu.Lock()
@@ -96,7 +99,7 @@ func (d *Dispatcher) closeCalls() {
 // serve is the goroutine of a runner.
 func (c *call) serve() {
 	for range c.start {
-		if !c.run() {
+		if !c.run(&c.good) {
 			return
 		}
 		c.wake <- struct{}{}
@@ -104,16 +107,22 @@ func (c *call) serve() {
 }
 
 // drive has the hooks run and returns the call in which they have ended, which is another
-// one if hooks got lost.
-func (d *Dispatcher) drive(c *call) *call {
+// one if hooks got lost. ch is the change that before-hooks look at, which becomes what they make of it.
+func (d *Dispatcher) drive(c *call, ch *Change) *call {
 	if c.start == nil {
-		c.run()
+		c.run(ch)
 		return c
+	}
+	if ch != nil {
+		c.good = *ch // the runner cannot be given what lies on its caller's stack
 	}
 	for {
 		c.start <- struct{}{}
 		<-c.wake
 		if c.phase() == idle {
+			if ch != nil {
+				ch.take(&c.good)
+			}
 			return c
 		}
 		n := d.newCall(true)

@@ -126,12 +126,11 @@ func (w *watchdog) scan() (due time.Duration, made uint64, busy bool) {
 	for _, c := range *w.calls.Load() {
 		state := c.state.Load()
 		made += state >> phaseBits
-		if phase(state&(1<<phaseBits-1)) != running {
+		if phase(state&phaseMask) != running {
 			continue
 		}
 		busy = true
-		left := time.Duration(c.deadline.Load()) - now
-		if left <= 0 {
+		if left := untilDue(state, now); left <= 0 {
 			c.expire(state)
 		} else {
 			due = min(due, left)
@@ -140,14 +139,14 @@ func (w *watchdog) scan() (due time.Duration, made uint64, busy bool) {
 	return due, made, busy
 }
 
-// expire ends the call that has this state, unless it has ended. A state is never entered
-// twice: if it still holds at the swap, context and hook are those of this call.
+// expire ends the call that has this state, unless it has ended. If the state still holds at
+// the swap, context and hook are those of this call: it does not come again in between.
 func (c *call) expire(state uint64) {
 	ctx, to := c.context.Load(), late
 	if c.ownGoroutine() {
 		to = lost
 	}
-	if !c.state.CompareAndSwap(state, state&^(1<<phaseBits-1)|uint64(to)) {
+	if !c.state.CompareAndSwap(state, state&^phaseMask|uint64(to)) {
 		return
 	}
 	if !mutant.Enabled || !mutant.Is(mutant.TrustLateHooks) {
@@ -163,7 +162,7 @@ func (c *call) expire(state uint64) {
 // expireQueue ends the calls of workers that are running, whenever they are due.
 func (w *watchdog) expireQueue() {
 	for _, c := range *w.calls.Load() {
-		if state := c.state.Load(); c.shard != nil && phase(state&(1<<phaseBits-1)) == running {
+		if state := c.state.Load(); c.shard != nil && phase(state&phaseMask) == running {
 			c.expire(state)
 		}
 	}

@@ -85,11 +85,18 @@ func (c *clock) begin(source Clock, lastTime int64, accept bool) error {
 
 // millis returns engine time in milliseconds since 1970.
 func (c *clock) millis() int64 {
-	elapsed := max(c.source.Elapsed()-c.opened, 0)
+	now, _ := c.read()
+	return now
+}
+
+// read returns engine time in milliseconds since 1970, and what the source's Elapsed was then.
+func (c *clock) read() (now int64, source time.Duration) {
+	source = c.source.Elapsed()
+	elapsed := max(source-c.opened, 0)
 	if int64(elapsed)-c.looked.Load() >= int64(lookEvery) {
 		c.look(elapsed)
 	}
-	return c.base.Load() + elapsed.Milliseconds()
+	return c.base.Load() + elapsed.Milliseconds(), source
 }
 
 // look compares engine time with the wall clock, and catches up if that is due. A wall clock
@@ -116,6 +123,22 @@ func (c *clock) look(elapsed time.Duration) {
 // Now returns the store's own time, by which entries expire. It begins with the machine's
 // clock, or with the last commit if that is later, and never goes back: docs/ttl.md.
 func (d *DB) Now() time.Time { return time.UnixMilli(d.clock.millis()) }
+
+// NowSince returns Now, and what its Clock's Elapsed was then, since ClockOrigin if that is the machine's: for
+// those who would else look at the clock again.
+func (d *DB) NowSince() (now time.Time, since time.Duration) {
+	millis, since := d.clock.read()
+	return time.UnixMilli(millis), since
+}
+
+// ClockOrigin returns the instant of the machine's clock from which NowSince counts, the zero Time if
+// Options.Clock is set.
+func (d *DB) ClockOrigin() time.Time {
+	if c, ok := d.clock.source.(*machineClock); ok {
+		return c.origin
+	}
+	return time.Time{}
+}
 
 // clock returns where a store with these options takes its time from.
 func (o *Options) clock() Clock {

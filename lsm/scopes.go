@@ -47,7 +47,7 @@ func (s *Snapshot) Scope(name scope.Scope) (*Scope, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := s.db.lookUp(sc.entry, s.seq)
+	id, err := s.idOf(sc)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +55,15 @@ func (s *Snapshot) Scope(name scope.Scope) (*Scope, error) {
 		sc.fixed = newResolved(id, s.seq)
 	}
 	return sc, nil
+}
+
+// idOf returns the id that a scope had when the snapshot was taken, 0 for none. What was known of it before,
+// and still is, it was in between.
+func (s *Snapshot) idOf(sc *Scope) (scope.ID, error) {
+	if r := sc.known(); r != nil && keys.SeqNum(r.at.Load()) <= s.seq && s.db.stillNamed(r) {
+		return r.id, nil
+	}
+	return s.db.lookUp(sc.entry, s.seq)
 }
 
 // Name returns the scope that the handle is for.

@@ -55,7 +55,9 @@ func (s *Snapshot) Close() error {
 	s.closeOnce.Do(func() {
 		s.closed.Store(true)
 		s.db.snapshots.remove(s.seq, s.at)
-		s.db.compactor.wake() // what the snapshot kept may be dropped now
+		if s.seq != s.db.visible.load() || s.at != s.db.readTime() {
+			s.db.compactor.wake() // what the snapshot kept may be dropped now; else there is nothing newer
+		}
 		s.db.reaper.snapshotClosed()
 		s.db.release()
 	})

@@ -195,3 +195,21 @@ func exportable(b *testing.B) (*state.Store, []byte) {
 	}
 	return store, file.Bytes()
 }
+
+// Reads of stored values while the store has Ephemeral ones, by all processors.
+func BenchmarkGetBesideEphemeral(b *testing.B) {
+	sc := benchStore(b, nil)
+	require.NoError(b, sc.Set(ctx, "conversation/turn-17", document))
+	for i := range 1000 {
+		require.NoError(b, sc.Set(ctx, fmt.Sprintf("seen/%d", i), true, state.WithClass(state.Ephemeral)))
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := sc.Get(ctx, "conversation/turn-17"); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}

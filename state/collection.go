@@ -298,13 +298,12 @@ func (c *collection) read(ctx context.Context, b *docScratch, key string) error 
 	if err != nil {
 		return err
 	}
-	logical := c.logical(key)
-	if err := c.usable(ctx, key, logical); err != nil {
+	if err := c.usable(ctx, key, c.logical(key)); err != nil {
 		return err
 	}
 	err = c.find(b, key, &b.found)
 	if unread(err) || err == nil && b.found.header.Class == Sensitive {
-		err = cmp.Or(c.scope.seen(ctx, access.OpGet, logical, 1), err)
+		err = cmp.Or(c.scope.seen(ctx, access.OpGet, c.logical(key), 1), err)
 	}
 	return err
 }
@@ -319,9 +318,10 @@ type docScratch struct {
 	kept    found // what stays of it
 	pending pending
 	o       Option
+	source  docSource
 }
 
-var docScratches = sync.Pool{New: func() any { return new(docScratch) }}
+var docScratches = sync.Pool{New: func() any { return &docScratch{change: index.Change{Check: checkPayload}} }}
 
 func (s *Store) borrowDocs() *docScratch {
 	b := docScratches.Get().(*docScratch)
@@ -333,6 +333,9 @@ func (s *Store) giveBackDocs(b *docScratch) {
 	s.giveBack(b.scratch)
 	clear(b.ws)
 	b.scratch, b.found, b.pending = nil, found{}, pending{}
+	if b.source.c != nil { // not of most calls: it is long
+		b.source = docSource{}
+	}
 	if cap(b.old) <= maxPooledBytes && cap(b.ws) <= 64 {
 		docScratches.Put(b)
 	}

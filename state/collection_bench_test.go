@@ -142,6 +142,15 @@ func BenchmarkCollectionQuery(b *testing.B) {
 			query(b, i*7919%(n/10))
 		}
 	})
+	b.Run("none", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			r, err := c.Query(ctx, index.Query{Where: []index.Cond{index.Eq("user", "nobody")}})
+			if err != nil || len(r.Docs) > 0 {
+				b.Fatal(r, err)
+			}
+		}
+	})
 	b.Run("get", func(b *testing.B) {
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {

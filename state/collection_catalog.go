@@ -53,6 +53,11 @@ func (c *collection) reload() (*catalog, error) {
 
 func readCatalog(sp space, record []byte) (*catalog, error) {
 	p, i, err := sp.get(nil, record)
+	return decodeCatalog(p, i, err)
+}
+
+// decodeCatalog makes a catalog of what a look-up of its record has given.
+func decodeCatalog(p []byte, i info, err error) (*catalog, error) {
 	if err == ErrNotFound { // returned bare
 		return &catalog{}, nil
 	}

@@ -3,8 +3,10 @@ package state
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/internal/mutant"
@@ -33,11 +35,16 @@ type Result[T any] struct {
 //	})
 func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], error) {
 	var r Result[T]
+	reader := codec.NewReader[T](&stored)
 	err := c.c.view(ctx, func(src *docSource) (err error) {
-		r.Docs = make([]Doc[T], 0, 16)
+		r.Docs = []Doc[T]{}
 		r.Next, err = runPage(ctx, src, &q, func(key, doc []byte) error {
-			r.Docs = append(r.Docs, Doc[T]{})
-			return r.Docs[len(r.Docs)-1].read(src, key, doc)
+			n := len(r.Docs)
+			if n == cap(r.Docs) {
+				r.Docs = slices.Grow(r.Docs, 16)
+			}
+			r.Docs = r.Docs[:n+1] // zero, as all that was not used yet
+			return r.Docs[n].read(src, reader, key, doc)
 		})
 		return err
 	})
@@ -54,7 +61,9 @@ func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], er
 // cannot be read, and the loop goes on.
 func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T], error] {
 	return func(yield func(Doc[T], error) bool) {
+		reader := codec.NewReader[T](&stored)
 		left, limit := false, q.Limit
+		var d Doc[T] // of which the loop gets copies
 		q := q
 		if limit == 0 {
 			q.Limit = index.MaxLimit
@@ -62,8 +71,8 @@ func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T]
 		err := c.c.view(ctx, func(src *docSource) error {
 			for {
 				next, err := runPage(ctx, src, &q, func(key, doc []byte) error {
-					var d Doc[T]
-					if err := d.read(src, key, doc); err != nil {
+					d = Doc[T]{}
+					if err := d.read(src, reader, key, doc); err != nil {
 						return err
 					}
 					if left = !yield(d, d.Err); left {
@@ -117,15 +126,21 @@ func runPage(ctx context.Context, src *docSource, q *index.Query, add func(key, 
 }
 
 // read makes d the document under key, which src has read last.
-func (d *Doc[T]) read(src *docSource, key, doc []byte) error {
-	if d.Key = string(key); doc == nil {
+func (d *Doc[T]) read(src *docSource, reader *codec.Reader[T], key, doc []byte) error {
+	if doc == nil {
+		d.Key = string(key)
 		d.Err = src.c.fail("query", d.Key, src.unread)
 		return nil
 	}
-	if err := codec.ReadNode(codec.NodeOf(doc), &d.Value); err != nil {
-		return fmt.Errorf("document %q: %w", key, err)
+	err := reader.Read(doc, &d.Value)
+	d.Key = reader.Text(key) // behind it
+	if err == nil {
+		return nil
 	}
-	return nil
+	if malformed := (*codec.FormatError)(nil); errors.As(err, &malformed) {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return fmt.Errorf("document %q: %w", key, err)
 }
 
 // view calls fn with the documents and entries of one moment, of those that whoever the handle is for may
@@ -141,7 +156,8 @@ func (c *collection) view(ctx context.Context, fn func(src *docSource) error) er
 	}
 	b := s.store.borrowDocs()
 	defer s.store.giveBackDocs(b)
-	src := &docSource{c: c, space: s.space, b: b, filter: filter}
+	src := &b.source
+	*src = docSource{c: c, space: s.space, b: b, filter: filter}
 	if s.mode == live {
 		snap, err := s.store.engine.begin(nil)
 		if err != nil {
@@ -184,11 +200,28 @@ func (src *docSource) plan(ctx context.Context, q *index.Query) (*index.Plan, er
 		return nil, err
 	}
 	src.ctx = ctx
-	cat, err := readCatalog(src.space, src.c.record)
+	cat, err := src.catalog()
 	if err != nil {
 		return nil, err
 	}
 	return src.c.set.Plan(q, cat.list.Ready)
+}
+
+// catalog returns the record as it is in the source, which is decoded once for each of its versions.
+func (src *docSource) catalog() (*catalog, error) {
+	b := src.b
+	var i info
+	var err error
+	b.old, i, err = src.space.get(b.old[:0], src.c.record)
+	known := src.c.known.Load()
+	if err == nil && known != nil && known.version == i.version && i.version != Absent { // not a transaction's own
+		return known, nil
+	}
+	cat, err := decodeCatalog(b.old, i, err)
+	if err == nil && cat.there && src.c.scope.mode == live && (known == nil || known.version < cat.version) {
+		src.c.known.CompareAndSwap(known, cat)
+	}
+	return cat, err
 }
 
 // Entries implements index.Source.
@@ -258,6 +291,9 @@ func (src *docSource) Doc(key []byte) ([]byte, error) {
 	return src.payload(b.old)
 }
 
+// Check implements index.Source.
+func (src *docSource) Check(doc []byte) error { return checkPayload(doc) }
+
 // cannotRead returns the error of a document that is there and cannot be read, which ends no query, as what it
 // is to the index.
 func (src *docSource) cannotRead(err error) error {
@@ -268,16 +304,31 @@ func (src *docSource) cannotRead(err error) error {
 	return index.ErrUnread
 }
 
-// payload returns the value's part of what is stored of a document.
-func (src *docSource) payload(p []byte) ([]byte, error) { return soundPayload(&src.b.found, p) }
-
-// soundPayload returns the value's part of what is stored of a document, found to be sound. It uses f.
-func soundPayload(f *found, p []byte) ([]byte, error) {
+// payload returns the value's part of what is stored of a document, which nobody has validated.
+func (src *docSource) payload(p []byte) ([]byte, error) {
+	f := &src.b.found
 	if err := f.open(p); err != nil {
 		return nil, err
 	}
-	if err := codec.Validate(f.payload, &stored); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	return f.payload, nil
+}
+
+// soundPayload returns the value's part of what is stored of a document, found to be sound. It uses f.
+func soundPayload(f *found, p []byte) ([]byte, error) {
+	err := f.open(p)
+	if err == nil {
+		err = checkPayload(f.payload)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return f.payload, nil
+}
+
+// checkPayload returns ErrMalformed if a document is no encoding of a value.
+func checkPayload(p []byte) error {
+	if err := codec.Validate(p, &stored); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return nil
 }

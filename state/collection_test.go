@@ -413,6 +413,42 @@ func TestRebuildMendsWhatDisagrees(t *testing.T) {
 	})
 }
 
+// Documents are validated by what reads them: a query that only needs their indexed values, or their keys, finds out all
+// the same that one is none, and what is written over it takes its entries away.
+func TestAQueryMeetsDocumentsThatAreNone(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		c := people(t, sc, byMail, byTeam)
+		for i := range 5 {
+			require.NoError(t, c.Set(ctx, fmt.Sprint(i), person{Team: "red", Mail: fmt.Sprint(i), Age: i}))
+		}
+		break3 := func() {
+			require.NoError(t, state.Forge(sc, "\x00dpeople\x003", []byte(kept(t, sc)["\x00dpeople\x003"]+"\x00")))
+		}
+		break3()
+		red := []index.Cond{index.Eq("team", "red")}
+		for _, q := range []index.Query{
+			{}, {Where: red}, {Where: []index.Cond{index.Eq("mail", "3")}}, {Where: append(red, index.Ge("name", ""))},
+			{Where: red, Order: []index.Order{index.Desc("name")}}, {Where: []index.Cond{index.Ge(index.Key, "3")}},
+			{Where: []index.Cond{index.Ge("name", "")}}, {Where: append(red, index.Le("age", 3))},
+		} {
+			_, err := c.Query(ctx, q)
+			require.ErrorIs(t, err, state.ErrMalformed, "%+v", q)
+			for _, err = range c.All(ctx, q) {
+			}
+			require.ErrorIs(t, err, state.ErrMalformed, "%+v", q)
+		}
+		require.Equal(t, []string{"0", "1", "2"}, docsOf(t, c, index.Query{Where: append(red, index.Lt("age", 3))}))
+		require.NoError(t, c.Set(ctx, "3", person{Team: "blue", Mail: "3"}))
+		require.Len(t, requireAgreement(t, sc, c), 5)
+		break3()
+		existed, err := c.Delete(ctx, "3")
+		require.NoError(t, err)
+		require.True(t, existed)
+		require.Len(t, requireAgreement(t, sc, c), 4)
+	})
+}
+
 // A document that cannot be read, or indexed, can be deleted, and leaves no entries behind.
 func TestDocumentsThatCannotBeReadCanBeDeleted(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {

@@ -9,7 +9,6 @@ import (
 	"github.com/loamdb/loam/access"
 	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/internal/mutant"
-	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/envelope"
 	"github.com/loamdb/loam/state/index"
 )
@@ -155,9 +154,6 @@ func (c *collection) assemble(ctx context.Context, b *docScratch, cat *catalog, 
 	var expires int64
 	if old != nil {
 		dw.version, before, expires = old.version, old.payload, old.expires
-		if err := codec.Validate(before, &stored); err != nil {
-			return false, fmt.Errorf("%w: %w", ErrMalformed, err)
-		}
 	}
 	b.o = w.o
 	if there {
@@ -205,7 +201,9 @@ func (c *collection) ofDocument(n *notice) *notice {
 
 // ready makes what is stored of a document in b, and returns its value's part.
 func (c *collection) ready(ctx context.Context, b *docScratch, p *pending) (payload []byte, err error) {
-	if b.buf, err = c.scope.ready(ctx, b.buf[:0], p, &b.o, c.scope.store.engine.now()); err != nil {
+	var now int64
+	now, p.since = nowSince(c.scope.store.engine)
+	if b.buf, err = c.scope.ready(ctx, b.buf[:0], p, &b.o, now); err != nil {
 		return nil, err
 	}
 	switch class := p.header.Class; {

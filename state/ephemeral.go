@@ -40,7 +40,9 @@ type ephemerals struct {
 	count   atomic.Int64  // of values, so that nobody looks for any where there are none
 	changes atomic.Uint64 // how often a key has changed sides
 
-	mu             sync.RWMutex
+	table ephemeralTable // changed under mu, searched without
+
+	mu             sync.Mutex
 	closed         bool
 	scopes         map[scope.Scope]*ephemeralScope
 	bytes          int64
@@ -55,6 +57,8 @@ type ephemeral struct {
 	value        []byte // with its envelope
 	expires      int64
 	older, newer *ephemeral
+	at           int // in in.values
+	link         ephemeralLink
 
 	// pinned: the engine has a value of the key still, which readers must not find in this one's place (X2).
 	pinned bool
@@ -62,12 +66,15 @@ type ephemeral struct {
 
 type ephemeralScope struct {
 	name   scope.Scope
-	values map[string]*ephemeral
-	sorted []*ephemeral // nil: to be made
+	values []*ephemeral // in any order
+	sorted []*ephemeral // by key; nil: to be made
 }
 
 // ephemeralOverhead is what a value takes besides key and value, about.
 const ephemeralOverhead = 160
+
+// expired reports whether the value has expired.
+func (v *ephemeral) expired(now func() int64) bool { return v.expires != 0 && v.expires <= now() }
 
 func (v *ephemeral) size() int64 { return int64(len(v.key)+len(v.value)) + ephemeralOverhead }
 
@@ -83,6 +90,7 @@ type held [stripeCount / 64]uint64
 
 func (e *ephemerals) init(limit int64) {
 	e.limit, e.seed, e.scopes = limit, maphash.MakeSeed(), map[scope.Scope]*ephemeralScope{}
+	e.table.init()
 }
 
 func (e *ephemerals) stripeOf(key []byte) int { return int(maphash.Bytes(e.seed, key) % stripeCount) }
@@ -114,45 +122,53 @@ func (e *ephemerals) unshare(h *held) {
 
 // get appends the value of a key to dst and tells when it expires.
 func (e *ephemerals) get(dst []byte, name scope.Scope, key string, now func() int64) (out []byte, expires int64, ok bool) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	v := e.find(name, key)
-	if v == nil || v.expires != 0 && v.expires <= now() {
+	v := e.table.find(name, key)
+	if v == nil || v.expired(now) {
 		return dst, 0, false
 	}
 	return append(dst, v.value...), v.expires, true
 }
 
-// find returns the value of a key, expired or not. The caller holds mu.
-func (e *ephemerals) find(name scope.Scope, key string) *ephemeral {
-	if in := e.scopes[name]; in != nil {
-		return in.values[key]
-	}
-	return nil
-}
-
-// put makes value, which is copied, the newest one. The caller holds the key's stripe alone, and calls
-// unpin if the value is to be pinned.
-func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int64, pinned bool) error {
-	v := &ephemeral{key: key, value: bytes.Clone(value), expires: expires, pinned: pinned}
-	if err := e.fits(v); err != nil {
-		return err
-	}
+// put makes v the newest value. The caller holds the key's stripe alone, and calls unpin if v is to be
+// pinned.
+func (e *ephemerals) put(name scope.Scope, v *ephemeral) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return ErrClosed
 	}
-	v.in = e.scopes[name]
-	if v.in == nil {
-		v.in = &ephemeralScope{name: name, values: map[string]*ephemeral{}}
-		e.scopes[name] = v.in
+	in := e.scopes[name]
+	if in == nil {
+		in = &ephemeralScope{name: name}
+		e.scopes[name] = in
 	}
+	e.insert(in, v)
+	return nil
+}
+
+// replace is put if the key has a value here that has not expired, and reports whether it has.
+func (e *ephemerals) replace(name scope.Scope, v *ephemeral, now func() int64) bool {
+	if e.count.Load() == 0 {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old := e.table.find(name, v.key)
+	if old == nil || old.expired(now) {
+		return false
+	}
+	e.insert(old.in, v)
+	return true
+}
+
+// insert makes v the newest value, in the place of one that its key has. The caller holds mu.
+func (e *ephemerals) insert(in *ephemeralScope, v *ephemeral) {
 	e.count.Add(1) // before the old one goes: who sees 0 looks for nothing here
-	if old := v.in.values[key]; old != nil {
+	v.in, v.at = in, len(in.values)
+	in.values, in.sorted = append(in.values, v), nil
+	if old := e.table.put(v); old != nil {
 		e.unlink(old)
 	}
-	v.in.values[key], v.in.sorted = v, nil
 	if v.older = e.newest; v.older != nil {
 		v.older.newer = v
 	} else {
@@ -161,7 +177,6 @@ func (e *ephemerals) put(name scope.Scope, key string, value []byte, expires int
 	e.newest = v
 	e.bytes += v.size()
 	e.makeRoom()
-	return nil
 }
 
 // makeRoom drops values, from the oldest one on, until the others fit: all but the newest, and those that
@@ -181,7 +196,7 @@ func (e *ephemerals) makeRoom() {
 func (e *ephemerals) unpin(name scope.Scope, key string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if v := e.find(name, key); v != nil {
+	if v := e.table.find(name, key); v != nil {
 		v.pinned = false
 	}
 	e.makeRoom()
@@ -195,7 +210,7 @@ func (e *ephemerals) fits(v *ephemeral) error {
 	return nil
 }
 
-// unlink takes v out of the order of writing and the sums.
+// unlink takes v out of its scope, the order of writing and the sums.
 func (e *ephemerals) unlink(v *ephemeral) {
 	if v.older != nil {
 		v.older.newer = v.newer
@@ -209,13 +224,16 @@ func (e *ephemerals) unlink(v *ephemeral) {
 	}
 	e.bytes -= v.size()
 	e.count.Add(-1)
+	in, last := v.in, len(v.in.values)-1
+	in.values[v.at], in.values[last].at = in.values[last], v.at
+	in.values[last], in.values, in.sorted = nil, in.values[:last], nil
 }
 
 // drop removes v. The caller holds mu.
 func (e *ephemerals) drop(v *ephemeral) {
+	e.table.remove(v)
 	e.unlink(v)
-	delete(v.in.values, v.key)
-	if v.in.sorted = nil; len(v.in.values) == 0 {
+	if len(v.in.values) == 0 {
 		delete(e.scopes, v.in.name)
 	}
 }
@@ -227,12 +245,12 @@ func (e *ephemerals) remove(name scope.Scope, key string, now func() int64) bool
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	v := e.find(name, key)
+	v := e.table.find(name, key)
 	if v == nil {
 		return false
 	}
 	e.drop(v)
-	return v.expires == 0 || v.expires > now()
+	return !v.expired(now)
 }
 
 // supersede removes the keys of a commit, whose stripes the caller shares.
@@ -243,7 +261,7 @@ func (e *ephemerals) supersede(name scope.Scope, ws []write) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i := range ws {
-		if v := e.find(name, string(ws[i].key)); v != nil {
+		if v := e.table.find(name, string(ws[i].key)); v != nil {
 			e.changes.Add(1) // before it goes: who sees no value here sees that, with a snapshot of before the commit too
 			e.drop(v)
 		}
@@ -258,8 +276,8 @@ func (e *ephemerals) clear(name scope.Scope) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if in := e.scopes[name]; in != nil {
-		for _, v := range in.values {
-			e.drop(v)
+		for len(in.values) > 0 {
+			e.drop(in.values[len(in.values)-1])
 		}
 	}
 }
@@ -273,9 +291,7 @@ func (e *ephemerals) between(name scope.Scope, lower, upper []byte, now int64) [
 		return nil
 	}
 	if in.sorted == nil {
-		for _, v := range in.values {
-			in.sorted = append(in.sorted, v)
-		}
+		in.sorted = slices.Clone(in.values)
 		slices.SortFunc(in.sorted, func(a, b *ephemeral) int { return strings.Compare(a.key, b.key) })
 	}
 	at := func(key []byte) int {
@@ -295,19 +311,20 @@ func (e *ephemerals) close() {
 	defer e.mu.Unlock()
 	e.closed, e.oldest, e.newest, e.bytes = true, nil, nil, 0
 	clear(e.scopes)
+	e.table.clear()
 	e.count.Store(0)
 }
 
 // figures returns what Metrics tell.
 func (e *ephemerals) figures() (count, bytes, evicted int64) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	return e.count.Load(), e.bytes, e.evicted
 }
 
 func (e *ephemerals) countIn(name scope.Scope) int64 {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if in := e.scopes[name]; in != nil {
 		return int64(len(in.values))
 	}
@@ -315,11 +332,9 @@ func (e *ephemerals) countIn(name scope.Scope) int64 {
 }
 
 // has reports whether a key has a value here that has not expired.
-func (e *ephemerals) has(name scope.Scope, key []byte, now func() int64) bool {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	v := e.find(name, string(key))
-	return v != nil && (v.expires == 0 || v.expires > now())
+func (e *ephemerals) has(name scope.Scope, key string, now func() int64) bool {
+	v := e.table.find(name, key)
+	return v != nil && !v.expired(now)
 }
 
 // removeEphemeral removes a value of class Ephemeral and reports whether it was there.
@@ -336,23 +351,22 @@ var errEphemeralPart = fmt.Errorf("%w: values of class %v are no part of transac
 
 // displaced is a stored value whose place one of class Ephemeral is to take.
 type displaced struct {
-	minded  bool // somebody is to be asked or told of it
 	asked   bool // of the version
 	class   Class
 	version Version
 }
 
-// minded returns what one of class Ephemeral under key is to take the place of, as far as it is known without
-// a look.
-func (s *Scope) minded(key string) displaced {
+// minded reports whether somebody is to be asked or told when a stored value of a key makes place.
+func (s *Scope) minded(key string) bool {
 	in := s.store.hooks.Interest(hook.OpDelete, s.name, scope.Scope{}, key)
-	return displaced{minded: in.Before || in.After || s.store.recording || s.witness != nil}
+	return in.Before || in.After || s.store.recording || s.witness != nil
 }
 
-// displace is minded with a look, after which hooks have been asked: their error is that of the write.
+// displace returns what one of class Ephemeral under key is to take the place of, of which hooks have been asked:
+// their error is that of the write. It is not looked for where nobody minds.
 func (s *Scope) displace(ctx context.Context, key []byte) (displaced, error) {
-	d := s.minded(string(key))
-	if !d.minded || s.store.ephemeral.has(s.name, key, s.store.engine.now) {
+	var d displaced
+	if !s.minded(string(key)) || s.store.ephemeral.has(s.name, string(key), s.store.engine.now) {
 		return d, nil
 	}
 	var there bool
@@ -379,7 +393,9 @@ func (s *Scope) askDisplaced(ctx context.Context, key string, d *displaced) erro
 // the engine has of the key: of that hooks are told, and asked unless it is what displace has returned.
 // The value may be in the scratch.
 func (s *Scope) putEphemeral(ctx context.Context, b *scratch, key string, value []byte, expires int64, d displaced, o *Option) error {
-	b.key, b.one[0] = append(b.key[:0], key...), write{}
+	if b.key = append(b.key[:0], key...); b.one[0].key != nil { // of the one before
+		b.one[0] = write{}
+	}
 	ctx = s.acting(ctx)
 	for {
 		done, err := s.tryEphemeral(ctx, b, key, value, expires, &d, o)
@@ -400,22 +416,28 @@ func (s *Scope) putEphemeral(ctx context.Context, b *scratch, key string, value 
 // then d is that, and nothing is done.
 func (s *Scope) tryEphemeral(ctx context.Context, b *scratch, key string, value []byte, expires int64, d *displaced, o *Option) (done bool, err error) {
 	e := &s.store.ephemeral
+	v := &ephemeral{key: key, value: bytes.Clone(value), expires: expires}
+	if err := e.fits(v); err != nil {
+		return false, err
+	}
 	lock := &e.stripes[e.stripeOf(b.key)]
 	lock.Lock()
 	defer lock.Unlock()
-	var class Class
-	var there bool
-	if !e.has(s.name, b.key, s.store.engine.now) { // else the engine has nothing
-		var version Version
-		if class, version, there, err = s.storedUnder(b.key); err != nil {
-			return false, err
-		}
-		if d.minded && there && !(d.asked && version == d.version) {
-			d.class, d.version = class, version
-			return false, nil
-		}
+	if e.replace(s.name, v, s.store.engine.now) { // the engine has nothing
+		b.counters.writes.Add(1)
+		return true, nil
 	}
-	if err := e.put(s.name, key, value, expires, there); err != nil {
+	class, version, there, err := s.storedUnder(b.key)
+	if err != nil {
+		return false, err
+	}
+	minded := there && s.minded(key)
+	if minded && !(d.asked && version == d.version) {
+		d.class, d.version = class, version
+		return false, nil
+	}
+	v.pinned = there
+	if err := e.put(s.name, v); err != nil {
 		return false, err
 	}
 	b.counters.writes.Add(1)
@@ -424,7 +446,7 @@ func (s *Scope) tryEphemeral(ctx context.Context, b *scratch, key string, value 
 	}
 	e.changes.Add(1)
 	b.one[0] = write{space: s.space, key: b.key}
-	if d.minded {
+	if minded {
 		b.one[0].tell = s.noticeOfDelete(&b.notice, key, class, o)
 	}
 	_, err = s.commitNoted(ctx, b, b.one[:], func(all []write) (Version, error) {

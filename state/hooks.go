@@ -54,17 +54,42 @@ func hookOptions(o hook.Options) hook.Options {
 	return o
 }
 
+// openHooks makes what runs hooks. Where they and the engine go by the machine's clock one look at it is enough
+// for both, which is a tenth of what a pair of hooks adds to a Set.
+func (s *Store) openHooks(o hook.Options) (err error) {
+	if o.Now == nil {
+		s.hookEpoch = s.machineInstant(clockOrigin(s.engine))
+	}
+	s.hooks, err = hook.New(hookOptions(o))
+	return err
+}
+
+// machineInstant returns t if it was read a moment ago, monotonic part and all, and else the zero Time: harnesses
+// have clocks of their own.
+func (s *Store) machineInstant(t time.Time) time.Time {
+	if t == t.Round(0) || s.clock.since(t).Abs() > time.Minute {
+		return time.Time{}
+	}
+	return t
+}
+
 // asked reports whether before-hooks run for values of a class.
 func asked(c Class) bool { return c != Trusted && c != Ephemeral }
 
 // ask has the before-hooks look at the value of p, and puts in its place what they want instead.
 func (s *Scope) ask(ctx context.Context, p *pending) error {
+	if p.header.Class == Ephemeral { // of which no hook is told either
+		return nil
+	}
 	h := s.store.hooks
 	p.interest = h.Interest(hook.OpSet, s.name, scope.Scope{}, p.key)
 	if !p.interest.Before || !asked(p.header.Class) {
 		return nil
 	}
 	c := hook.Change{Op: hook.OpSet, Scope: s.name, Key: p.key, Collection: p.collection}
+	if p.since > 0 && !s.store.hookEpoch.IsZero() {
+		c.Time = s.store.hookEpoch.Add(p.since)
+	}
 	var src *source
 	switch v := p.value.(type) {
 	case nil, bool, int64, uint64, float64, string: // is what is read back

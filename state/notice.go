@@ -35,14 +35,17 @@ func (s *Scope) notice(n *notice, op hook.Op, key string, class Class, in hook.I
 	if class == Ephemeral || !in.After && !s.store.recording {
 		return nil
 	}
-	if n == nil {
+	switch {
+	case n == nil:
 		n = &notice{}
+	case n.event.Op != 0: // of an attempt before
+		*n = notice{}
 	}
-	*n = notice{
-		event: hook.Event{Op: op, Scope: s.name, Key: key, Time: time.UnixMilli(now).UTC(), Correlation: o.correlation},
-		// Those of class Sensitive are not for events, which would outlive their scope's key.
-		values: (in.Values || s.store.recordValues) && class != Sensitive && !s.sealedWhole(),
-	}
+	// Field by field: an event is as long as four cache lines, and most of it is empty.
+	ev := &n.event
+	ev.Op, ev.Scope, ev.Key, ev.Time, ev.Correlation = op, s.name, key, time.UnixMilli(now).UTC(), o.correlation
+	// Those of class Sensitive are not for events, which would outlive their scope's key.
+	n.values = (in.Values || s.store.recordValues) && class != Sensitive && !s.sealedWhole()
 	return n
 }
 
@@ -55,6 +58,15 @@ func (s *Scope) sealedWhole() bool {
 // commitTold commits writes of which somebody is told.
 func (s *Scope) commitTold(ctx context.Context, b *scratch, ws []write, unsynced bool) (Version, error) {
 	ctx = s.acting(ctx)
+	if !s.store.recording && !valuesAsked(ws) {
+		// There is nothing to read before, or to write with it: commitNoted would do the same, in 60 ns more.
+		v, err := s.commitWrites(ctx, b, ws, ws, unsynced)
+		if err == nil {
+			number(ws, v)
+			s.tell(ctx, ws)
+		}
+		return v, err
+	}
 	v, err := s.commitNoted(ctx, b, ws, func(all []write) (Version, error) { return s.commitWrites(ctx, b, ws, all, unsynced) })
 	if err == nil {
 		s.tell(ctx, ws)
@@ -62,11 +74,21 @@ func (s *Scope) commitTold(ctx context.Context, b *scratch, ws []write, unsynced
 	return v, err
 }
 
+// valuesAsked reports whether somebody asks for the values of a write.
+func valuesAsked(ws []write) bool {
+	for i := range ws {
+		if n := ws[i].tell; n != nil && n.values {
+			return true
+		}
+	}
+	return false
+}
+
 // tell tells of writes that were committed.
 func (s *Scope) tell(ctx context.Context, ws []write) {
 	for i := range ws {
 		if n := ws[i].tell; n != nil {
-			s.store.hooks.After(ctx, n.event)
+			s.store.hooks.AfterOf(ctx, &n.event)
 		}
 	}
 }
@@ -312,7 +334,7 @@ func (tx *Txn) tell(ctx context.Context, last Version) {
 		if ev.SeqNum = uint64(last); tx.recorded != nil {
 			tx.store.numberAs(ev, tx.recorded[i])
 		}
-		tx.store.hooks.After(ctx, *ev)
+		tx.store.hooks.AfterOf(ctx, ev)
 	}
 }
 

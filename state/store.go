@@ -58,6 +58,7 @@ type Store struct {
 
 	clock     clock // takes the time of calls
 	opened    time.Time
+	hookEpoch time.Time // from which the engine's time counts that hooks go by, too; zero: they look themselves
 	latencies [timedOps]latency.Histogram
 
 	counters [counterShards]counters
@@ -164,7 +165,7 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 		err = s.openSweeper(settings.Clock != nil)
 	}
 	if err == nil {
-		s.hooks, err = hook.New(hookOptions(o.Hooks))
+		err = s.openHooks(o.Hooks)
 	}
 	if err == nil {
 		if err = s.openTimeline(o.Timeline); err != nil {

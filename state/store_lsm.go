@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/loamdb/loam/lsm"
 	"github.com/loamdb/loam/scope"
@@ -160,6 +161,16 @@ func openEngine(dir string, o *EngineOptions, l *codec.Limits) (*engine, error) 
 
 // now returns the store's time, by which entries expire, in milliseconds since 1970.
 func (e *engine) now() int64 { return e.db.Now().UnixMilli() }
+
+// nowSince returns now of an engine, and how long that is since its clockOrigin. These two are functions since another
+// store need not have them: with a zero origin hooks look at the clock themselves.
+func nowSince(e *engine) (now int64, since time.Duration) {
+	at, since := e.db.NowSince()
+	return at.UnixMilli(), since
+}
+
+// clockOrigin returns an instant of the machine's clock, or the zero Time if the engine goes by another.
+func clockOrigin(e *engine) time.Time { return e.db.ClockOrigin() }
 
 // space returns where a scope's keys are. The scope need not exist.
 func (e *engine) space(name scope.Scope) (space, error) {

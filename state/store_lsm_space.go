@@ -68,13 +68,18 @@ func (sp space) scan(lower, upper []byte, reverse bool, yield func(key, value []
 	if err != nil {
 		return translate(err)
 	}
-	ok, step := false, it.Next
-	if reverse {
-		ok, step = it.Last(), it.Prev
-	} else {
-		ok = it.First()
+	step := func(first bool) bool {
+		switch {
+		case first && reverse:
+			return it.Last()
+		case first:
+			return it.First()
+		case reverse:
+			return it.Prev()
+		}
+		return it.Next()
 	}
-	for ; ok; ok = step() {
+	for ok := step(true); ok; ok = step(false) {
 		i := info{version: Version(it.Version()), expires: millisOf(it.Expiry()), unread: it.Unreadable()}
 		var value []byte
 		if i.unread == nil {

@@ -33,8 +33,8 @@ func tenth(limit int64) int64 {
 
 // admission is what was let into a scope of one commit, which is under way until end.
 type admission struct {
-	in *ruled // nil: nobody counts
-	tally
+	in             *ruled // nil: nobody counts
+	entries, bytes int64
 }
 
 // plea is a scope in which somebody waits for room; done is closed when it was visited.
@@ -48,11 +48,16 @@ func (k *sweeper) admitWrites(ctx context.Context, ws []write) (admission, error
 	if !k.active() || len(ws) == 0 {
 		return admission{}, nil
 	}
+	return k.admit(ctx, sumOf(ws))
+}
+
+// sumOf returns what is counted of writes to one scope together.
+func sumOf(ws []write) tally {
 	sum := tally{name: ws[0].space.name}
 	for i := range ws {
 		sum.add(tallyOf(&ws[i]))
 	}
-	return k.admit(ctx, sum)
+	return sum
 }
 
 // admitAll lets what a transaction has written in. The scopes have one order, so that nobody waits for who
@@ -93,7 +98,7 @@ func (k *sweeper) admit(ctx context.Context, t tally) (admission, error) {
 	if in == nil || t.entries == 0 || in.rule.MaxEntries == 0 && in.rule.MaxBytes == 0 || mutant.Enabled && mutant.Is(mutant.NeverWaitForRoom) {
 		return admission{}, nil
 	}
-	a := admission{in, t}
+	a := admission{in, t.entries, t.bytes}
 	if in.waiting.Load() == 0 {
 		if a.try() {
 			return a, nil

@@ -31,6 +31,7 @@ type pending struct {
 	operator   string // value is an operand of it; "": it is the value
 	header     envelope.Header
 	now        int64         // when it is written
+	since      time.Duration // the same, since Store.hookEpoch, if the clock was just read; else 0
 	interest   hook.Interest // of hooks
 
 	expires  int64 // milliseconds since 1970; 0: never
@@ -58,18 +59,19 @@ func (s *Scope) prepare(ctx context.Context, p *pending, o *Option, now int64) e
 		return hook.ErrSimulated
 	}
 	h := &p.header
-	var before envelope.Header
+	h.Codec, h.Created = envelope.MessagePack, envelope.Millis(now)
+	var class Class
 	var expires int64
 	if p.before != nil {
-		before, expires = p.before.header, p.before.expires
+		before := &p.before.header
+		class, expires = before.Class, p.before.expires
+		if before.Created != 0 {
+			h.Created, h.Updated = before.Created, envelope.Millis(now)
+		}
 	}
 	var err error
-	if h.Class, err = s.classOf(p.key, o.class, before.Class); err != nil {
+	if h.Class, err = s.classOf(p.key, o.class, class); err != nil {
 		return err
-	}
-	h.Codec, h.Created = envelope.MessagePack, envelope.Millis(now)
-	if before.Created != 0 {
-		h.Created, h.Updated = before.Created, envelope.Millis(now)
 	}
 	correlation := o.correlation
 	if correlation == "" {
@@ -110,7 +112,12 @@ func (s *Scope) encode(dst []byte, p *pending) ([]byte, error) {
 	if err != nil {
 		return dst, fmt.Errorf("%w: %w", ErrOption, err) // of the correlation id: all else is known to be right
 	}
-	if out, err = codec.Append(out, p.value, limits); err != nil {
+	if p.header.Class == Ephemeral { // nobody compares its bytes
+		out, err = codec.AppendUnordered(out, p.value, limits)
+	} else {
+		out, err = codec.Append(out, p.value, limits)
+	}
+	if err != nil {
 		return dst, err
 	}
 	return out, nil
@@ -151,14 +158,16 @@ func (s *Scope) put(ctx context.Context, p *pending, o *Option) (Version, error)
 	if s.err != nil {
 		return 0, s.err
 	}
-	if b.buf, err = s.ready(ctx, b.buf[:0], p, o, s.store.engine.now()); err != nil {
+	var now int64
+	now, p.since = nowSince(s.store.engine)
+	if b.buf, err = s.ready(ctx, b.buf[:0], p, o, now); err != nil {
 		return 0, err
 	}
 	if p.header.Class == Ephemeral {
 		if p.conditional || s.mode != live {
 			return 0, errEphemeralPart
 		}
-		return 0, s.putEphemeral(ctx, b, p.key, b.buf, p.expires, s.minded(p.key), o)
+		return 0, s.putEphemeral(ctx, b, p.key, b.buf, p.expires, displaced{}, o)
 	}
 	b.key = append(b.key[:0], p.key...)
 	b.one[0] = write{
@@ -208,7 +217,7 @@ func (s *Scope) commitWrites(ctx context.Context, b *scratch, ws, all []write, u
 	for i := range ws {
 		w := &ws[i]
 		depends := w.conditional && !(w.tell != nil && w.tell.pinned)
-		if (depends && w.value != nil || w.operator != "") && e.count.Load() > 0 && e.has(s.name, w.key, s.store.engine.now) {
+		if (depends && w.value != nil || w.operator != "") && e.count.Load() > 0 && e.has(s.name, string(w.key), s.store.engine.now) {
 			return 0, errEphemeralPart
 		}
 	}

@@ -47,18 +47,21 @@ func (e *encoder) made(s *shape, p []byte, err error, depth int) error {
 		return customError(s, err)
 	}
 	lim := e.lim
-	lim.MaxDepth, lim.MaxNodes = depth, e.nodes
+	lim.MaxDepth, lim.MaxNodes = depth, e.nodes+1 // itself was announced
 	left, err := validate(p, lim)
 	if err != nil {
 		return customError(s, err)
 	}
-	e.nodes = left + 1 // which count takes off
+	e.nodes = left
 	e.dst = append(e.dst, p...)
-	return e.count()
+	return e.fits()
 }
 
-// custom reads the value at pos into v by its type's own method.
-func (d *decoder) custom(s *shape, v reflect.Value) error {
+// custom reads the value at pos into v by its type's own method, which sees nothing that is not sound.
+func (d *typed) custom(s *shape, v reflect.Value) error {
+	if err := d.check(); err != nil {
+		return err
+	}
 	p := d.p[d.pos:]
 	kind := kindOf(p[0])
 	p = p[:skip(p)]
@@ -72,9 +75,9 @@ func (d *decoder) custom(s *shape, v reflect.Value) error {
 	case kind != Bytes && kind != String:
 		return valueError(ErrType, "%s does not go into %v", article(kind), s.typ)
 	case s.read == methodBinary:
-		err = m.(encoding.BinaryUnmarshaler).UnmarshalBinary(d.peekRaw())
+		err = m.(encoding.BinaryUnmarshaler).UnmarshalBinary(contentOf(p))
 	default:
-		err = m.(encoding.TextUnmarshaler).UnmarshalText(d.peekRaw())
+		err = m.(encoding.TextUnmarshaler).UnmarshalText(contentOf(p))
 	}
 	d.pos += len(p)
 	if err != nil {
@@ -83,11 +86,8 @@ func (d *decoder) custom(s *shape, v reflect.Value) error {
 	return nil
 }
 
-// peekRaw returns a copy of the string or bytes at pos, and stays there.
-func (d *decoder) peekRaw() []byte {
-	at := *d
-	return bytes.Clone(at.raw())
-}
+// contentOf returns a copy of the string or bytes whose encoding p is.
+func contentOf(p []byte) []byte { return bytes.Clone((&decoder{p: p}).raw()) }
 
 // receiver returns v, or a pointer to it or to a copy of it, as what has the method.
 func receiver(v reflect.Value, method reflect.Type) any {

@@ -159,5 +159,7 @@ func (d *decoder) time() time.Time {
 	}
 	sec, nanos := timeOf(d.p[d.pos : d.pos+size])
 	d.pos += size
-	return time.Unix(sec, int64(nanos)).UTC()
+	return timeAt(sec, nanos)
 }
+
+func timeAt(sec int64, nanos uint32) time.Time { return time.Unix(sec, int64(nanos)).UTC() }

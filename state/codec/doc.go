@@ -22,12 +22,12 @@
 //     value of the same types that is Equal and shares nothing with the bytes.
 //   - V3. One value has one encoding, whichever Go types it was written from: map keys are
 //     sorted, numbers as short as their type allows. Only what types write by methods of their
-//     own stands as they have written it.
+//     own stands as they have written it, and AppendUnordered leaves keys unsorted.
 //   - V4. int64 and uint64 have forms of their own, so that integers keep their types.
 //   - V5. An error names the rule and the place, and never the value.
 //
 // docs/values.md explains values to users, docs/formats/value.md has the bytes.
 //
 // Reading order: value.go, limits.go, errors.go, key.go, msgpack.go, validate.go, encode.go,
-// decode.go, once.go, node.go; for Go types shape.go, fields.go, marshal.go, unmarshal.go, custom.go.
+// decode.go, once.go, node.go; for Go types shape.go, fields.go, marshal.go, unmarshal.go, reader.go, custom.go.
 package codec

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"time"
-	"unicode/utf8"
 )
 
 // Append appends the encoding of v to dst and returns the extended slice. v may be a value, or
@@ -21,9 +20,17 @@ import (
 // kinds some. v is not changed or kept. On an error dst is returned as it was, in its old
 // length. Errors are *ValueError: ErrTooLarge, ErrTooDeep, ErrNotFinite, ErrNotUTF8, ErrTimeRange,
 // ErrType, ErrCustom.
-func Append(dst []byte, v any, l *Limits) ([]byte, error) {
+func Append(dst []byte, v any, l *Limits) ([]byte, error) { return appendValue(dst, v, l, false) }
+
+// AppendUnordered is Append without the sorting: keys of a map[string]any come in any order, so that equal values need
+// not have equal encodings. It is for what stays in memory; what reads bytes reads these.
+func AppendUnordered(dst []byte, v any, l *Limits) ([]byte, error) {
+	return appendValue(dst, v, l, true)
+}
+
+func appendValue(dst []byte, v any, l *Limits, unordered bool) ([]byte, error) {
 	lim := l.WithDefaults()
-	e := encoder{dst: dst, end: len(dst) + lim.MaxBytes, nodes: lim.MaxNodes, lim: lim}
+	e := encoder{dst: dst, end: len(dst) + lim.MaxBytes, nodes: lim.MaxNodes - 1, lim: lim, unordered: unordered}
 	if err := e.value(v, lim.MaxDepth); err != nil {
 		return dst, err
 	}
@@ -31,15 +38,19 @@ func Append(dst []byte, v any, l *Limits) ([]byte, error) {
 }
 
 type encoder struct {
-	dst   []byte
-	end   int // the length that dst may reach
-	nodes int // how many more there may be
-	hops  int // pointers followed since something was appended
-	lim   Limits
+	dst       []byte
+	end       int // the length that dst may reach
+	nodes     int // how many more there may be than lists and maps have announced
+	hops      int // pointers that lead to what is to be appended, within one list or map
+	lim       Limits
+	unordered bool
 }
 
 // value appends any Go value, within which lists and maps may lie depth deep.
 func (e *encoder) value(v any, depth int) error {
+	if s, ok := v.(string); ok { // as most are
+		return e.string(s)
+	}
 	switch v := v.(type) {
 	case nil:
 		return e.scalar(codeNil)
@@ -51,8 +62,6 @@ func (e *encoder) value(v any, depth int) error {
 		return e.uint(v)
 	case float64:
 		return e.float(v)
-	case string:
-		return e.string(v)
 	case []byte:
 		return e.bytes(v)
 	case time.Time:
@@ -67,11 +76,18 @@ func (e *encoder) value(v any, depth int) error {
 	return e.reflected(v, depth)
 }
 
-// count comes after whatever is appended: it takes one node off what there may be, and stops what
-// has grown too large.
-func (e *encoder) count() error {
+// fits comes after whatever is appended, and stops what has grown too large.
+func (e *encoder) fits() error {
+	if len(e.dst) > e.end {
+		return e.tooLarge()
+	}
+	return nil
+}
+
+// announce comes before a list or a map: it takes the nodes within off what there may be.
+func (e *encoder) announce(nodes int) error {
 	e.hops = 0
-	if e.nodes--; e.nodes < 0 || len(e.dst) > e.end {
+	if e.nodes -= nodes; e.nodes < 0 {
 		return e.tooLarge()
 	}
 	return nil
@@ -90,7 +106,7 @@ func (e *encoder) tooDeep() error {
 
 func (e *encoder) scalar(c byte) error {
 	e.dst = append(e.dst, c)
-	return e.count()
+	return e.fits()
 }
 
 func boolCode(v bool) byte {
@@ -113,7 +129,7 @@ func (e *encoder) int(n int64) error {
 	default:
 		e.dst = binary.BigEndian.AppendUint64(append(e.dst, int64c), uint64(n))
 	}
-	return e.count()
+	return e.fits()
 }
 
 func (e *encoder) uint(n uint64) error {
@@ -127,7 +143,7 @@ func (e *encoder) uint(n uint64) error {
 	default:
 		e.dst = binary.BigEndian.AppendUint64(append(e.dst, uint64c), n)
 	}
-	return e.count()
+	return e.fits()
 }
 
 func (e *encoder) float(f float64) error {
@@ -135,7 +151,7 @@ func (e *encoder) float(f float64) error {
 		return &ValueError{Err: ErrNotFinite}
 	}
 	e.dst = binary.BigEndian.AppendUint64(append(e.dst, float64c), math.Float64bits(f))
-	return e.count()
+	return e.fits()
 }
 
 func (e *encoder) string(s string) error {
@@ -143,12 +159,12 @@ func (e *encoder) string(s string) error {
 	if len(s) > e.lim.MaxBytes {
 		return e.tooLarge()
 	}
-	if !utf8.ValidString(s) {
+	if !validString(s) {
 		return &ValueError{Err: ErrNotUTF8}
 	}
 	e.head(len(s), 31, fixStr, str8, str16, str32)
 	e.dst = append(e.dst, s...)
-	return e.count()
+	return e.fits()
 }
 
 func (e *encoder) bytes(b []byte) error {
@@ -157,7 +173,7 @@ func (e *encoder) bytes(b []byte) error {
 	}
 	e.head(len(b), -1, 0, bin8, bin16, bin32)
 	e.dst = append(e.dst, b...)
-	return e.count()
+	return e.fits()
 }
 
 // head appends the head of what has n parts: one byte up to fixMax, else the code of 8 bits, if
@@ -189,17 +205,23 @@ func (e *encoder) time(t time.Time) error {
 		e.dst = binary.BigEndian.AppendUint32(append(e.dst, ext8, 12, timeExt), uint32(nanos))
 		e.dst = binary.BigEndian.AppendUint64(e.dst, uint64(sec))
 	}
-	return e.count()
+	return e.fits()
 }
 
 func (e *encoder) listHead(n int) error {
+	if err := e.announce(n); err != nil {
+		return err
+	}
 	e.head(n, 15, fixList, 0, list16, list32)
-	return e.count()
+	return e.fits()
 }
 
 func (e *encoder) mapHead(n int) error {
+	if err := e.announce(2 * n); err != nil {
+		return err
+	}
 	e.head(n, 15, fixMap, 0, map16, map32)
-	return e.count()
+	return e.fits()
 }
 
 func (e *encoder) list(list []any, depth int) error {
@@ -224,18 +246,31 @@ func (e *encoder) mapOf(m map[string]any, depth int) error {
 	if err := e.mapHead(len(m)); err != nil {
 		return err
 	}
-	if len(m) > e.nodes {
-		return valueError(ErrTooLarge, "more than %d nodes", e.lim.MaxNodes)
-	}
-	if len(m) > smallMap {
+	switch {
+	case e.unordered:
+		for k, v := range m {
+			if err := e.pair(k, v, depth); err != nil {
+				return err
+			}
+		}
+		return nil
+	case len(m) > smallMap:
 		return e.largeMap(m, depth)
 	}
+	return e.fewPairs(m, depth)
+}
+
+// fewPairs appends the pairs of a small map.
+func (e *encoder) fewPairs(m map[string]any, depth int) error {
 	var p pairs
 	for k, v := range m {
-		p.put(k, v)
+		p.entries[p.n] = entry{k, v} // here, where the compiler sees that it is on the stack
+		p.put()
 	}
+	p.sort()
 	for i := range p.n {
-		if err := e.pair(p.at(i), depth); err != nil {
+		at := p.at(i)
+		if err := e.pair(at.key, at.value, depth); err != nil {
 			return err
 		}
 	}
@@ -250,19 +285,19 @@ func (e *encoder) largeMap(m map[string]any, depth int) error {
 	}
 	sortEntries(entries)
 	for i := range entries {
-		if err := e.pair(&entries[i], depth); err != nil {
+		if err := e.pair(entries[i].key, entries[i].value, depth); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *encoder) pair(p *entry, depth int) error {
-	if err := e.string(p.key); err != nil {
-		return InKey(err, p.key)
+func (e *encoder) pair(key string, value any, depth int) error {
+	if err := e.string(key); err != nil {
+		return InKey(err, key)
 	}
-	if err := e.value(p.value, depth-1); err != nil {
-		return InKey(err, p.key)
+	if err := e.value(value, depth-1); err != nil {
+		return InKey(err, key)
 	}
 	return nil
 }

@@ -1,5 +1,8 @@
 package codec
 
+// Encoding returns the bytes of the value.
+func (n Node) Encoding() []byte { return n.p }
+
 // DecodesOnce reports whether Decode needs a single pass for p.
 func DecodesOnce(p []byte, l *Limits) bool {
 	_, ok := decodeOnce(p, l.WithDefaults())

@@ -10,6 +10,7 @@ import (
 // field is an exported field of a struct, or of a struct embedded in it.
 type field struct {
 	name      string // the key in the map
+	lead      string // its encoding, "" if it has none
 	index     []int  // as reflect.Value.FieldByIndex takes it
 	shape     *shape
 	omitEmpty bool
@@ -38,7 +39,11 @@ func (b builder) structFields(t reflect.Type) (*fields, string) {
 	}
 	slices.SortFunc(c.list, func(x, y field) int { return strings.Compare(x.name, y.name) })
 	f := &fields{list: c.list, byName: map[string]int{}, fixed: true}
-	for i, x := range f.list {
+	for i := range f.list {
+		x := &f.list[i]
+		if lead, err := Append(nil, x.name, nil); err == nil {
+			x.lead = string(lead)
+		}
 		f.byName[x.name] = i
 		f.fixed = f.fixed && !x.omitEmpty && !x.optional
 	}

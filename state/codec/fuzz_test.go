@@ -77,12 +77,16 @@ func FuzzDecode(f *testing.F) {
 		f.Add(p)
 	}
 	f.Add([]byte{0x82, 0xa1, 'b', 0xcc, 5, 0xa1, 'a', 0xca, 0x3f, 0xc0, 0, 0})
+	f.Add([]byte{0x82, 0xa1, 'b', 0x81, 0xa1, 'a', 0xd9, 1, 'x', 0xa1, 'c', 0x92, 0xc4, 0, 0xa0})
 	f.Fuzz(func(t *testing.T, p []byte) {
 		for _, l := range []*codec.Limits{nil, {MaxNodes: 5}, {MaxDepth: 2}, {MaxBytes: 20}} {
 			if valid := codec.Validate(p, l) == nil; valid != codec.DecodesOnce(p, l) {
 				t.Fatalf("% x: valid %t under %+v, but not to both", p, valid, l)
 			}
 		}
+		requireProbed(t, p)
+		requireProbed(t, p, "a")
+		requireProbed(t, p, "b", "a")
 		v, err := codec.Decode(p, nil)
 		if err != nil {
 			return
@@ -123,6 +127,13 @@ func FuzzAppend(f *testing.F) {
 		ours, err := codec.Decode(enc, nil)
 		if err != nil || !same(v, ours) {
 			t.Fatalf("%#v comes back as %#v, %v", v, ours, err)
+		}
+		unordered, err := codec.AppendUnordered(nil, v, nil)
+		if err != nil || len(unordered) != len(enc) {
+			t.Fatalf("%#v takes %d bytes, and % x unordered, %v", v, len(enc), unordered, err)
+		}
+		if got, err := codec.Decode(unordered, nil); err != nil || !same(v, got) {
+			t.Fatalf("%#v comes back as %#v, %v", v, got, err)
 		}
 		theirs, err := libraryDecode(enc)
 		if err != nil || !same(v, theirs) {
@@ -192,6 +203,8 @@ func FuzzUnmarshal(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
 		// An empty record has lists that the bytes did not have.
+		requireReads(t, p, nil)
+		requireReads(t, p, &codec.Limits{MaxDepth: 3, MaxNodes: 20})
 		r, err := codec.Unmarshal[record](p, &codec.Limits{MaxDepth: codec.DefaultMaxDepth - 1})
 		if err != nil {
 			return

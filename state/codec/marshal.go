@@ -58,10 +58,13 @@ func (e *encoder) shaped(s *shape, v reflect.Value, depth int) error {
 	case opBytes:
 		return e.bytes(v.Bytes())
 	case opPointer:
+		hops := e.hops
 		if e.hops++; e.hops > maxHops {
 			return e.tooDeep()
 		}
-		return e.shaped(s.elem, v.Elem(), depth)
+		err := e.shaped(s.elem, v.Elem(), depth)
+		e.hops = hops
+		return err
 	case opList:
 		return e.shapedList(s, v, depth)
 	default:
@@ -96,9 +99,6 @@ func (e *encoder) shapedMap(s *shape, v reflect.Value, depth int) error {
 	}
 	if err := e.mapHead(v.Len()); err != nil {
 		return err
-	}
-	if v.Len() > e.nodes {
-		return valueError(ErrTooLarge, "more than %d nodes", e.lim.MaxNodes)
 	}
 	pairs := make([]pair, 0, v.Len())
 	for it := v.MapRange(); it.Next(); {

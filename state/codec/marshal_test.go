@@ -285,6 +285,31 @@ func (r Raw) MarshalMsgpack() ([]byte, error) { return r, nil }
 // UnmarshalMsgpack implements msgpack.Unmarshaler.
 func (r *Raw) UnmarshalMsgpack(p []byte) error { *r = p; return nil }
 
+// Pointers count as long as they lead to each other: not those of other values, nor those around a list.
+func TestManyPointersAreNoCycle(t *testing.T) {
+	n := int64(1)
+	siblings := make([]any, 1000)
+	for i := range siblings {
+		p := &n
+		siblings[i] = &p
+	}
+	nested := any(n)
+	for range 120 {
+		list := []any{nested}
+		nested = &list
+	}
+	for name, v := range map[string]any{"siblings": siblings, "nested": nested} {
+		_, err := codec.Append(nil, v, nil)
+		require.NoError(t, err, name)
+	}
+	for range 101 {
+		v := nested
+		nested = &v
+	}
+	_, err := codec.Append(nil, nested, nil)
+	require.ErrorIs(t, err, codec.ErrTooDeep)
+}
+
 func TestTypesWithMethodsOfTheirOwn(t *testing.T) {
 	type all struct {
 		U   Upper

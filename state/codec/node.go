@@ -2,6 +2,7 @@ package codec
 
 import (
 	"iter"
+	"math"
 	"time"
 )
 
@@ -28,16 +29,36 @@ func (n Node) Field(key string) Node {
 	if n.Kind() != Map {
 		return Node{}
 	}
-	d := decoder{p: n.p}
-	for range d.length() {
-		k := d.raw()
-		from := d.pos
-		d.pos += skip(d.p[from:])
-		if string(k) == key {
-			return Node{d.p[from:d.pos]}
+	v := validator{p: n.p, nodes: math.MaxInt}
+	_, pairs, size, _ := v.head()
+	v.pos = size
+	if found, _ := v.find(key, pairs); !found {
+		return Node{}
+	}
+	return Node{v.p[v.pos : v.pos+skip(v.p[v.pos:])]}
+}
+
+// Probe returns what a path of keys leads to in p, of which nobody need have found out whether it is an encoding: a
+// value that is neither a list nor a map, or the zero Node if there is none. Of what it goes past it
+// looks at kinds and lengths alone, and it does not allocate. It is not ok if what it has seen is no encoding, or
+// what is there is a list or a map.
+func Probe(p []byte, path []string) (n Node, ok bool) {
+	v := validator{p: p, nodes: math.MaxInt}
+	for _, key := range path {
+		kind, pairs, size, err := v.head()
+		if err != nil || kind != Map {
+			return Node{}, err == nil
+		}
+		v.pos += size
+		if found, ok := v.find(key, pairs); !found {
+			return Node{}, ok
 		}
 	}
-	return Node{}
+	kind, length, size, err := v.head()
+	if err != nil || kind == List || kind == Map {
+		return Node{}, false
+	}
+	return Node{p[v.pos : v.pos+size+length]}, true
 }
 
 // Elements yields the elements of a list, in order.

@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"encoding/binary"
 	"slices"
 	"strings"
 )
@@ -17,46 +16,39 @@ func sortEntries(entries []entry) {
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
 }
 
-// pairs are those of a map that is small, as maps mostly are, in the order of their keys. What is compared
-// is mostly the first eight bytes of two keys, as a number, and what is moved is a byte. Of a map of eight
-// pairs that takes 180 ns, 250 with sortEntries.
+// pairs are those of a map that is small, as maps mostly are. They are sorted as numbers, of which each is the
+// first seven bytes of a key and the pair's place: only keys that begin alike are compared as such. Of a map of
+// eight pairs that takes 180 ns, 270 with sortEntries.
 type pairs struct {
 	n       int
-	heads   [smallMap]uint64 // of the keys, as headOf says
-	order   [smallMap]uint8  // of entries
-	entries [smallMap]entry  // as they were put
+	order   [smallMap]uint64
+	entries [smallMap]entry // as they were put
 }
 
 // smallMap is how many pairs a small map has at most.
 const smallMap = 24
 
-// put takes in one more pair.
-func (p *pairs) put(key string, value any) {
-	at, head := p.n, headOf(key)
-	p.entries[at], p.heads[at] = entry{key, value}, head
-	i := at
-	for ; i > 0; i-- {
-		o := p.order[i-1]
-		if h := p.heads[o]; h < head || h == head && p.entries[o].key < key {
-			break
-		}
-		p.order[i] = o
+// put takes in the pair that stands behind the others in entries. The numbers are kept in order without a branch on
+// what they are, which nobody could predict: a map yields its pairs in any order.
+func (p *pairs) put() {
+	at := p.n
+	x := word(p.entries[at].key)&^0xff | uint64(at)
+	order := p.order[:at]
+	for i, o := range order {
+		order[i], x = min(o, x), max(o, x)
 	}
-	p.order[i] = uint8(at)
+	p.order[at] = x
 	p.n++
 }
 
-// at returns the i-th of the pairs.
-func (p *pairs) at(i int) *entry { return &p.entries[p.order[i]] }
-
-// headOf returns a number that is less for the lesser of two strings, or the same.
-func headOf(s string) uint64 {
-	if len(s) >= 8 {
-		return binary.BigEndian.Uint64([]byte(s[:8])) // no copy is made
+// sort puts those in order whose keys begin alike, after the last put.
+func (p *pairs) sort() {
+	for i := 1; i < p.n; i++ {
+		for j := i; j > 0 && p.order[j]>>8 == p.order[j-1]>>8 && p.at(j).key < p.at(j-1).key; j-- {
+			p.order[j], p.order[j-1] = p.order[j-1], p.order[j]
+		}
 	}
-	var head uint64
-	for i := range len(s) {
-		head |= uint64(s[i]) << (56 - 8*i)
-	}
-	return head
 }
+
+// at returns the i-th of the pairs.
+func (p *pairs) at(i int) *entry { return &p.entries[p.order[i]&0xff] }

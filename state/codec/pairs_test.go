@@ -24,9 +24,11 @@ func TestPairsAreInOrder(t *testing.T) {
 			var p pairs
 			var want, got []entry
 			for k, v := range m {
-				p.put(k, v)
+				p.entries[p.n] = entry{k, v}
+				p.put()
 				want = append(want, entry{k, v})
 			}
+			p.sort()
 			for i := range p.n {
 				got = append(got, *p.at(i))
 			}
@@ -43,8 +45,10 @@ func BenchmarkPairs(b *testing.B) {
 		for b.Loop() {
 			var p pairs
 			for k, v := range m {
-				p.put(k, v)
+				p.entries[p.n] = entry{k, v}
+				p.put()
 			}
+			p.sort()
 			for i := range p.n {
 				sum += len(p.at(i).key)
 			}

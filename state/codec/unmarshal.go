@@ -1,12 +1,15 @@
 package codec
 
 import (
+	"bytes"
 	"math"
 	"reflect"
+	"time"
 )
 
 // Unmarshal reads the value whose encoding p is into a T, which may be any Go type that Append
-// takes. It validates p first, and the result shares nothing with p. It is strict:
+// takes. It accepts what Validate accepts, which it finds out in the same pass, and the result shares
+// nothing with p; of a value of at most 4 KiB all strings share one copy of it. It is strict:
 //
 //   - numbers must fit: an integer that does not fit is ErrOverflow, and so is one that a float
 //     cannot hold exactly, or a float beyond a float32 (within, it is rounded). A float does not
@@ -17,47 +20,85 @@ import (
 //
 // On an error the zero T is returned. Errors are *FormatError and *ValueError.
 func Unmarshal[T any](p []byte, l *Limits) (T, error) {
-	if err := Validate(p, l); err != nil {
-		var zero T
-		return zero, err
-	}
-	return FromNode[T](NodeOf(p))
-}
-
-// FromNode reads a value within an encoding into a T, as Unmarshal does, but does not look at the
-// bytes again. The zero Node is the zero T. Errors are *ValueError.
-func FromNode[T any](n Node) (T, error) {
 	var out T
-	err := ReadNode(n, &out)
+	d := typed{limits: l.WithDefaults()}
+	err := readInto(&d, shapeOf(reflect.TypeFor[T]()), p, &out)
 	return out, err
 }
 
-// ReadNode is FromNode into a T that the caller has, of which nothing else stays; an error leaves the
-// zero T. It saves the copy and the allocation of one.
-func ReadNode[T any](n Node, to *T) error {
-	var zero T
-	*to = zero
-	d := decoder{p: n.p}
+// FromNode reads a value within an encoding into a T, as Unmarshal does. The zero Node is the zero T. Errors are
+// *ValueError.
+func FromNode[T any](n Node) (T, error) {
+	var out T
 	if len(n.p) == 0 {
-		return nil
+		return out, nil
 	}
-	if v, ok := any(to).(*any); ok {
-		*v = d.value()
-		return nil
-	}
-	if err := d.into(shapeOf(reflect.TypeFor[T]()), reflect.ValueOf(to).Elem()); err != nil {
-		*to = zero
-		return err
-	}
-	return nil
+	d := typed{limits: Limits{MaxBytes: len(n.p), MaxDepth: math.MaxInt, MaxNodes: math.MaxInt}, sound: true}
+	err := readInto(&d, shapeOf(reflect.TypeFor[T]()), n.p, &out)
+	return out, err
 }
 
-// into reads the value at pos into v, whose type has the shape s.
-func (d *decoder) into(s *shape, v reflect.Value) error {
-	kind := kindOf(d.p[d.pos])
+// readInto reads p into a T, whose shape is s.
+func readInto[T any](d *typed, s *shape, p []byte, to *T) error {
+	var zero T
+	*to = zero
+	d.p, d.nodes, d.room = p, d.limits.MaxNodes, len(p)
+	err := d.read(s, reflect.ValueOf(to).Elem())
+	if err != nil {
+		*to = zero
+	}
+	return err
+}
+
+// typed reads a value into Go types, and finds out in the same pass what Validate would. Only what
+// does not come out so, and what methods of types read, is validated before.
+type typed struct {
+	once
+	limits Limits
+	sound  bool // all of p is the encoding of a value
+}
+
+// errUnsound stands for any rule that p breaks; Validate tells which.
+var errUnsound = ErrMalformed
+
+// read reads all of p into v, whose type has the shape s.
+func (d *typed) read(s *shape, v reflect.Value) error {
+	err := errUnsound
+	if len(d.p) <= d.limits.MaxBytes {
+		err = d.into(s, v, d.limits.MaxDepth)
+	}
+	if err == nil && d.pos != len(d.p) {
+		err = errUnsound
+	}
+	if err == nil {
+		return nil
+	}
+	if unsound := d.check(); unsound != nil {
+		return unsound
+	}
+	return err
+}
+
+// check validates all of p, unless that was done.
+func (d *typed) check() error {
+	if d.sound {
+		return nil
+	}
+	_, err := validate(d.p, d.limits)
+	d.sound = err == nil
+	return err
+}
+
+// into reads the value at pos, in which lists and maps may lie depth deep, into v, whose type has the
+// shape s.
+func (d *typed) into(s *shape, v reflect.Value, depth int) error {
+	at := d.pos
+	kind, n, size, err := d.head()
 	switch {
+	case err != nil:
+		return errUnsound
 	case kind == Nil:
-		d.pos++
+		d.pos = at + size
 		v.SetZero()
 		return nil
 	case s.read != methodNone:
@@ -65,15 +106,16 @@ func (d *decoder) into(s *shape, v reflect.Value) error {
 	}
 	switch s.op {
 	case opAny:
-		v.Set(reflect.ValueOf(d.value()))
-		return nil
+		return d.intoAny(v, depth)
 	case opPointer:
 		if v.IsNil() {
 			v.Set(reflect.New(s.elem.typ))
 		}
-		return d.into(s.elem, v.Elem())
+		d.nodes++ // it is counted again
+		return d.into(s.elem, v.Elem(), depth)
 	case opInt, opUint, opFloat:
-		return d.intoNumber(s, v, kind)
+		d.pos = at + size
+		return d.intoNumber(s, v, kind, d.p[at:d.pos])
 	case opNone:
 		return s.refuse()
 	}
@@ -81,30 +123,29 @@ func (d *decoder) into(s *shape, v reflect.Value) error {
 		return valueError(ErrType, "%s does not go into %v", article(kind), s.typ)
 	}
 	if s.plain {
-		v.Set(reflect.ValueOf(d.value()))
-		return nil
+		return d.intoAny(v, depth)
 	}
+	d.pos = at + size
 	switch s.op {
 	case opBool:
-		v.SetBool(d.value().(bool))
+		v.SetBool(d.p[at] == codeTrue)
 	case opString:
-		v.SetString(d.string())
-	case opTime:
-		v.Set(reflect.ValueOf(d.time()))
-	case opBytes:
-		v.SetBytes(append([]byte{}, d.raw()...))
-	case opByteArray:
-		b := d.raw()
-		if len(b) != v.Len() {
-			return valueError(ErrType, "%d bytes do not go into %v", len(b), s.typ)
+		text, ok := d.string(n)
+		if !ok {
+			return errUnsound
 		}
-		reflect.Copy(v, reflect.ValueOf(b))
+		v.SetString(text)
+	case opTime:
+		return d.intoTime(v, at)
+	case opBytes, opByteArray:
+		d.pos += n
+		return intoBytes(s, v, d.p[d.pos-n:d.pos])
 	case opList, opArray:
-		return d.intoList(s, v)
+		return d.intoList(s, v, n, depth)
 	case opMap:
-		return d.intoMap(s, v)
+		return d.intoMap(s, v, n, depth)
 	case opStruct:
-		return d.intoStruct(s, v)
+		return d.intoStruct(s, v, n, depth)
 	}
 	return nil
 }
@@ -126,11 +167,48 @@ func article(k Kind) string {
 	return "a " + k.String()
 }
 
-func (d *decoder) intoNumber(s *shape, v reflect.Value, kind Kind) error {
+// intoAny reads the value at pos, whose head was counted, as Decode does.
+func (d *typed) intoAny(v reflect.Value, depth int) error {
+	d.nodes++ // it is counted again
+	value, ok := d.value(depth)
+	if !ok {
+		return errUnsound
+	}
+	v.Set(reflect.ValueOf(value))
+	return nil
+}
+
+// intoTime reads the time at a place.
+func (d *typed) intoTime(v reflect.Value, at int) error {
+	if sec, nanos := timeOf(d.p[at:]); nanos > maxNanos || sec < minUnix || sec > maxUnix {
+		return errUnsound
+	}
+	*v.Addr().Interface().(*time.Time) = (&decoder{p: d.p, pos: at}).time()
+	return nil
+}
+
+func intoBytes(s *shape, v reflect.Value, b []byte) error {
+	if s.op == opBytes {
+		v.SetBytes(append([]byte{}, b...))
+		return nil
+	}
+	if len(b) != v.Len() {
+		return valueError(ErrType, "%d bytes do not go into %v", len(b), s.typ)
+	}
+	reflect.Copy(v, reflect.ValueOf(b))
+	return nil
+}
+
+// intoNumber reads the number p.
+func (d *typed) intoNumber(s *shape, v reflect.Value, kind Kind, p []byte) error {
 	ok := true
+	bits := number(p[1:], uint8(len(p)-1))
 	switch {
 	case kind == Int64:
-		n := d.int()
+		n := intOf(p[0], bits)
+		if len(p) == 1 {
+			n = int64(int8(p[0]))
+		}
 		switch s.op {
 		case opInt:
 			if ok = !v.OverflowInt(n); ok {
@@ -144,7 +222,7 @@ func (d *decoder) intoNumber(s *shape, v reflect.Value, kind Kind) error {
 			ok = setFloat(v, float64(n)) && n != math.MaxInt64 && int64(v.Float()) == n
 		}
 	case kind == Uint64:
-		n := d.uint()
+		n := bits
 		switch s.op {
 		case opInt:
 			if ok = n <= math.MaxInt64 && !v.OverflowInt(int64(n)); ok {
@@ -158,7 +236,10 @@ func (d *decoder) intoNumber(s *shape, v reflect.Value, kind Kind) error {
 			ok = setFloat(v, float64(n)) && v.Float() < 1<<64 && uint64(v.Float()) == n
 		}
 	case kind == Float64 && s.op == opFloat:
-		ok = setFloat(v, d.float())
+		if !finite(p) {
+			return errUnsound
+		}
+		ok = setFloat(v, floatOf(p[0], bits))
 	default:
 		return valueError(ErrType, "%s does not go into %v", article(kind), s.typ)
 	}
@@ -177,10 +258,23 @@ func setFloat(v reflect.Value, f float64) bool {
 	return true
 }
 
-func (d *decoder) intoList(s *shape, v reflect.Value) error {
-	n := d.length()
-	if s.op == opArray && n != v.Len() {
+// begin accounts for what announces n values in it, for which memory is made.
+func (d *typed) begin(n, depth int) error {
+	if d.room -= n; d.room < 0 || n > d.nodes || depth == 0 {
+		return errUnsound
+	}
+	return nil
+}
+
+func (d *typed) intoList(s *shape, v reflect.Value, n, depth int) error {
+	if err := d.begin(n, depth); err != nil {
+		return err
+	}
+	switch {
+	case s.op == opArray && n != v.Len():
 		return valueError(ErrType, "a list of %d does not go into %v", n, s.typ)
+	case s.typ == stringsType:
+		return d.intoStrings(v, n)
 	}
 	if s.op == opList {
 		// Each value has a byte at least, but its Go type may be large: room for all of them only
@@ -199,7 +293,7 @@ func (d *decoder) intoList(s *shape, v reflect.Value) error {
 			}
 			v.SetLen(i + 1)
 		}
-		if err := d.into(s.elem, v.Index(i)); err != nil {
+		if err := d.into(s.elem, v.Index(i), depth-1); err != nil {
 			return InIndex(err, i)
 		}
 	}
@@ -209,46 +303,138 @@ func (d *decoder) intoList(s *shape, v reflect.Value) error {
 // sliceRoom is how many elements of a typed slice are made at once.
 const sliceRoom = 256
 
-func (d *decoder) intoMap(s *shape, v reflect.Value) error {
-	n := d.length()
+var stringsType = reflect.TypeFor[[]string]()
+
+// intoStrings is intoList for what lists are mostly of.
+func (d *typed) intoStrings(v reflect.Value, n int) error {
+	list := make([]string, n)
+	for i := range list {
+		kind, length, size, err := d.head()
+		if err != nil {
+			return errUnsound
+		}
+		switch d.pos += size; kind {
+		case Nil:
+		case String:
+			var ok bool
+			if list[i], ok = d.string(length); !ok {
+				return errUnsound
+			}
+		default:
+			return InIndex(valueError(ErrType, "%s does not go into %v", article(kind), stringsType.Elem()), i)
+		}
+	}
+	*v.Addr().Interface().(*[]string) = list
+	return nil
+}
+
+func (d *typed) intoMap(s *shape, v reflect.Value, n, depth int) error {
+	if err := d.begin(2*n, depth); err != nil {
+		return err
+	}
 	v.Set(reflect.MakeMapWithSize(s.typ, min(n, sliceRoom)))
 	key := reflect.New(s.typ.Key()).Elem()
 	for range n {
-		k := d.string()
+		p, err := d.mapKey()
+		if err != nil {
+			return err
+		}
+		d.pos -= len(p)
+		k, _ := d.string(len(p)) // mapKey has looked at it
 		elem := reflect.New(s.elem.typ).Elem()
-		if err := d.into(s.elem, elem); err != nil {
+		if err := d.into(s.elem, elem, depth-1); err != nil {
 			return InKey(err, k)
 		}
 		key.SetString(k)
 		v.SetMapIndex(key, elem)
 	}
+	if v.Len() != n {
+		return errUnsound // a key is there twice
+	}
 	return nil
 }
 
-func (d *decoder) intoStruct(s *shape, v reflect.Value) error {
-	next := 0
-	for range d.length() {
-		key := d.raw()
-		// Fields come in the order of their names from Append, and in any from others.
-		i, known := next, next < len(s.fields.list) && s.fields.list[next].name == string(key)
-		if !known {
-			i, known = s.fields.byName[string(key)]
+// mapKey reads a map's key.
+func (d *typed) mapKey() ([]byte, error) {
+	kind, n, size, err := d.head()
+	if err != nil || kind != String {
+		return nil, errUnsound
+	}
+	d.pos += size + n
+	key := d.p[d.pos-n : d.pos]
+	if !validUTF8(key) {
+		return nil, errUnsound
+	}
+	return key, nil
+}
+
+// intoStruct reads a map of n pairs. Append writes its keys in order, which shows that none is there twice; from
+// others they come in any order, and only Validate tells.
+func (d *typed) intoStruct(s *shape, v reflect.Value, n, depth int) error {
+	if depth == 0 {
+		return errUnsound
+	}
+	next, expected := 0, true // the field that comes next, and whether the one before it has just come
+	var last []byte
+	for i := range n {
+		var f *field
+		var key []byte
+		came := next < len(s.fields.list) && d.isKey(&s.fields.list[next])
+		if came {
+			f = &s.fields.list[next]
+			key = d.p[d.pos-len(f.name) : d.pos]
+			next++
+		} else {
+			var err error
+			if key, err = d.mapKey(); err != nil {
+				return err
+			}
+			if at, known := s.fields.byName[string(key)]; known {
+				f, next = &s.fields.list[at], at+1
+			}
 		}
-		if !known {
-			d.pos += skip(d.p[d.pos:])
-			continue
+		if i > 0 && !(came && expected) && bytes.Compare(last, key) >= 0 {
+			if err := d.check(); err != nil {
+				return err
+			}
 		}
-		next = i + 1
-		f := &s.fields.list[i]
-		if err := d.into(f.shape, f.in(v)); err != nil {
+		last, expected = key, came
+		if f == nil {
+			if err := d.pass(depth - 1); err != nil {
+				return err
+			}
+		} else if err := d.into(f.shape, f.in(v), depth-1); err != nil {
 			return InKey(err, f.name)
 		}
 	}
 	return nil
 }
 
+// isKey goes past a field's key, if that comes next, in the form that Append gives it.
+func (d *typed) isKey(f *field) bool {
+	end := d.pos + len(f.lead)
+	if end > len(d.p) || f.lead == "" || string(d.p[d.pos:end]) != f.lead || d.nodes == 0 {
+		return false
+	}
+	d.pos = end
+	d.nodes--
+	return true
+}
+
+// pass goes past the value at pos.
+func (d *typed) pass(depth int) error {
+	if d.sound {
+		d.pos += skip(d.p[d.pos:])
+		return nil
+	}
+	return d.accept(depth)
+}
+
 // in returns the field of the struct v, and makes the embedded structs on the way to it.
 func (f *field) in(v reflect.Value) reflect.Value {
+	if len(f.index) == 1 {
+		return v.Field(f.index[0])
+	}
 	for i, n := range f.index {
 		if i > 0 && v.Kind() == reflect.Pointer {
 			if v.IsNil() {

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"slices"
 	"sync"
@@ -27,13 +28,8 @@ func validate(p []byte, lim Limits) (nodes int, err error) {
 	if len(p) > lim.MaxBytes {
 		return 0, &FormatError{Offset: lim.MaxBytes, Err: ErrTooLarge}
 	}
-	keys := spanPool.Get().(*[]span)
-	v := validator{p: p, nodes: lim.MaxNodes, keys: (*keys)[:0]}
-	err = v.value(lim.MaxDepth)
-	if cap(v.keys) <= maxPooledSpans {
-		*keys = v.keys
-		spanPool.Put(keys)
-	}
+	v := validator{p: p, nodes: lim.MaxNodes}
+	err = v.accept(lim.MaxDepth)
 	if err == nil && v.pos != len(p) {
 		err = ErrTrailing
 	}
@@ -55,6 +51,19 @@ type validator struct {
 	pos   int    // of what is looked at; where an error is, when there is one
 	nodes int    // how many more there may be
 	keys  []span // of the maps around pos, so far
+}
+
+// accept is value with a list of keys that is reused.
+func (v *validator) accept(depth int) error {
+	keys := spanPool.Get().(*[]span)
+	v.keys = (*keys)[:0]
+	err := v.value(depth)
+	if cap(v.keys) <= maxPooledSpans {
+		*keys = v.keys
+		spanPool.Put(keys)
+	}
+	v.keys = nil
+	return err
 }
 
 // value accepts the value at pos, in which lists and maps may lie depth deep.
@@ -231,12 +240,19 @@ func (v *validator) key(s span) []byte { return v.p[s.from:s.to] }
 
 // validUTF8 is utf8.Valid, quicker for what is short and ASCII.
 func validUTF8(p []byte) bool {
-	for i, c := range p {
-		if c >= utf8.RuneSelf {
-			return utf8.Valid(p[i:])
+	const notASCII = 0x8080808080808080 // a bit of each of eight bytes
+	rest := p
+	for ; len(rest) >= 8; rest = rest[8:] {
+		if binary.NativeEndian.Uint64(rest)&notASCII != 0 {
+			return utf8.Valid(rest)
 		}
-		if i == 32 {
-			return utf8.Valid(p[i:])
+	}
+	if len(p) >= 8 {
+		return binary.NativeEndian.Uint64(p[len(p)-8:])&notASCII == 0 || utf8.Valid(rest)
+	}
+	for _, c := range rest {
+		if c >= utf8.RuneSelf {
+			return utf8.Valid(rest)
 		}
 	}
 	return true
@@ -266,21 +282,43 @@ func timeOf(p []byte) (sec int64, nanos uint32) {
 
 // skip returns how long the value at the front of p is. p must be accepted by Validate.
 func skip(p []byte) int {
-	switch c := p[0]; { // what most values are
-	case c <= posFixMax || c >= negFixMin:
-		return 1
-	case c >= fixStr && c < codeNil:
-		return 1 + int(c&0x1f)
-	case c == str8:
-		return 2 + int(p[1])
-	case c >= codeNil && kindOf(c) < String:
-		return 1 + int(sizes[c-codeNil])
+	if n := soon(p); n > 0 {
+		return n
 	}
 	v := validator{p: p, nodes: math.MaxInt}
+	v.pass()
+	return v.pos
+}
+
+// soon returns how long the value at the front of p is, all of which is there, where that is soon told, as of most
+// values; else 0.
+func soon(p []byte) int {
+	n := 0
+	switch c := p[0]; {
+	case c <= posFixMax || c >= negFixMin:
+		return 1
+	case c < fixStr:
+	case c < codeNil:
+		n = 1 + int(c&0x1f)
+	case c == str8 && len(p) > 1:
+		n = 2 + int(p[1])
+	case kinds[(c-codeNil)&31] < String && c != codeNil+1:
+		n = 1 + int(sizes[(c-codeNil)&31])
+	}
+	if n > len(p) {
+		return 0
+	}
+	return n
+}
+
+// pass goes past the value at pos, of which it looks at kinds and lengths alone, and reports whether there is one.
+func (v *validator) pass() bool {
 	for open := 1; open > 0; open-- {
-		kind, n, size, _ := v.head()
-		v.pos += size
-		switch kind {
+		kind, n, size, err := v.head()
+		if err != nil {
+			return false
+		}
+		switch v.pos += size; kind {
 		case String, Bytes:
 			v.pos += n
 		case List:
@@ -288,6 +326,35 @@ func skip(p []byte) int {
 		case Map:
 			open += 2 * n
 		}
+		if open > len(v.p)-v.pos+1 {
+			return false // each takes a byte
+		}
 	}
-	return v.pos
+	return true
+}
+
+// find goes to the value of a key among the n pairs at pos, past as many of them as need be. It is not ok if they are
+// no pairs.
+func (v *validator) find(key string, n int) (found, ok bool) {
+	for range n {
+		kind, length, size, err := String, 0, 1, error(nil)
+		if rest := v.p[v.pos:]; len(rest) > 0 && rest[0] >= fixStr && rest[0] < codeNil && int(rest[0]&0x1f) < len(rest) {
+			length = int(rest[0] & 0x1f) // as most keys
+		} else if kind, length, size, err = v.head(); err != nil || kind != String {
+			return false, false
+		}
+		from := v.pos + size
+		if v.pos = from + length; length == len(key) && string(v.p[from:v.pos]) == key {
+			return true, true
+		}
+		if v.pos == len(v.p) {
+			return false, false
+		}
+		if n := soon(v.p[v.pos:]); n > 0 {
+			v.pos += n
+		} else if !v.pass() {
+			return false, false
+		}
+	}
+	return false, true
 }

@@ -123,6 +123,20 @@ func TestFiveHostileBytesCostNoMemory(t *testing.T) {
 	}
 }
 
+// Nodes are held against their limit before memory is made for them: a list of 65,536 once took a mebibyte to be
+// refused.
+func TestTooManyNodesCostNoMemory(t *testing.T) {
+	p := append([]byte{0xdd, 0, 1, 0, 0}, bytes.Repeat([]byte{0xc0}, 1<<16)...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := codec.Decode(p, &codec.Limits{MaxNodes: 1 << 16})
+	runtime.ReadMemStats(&after)
+	require.ErrorIs(t, err, codec.ErrTooLarge)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(64<<10))
+	_, err = codec.Decode(p, &codec.Limits{MaxNodes: 1<<16 + 1})
+	require.NoError(t, err)
+}
+
 // What is accepted takes memory in proportion to its bytes and nodes.
 func TestAcceptedBytesCostMemoryInProportion(t *testing.T) {
 	const n = 16384

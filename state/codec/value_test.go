@@ -85,6 +85,26 @@ func TestMapsAreWrittenInTheOrderOfTheirKeys(t *testing.T) {
 	}
 }
 
+// What is written without sorting is read back, obeys the limits, and is as long.
+func TestUnorderedValuesAreTheSameValues(t *testing.T) {
+	for name, doc := range documents() {
+		sorted, err := codec.Append(nil, doc, nil)
+		require.NoError(t, err)
+		p, err := codec.AppendUnordered([]byte("x"), doc, &codec.Limits{MaxBytes: len(sorted)})
+		require.NoError(t, err, name)
+		require.Len(t, p, 1+len(sorted))
+		v, err := codec.Decode(p[1:], nil)
+		require.NoError(t, err)
+		require.True(t, codec.Equal(doc, v), name)
+		p, err = codec.AppendUnordered([]byte("x"), doc, &codec.Limits{MaxBytes: len(sorted) - 1})
+		require.ErrorIs(t, err, codec.ErrTooLarge)
+		require.Equal(t, "x", string(p))
+	}
+	_, err := codec.AppendUnordered(nil, map[string]any{"a": map[string]any{"b": math.NaN()}}, nil)
+	require.ErrorIs(t, err, codec.ErrNotFinite)
+	require.ErrorContains(t, err, ".a.b")
+}
+
 func TestEncodingsMatchTheirPage(t *testing.T) {
 	var out strings.Builder
 	for _, v := range edges() {
@@ -170,6 +190,7 @@ func TestLimitsHoldForWritingAndReading(t *testing.T) {
 		"maps":   {map[string]any{"a": map[string]any{}}, codec.Limits{MaxDepth: 2}, codec.Limits{MaxDepth: 1}, codec.ErrTooDeep},
 		"nodes":  {map[string]any{"a": []any{nil}}, codec.Limits{MaxNodes: 4}, codec.Limits{MaxNodes: 3}, codec.ErrTooLarge},
 		"struct": {struct{ A []int }{[]int{1}}, codec.Limits{MaxNodes: 4}, codec.Limits{MaxNodes: 3}, codec.ErrTooLarge},
+		"custom": {[]any{Raw{0x92, 1, 1}, nil}, codec.Limits{MaxNodes: 5}, codec.Limits{MaxNodes: 4}, codec.ErrTooLarge},
 		"typed":  {[][]int{{1}}, codec.Limits{MaxDepth: 2}, codec.Limits{MaxDepth: 1}, codec.ErrTooDeep},
 	} {
 		p, err := codec.Append(nil, c.value, &c.fits)

@@ -12,8 +12,8 @@ import (
 // ErrMalformed, ErrTruncated, ErrCodec, ErrClass and ErrFlags; p is then not to be touched.
 func Decode(p []byte) (Header, []byte, error) {
 	d := decoder{rest: p}
-	h := d.header()
-	if d.err != nil {
+	var h Header
+	if d.header(&h); d.err != nil {
 		return Header{}, nil, d.err
 	}
 	return h, d.rest, nil
@@ -25,26 +25,26 @@ type decoder struct {
 	err  error
 }
 
-func (d *decoder) header() Header {
-	var h Header
+// header reads into h, which is zero.
+func (d *decoder) header(h *Header) {
 	switch version := d.byte(); {
 	case d.err != nil:
-		return h
+		return
 	case version == 0:
 		d.fail(ErrMalformed)
-		return h
+		return
 	case version > Version:
 		d.fail(fmt.Errorf("%w: %d, and %d is known", ErrTooNew, version, Version))
-		return h
+		return
 	}
 	kinds, there := d.byte(), d.byte()
 	h.Class, h.Codec = Class(kinds&classMask), Codec(kinds>>codecShift&codecMask)
 	switch {
 	case d.err != nil:
-		return h
+		return
 	case kinds>>(2*codecShift) != 0 || there&^knownFields != 0:
 		d.fail(fmt.Errorf("%w: bits %02x %02x", ErrFlags, kinds, there))
-		return h
+		return
 	case !h.Class.Valid():
 		d.fail(fmt.Errorf("%w: %d", ErrClass, h.Class))
 	case h.Codec != MessagePack:
@@ -76,7 +76,6 @@ func (d *decoder) header() Header {
 	if there&hasCorrelation != 0 {
 		h.Correlation = d.text(MaxCorrelationLen)
 	}
-	return h
 }
 
 func (d *decoder) fail(err error) {

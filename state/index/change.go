@@ -14,6 +14,10 @@ type Change struct {
 	// Delete are the keys of the entries to delete. None of them is among those of Put.
 	Delete [][]byte
 
+	// Check says why a document is no encoding of a value; nil: the old document is one. It is asked before
+	// more is read of that than values that are no lists, where they lie.
+	Check func(doc []byte) error
+
 	keys     []byte
 	old, now tuples
 }
@@ -35,19 +39,28 @@ type Entry struct {
 }
 
 // Change makes c what becomes of the entries when the document under key, which was old, becomes
-// doc. Each is the encoding of a value, or nil where there is no document. With renew the entries
+// doc. Each is the encoding of a value, the old one as far as Check says, or nil where there is no document. With renew the entries
 // that stay are put again, as they must be when the document gets another expiry.
 //
 // It holds if old is what is stored at the time of the write, which the caller has to require.
-// Errors are *ValueError; c then says nothing.
+// Errors are *ValueError and those of Check; c then says nothing.
 func (s *Set) Change(c *Change, key string, old, doc []byte, renew bool) error {
 	c.Put, c.Delete, c.keys = c.Put[:0], c.Delete[:0], c.keys[:0]
 	if old != nil && !renew && bytes.Equal(old, doc) {
 		return nil // X2
 	}
+	checked := old == nil || c.Check == nil
 	for _, ix := range s.indexes {
-		if err := c.old.read(ix, old); err != nil {
-			return inDoc(err, key)
+		if !c.old.probe(ix, old) {
+			if !checked {
+				if err := c.Check(old); err != nil {
+					return err
+				}
+				checked = true
+			}
+			if err := c.old.read(ix, old); err != nil {
+				return inDoc(err, key)
+			}
 		}
 		if err := c.now.read(ix, doc); err != nil {
 			return inDoc(err, key)

@@ -164,6 +164,18 @@ func (s *Set) Index(name string) *Index {
 	return nil
 }
 
+// path returns the path that a name is in its one spelling, if an index has that, so that it need not be parsed.
+func (s *Set) path(name string) *path {
+	for _, ix := range s.indexes {
+		for i := range ix.paths {
+			if ix.paths[i].text == name {
+				return &ix.paths[i]
+			}
+		}
+	}
+	return nil
+}
+
 func newIndex(collection string, d Def) (*Index, error) {
 	d.Fields = slices.Clone(d.Fields)
 	ix := &Index{each: -1}

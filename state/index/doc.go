@@ -8,7 +8,9 @@
 //	plan, err := set.Plan(&index.Query{Where: []index.Cond{index.Eq("team", "red")}}, nil)
 //	next, err := plan.Run(source, yield)
 //
-// A document is the encoding of a value by package codec, under a key. The package must not know
+// A document is the encoding of a value by package codec, under a key. Nobody need have validated those
+// that a query reads, or the old one of a change: the package asks (Source.Check, Change.Check) before it
+// reads more of one than values that are neither lists nor maps, where they lie. The package must not know
 // where documents and entries lie, how they are committed, or what time it is: entries go in and
 // out as bytes, and a query reads through a Source.
 //

@@ -60,6 +60,11 @@ func (ix *Index) parse(e Entry) (values, key []byte, err error) {
 		null = null || isNil(p[at:])
 		at += n
 	}
+	return ix.split(e, p, at, null)
+}
+
+// split is parse, where p is what stands behind the prefix, and its first at bytes are the values.
+func (ix *Index) split(e Entry, p []byte, at int, null bool) (values, key []byte, err error) {
 	values, key = p[:at], p[at:]
 	if ix.bare(null) {
 		if len(key) > 0 {

@@ -93,6 +93,8 @@ func (m *memory) Docs(lower, upper []byte, reverse bool) iter.Seq2[index.Entry, 
 
 func (m *memory) Doc(key []byte) ([]byte, error) { return m.docs[string(key)], nil }
 
+func (m *memory) Check(doc []byte) error { return codec.Validate(doc, nil) }
+
 // page runs a query.
 func (m *memory) page(q *index.Query) (keys []string, next index.Token, err error) {
 	p, err := m.set.Plan(q, nil)

@@ -18,7 +18,8 @@ const (
 type path struct {
 	text  string // in the one spelling that there is for it
 	steps []step
-	each  bool // a step is over elements of a list
+	names []string // of the steps, if none of them is over elements of a list
+	each  bool     // one is
 }
 
 // step goes to the value of a key, or to every element of a list.
@@ -52,6 +53,9 @@ func parsePath(text string) (path, error) {
 		if spelt[i] = pathEscaper.Replace(s.name); s.each {
 			spelt[i] = "*"
 		}
+	}
+	for i := 0; i < len(p.steps) && !p.each; i++ {
+		p.names = append(p.names, p.steps[i].name)
 	}
 	p.text = strings.Join(spelt, ".")
 	return p, nil

@@ -18,6 +18,9 @@ type Plan struct {
 	after   []byte // the position to go on behind, or nil
 	none    bool   // no document can meet the conditions
 	checked []int  // fields of the request that are looked up in each document
+	deep    bool   // documents are looked into, for these or for their order
+	lead    []byte // of keys of entries whose values are all fixed: what stands before the document's key, else nil
+	null    bool   // one of these values is nil
 	own     []int  // for each field of the index, its place among those of the request, or -1
 	uses    []use  // that there were
 }
@@ -25,6 +28,7 @@ type Plan struct {
 // use is how well an index, or the documents if it is nil, serves a request.
 type use struct {
 	index   *Index
+	own     []int
 	equal   int  // leading fields whose values are fixed
 	ranged  bool // the next one is bounded
 	single  bool // at most one document
@@ -86,6 +90,7 @@ func (r *request) use(ix *Index) use {
 		names = ix.def.Fields
 	}
 	own := r.own(ix)
+	u.own = own
 	for i := range names {
 		f := r.at(own[i])
 		mentioned = mentioned || f != nil
@@ -207,7 +212,7 @@ func (u *use) width() int {
 
 // build makes the plan of a use.
 func (s *Set) build(r *request, u use) *Plan {
-	p := &Plan{set: s, req: r, index: u.index, reverse: u.reverse && u.ordered, sorted: !u.ordered, own: r.own(u.index)}
+	p := &Plan{set: s, req: r, index: u.index, reverse: u.reverse && u.ordered, sorted: !u.ordered, own: u.own}
 	key := r.keyField()
 	for i := range r.fields {
 		f := &r.fields[i]
@@ -215,19 +220,31 @@ func (s *Set) build(r *request, u use) *Plan {
 		told := slices.Contains(p.own, i) || p.index == nil && f.key
 		if !told && (f.asked || f.fn != nil) {
 			p.checked = append(p.checked, i)
+			p.deep = p.deep || !f.key
 		}
 	}
+	p.deep = p.deep || p.sorted
 	if p.index == nil {
 		if f := r.at(key); f != nil {
 			p.lower, p.upper = f.lower, f.upper
 		}
 		return p
 	}
-	prefix := appendPrefix(nil, p.index.id)
+	size := prefixLen
+	for _, place := range p.own[:u.equal] {
+		size += len(r.fields[place].lower)
+	}
+	bounds := make([]byte, 0, 2*size+1)
+	prefix := appendPrefix(bounds, p.index.id)
 	for _, place := range p.own[:u.equal] {
 		prefix = append(prefix, r.fields[place].lower...)
+		p.null = p.null || isNil(r.fields[place].lower)
 	}
-	p.lower, p.upper = prefix, append(bytes.Clone(prefix), 0xFF)
+	prefix = prefix[:size:size]
+	if u.equal == len(p.own) {
+		p.lead = prefix
+	}
+	p.lower, p.upper = prefix, append(append(bounds[size:size], prefix...), 0xFF)
 	next := key // behind the values stands the document's key
 	if u.equal < len(p.own) {
 		next = p.own[u.equal]

@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/loamdb/loam/internal/tuple"
 )
@@ -53,6 +54,9 @@ func (s *Set) request(q *Query) (*request, error) {
 	case q.Limit == 0:
 		r.limit = DefaultLimit
 	}
+	if n := len(q.Where) + len(q.Order); n > 0 {
+		r.fields = make([]field, 0, n)
+	}
 	for _, c := range q.Where {
 		i, err := r.field(s, c.Field)
 		if err == nil {
@@ -84,6 +88,8 @@ func (r *request) field(s *Set, name string) (int, error) {
 		f.key = true
 	} else if f.fn = s.computed[name]; f.fn != nil {
 		f.at = position(f.fn.def.Fields, name)
+	} else if p := s.path(name); p != nil {
+		f.path = *p
 	} else {
 		p, err := parsePath(name)
 		if err != nil {
@@ -115,8 +121,9 @@ func (f *field) narrow(c Cond) error {
 	if err != nil {
 		return err
 	}
-	// Nothing has the form of one value and more behind it, but for keys.
-	above := append(append([]byte{}, form...), 0xFF)
+	// Nothing has the form of one value and more behind it, but for keys. The two share their memory.
+	above := append(form, 0xFF)
+	form = above[:len(form):len(form)]
 	var low, high []byte
 	if f.key {
 		above[len(form)] = 0
@@ -157,11 +164,17 @@ func (f *field) form(c Cond) ([]byte, error) {
 	case f.key && !isText:
 		return nil, fmt.Errorf("a key is compared with strings, not with %T", c.Value)
 	case f.key:
-		return []byte(text), nil
+		return append(make([]byte, 0, len(text)+1), text...), nil
 	case c.Op == HasPrefix && !isText:
 		return nil, fmt.Errorf("a prefix is a string, not %T", c.Value)
 	}
-	form, _, err := appendAny(nil, nil, c.Value)
+	var form []byte
+	var err error
+	if isText && len(text) <= MaxValuesLen && utf8.ValidString(text) { // as appendAny, which is for any type
+		form = tuple.AppendString(make([]byte, 0, len(text)+len("@\x00\x01\xff")), text)
+	} else {
+		form, _, err = appendAny(nil, nil, c.Value)
+	}
 	switch {
 	case err != nil:
 		return nil, err

@@ -17,7 +17,7 @@ var ErrHidden = errors.New("index: the document is hidden")
 var ErrUnread = errors.New("index: the document cannot be read")
 
 // Source is what a query reads: documents and entries of one moment, which belong together. The
-// slices that it gives are valid until it is asked, or yields, again.
+// slices that it gives are valid until it is asked, or yields, again. Nobody need have validated its documents.
 type Source interface {
 	// Entries yields the entries whose keys lie within [lower, upper), in order or backwards.
 	Entries(lower, upper []byte, reverse bool) iter.Seq2[Entry, error]
@@ -27,10 +27,14 @@ type Source interface {
 	// Doc returns the encoding of the document under a key, or nil if there is none, or ErrUnread. What it
 	// hides Docs does not yield.
 	Doc(key []byte) ([]byte, error)
+	// Check says why a document that it has given is no encoding of a value, or returns nil. It is asked before more is read
+	// of one than values that are no lists, where they lie.
+	Check(doc []byte) error
 }
 
 // Run reads the page that the plan is for, and calls yield with the key and the encoding of each
-// document, nil of one that is ErrUnread, which are valid until yield returns; an error of yield ends it. It returns the token
+// document, nil of one that is ErrUnread, which are valid until yield returns; an error of yield ends it. Where the
+// query can be answered without looking into a document, yield is the first to find out that it is no encoding. It returns the token
 // with which the next page begins, or the empty one when the page was not filled: a page that was
 // may have been the last one all the same. A plan can be run many times. Errors are those of the
 // source and of yield, *ValueError, *DisagreeError and ErrMalformed.
@@ -41,23 +45,23 @@ func (p *Plan) Run(src Source, yield func(key, doc []byte) error) (Token, error)
 	case p.sorted:
 		return p.runSorted(src, yield)
 	}
-	n := 0
-	var last []byte
 	rd := readings.Get().(*reading)
 	defer readings.Put(rd)
+	rd.n = 0
 	err := p.walk(src, rd, func(position, key, doc []byte) (bool, error) {
 		if err := yield(key, doc); err != nil {
 			return false, err
 		}
-		if n++; n == p.req.limit {
-			last = bytes.Clone(position)
+		if rd.n++; rd.n < p.req.limit {
+			return true, nil
 		}
-		return last == nil, nil
+		rd.key = append(rd.key[:0], position...)
+		return false, nil
 	})
-	if err != nil || last == nil {
+	if err != nil || rd.n < p.req.limit {
 		return "", err
 	}
-	return p.token(last), nil
+	return p.token(rd.key), nil
 }
 
 var readings = sync.Pool{New: func() any { return new(reading) }}
@@ -68,6 +72,7 @@ type reading struct {
 	form   []byte
 	best   []byte
 	key    []byte
+	n      int // documents of the page
 }
 
 // visitor is called with each document that a walk finds, and where in the walk it was found. It
@@ -81,17 +86,17 @@ func (p *Plan) walk(src Source, rd *reading, visit visitor) error {
 	case upper != nil && bytes.Compare(lower, upper) >= 0:
 		return nil
 	case p.index == nil:
-		return p.walkDocs(src.Docs(lower, upper, p.reverse), rd, visit)
+		return p.walkDocs(src, rd, visit)
 	}
 	for e, err := range src.Entries(lower, upper, p.reverse) {
 		if err != nil {
 			return err
 		}
-		values, key, err := p.index.parse(e)
+		values, key, ok, err := p.take(e)
 		if err != nil {
 			return err
 		}
-		if !p.admits(values) {
+		if !ok {
 			continue
 		}
 		doc, err := src.Doc(key)
@@ -107,22 +112,51 @@ func (p *Plan) walk(src Source, rd *reading, visit visitor) error {
 		if err != nil {
 			return err
 		}
-		first, err := p.first(rd, values, key, doc)
-		if err != nil {
+		if ok, err = p.wanted(src, rd, values, key, doc); err != nil {
 			return err
 		}
-		if !first {
+		if !ok {
 			continue
 		}
-		if more, err := p.visit(rd, visit, e.Key[prefixLen:], key, doc); !more {
+		if more, err := visit(e.Key[prefixLen:], key, doc); !more {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *Plan) walkDocs(docs iter.Seq2[Entry, error], rd *reading, visit visitor) error {
-	for e, err := range docs {
+// take takes an entry apart, and reports whether its values meet the conditions.
+func (p *Plan) take(e Entry) (values, key []byte, ok bool, err error) {
+	if p.lead != nil && bytes.HasPrefix(e.Key, p.lead) {
+		values, key, err = p.index.split(e, e.Key[prefixLen:], len(p.lead)-prefixLen, p.null)
+		return values, key, err == nil, err
+	}
+	if values, key, err = p.index.parse(e); err != nil {
+		return nil, nil, false, err
+	}
+	return values, key, p.admits(values), nil
+}
+
+// wanted reports whether the walk is to visit the document that an entry has led to.
+func (p *Plan) wanted(src Source, rd *reading, values, key, doc []byte) (bool, error) {
+	// Of most documents a look at the values tells that the entry is the only one.
+	only := doc != nil && rd.tuples.probe(p.index, doc) && bytes.Equal(rd.tuples.at(0), values)
+	if doc != nil && (!only || p.deep) {
+		if err := src.Check(doc); err != nil {
+			return false, err
+		}
+	}
+	if !only {
+		if first, err := p.first(rd, values, key, doc); !first {
+			return false, err
+		}
+	}
+	return p.matches(rd, key, doc)
+}
+
+func (p *Plan) walkDocs(src Source, rd *reading, visit visitor) error {
+	lower, upper := p.bounds()
+	for e, err := range src.Docs(lower, upper, p.reverse) {
 		if err == ErrUnread { // returned bare
 			if more, err := p.visitUnread(visit, e.Key, e.Key); !more {
 				return err
@@ -132,20 +166,23 @@ func (p *Plan) walkDocs(docs iter.Seq2[Entry, error], rd *reading, visit visitor
 		if err != nil {
 			return err
 		}
-		if more, err := p.visit(rd, visit, e.Key, e.Key, e.Value); !more {
+		if p.deep {
+			if err := src.Check(e.Value); err != nil {
+				return err
+			}
+		}
+		ok, err := p.matches(rd, e.Key, e.Value)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if more, err := visit(e.Key, e.Key, e.Value); !more {
 			return err
 		}
 	}
 	return nil
-}
-
-// visit visits a document if it meets the conditions that only it can tell of.
-func (p *Plan) visit(rd *reading, visit visitor, position, key, doc []byte) (bool, error) {
-	ok, err := p.matches(rd, key, doc)
-	if err != nil || !ok {
-		return err == nil, err
-	}
-	return visit(position, key, doc)
 }
 
 // visitUnread visits a document that cannot be read if its key meets the conditions.

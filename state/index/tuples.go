@@ -32,10 +32,15 @@ func (t *tuples) at(i int) []byte { return t.buf[t.spans[i].from:t.spans[i].to] 
 // read makes t those of the document, which is nil if there is none. Errors are *ValueError without
 // the document's key, which inDoc adds.
 func (t *tuples) read(ix *Index, doc []byte) error {
-	t.buf, t.spans = t.buf[:0], t.spans[:0]
 	switch {
 	case doc == nil:
+		t.buf, t.spans = t.buf[:0], t.spans[:0]
 		return nil
+	case t.probe(ix, doc):
+		return nil
+	}
+	t.buf, t.spans = t.buf[:0], t.spans[:0]
+	switch {
 	case ix.def.Func != nil:
 		return t.compute(ix, doc)
 	case ix.each < 0:
@@ -49,6 +54,32 @@ func (t *tuples) read(ix *Index, doc []byte) error {
 	}
 	t.settle()
 	return nil
+}
+
+// probe makes t the one tuple of a document that has just one, of values that are no lists, and reports whether
+// it could. Nobody need have validated the document: then t is what it has if it is sound.
+func (t *tuples) probe(ix *Index, doc []byte) bool {
+	t.buf, t.spans = t.buf[:0], t.spans[:0]
+	if ix.def.Func != nil || ix.each >= 0 {
+		return false
+	}
+	null := false
+	for i := range ix.paths {
+		n, ok := codec.Probe(doc, ix.paths[i].names)
+		if !ok {
+			return false
+		}
+		null = null || n.Kind() <= codec.Nil
+		var err error
+		if t.buf, err = appendValue(t.buf, n, 0); err != nil {
+			return false
+		}
+	}
+	if len(t.buf) > MaxValuesLen {
+		return false
+	}
+	t.spans = append(t.spans, span{0, len(t.buf), null})
+	return true
 }
 
 // add appends the tuple in which the path with stars has led to each.

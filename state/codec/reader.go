@@ -1,0 +1,43 @@
+package codec
+
+import (
+	"reflect"
+	"strings"
+)
+
+// Reader reads values into Ts, one after the other, as Unmarshal does. Their strings share pieces of memory of at
+// most 2 KiB, each of which stays as long as one of them, but for those of values of more than 4 KiB: fewer allocations
+// than Unmarshal makes. It is for one goroutine, and must not be copied.
+type Reader[T any] struct {
+	shape  *shape
+	limits Limits
+	piece  strings.Builder
+	size   int // of the piece
+}
+
+// NewReader returns a Reader under limits.
+func NewReader[T any](l *Limits) *Reader[T] {
+	return &Reader[T]{shape: shapeOf(reflect.TypeFor[T]()), limits: l.WithDefaults()}
+}
+
+// Read reads the value whose encoding p is into a T, of which nothing else stays. An error leaves the zero T.
+func (r *Reader[T]) Read(p []byte, to *T) error {
+	d := typed{limits: r.limits}
+	if len(p) <= sharedText && len(p) <= r.limits.MaxBytes {
+		d.text = r.Text(p)
+	}
+	return readInto(&d, r.shape, p, to)
+}
+
+// Text returns a copy of p, which shares memory with strings of values.
+func (r *Reader[T]) Text(p []byte) string {
+	if len(p) > r.piece.Cap()-r.piece.Len() {
+		const more = 64 // a short one besides: if no other one follows, little is left over
+		r.size = max(min(4*r.size, sharedText/2), len(p)+more)
+		r.piece.Reset()
+		r.piece.Grow(r.size)
+	}
+	from := r.piece.Len()
+	r.piece.Write(p)
+	return r.piece.String()[from:]
+}

@@ -1,0 +1,192 @@
+package codec_test
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/loamdb/loam/state/codec"
+	"github.com/stretchr/testify/require"
+)
+
+// requireRead requires that reading p into a T in one pass gives what validating and then reading it does.
+func requireRead[T any](t testing.TB, p []byte, l *codec.Limits) {
+	t.Helper()
+	got, err := codec.Unmarshal[T](p, l)
+	if unsound := codec.Validate(p, l); unsound != nil {
+		if fmt.Sprint(err) != fmt.Sprint(unsound) || !reflect.ValueOf(&got).Elem().IsZero() {
+			t.Fatalf("% x under %+v: %+v, %v, and not %v", p, l, got, err, unsound)
+		}
+		return
+	}
+	twice, errTwice := codec.FromNode[T](codec.NodeOf(p))
+	if fmt.Sprint(err) != fmt.Sprint(errTwice) {
+		t.Fatalf("% x: %v in one pass, %v in two", p, err, errTwice)
+	}
+	a, err := codec.Append(nil, got, l)
+	b, errTwice := codec.Append(nil, twice, l)
+	if fmt.Sprint(err) != fmt.Sprint(errTwice) || !bytes.Equal(a, b) {
+		t.Fatalf("% x: %+v in one pass, %+v in two", p, got, twice)
+	}
+}
+
+func requireReads(t testing.TB, p []byte, l *codec.Limits) {
+	t.Helper()
+	requireRead[any](t, p, l)
+	requireRead[record](t, p, l)
+	requireRead[self](t, p, l)
+	requireRead[map[string]string](t, p, l)
+	requireRead[struct {
+		A []string `msgpack:"a"`
+		B []record `msgpack:"b"`
+		S Upper    `msgpack:"s"`
+	}](t, p, l)
+}
+
+// Every byte of some encodings changed, and every end of them: the rules are those of Validate, and the errors too.
+func TestOnePassIntoStructsHasTheRulesOfTwo(t *testing.T) {
+	for _, v := range []any{
+		full(),
+		map[string]any{"a": []any{"x", nil, "é"}, "b": []any{map[string]any{"s": "t", "unknown": map[string]any{"c": 1.5, "d": nil}}}, "s": "up", "zz": []any{}},
+		self{Next: &self{Kids: []self{{}}}, Map: map[string]self{"a": {}, "b": {}}},
+	} {
+		p, err := codec.Append(nil, v, nil)
+		require.NoError(t, err)
+		step := 13
+		if testing.Short() {
+			step = 61
+		}
+		for i := range p {
+			requireReads(t, p[:i], nil)
+			for c := i % step; c < 256; c += step { // others for each
+				was := p[i]
+				p[i] = byte(c)
+				requireReads(t, p, nil)
+				p[i] = was
+			}
+		}
+		for n := range 40 {
+			requireReads(t, p, &codec.Limits{MaxNodes: n})
+			requireReads(t, p, &codec.Limits{MaxDepth: n})
+			requireReads(t, p, &codec.Limits{MaxBytes: n * len(p) / 30})
+		}
+	}
+	for _, p := range append(hostile(),
+		[]byte{0x82, 0xa1, 'a', 0x90, 0xa1, 'a', 0x90},                         // a key twice
+		[]byte{0x83, 0xa1, 'b', 0x90, 0xa1, 'a', 0x90, 0xa1, 'b', 0x90},        // in no order
+		[]byte{0x83, 0xa1, 'c', 1, 0xa1, 'a', 0x90, 0xa1, 'c', 1},              // that no field has
+		[]byte{0x82, 0xa1, 'b', 0x90, 0xa1, 'a', 0x90},                         // in no order, each once
+		[]byte{0x82, 0xd9, 1, 'a', 0x90, 0xa1, 'a', 0x90},                      // in two forms
+		[]byte{0x81, 0xa1, 'c', 0x82, 0xa1, 'x', 1, 0xa1, 'x', 1},              // within what is passed over
+		[]byte{0x82, 0xa5, 'o', 'l', 'd', '1', '6', 1, 0xa3, 'u', '1', '6', 2}, // by two names
+	) {
+		requireReads(t, p, nil)
+	}
+}
+
+// What announces more values than there may be costs no memory, whether or not there are as many bytes.
+func TestAnnouncingTooManyValuesCostsNoMemory(t *testing.T) {
+	p := append([]byte{0xdd, 0, 0xff, 0, 0}, make([]byte, 0xff0000)...)
+	for _, read := range []func() error{
+		func() error { _, err := codec.Unmarshal[[]string](p, nil); return err },
+		func() error { _, err := codec.Unmarshal[[]record](p, nil); return err },
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		require.ErrorIs(t, read(), codec.ErrTooLarge)
+		runtime.ReadMemStats(&after)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
+	}
+}
+
+// Watched notes that it was read.
+type Watched struct{ Read bool }
+
+// MarshalText implements encoding.TextMarshaler.
+func (Watched) MarshalText() ([]byte, error) { return []byte("w"), nil }
+
+var watched int
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (w *Watched) UnmarshalText([]byte) error { watched++; return nil }
+
+// Methods of types are called once all of the bytes are known to be an encoding.
+func TestMethodsReadNothingThatIsNotSound(t *testing.T) {
+	p, err := codec.Append(nil, map[string]any{"A": "w", "B": int64(1)}, nil)
+	require.NoError(t, err)
+	_, err = codec.Unmarshal[struct{ A Watched }](p[:len(p)-1], nil)
+	require.ErrorIs(t, err, codec.ErrTruncated)
+	require.Zero(t, watched)
+	_, err = codec.Unmarshal[struct{ A Watched }](p, nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, watched)
+}
+
+func TestWhatAReaderReadsSharesMemoryAndNothingElse(t *testing.T) {
+	type doc struct{ Text, More string }
+	r := codec.NewReader[doc](nil)
+	var got []doc
+	for i := range 100 {
+		v := doc{strings.Repeat("x", i*i%5000), fmt.Sprint(i)}
+		p, err := codec.Append(nil, v, nil)
+		require.NoError(t, err)
+		d := doc{More: "is gone"}
+		require.ErrorIs(t, r.Read(p[:len(p)-1], &d), codec.ErrTruncated)
+		require.Zero(t, d)
+		require.NoError(t, r.Read(p, &d))
+		clear(p)
+		got = append(got, d)
+	}
+	for i, d := range got {
+		require.Equal(t, doc{strings.Repeat("x", i*i%5000), fmt.Sprint(i)}, d)
+	}
+	p := make([]byte, 100)
+	require.LessOrEqual(t, testing.AllocsPerRun(10, func() {
+		r := codec.NewReader[doc](nil)
+		for range 20 {
+			r.Text(p)
+		}
+	}), 5.0)
+}
+
+// requireProbed requires that Probe finds in p what Field does in an encoding.
+func requireProbed(t testing.TB, p []byte, path ...string) {
+	n, ok := codec.Probe(p, path)
+	_, _, _, _, _, _ = n.Int64(), n.Uint64(), n.Float64(), n.Time(), n.Raw(), n.Bool()
+	if codec.Validate(p, nil) != nil {
+		return
+	}
+	want := codec.NodeOf(p)
+	for _, key := range path {
+		want = want.Field(key)
+	}
+	plain := want.Kind() != codec.List && want.Kind() != codec.Map
+	if ok != plain || ok && !bytes.Equal(n.Encoding(), want.Encoding()) {
+		t.Fatalf("% x at %q: % x, %t, and not % x", p, path, n.Encoding(), ok, want.Encoding())
+	}
+}
+
+func TestProbeFindsWhatFieldDoes(t *testing.T) {
+	for name, v := range documents() {
+		p, err := codec.Append(nil, v, nil)
+		require.NoError(t, err)
+		for key, part := range v {
+			requireProbed(t, p, key)
+			if m, ok := part.(map[string]any); ok {
+				for inner := range m {
+					requireProbed(t, p, key, inner)
+				}
+			}
+			requireProbed(t, p, key, "none")
+			for i := range len(p) {
+				if n, ok := codec.Probe(p[:i], []string{key}); ok { // it lies in front of the cut
+					require.Equal(t, codec.NodeOf(p).Field(key).Encoding(), n.Encoding(), name)
+				}
+			}
+		}
+		requireProbed(t, p, "none")
+	}
+}
