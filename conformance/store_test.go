@@ -72,7 +72,7 @@ func (h *home) open() {
 	o := &lsm.Options{MemoryBudget: 4 << 20, CompactionWorkers: 1, SyncInterval: -1, Encryption: h.key}
 	dir := filepath.Join(h.disk, "db")
 	if h.mem != nil {
-		seams.Inject(o, seams.Seams{FS: h.mem, Sizing: seams.Sizing{MinSegmentBytes: 64 << 10, MaxSegmentBytes: 256 << 10}})
+		seams.Inject(o, seams.Seams{FS: h.mem, Sizing: seams.Sizing{MinSegmentBytes: 64 << 10, MaxSegmentBytes: 256 << 10, ManifestBytes: 16 << 10}})
 		dir = "db"
 	}
 	var err error

@@ -23,7 +23,7 @@ func openBlobs(t *testing.T, fs vfs.FS, change func(*lsm.Options, *seams.Sizing)
 	o := lsm.Options{BlobThreshold: 100, CompactionWorkers: 1, Compression: lsm.NoCompression}
 	z := seams.Sizing{
 		MinMemtableBytes: 64 << 10, MemtableBytes: 64 << 10, BudgetBytes: 1 << 20, TableBytes: 64 << 10,
-		MinSegmentBytes: 64 << 10, MaxSegmentBytes: 64 << 10, SettleAfter: time.Hour,
+		MinSegmentBytes: 64 << 10, MaxSegmentBytes: 64 << 10, ManifestBytes: 16 << 10, SettleAfter: time.Hour,
 	}
 	if change != nil {
 		change(&o, &z)

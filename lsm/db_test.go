@@ -250,7 +250,7 @@ func TestConcurrentWritersAndReadersSeeWholeBatches(t *testing.T) {
 	seams.Inject(&o, seams.Seams{FS: fs, Sizing: seams.Sizing{
 		MinSegmentBytes: 32 << 10, MaxSegmentBytes: 64 << 10,
 		MinMemtableBytes: 32 << 10, MemtableBytes: 32 << 10, BudgetBytes: 1 << 20, TableBytes: 16 << 10, L0Trigger: 2,
-		SettleAfter: time.Millisecond, ReserveSeqNums: 500,
+		ManifestBytes: 16 << 10, SettleAfter: time.Millisecond, ReserveSeqNums: 500,
 	}})
 	db, err := lsm.Open("db", &o)
 	require.NoError(t, err)

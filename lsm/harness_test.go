@@ -16,7 +16,7 @@ import (
 func small() seams.Sizing {
 	return seams.Sizing{
 		MinMemtableBytes: 16 << 10, MemtableBytes: 16 << 10, BudgetBytes: 1 << 20, TableBytes: 16 << 10,
-		SettleAfter: time.Hour,
+		ManifestBytes: 16 << 10, SettleAfter: time.Hour,
 	}
 }
 

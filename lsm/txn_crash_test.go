@@ -25,7 +25,7 @@ func TestALargeTransactionIsWholeOrAbsentAfterAPowerCut(t *testing.T) {
 				open := func(fs vfs.FS) *lsm.DB {
 					seams.Inject(&o, seams.Seams{FS: fs, Sizing: seams.Sizing{
 						MinSegmentBytes: 8 << 10, MaxSegmentBytes: 8 << 10, MinMemtableBytes: 8 << 10,
-						MemtableBytes: 8 << 10, BudgetBytes: 256 << 10, TableBytes: 8 << 10,
+						MemtableBytes: 8 << 10, BudgetBytes: 256 << 10, ManifestBytes: 4 << 10, TableBytes: 8 << 10,
 					}})
 					db, err := lsm.Open("db", &o)
 					require.NoError(t, err)

@@ -136,12 +136,15 @@ func search(es []entry, key []byte, t keys.Trailer) int {
 
 // checkGet compares Get with the model.
 func checkGet(t testing.TB, r *sstable.Reader, es []entry, key []byte, seq keys.SeqNum) {
-	t.Helper()
 	dst := []byte("before")
 	out, trailer, found, err := r.Get(dst, key, filter.Hash(key), seq)
-	require.NoError(t, err)
 	i := search(es, key, keys.SeekTrailer(seq))
 	want := i < len(es) && bytes.Equal(es[i].key, key)
+	if err == nil && want && found && es[i].t == trailer && bytes.HasPrefix(out, dst) && bytes.Equal(out[len(dst):], es[i].value) {
+		return // most: each function of require first looks for its caller, which takes longer
+	}
+	t.Helper()
+	require.NoError(t, err)
 	require.Equal(t, want, found, "key %.40x at %d", key, seq)
 	if !found {
 		require.Equal(t, "before", string(out))
@@ -168,6 +171,10 @@ type iterator interface {
 
 // checkAt compares the iterator's entry with the model's entry i, or its end.
 func checkAt(t testing.TB, it iterator, es []entry, i int, what string) {
+	if i >= 0 && i < len(es) && it.Valid() && it.Err() == nil && es[i].t == it.Trailer() &&
+		bytes.Equal(es[i].key, it.Key()) && bytes.Equal(es[i].value, it.Value()) {
+		return // as in checkGet
+	}
 	t.Helper()
 	require.NoError(t, it.Err(), what)
 	if i < 0 || i >= len(es) {

@@ -29,7 +29,7 @@ func crashStore(t *testing.T, fs vfs.FS, mode lsm.LogMode) *state.Store {
 	o := lsm.Options{LogMode: mode, SyncInterval: -1, Encryption: encryptionIf(mode == lsm.LogWritten)}
 	seams.Inject(&o, seams.Seams{FS: fs, Sizing: seams.Sizing{
 		MinSegmentBytes: 8 << 10, MaxSegmentBytes: 8 << 10, MinMemtableBytes: 8 << 10,
-		MemtableBytes: 8 << 10, BudgetBytes: 256 << 10, TableBytes: 8 << 10,
+		MemtableBytes: 8 << 10, BudgetBytes: 256 << 10, ManifestBytes: 4 << 10, TableBytes: 8 << 10,
 	}})
 	store, err := state.Open("db", &state.Options{Engine: &o})
 	require.NoError(t, err)

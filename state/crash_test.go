@@ -61,7 +61,7 @@ func (h *history) open(fs vfs.FS) (*state.Store, error) {
 	o.Encryption = encryptionIf(h.encrypted)
 	seams.Inject(o, seams.Seams{FS: fs, Sizing: seams.Sizing{
 		MinSegmentBytes: 8 << 10, MaxSegmentBytes: 16 << 10, MinMemtableBytes: 8 << 10, MemtableBytes: 8 << 10,
-		BudgetBytes: 256 << 10, TableBytes: 4 << 10, L0Trigger: 2, SettleAfter: time.Hour,
+		BudgetBytes: 256 << 10, ManifestBytes: 4 << 10, TableBytes: 4 << 10, L0Trigger: 2, SettleAfter: time.Hour,
 	}})
 	return state.Open("db", &state.Options{Engine: o})
 }

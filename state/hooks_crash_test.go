@@ -20,7 +20,7 @@ func recordingStore(t *testing.T, fs vfs.FS, encrypted bool) *state.Store {
 	o := lsm.Options{LogMode: lsm.LogWritten, SyncInterval: -1, Encryption: encryptionIf(encrypted)}
 	seams.Inject(&o, seams.Seams{FS: fs, Sizing: seams.Sizing{
 		MinSegmentBytes: 8 << 10, MaxSegmentBytes: 8 << 10, MinMemtableBytes: 8 << 10,
-		MemtableBytes: 8 << 10, BudgetBytes: 256 << 10, TableBytes: 8 << 10,
+		MemtableBytes: 8 << 10, BudgetBytes: 256 << 10, ManifestBytes: 4 << 10, TableBytes: 8 << 10,
 	}})
 	store, err := state.Open("db", &state.Options{Engine: &o, Timeline: &state.TimelineOptions{RecordValues: true}})
 	require.NoError(t, err)

@@ -20,7 +20,7 @@ func smallStore(t *testing.T, fs vfs.FS, encrypted bool) *state.Store {
 	o := &lsm.Options{LogMode: lsm.LogWritten, CompactionWorkers: 1, SyncInterval: -1, Encryption: encryptionIf(encrypted)}
 	seams.Inject(o, seams.Seams{FS: fs, Sizing: seams.Sizing{
 		MinSegmentBytes: 8 << 10, MaxSegmentBytes: 16 << 10, MinMemtableBytes: 8 << 10, MemtableBytes: 8 << 10,
-		BudgetBytes: 256 << 10, TableBytes: 4 << 10, L0Trigger: 2, SettleAfter: time.Hour,
+		BudgetBytes: 256 << 10, ManifestBytes: 4 << 10, TableBytes: 4 << 10, L0Trigger: 2, SettleAfter: time.Hour,
 	}})
 	store, err := state.Open("db", &state.Options{Engine: o})
 	require.NoError(t, err)

@@ -41,7 +41,7 @@ func sealingOn(fs vfs.FS, wrap seams.WrapCipher) *state.Options {
 	e.Compression, e.BlobThreshold = lsm.NoCompression, 500
 	seams.Inject(e, seams.Seams{FS: fs, WrapCipher: wrap, Sizing: seams.Sizing{
 		MinSegmentBytes: 8 << 10, MaxSegmentBytes: 16 << 10, MinMemtableBytes: 8 << 10, MemtableBytes: 8 << 10,
-		BudgetBytes: 256 << 10, TableBytes: 4 << 10, L0Trigger: 2, SettleAfter: time.Hour,
+		BudgetBytes: 256 << 10, ManifestBytes: 4 << 10, TableBytes: 4 << 10, L0Trigger: 2, SettleAfter: time.Hour,
 	}})
 	return o
 }

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -264,7 +265,8 @@ func (l *Loaded) judge(rest []byte, seed fileid.Seed, synced uint64) error {
 	}
 	// A header behind the end proves as much: nothing is written behind a record that
 	// was not synced (M6).
-	for off := recordAlign; off+recordLen <= len(rest); off += recordAlign {
+	written := writtenLen(rest)
+	for off := recordAlign; off+recordLen <= len(rest) && off+recordLen-8 < written; off += recordAlign {
 		if binary.LittleEndian.Uint64(rest[off+recordLen-8:]) == 0 {
 			continue // a record's number is never 0: most of a file is never looked at twice
 		}
@@ -278,11 +280,22 @@ func (l *Loaded) judge(rest []byte, seed fileid.Seed, synced uint64) error {
 	// The first record was synced before CURRENT named the file.
 	last := l.nextRecord - 1
 	l.unproven = last != 1 && last != synced
-	for i := len(rest); i > 0; i-- {
-		if rest[i-1] != 0 {
-			l.Torn, l.LostBytes = true, int64(i)
-			break
-		}
+	if written > 0 {
+		l.Torn, l.LostBytes = true, int64(written)
 	}
 	return nil
+}
+
+var zeros [4096]byte
+
+// writtenLen returns the length of p without the zeros at its end: most of a file.
+func writtenLen(p []byte) int {
+	n := len(p)
+	for n >= len(zeros) && bytes.Equal(p[n-len(zeros):n], zeros[:]) {
+		n -= len(zeros)
+	}
+	for n > 0 && p[n-1] == 0 {
+		n--
+	}
+	return n
 }

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/cespare/xxhash/v2"
@@ -17,9 +18,11 @@ const maxFileBytes = 1 << 36
 
 type page [pageBytes]byte
 
+// zeroPage is never written.
 var zeroPage page
 
-// pages is the content of one file: a table of pages, nil where nothing was written.
+// pages is the content of one file: a table of pages, nil where nothing was written, zeroPage
+// where whole pages of zeros were.
 //
 // A value may be copied once it is frozen; the copies then share table and pages, and
 // each thaws, with its own table, when it is first written. Bytes of the last page
@@ -63,7 +66,7 @@ func (p *pages) writable(i int) *page {
 	case pg == nil:
 		pg = new(page)
 		p.table[i] = pg
-	case p.foreign != nil && p.foreign[i]:
+	case pg == &zeroPage || p.foreign != nil && p.foreign[i]:
 		pg = new(page)
 		*pg = *p.table[i]
 		p.table[i] = pg
@@ -139,9 +142,22 @@ func (p *pages) writeAt(b []byte, off int64) {
 		p.size = end
 	}
 	for len(b) > 0 {
-		pg := p.writable(int(off / pageBytes))
-		n := copy(pg[off%pageBytes:], b)
+		i, n := int(off/pageBytes), pageBytes
+		if off%pageBytes == 0 && len(b) >= pageBytes && bytes.Equal(b[:pageBytes], zeroPage[:]) {
+			p.setZero(i)
+		} else {
+			n = copy(p.writable(i)[off%pageBytes:], b)
+		}
 		b, off = b[n:], off+int64(n)
+	}
+}
+
+// setZero makes page i one of written zeros, of which logs and manifests are full when they are
+// new: all such pages are the same one. p is thawed.
+func (p *pages) setZero(i int) {
+	p.table[i] = &zeroPage
+	if p.sums != nil {
+		p.sums[i] = zeroSum
 	}
 }
 
@@ -210,7 +226,7 @@ func (p *pages) hash() uint64 {
 	for i, pg := range p.table {
 		s := p.sums[i]
 		if s == 0 {
-			if s = zeroSum; pg != nil {
+			if s = zeroSum; pg != nil && pg != &zeroPage {
 				s = xxhash.Sum64(pg[:])
 			}
 			p.sums[i] = s

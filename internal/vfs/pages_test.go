@@ -22,7 +22,9 @@ func TestPagesBehaveLikeBytes(t *testing.T) {
 		switch rnd.IntN(6) {
 		case 0, 1, 2:
 			b := make([]byte, n)
-			randomBytes(b, rnd.Uint64())
+			if rnd.IntN(4) > 0 { // else zeros, whose whole pages are one
+				randomBytes(b, rnd.Uint64())
+			}
 			c.p.writeAt(b, int64(off))
 			if n > 0 && off+n > len(c.model) {
 				c.model = append(c.model, make([]byte, off+n-len(c.model))...)
@@ -49,6 +51,17 @@ func TestPagesBehaveLikeBytes(t *testing.T) {
 		require.Equal(t, len(c.model), c.p.readAt(got, 0))
 		require.True(t, bytes.Equal(c.model, got[:len(c.model)]))
 	}
+	require.Equal(t, page{}, zeroPage)
+}
+
+// Zeros that were written are no hole, even where they are nothing but a mark in the table.
+func TestWrittenZerosAreBacked(t *testing.T) {
+	var p pages
+	p.truncate(3 * pageBytes)
+	p.writeAt(make([]byte, 2*pageBytes), 0)
+	require.True(t, p.backed(pageBytes))
+	require.False(t, p.backed(2*pageBytes))
+	require.EqualValues(t, 2*pageBytes, p.firstHole())
 }
 
 func TestHashTellsPlaceAndLength(t *testing.T) {
