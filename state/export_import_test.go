@@ -568,7 +568,8 @@ func TestARuleGoesThroughAFileIfThatIsAskedFor(t *testing.T) {
 	})
 }
 
-// Rules are for admins of the scope, by way of a file too.
+// Rules are for admins of the scope who may delete all of it, by way of a file too. Admin alone was enough: who was
+// denied delete could have everything deleted by a rule.
 func TestRulesInFilesAreForAdmins(t *testing.T) {
 	everywhere(t, controlled(), func(t *testing.T, f *fixture) {
 		root := f.As("root").Scope(agent)
@@ -584,6 +585,13 @@ func TestRulesInFilesAreForAdmins(t *testing.T) {
 		imported(t, alice.Scope(scope.Agent("b")), file, state.ExistingFail)
 		grant(t, f.Store, "alice", access.Allow, access.Admin, "agent:*", "*")
 		require.Equal(t, file, exported(t, alice.Scope(agent)))
+		_, err = importRule(alice.Scope(scope.Agent("c")), file, state.ExistingFail)
+		requireDenied(t, err)
+		requireDenied(t, alice.Scope(agent).SetRetention(ctx, state.Retention{MaxAge: time.Nanosecond}))
+		grant(t, f.Store, "alice", access.Allow, access.Delete, "agent:*", "*")
+		grant(t, f.Store, "alice", access.Deny, access.Delete, "agent:d", "a")
+		requireDenied(t, alice.Scope(scope.Agent("d")).SetRetention(ctx, state.Retention{MaxAge: time.Nanosecond}))
+		require.NoError(t, alice.Scope(scope.Agent("d")).SetRetention(ctx, state.Retention{}))
 		_, err = importRule(alice.Scope(scope.Agent("c")), file, state.ExistingFail)
 		require.NoError(t, err)
 	})

@@ -48,7 +48,7 @@ type ImportOptions struct {
 	MaxEntries int64
 	// Retention gives the scope the rule of retention that the file has, if it has one, in the place of its
 	// own: what that does not keep goes, imported values by their times of writing among it. Otherwise the scope's
-	// rule stays as it is. A view must be allowed to administer the scope.
+	// rule stays as it is. A view must be allowed to administer the scope, and to delete all of it.
 	Retention bool
 }
 
@@ -80,7 +80,9 @@ type Imported struct {
 func (s *Scope) Import(ctx context.Context, r io.Reader, o ImportOptions, opts ...Option) (Imported, error) {
 	inner, err := s.pass(ctx, access.OpImport, "")
 	if err == nil && o.Retention {
-		_, err = s.pass(ctx, access.OpSettings, "")
+		if _, err = s.pass(ctx, access.OpSettings, ""); err == nil {
+			_, err = s.pass(ctx, access.OpDrop, "")
+		}
 	}
 	var done Imported
 	if err == nil {

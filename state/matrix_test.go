@@ -114,6 +114,11 @@ func (p *policy) some(who access.Principal, op access.Op, s scope.Scope, prefix 
 
 // door answers for a door.
 func (p *policy) door(who access.Principal, d *door, s scope.Scope) bool {
+	for _, op := range alsoAsks[d.name] {
+		if !p.whole(who, op, s) {
+			return false
+		}
+	}
 	switch d.op {
 	case access.OpList, access.OpScan, access.OpWatch:
 		return p.some(who, d.op, s, d.key)

@@ -38,8 +38,14 @@ type Retention struct {
 // the limit is exceeded by a twentieth; never is anything deleted that was written since. Whoever would exceed one of
 // entries or bytes by more than a tenth waits until that has been done, or until its context ends (docs/retention.md). Watchers see deletes; after-hooks at AfterExpire are told, and the
 // timeline has the events. Of the options those on syncing count. ErrOption: a limit is negative.
+//
+// A view's principal must be an admin of the whole scope and, unless it takes the rule away, may delete all of it.
 func (s *Scope) SetRetention(ctx context.Context, r Retention, opts ...Option) error {
-	s, err := s.pass(ctx, access.OpSettings, "")
+	inner, err := s.pass(ctx, access.OpSettings, "")
+	if err == nil && r != (Retention{}) {
+		_, err = s.pass(ctx, access.OpDrop, "") // what a rule deletes he could delete himself
+	}
+	s = inner
 	if err == nil {
 		err = s.wholeToWrite(ctx)
 	}
