@@ -78,6 +78,9 @@ func Simulate(ctx context.Context) context.Context {
 // outside the store ask, too.
 func Simulated(ctx context.Context) bool { return TraceOf(ctx).simulated }
 
+// Within reports whether the context is one that a hook was given, or one made of it.
+func Within(ctx context.Context) bool { return TraceOf(ctx).depth > 0 }
+
 func checkText(what, s string) error {
 	switch {
 	case s == "":

@@ -55,6 +55,9 @@ func (c *collection) carryOut(ctx context.Context, w docWrite) (existed bool, er
 	if hook.Simulated(ctx) {
 		return false, hook.ErrSimulated
 	}
+	if err := s.store.writable(ctx); err != nil {
+		return false, err
+	}
 	b := s.store.borrowDocs()
 	defer s.store.giveBackDocs(b)
 	for {

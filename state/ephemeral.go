@@ -406,6 +406,12 @@ func (s *Scope) putEphemeral(ctx context.Context, b *scratch, key string, value 
 			s.tell(ctx, b.one[:])
 			return nil
 		}
+		if !d.asked {
+			if err := s.store.enter(ctx, b.counters); err != nil {
+				return err
+			}
+			defer s.store.leave(b.counters) // once: it is asked of then
+		}
 		if err := s.askDisplaced(ctx, key, &d); err != nil {
 			return err
 		}

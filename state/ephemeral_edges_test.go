@@ -112,9 +112,9 @@ func TestASecondCloseWaitsForTheFirst(t *testing.T) {
 		store, err := state.OpenMemory(nil)
 		require.NoError(t, err)
 		release, written := make(chan struct{}), make(chan error, 1)
-		register(t, store, hook.Hook{Name: "slow", Points: []hook.Point{hook.AfterSet}, Keys: "k", After: func(context.Context, hook.Event) error {
+		register(t, store, hook.Hook{Name: "slow", Points: []hook.Point{hook.AfterSet}, Keys: "k", After: func(own context.Context, _ hook.Event) error {
 			<-release
-			written <- store.Set(ctx, agent, "l", 1)
+			written <- store.Set(own, agent, "l", 1)
 			return nil
 		}})
 		require.NoError(t, store.Set(ctx, agent, "k", 1))

@@ -120,7 +120,11 @@ func (s *Scope) importFrom(ctx context.Context, r io.Reader, o *ImportOptions, u
 		return Imported{}, err
 	}
 	if err = m.stage(ctx, r); err == nil {
-		err = m.publish(ctx, unsynced && !m.sensitive)
+		c := &s.store.counters[0]
+		if err = s.store.enter(ctx, c); err == nil {
+			defer s.store.leave(c)
+			err = m.publish(ctx, unsynced && !m.sensitive)
+		}
 	}
 	if !m.moved && m.staged {
 		s.store.dropNowOrLater(m.place)

@@ -159,7 +159,7 @@ func (s *Scope) leasable(ctx context.Context, name string) error {
 	case hook.Simulated(ctx):
 		return hook.ErrSimulated
 	}
-	return nil
+	return s.store.writable(ctx)
 }
 
 // lease reads the record of a lease. ErrNotFound is returned bare.

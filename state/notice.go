@@ -58,6 +58,10 @@ func (s *Scope) sealedWhole() bool {
 // commitTold commits writes of which somebody is told.
 func (s *Scope) commitTold(ctx context.Context, b *scratch, ws []write, unsynced bool) (Version, error) {
 	ctx = s.acting(ctx)
+	if err := s.store.enter(ctx, b.counters); err != nil {
+		return 0, err
+	}
+	defer s.store.leave(b.counters)
 	if !s.store.recording && !valuesAsked(ws) {
 		// There is nothing to read before, or to write with it: commitNoted would do the same, in 60 ns more.
 		v, err := s.commitWrites(ctx, b, ws, ws, unsynced)

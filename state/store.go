@@ -52,6 +52,7 @@ type Store struct {
 	closed     atomic.Bool     // nobody is told of anything any more
 	end        context.CancelFunc
 	closing    atomic.Bool   // Close was called
+	told       chan struct{} // of one: wakes Close, which waits for what is being told
 	gone       chan struct{} // is closed when the first Close has ended
 	background sync.WaitGroup
 	unrecorded atomic.Int64
@@ -69,7 +70,8 @@ type Store struct {
 // counters count what calls do. There are several, so that processors do not wait for each other.
 type counters struct {
 	reads, writes, conflicts atomic.Int64
-	_                        [40]byte // a cache line of its own
+	telling                  atomic.Int64 // commits that are to be told
+	_                        [32]byte     // a cache line of its own
 }
 
 const counterShards = 16
@@ -150,7 +152,7 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 		return err
 	}
 	s.ended, s.end = context.WithCancel(context.Background())
-	s.gone = make(chan struct{})
+	s.gone, s.told = make(chan struct{}), make(chan struct{}, 1)
 	s.left.wake = make(chan struct{}, 1)
 	if !s.readOnly {
 		err = s.dropImports()
@@ -186,10 +188,14 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 	return nil
 }
 
-// Close ends the store: after-hooks are told of what is in their queue, what was acknowledged is made
+// Close ends the store: after-hooks are told of all that was written, what was acknowledged is made
 // durable, and everything that the store does in the background ends. It must not be called by a
 // hook. Snapshots and watchers that are open make it return ErrInUse; the store is
-// closed all the same. A second Close returns nil, when the first one has ended. Every use after it is ErrClosed.
+// closed all the same. A second Close returns nil, when the first one has ended.
+//
+// While it waits for what is being written, and for hooks, nobody begins a write or a step of a transaction any more:
+// ErrClosed. Hooks may write until the last of them has returned, with the context that they were given. Every use
+// after Close is ErrClosed.
 func (s *Store) Close() error {
 	if s.closing.Swap(true) {
 		<-s.gone
@@ -198,6 +204,7 @@ func (s *Store) Close() error {
 	defer close(s.gone)
 	s.end()
 	s.background.Wait()
+	s.drain()
 	_ = s.hooks.Close(context.Background()) // there is no error but the context's
 	s.closed.Store(true)
 	s.control.close()

@@ -101,8 +101,10 @@ func (s *Store) attempt(ctx context.Context, who access.Principal, fn func(tx *T
 
 func (s *Store) begin(ctx context.Context, who access.Principal) (*Txn, error) {
 	tx := &Txn{store: s, who: who, ctx: ctx, scopes: map[scope.Scope]*Scope{}}
-	var err error
-	tx.inner, err = s.engine.begin(tx)
+	err := s.writable(ctx)
+	if err == nil {
+		tx.inner, err = s.engine.begin(tx)
+	}
 	return tx, err
 }
 
@@ -127,6 +129,11 @@ func (tx *Txn) end() {
 // commit commits what was written, and tells of it: hooks that write where the transaction has do not wait for it.
 func (tx *Txn) commit(ctx context.Context) error {
 	defer tx.store.took(timedCommit, tx.store.clock.now())
+	c := &tx.store.counters[0]
+	if err := tx.store.enter(ctx, c); err != nil {
+		return err
+	}
+	defer tx.store.leave(c)
 	last, err := tx.commitNow(ctx)
 	if err == nil {
 		tx.tell(ctx, last)

@@ -49,11 +49,17 @@ func (s *Scope) Stats(ctx context.Context) (Stats, error) {
 // the options those on syncing count.
 func (s *Scope) Drop(ctx context.Context, opts ...Option) error {
 	s, err := s.pass(ctx, access.OpDrop, "")
+	c := &s.store.counters[0]
 	if err == nil {
 		err = s.wholeToWrite(ctx)
 	}
 	if err == nil {
 		err = s.askWhole(ctx, hook.OpClear, scope.Scope{})
+	}
+	if err == nil {
+		if err = s.store.enter(ctx, c); err == nil {
+			defer s.store.leave(c)
+		}
 	}
 	unsynced := s.unsyncedWhole(opts)
 	if err == nil {
@@ -76,6 +82,7 @@ func (s *Scope) Drop(ctx context.Context, opts ...Option) error {
 // Of the options those on syncing count.
 func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error {
 	s, err := s.passTo(ctx, access.OpMove, access.OpMoveTo, to)
+	c := &s.store.counters[0]
 	if err == nil {
 		err = s.wholeToWrite(ctx)
 	}
@@ -84,6 +91,11 @@ func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error 
 	}
 	if err == nil {
 		err = s.askWhole(ctx, hook.OpMove, to)
+	}
+	if err == nil {
+		if err = s.store.enter(ctx, c); err == nil {
+			defer s.store.leave(c)
+		}
 	}
 	unsynced, carried := s.unsyncedWhole(opts), false
 	if err == nil {
@@ -113,14 +125,20 @@ func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error 
 // original; its values have versions of their own. ErrNotFound and ErrScopeExists are as with Move.
 func (s *Scope) Copy(ctx context.Context, to scope.Scope, opts ...Option) (int64, error) {
 	s, err := s.passTo(ctx, access.OpCopy, access.OpCopyTo, to)
+	c := &s.store.counters[0]
 	if err == nil {
-		err = s.whole(ctx)
+		err = s.whole(ctx) // of a snapshot, too
 	}
 	if err == nil {
 		err = checkScope(to)
 	}
 	if err == nil {
 		err = s.askWhole(ctx, hook.OpCopy, to)
+	}
+	if err == nil {
+		if err = s.store.enter(ctx, c); err == nil {
+			defer s.store.leave(c)
+		}
 	}
 	var n int64
 	unsynced, carried := s.unsyncedWhole(opts), false
@@ -171,7 +189,10 @@ func (s *Scope) wholeToWrite(ctx context.Context) error {
 	if s.mode == atSnapshot && s.err == nil {
 		return s.readOnly()
 	}
-	return s.whole(ctx)
+	if err := s.whole(ctx); err != nil {
+		return err
+	}
+	return s.store.writable(ctx)
 }
 
 func (s *Scope) unsyncedWhole(opts []Option) bool {

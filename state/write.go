@@ -54,6 +54,9 @@ func (s *Scope) prepare(ctx context.Context, p *pending, o *Option, now int64) e
 	if s.mode == atSnapshot || s.store.readOnly {
 		return s.readOnly()
 	}
+	if err := s.store.writable(ctx); err != nil {
+		return err
+	}
 	trace := hook.TraceOf(ctx)
 	if trace.Simulated() {
 		return hook.ErrSimulated
@@ -391,7 +394,7 @@ func (s *Scope) removable(ctx context.Context) error {
 	case hook.Simulated(ctx):
 		return hook.ErrSimulated
 	}
-	return nil
+	return s.store.writable(ctx)
 }
 
 // write is one operation of a commit.
