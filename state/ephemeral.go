@@ -19,8 +19,8 @@ import (
 	"github.com/loamdb/loam/state/envelope"
 )
 
-// Values of class Ephemeral are in memory only, bounded in bytes: the ones that were written longest
-// ago make room. A key has a value here or in the engine, never both:
+// Values of class Ephemeral are in memory only, bounded in bytes: those that have expired make room, then the ones
+// that were written longest ago. A key has a value here or in the engine, never both:
 //
 //   - X1. Whoever writes here holds the key's stripe alone; whoever commits to the engine shares
 //     those of its keys. So the two never happen to a key at once.
@@ -48,6 +48,7 @@ type ephemerals struct {
 	bytes          int64
 	evicted        int64
 	oldest, newest *ephemeral
+	due            ephemeralDue
 }
 
 // ephemeral is one value. The bytes of a value never change.
@@ -58,6 +59,7 @@ type ephemeral struct {
 	expires      int64
 	older, newer *ephemeral
 	at           int // in in.values
+	due          int // in due, if it expires
 	link         ephemeralLink
 
 	// pinned: the engine has a value of the key still, which readers must not find in this one's place (X2).
@@ -131,7 +133,7 @@ func (e *ephemerals) get(dst []byte, name scope.Scope, key string, now func() in
 
 // put makes v the newest value. The caller holds the key's stripe alone, and calls unpin if v is to be
 // pinned.
-func (e *ephemerals) put(name scope.Scope, v *ephemeral) error {
+func (e *ephemerals) put(name scope.Scope, v *ephemeral, now func() int64) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -142,7 +144,7 @@ func (e *ephemerals) put(name scope.Scope, v *ephemeral) error {
 		in = &ephemeralScope{name: name}
 		e.scopes[name] = in
 	}
-	e.insert(in, v)
+	e.insert(in, v, now)
 	return nil
 }
 
@@ -157,12 +159,12 @@ func (e *ephemerals) replace(name scope.Scope, v *ephemeral, now func() int64) b
 	if old == nil || old.expired(now) {
 		return false
 	}
-	e.insert(old.in, v)
+	e.insert(old.in, v, now)
 	return true
 }
 
 // insert makes v the newest value, in the place of one that its key has. The caller holds mu.
-func (e *ephemerals) insert(in *ephemeralScope, v *ephemeral) {
+func (e *ephemerals) insert(in *ephemeralScope, v *ephemeral, now func() int64) {
 	e.count.Add(1) // before the old one goes: who sees 0 looks for nothing here
 	v.in, v.at = in, len(in.values)
 	in.values, in.sorted = append(in.values, v), nil
@@ -176,12 +178,16 @@ func (e *ephemerals) insert(in *ephemeralScope, v *ephemeral) {
 	}
 	e.newest = v
 	e.bytes += v.size()
-	e.makeRoom()
+	e.expires(v)
+	e.makeRoom(now)
 }
 
-// makeRoom drops values, from the oldest one on, until the others fit: all but the newest, and those that
-// are pinned, which may take more for a moment. The caller holds mu.
-func (e *ephemerals) makeRoom() {
+// makeRoom drops values until the others fit: those that have expired, then from the oldest one on all but the newest, and
+// those that are pinned, which may take more for a moment. The caller holds mu.
+func (e *ephemerals) makeRoom(now func() int64) {
+	if e.bytes > e.limit {
+		e.reap(now)
+	}
 	for v := e.oldest; e.bytes > e.limit && v != e.newest; {
 		newer := v.newer
 		if !v.pinned {
@@ -193,13 +199,13 @@ func (e *ephemerals) makeRoom() {
 }
 
 // unpin has a value make room for others from now on.
-func (e *ephemerals) unpin(name scope.Scope, key string) {
+func (e *ephemerals) unpin(name scope.Scope, key string, now func() int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if v := e.table.find(name, key); v != nil {
 		v.pinned = false
 	}
-	e.makeRoom()
+	e.makeRoom(now)
 }
 
 // fits returns the error of a value for which there is not room enough, even if all others made room.
@@ -223,6 +229,7 @@ func (e *ephemerals) unlink(v *ephemeral) {
 		e.newest = v.older
 	}
 	e.bytes -= v.size()
+	e.expiresNoMore(v)
 	e.count.Add(-1)
 	in, last := v.in, len(v.in.values)-1
 	in.values[v.at], in.values[last].at = in.values[last], v.at
@@ -309,22 +316,25 @@ func (e *ephemerals) between(name scope.Scope, lower, upper []byte, now int64) [
 func (e *ephemerals) close() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.closed, e.oldest, e.newest, e.bytes = true, nil, nil, 0
+	e.closed, e.oldest, e.newest, e.due, e.bytes = true, nil, nil, nil, 0
 	clear(e.scopes)
 	e.table.clear()
 	e.count.Store(0)
 }
 
 // figures returns what Metrics tell.
-func (e *ephemerals) figures() (count, bytes, evicted int64) {
+func (e *ephemerals) figures(now func() int64) (count, bytes, evicted int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.reap(now)
 	return e.count.Load(), e.bytes, e.evicted
 }
 
-func (e *ephemerals) countIn(name scope.Scope) int64 {
+// countIn returns how many values a scope has that have not expired.
+func (e *ephemerals) countIn(name scope.Scope, now func() int64) int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.reap(now)
 	if in := e.scopes[name]; in != nil {
 		return int64(len(in.values))
 	}
@@ -443,7 +453,7 @@ func (s *Scope) tryEphemeral(ctx context.Context, b *scratch, key string, value 
 		return false, nil
 	}
 	v.pinned = there
-	if err := e.put(s.name, v); err != nil {
+	if err := e.put(s.name, v, s.store.engine.now); err != nil {
 		return false, err
 	}
 	b.counters.writes.Add(1)
@@ -461,7 +471,7 @@ func (s *Scope) tryEphemeral(ctx context.Context, b *scratch, key string, value 
 	if err != nil {
 		e.remove(s.name, key, s.store.engine.now)
 	}
-	e.unpin(s.name, key)
+	e.unpin(s.name, key, s.store.engine.now)
 	return err == nil, err
 }
 

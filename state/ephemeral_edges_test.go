@@ -34,6 +34,28 @@ func TestWhatHasExpiredInMemoryIsInNobodysWay(t *testing.T) {
 	})
 }
 
+// What has expired was counted, and kept its room, while values that had been written before it made room for others.
+func TestWhatHasExpiredMakesRoomFirst(t *testing.T) {
+	everywhere(t, &state.Options{EphemeralBytes: 3000}, func(t *testing.T, f *fixture) {
+		sc, past := f.Scope(agent), state.WithExpiry(time.UnixMilli(1))
+		require.NoError(t, sc.Set(ctx, "old", strings.Repeat("x", 500), ephemeral))
+		require.NoError(t, sc.Set(ctx, "lasts", strings.Repeat("x", 500), ephemeral, state.WithTTL(time.Hour)))
+		for _, key := range []string{"a", "b", "a", "c"} { // the last is what makes room, and gone at once
+			require.NoError(t, sc.Set(ctx, key, strings.Repeat("x", 500), ephemeral, past))
+		}
+		require.NoError(t, sc.Set(ctx, "d", strings.Repeat("x", 500), ephemeral))
+		require.Equal(t, []string{"d", "lasts", "old"}, keysOf(t, sc, ""))
+		require.NoError(t, sc.Set(ctx, "e", 1, ephemeral, past))
+		st, err := sc.Stats(ctx)
+		require.NoError(t, err)
+		require.EqualValues(t, 3, st.Ephemeral)
+		require.Zero(t, f.Metrics().Evicted)
+		require.NoError(t, sc.Set(ctx, "f", strings.Repeat("x", 1500), ephemeral))
+		require.Equal(t, []string{"d", "f"}, keysOf(t, sc, ""))
+		require.EqualValues(t, 2, f.Metrics().Evicted)
+	})
+}
+
 // meanwhile is a context that has something done, once, when it is asked while the store tells what it is about
 // to commit.
 type meanwhile struct {

@@ -323,7 +323,7 @@ func (m *importer) publish(ctx context.Context, unsynced bool) error {
 	}
 	for {
 		err := ErrScopeExists
-		if s.store.ephemeral.countIn(s.name) == 0 {
+		if s.store.ephemeral.countIn(s.name, s.store.engine.now) == 0 {
 			entered := s.store.sweeper.enter()
 			_, err = m.place.change(ctx, wholeMove, s.name, unsynced)
 			s.store.sweeper.leave(entered)

@@ -19,7 +19,7 @@ func (s *Store) Metrics() Metrics {
 	k := s.sweeper
 	m.RetentionLooks, m.RetentionDeleted = k.looks.Load(), k.deleted.Load()
 	m.RetentionDropped, m.RetentionFailed, m.RetentionWaits = k.dropped.Load(), k.failed.Load(), k.waits.Load()
-	m.Ephemeral, m.EphemeralBytes, m.Evicted = s.ephemeral.figures()
+	m.Ephemeral, m.EphemeralBytes, m.Evicted = s.ephemeral.figures(s.engine.now)
 	m.Findings, m.Blocked = s.protection.findings.Load(), s.protection.blocked.Load()
 	if c := s.control; c != nil {
 		a := c.log.Metrics()
@@ -38,8 +38,8 @@ type Metrics struct {
 	// that were written or deleted, by whichever operation; Conflicts how often a change, a delete
 	// or a transaction had to begin anew because somebody else was faster.
 	Reads, Writes, Conflicts int64
-	// Ephemeral counts the values of that class, those that have expired included until they make
-	// room; EphemeralBytes is what they take, Evicted how many had to make room since Open.
+	// Ephemeral counts the values of that class, EphemeralBytes is what they take, Evicted how many had to make room
+	// since Open before they had expired.
 	Ephemeral, EphemeralBytes, Evicted int64
 	// Findings counts what was found of personal data and credentials in values to be written, Blocked the
 	// values that were refused for it: all since Open.

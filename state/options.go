@@ -39,8 +39,8 @@ type Options struct {
 	// and External that no rule is about are looked at too: what is found is counted, and stays.
 	Privacy []Privacy
 
-	// EphemeralBytes is how much memory values of class Ephemeral may take, about, keys included: the
-	// ones that were written longest ago make room for others. 16 MiB unless set; negative means that
+	// EphemeralBytes is how much memory values of class Ephemeral may take, about, keys included: those that have
+	// expired make room for others, then the ones that were written longest ago. 16 MiB unless set; negative means that
 	// there are no such values, and the class is ErrUnsupported.
 	EphemeralBytes int64
 

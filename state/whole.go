@@ -36,7 +36,7 @@ func (s *Scope) Stats(ctx context.Context) (Stats, error) {
 		st.Entries, st.Bytes, st.Exact = has.entries, has.bytes, has.exact
 	}
 	if s.mode == live {
-		st.Ephemeral = s.store.ephemeral.countIn(s.name)
+		st.Ephemeral = s.store.ephemeral.countIn(s.name, s.store.engine.now)
 	}
 	if err != nil {
 		return Stats{}, s.fail("stats", "", err)
