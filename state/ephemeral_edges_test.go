@@ -172,7 +172,11 @@ func TestKeysThatChangeSidesAreAmongMany(t *testing.T) {
 			if n%2 == 0 {
 				opts = []state.Option{ephemeral}
 			}
-			if err := sc.Set(ctx, "k", n, opts...); err != nil {
+			err := sc.Set(ctx, "k", n, opts...)
+			if err == nil && n%3 == 0 {
+				err = sc.SetMany(ctx, map[string]any{"k": n, "l": n}, opts...)
+			}
+			if err != nil {
 				t.Error(err)
 			}
 		}
@@ -222,5 +226,35 @@ func TestHooksOfWhatSetManyDisplaces(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 1, v)
 		require.Empty(t, h.take())
+	})
+}
+
+// A stored value that came to the place of one in memory meanwhile was asked about when the others were stored already: a
+// veto then was the error of a SetMany that had been made in part.
+func TestSetManyStoresNothingWhenAHookForbidsTheLastOfIt(t *testing.T) {
+	everywhere(t, &state.Options{InferClass: true}, func(t *testing.T, f *fixture) {
+		sc, standard := f.Scope(agent), state.WithClass(state.Standard)
+		require.NoError(t, sc.Set(ctx, "temp:a", 0, standard))
+		require.NoError(t, sc.Set(ctx, "temp:b", 0, standard))
+		forbid := false
+		register(t, f.Store, hook.Hook{Name: "keep", Points: []hook.Point{hook.BeforeDelete}, Before: func(own context.Context, c *hook.Change) error {
+			switch {
+			case c.Key == "temp:a" && forbid:
+				return hook.Veto("it is new")
+			case c.Key == "temp:b" && !forbid:
+				forbid = true
+				return sc.Set(own, "temp:a", "anew", standard)
+			}
+			return nil
+		}})
+		h := hear(t, f.Store, false)
+		var veto *hook.VetoError
+		require.ErrorAs(t, sc.SetMany(ctx, map[string]any{"k": 1, "temp:a": 1, "temp:b": 1, "temp:c": 1}), &veto)
+		require.Equal(t, []string{"temp:a", "temp:b"}, keysOf(t, sc, ""))
+		v, err := sc.Get(ctx, "temp:a")
+		require.NoError(t, err)
+		require.Equal(t, "anew", v)
+		require.Zero(t, f.Metrics().Ephemeral)
+		require.Len(t, h.take(), 1, "of the hook's")
 	})
 }

@@ -73,8 +73,8 @@ func (s *Scope) getAtOnce(ctx context.Context, keys []string) (map[string]any, e
 	return values, nil
 }
 
-// SetMany writes all of the values to their keys or, with an error, none. Those of class Ephemeral
-// follow one by one when the others are stored.
+// SetMany writes all of the values to their keys or, with an error, none. Those of class Ephemeral are seen one by one,
+// those that take the place of stored ones a moment before the others are stored.
 func (s *Scope) SetMany(ctx context.Context, values map[string]any, opts ...Option) error {
 	if err := s.setMany(ctx, values, join(opts)); err != nil {
 		return s.fail("set many", "", err)
@@ -121,24 +121,13 @@ func (s *Scope) setMany(ctx context.Context, values map[string]any, o Option) er
 	if len(inMemory) > 0 && s.mode != live {
 		return errEphemeralPart
 	}
-	displaces := make([]displaced, len(inMemory)) // of which hooks are asked before anything is written
-	for i := range inMemory {
-		if displaces[i], err = s.displace(ctx, inMemory[i].key); err != nil {
-			return s.fail("set", string(inMemory[i].key), err)
-		}
-	}
 	b := s.store.borrowFor(timedBatch)
 	defer s.store.giveBack(b)
-	if err := s.commitAll(ctx, b, ws, unsynced); err != nil {
-		return err
+	if len(inMemory) > 0 {
+		m := mixed{ws, inMemory, make([]displaced, len(inMemory)), unsynced}
+		return s.setMixed(ctx, b, &m, &o)
 	}
-	for i := range inMemory {
-		w := &inMemory[i]
-		if err := s.putEphemeral(ctx, b, string(w.key), w.value, w.expires, displaces[i], &o); err != nil {
-			return s.fail("set", string(w.key), err)
-		}
-	}
-	return nil
+	return s.commitAll(ctx, b, ws, unsynced)
 }
 
 // commitAll commits any number of writes.
