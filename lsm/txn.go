@@ -95,12 +95,12 @@ func (d *DB) Update(fn func(tx *Txn) error) error {
 
 // Begin returns a transaction like those that Update runs functions in, which its caller ends, with
 // Commit or Rollback. Until then it keeps what its snapshot holds, and Close returns ErrInUse. It is for
-// one goroutine at a time. A store that is read-only gives ErrReadOnly.
+// one goroutine at a time. In a store that is read-only it is like one of View: writes in it are ErrReadOnly.
 func (d *DB) Begin() (*Txn, error) {
-	if err := d.writable(); err != nil {
+	if err := d.writable(); err != nil && err != ErrReadOnly { // returned bare
 		return nil, err
 	}
-	tx, err := d.begin(false, nil)
+	tx, err := d.begin(d.opts.ReadOnly, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 // Begin returns a transaction that its caller ends, with Commit or Rollback, for programs that cannot put
 // what is to happen into one function: Transact is better where it will do, since it tries again by
 // itself. Until it ends it keeps what it reads from being reclaimed, and Close returns ErrInUse: the
-// transaction is at its end then too.
+// transaction is at its end then too. In a store that is read-only its writes are ErrReadOnly.
 //
 // When ctx ends every step of the transaction fails with its error, and Rollback is still to be called:
 //

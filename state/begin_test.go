@@ -150,3 +150,34 @@ func TestViewsBeginTransactions(t *testing.T) {
 		require.ErrorIs(t, err, state.ErrUnsupported)
 	})
 }
+
+// A transaction that only reads was refused in a store that is read-only.
+func TestTransactionsReadAStoreThatIsReadOnly(t *testing.T) {
+	f := &fixture{t: t, dir: t.TempDir()}
+	f.open()
+	people(t, f.Scope(agent), byTeam)
+	require.NoError(t, f.Set(ctx, agent, "k", "v"))
+	f.opts = &state.Options{Engine: &state.EngineOptions{ReadOnly: true}, Timeline: &state.TimelineOptions{}}
+	f.reopen()
+	reads := func(tx *state.Txn) error {
+		sc := tx.Scope(agent)
+		v, err := sc.Get(ctx, "k")
+		require.NoError(t, err)
+		require.Equal(t, "v", v)
+		require.Equal(t, []string{"k"}, keysOf(t, sc, ""))
+		require.ErrorIs(t, sc.Set(ctx, "k", 1), state.ErrReadOnly)
+		require.ErrorIs(t, sc.IncrementBlind(ctx, "k", 1), state.ErrReadOnly)
+		_, err = sc.Update(ctx, "k", func(any, bool) (any, error) { return 1, nil })
+		require.ErrorIs(t, err, state.ErrReadOnly)
+		_, err = sc.Delete(ctx, "k")
+		require.ErrorIs(t, err, state.ErrReadOnly)
+		return nil
+	}
+	require.NoError(t, f.Transact(ctx, reads))
+	require.ErrorIs(t, f.Transact(ctx, func(tx *state.Txn) error { return tx.Scope(agent).Set(ctx, "k", 1) }), state.ErrReadOnly)
+	tx, err := f.Begin(ctx)
+	require.NoError(t, err)
+	require.NoError(t, reads(tx))
+	require.NoError(t, tx.Commit())
+	require.ErrorIs(t, tx.Commit(), state.ErrClosed)
+}

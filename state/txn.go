@@ -51,7 +51,8 @@ type written struct {
 // when the transaction commits. If somebody else has written any of it fn is run again, from the
 // beginning, until it gets through or the context ends; so it should do nothing but use tx, and be
 // short. Writing alone conflicts with nothing. Values of class Ephemeral are not seen; what is
-// written to their keys replaces them.
+// written to their keys replaces them. In a store that is read-only each write is ErrReadOnly, and a transaction
+// that only reads succeeds.
 //
 //	err := store.Transact(ctx, func(tx *state.Txn) error {
 //		from, to := tx.Scope(scope.User("ann")), tx.Scope(scope.User("bob"))
