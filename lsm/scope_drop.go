@@ -81,7 +81,7 @@ func (s *Scope) Move(to scope.Scope, w *WriteOptions) error {
 func (s *Scope) absent() (at keys.SeqNum, err error) {
 	r, at, err := s.look()
 	if err == nil && r != nil {
-		err = fmt.Errorf("%w: %s", ErrScopeExists, s.name.Kind())
+		err = fmt.Errorf("%w: %s", ErrScopeExists, s.name)
 	}
 	return at, err
 }

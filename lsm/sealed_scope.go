@@ -53,7 +53,7 @@ func (s *Scope) Seal(w *WriteOptions) error {
 			}
 			sealed, err := s.Sealed()
 			if err == nil && !sealed {
-				err = fmt.Errorf("%w: %s", ErrScopeExists, s.name.Kind())
+				err = fmt.Errorf("%w: %s", ErrScopeExists, s.name)
 			}
 			return err
 		}

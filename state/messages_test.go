@@ -25,4 +25,9 @@ func TestErrorsAreShortAndName(t *testing.T) {
 	require.EqualError(t, err, `set agent:a "`+strings.Repeat("k", 256)+`"…: codec: invalid key: a key has 1 to 256 bytes`)
 	err = store.Scope(scope.Agent("a")).Move(ctx, scope.Agent("b"))
 	require.EqualError(t, err, "move agent:a: state: not found")
+	require.NoError(t, store.Set(ctx, scope.Agent("a"), "k", 1))
+	require.NoError(t, store.Set(ctx, scope.Step("b", "two"), "k", 1))
+	err = store.Scope(scope.Agent("a")).Move(ctx, scope.Step("b", "two"))
+	require.ErrorIs(t, err, state.ErrScopeExists)
+	require.EqualError(t, err, "move agent:a: state: the scope exists: lsm: scope exists: workflow:b:step:two", "not its kind alone")
 }
