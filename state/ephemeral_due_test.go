@@ -16,7 +16,7 @@ func TestEphemeralValuesThatExpireAreFoundAmongAll(t *testing.T) {
 	at := int64(1)
 	now := func() int64 { return at }
 	r := rand.New(rand.NewPCG(1, 1))
-	for n := range 5000 {
+	for n := range 1500 {
 		name, key := scope.Agent(fmt.Sprint(r.IntN(3))), fmt.Sprint(r.IntN(60))
 		switch at += int64(r.IntN(3)); r.IntN(10) {
 		case 0:
