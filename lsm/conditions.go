@@ -39,6 +39,8 @@ type conditions struct {
 	// expires is when the first of the keys that must be there is not any more, 0 if none
 	// expires: the commit must come before.
 	expires int64
+	sealed bool // by whoever judges them first beside others: who is alone is spared that
+
 	// raw: versions are those of entries that have not expired yet, or whatever is left of
 	// those that have.
 	raw bool
@@ -53,7 +55,7 @@ type conditions struct {
 // point is a key, behind its scope's id, and the version that it must have.
 type point struct {
 	key  []byte
-	hash uint64
+	hash uint64 // of the key, once sealed
 	want Version
 	asOf keys.SeqNum // it had that version when this was visible and nothing above; 0: nobody knows
 }
@@ -68,8 +70,17 @@ func newPoint(prefix, key []byte, want Version) point {
 
 func (c *conditions) empty() bool { return len(c.points) == 0 && len(c.ranges) == 0 }
 
-// seal puts the conditions in the order in which the leader searches them.
+// seal puts the conditions in the order in which the leader searches them, unless they are.
 func (c *conditions) seal() {
+	if c.sealed {
+		return
+	}
+	c.sealed = true
+	for i := range c.points {
+		if p := &c.points[i]; p.hash == 0 {
+			p.hash = keys.Hash(p.key)
+		}
+	}
 	slices.SortFunc(c.points, func(a, b point) int { return cmp.Compare(a.hash, b.hash) })
 	if len(c.points) > fewPoints {
 		c.byKey = make([]int32, len(c.points))

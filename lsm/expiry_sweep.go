@@ -221,7 +221,6 @@ func (x *expirer) sweepBatch(due []dueExpiry) error {
 		b.add(keys.KindSet, appendEventKey(nil, e.expires, keys.SeqNum(v)), appendEventValue(nil, sc.form, e.key[n:]))
 		events++
 	}
-	c.seal()
 	r := d.queue.newRequest(NoSync)
 	r.payload = append(r.payload[:0], b.payload...)
 	r.ops, r.bytes = b.ops, b.bytes

@@ -44,14 +44,13 @@ func (b *Batch) RequireAsOf(key []byte, v, asOf Version) {
 	from := len(b.required)
 	b.required = append(append(b.required, b.prefix...), key...)
 	k := b.required[from:len(b.required):len(b.required)]
-	b.requires = append(b.requires, point{key: k, hash: keys.Hash(k), want: v, asOf: keys.SeqNum(asOf)})
+	b.requires = append(b.requires, point{key: k, want: v, asOf: keys.SeqNum(asOf)})
 }
 
 // applyIf commits a batch of the root that has requirements.
 func (d *DB) applyIf(b *Batch, w *WriteOptions) error {
 	c := &b.conditions
 	*c = conditions{points: b.requires}
-	c.seal()
 	if b.ops == 0 {
 		s, err := d.NewSnapshot()
 		if err != nil {
@@ -74,12 +73,14 @@ func (d *DB) applyIf(b *Batch, w *WriteOptions) error {
 // it keeps everybody else waiting.
 const maxOverruns = 3
 
-// commitIf commits r if the conditions, which are sealed, hold at the moment of its
+// commitIf commits r if the conditions hold at the moment of its
 // numbers. What the leader says is not the caller's matter: what was judged is judged again,
 // against more. It may have been overrun, and to the ring a delete of a key that was absent is
 // a write like any other.
 func (d *DB) commitIf(r *request, c *conditions) error {
-	d.ring.enter()
+	if others := d.ring.enter(); others {
+		c.seal() // here rather than under the lead
+	}
 	defer d.ring.leave()
 	r.depends = c
 	defer func() { r.depends = nil }()

@@ -67,7 +67,8 @@ const generationBytes = 1 << 20
 // errOverrun is the outcome of a commit that the ring could not judge.
 var errOverrun = errors.New("lsm: commit overtaken by more than the ring holds")
 
-func (x *commitRing) enter() { x.users.Add(1) }
+// enter reports whether somebody is in already.
+func (x *commitRing) enter() (others bool) { return x.users.Add(1) > 1 }
 func (x *commitRing) leave() { x.users.Add(-1) }
 
 // inUse reports whether a leader must enter its group.
@@ -136,6 +137,7 @@ func (x *commitRing) judge(c *conditions) error {
 		c.blocker = x.floor // maybe of this very group (G3)
 		return errOverrun
 	}
+	c.seal()
 	for _, g := range []*generation{&x.older, &x.younger} {
 		if n := g.concerns(c); n > 0 {
 			c.blocker = n // maybe of this very group

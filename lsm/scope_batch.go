@@ -426,6 +426,5 @@ func (b *Batch) demands(moved *moves) (*conditions, error) {
 			}
 		}
 	}
-	c.seal()
 	return c, nil
 }

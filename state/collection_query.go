@@ -92,7 +92,7 @@ func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T]
 	}
 }
 
-// errLeft ends a query whose loop was left.
+// errLeft ends a query or scan whose loop was left.
 var errLeft = fmt.Errorf("state: the loop was left")
 
 // Explain says how Query would answer q now: by which index, what is filtered and what is sorted.

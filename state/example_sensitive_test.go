@@ -8,6 +8,7 @@ import (
 
 	"github.com/loamdb/loam/crypto"
 	"github.com/loamdb/loam/lsm"
+	"github.com/loamdb/loam/privacy"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
 )
@@ -61,4 +62,36 @@ func ExampleScope_Seal() {
 	fmt.Println(errors.Is(err, state.ErrShredded))
 	// Output:
 	// true
+}
+
+// What a policy tokenises in documents is turned back by who may, and what it has not seen is found.
+func ExampleCollection_Reveal() {
+	type Person struct {
+		Mail string `msgpack:"mail"`
+	}
+	ctx := context.Background()
+	store, err := state.OpenMemory(&state.Options{Privacy: []state.Privacy{
+		{Scopes: "user:*", Policy: privacy.Policy{Default: privacy.Tokenise}},
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+	ann := store.Scope(scope.User("ann"))
+	people, err := state.OpenCollection[Person](ctx, ann, "people")
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = people.Set(ctx, "ada", Person{Mail: "ada@example.org"})
+	_ = people.Set(ctx, "bob", Person{Mail: "bob@example.org"}, state.WithClass(state.Trusted)) // never looked at
+
+	stored, _ := people.Get(ctx, "ada")
+	whole, err := people.Reveal(ctx, "ada")
+	fmt.Println(stored.Mail[:13], whole.Mail, err)
+	for report, err := range ann.ScanPrivacy(ctx, nil) {
+		fmt.Println(report.Name, report.Findings[0].Detector, err)
+	}
+	// Output:
+	// [token:email: ada@example.org <nil>
+	// people/bob email <nil>
 }

@@ -53,7 +53,7 @@ func (s *Scope) List(ctx context.Context, o ListOptions) (Page, error) {
 	defer s.store.took(timedList, s.store.clock.now())
 	gathered := pages.Get().(*[]Entry)
 	entries := (*gathered)[:0]
-	err := s.scan(ctx, o, false, func(e Entry) bool {
+	err := s.scan(ctx, scanning{ListOptions: o}, func(e Entry) bool {
 		if len(entries) == o.Limit {
 			page.Next = entries[o.Limit-1].Key
 			return false
@@ -93,7 +93,7 @@ const maxPooledEntries = 256
 func (s *Scope) All(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		left := false
-		err := s.scan(ctx, ListOptions{Prefix: prefix}, true, func(e Entry) bool {
+		err := s.scan(ctx, scanning{ListOptions: ListOptions{Prefix: prefix}, shown: true}, func(e Entry) bool {
 			left = !yield(e, e.Err)
 			return !left
 		})
@@ -107,7 +107,7 @@ func (s *Scope) All(ctx context.Context, prefix string) iter.Seq2[Entry, error] 
 func (s *Scope) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		left := false
-		err := s.scan(ctx, ListOptions{Prefix: prefix, KeysOnly: true}, true, func(e Entry) bool {
+		err := s.scan(ctx, scanning{ListOptions: ListOptions{Prefix: prefix, KeysOnly: true}, shown: true}, func(e Entry) bool {
 			left = !yield(e.Key, nil)
 			return !left
 		})
@@ -117,9 +117,15 @@ func (s *Scope) Keys(ctx context.Context, prefix string) iter.Seq2[string, error
 	}
 }
 
-// scan calls yield with the entries that o means, but for its limit, until it returns false. shown says that
-// each is shown at once, and not when scan has returned without an error.
-func (s *Scope) scan(ctx context.Context, o ListOptions, shown bool, yield func(Entry) bool) error {
+// scanning says what a scan is of, and for.
+type scanning struct {
+	ListOptions      // but for the limit
+	shown       bool // each entry is shown at once, and not when scan has returned without an error
+	documents   bool // all of them, of every collection, come behind the keys
+}
+
+// scan calls yield with the entries that o means until it returns false.
+func (s *Scope) scan(ctx context.Context, o scanning, yield func(Entry) bool) error {
 	op := access.OpScan
 	if o.KeysOnly {
 		op = access.OpList
@@ -148,7 +154,7 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, shown bool, yield func(
 		e, err := s.entryOf(&f, key, value, i, o.KeysOnly, filter != nil)
 		switch {
 		case err != nil || o.KeysOnly || e.Class != Sensitive:
-		case shown:
+		case o.shown:
 			err = s.seenInLoop(ctx, key, &sensitive)
 		default:
 			sensitive++
@@ -157,10 +163,19 @@ func (s *Scope) scan(ctx context.Context, o ListOptions, shown bool, yield func(
 			failed = s.fail("list", key, err)
 			return false
 		}
-		return yield(e)
+		if !yield(e) {
+			failed = errLeft
+		}
+		return failed == nil
 	}
 	err = s.merge(ctx, lower, upper, entry)
-	if failed == nil {
+	if o.documents && err == nil && failed == nil {
+		err = s.space.scan(documentsFirst, documentsEnd, false, func(key, value []byte, i info) bool {
+			name, _ := userKey(key)
+			return entry(name, value, i)
+		})
+	}
+	if failed == nil || failed == errLeft {
 		failed = s.seen(ctx, op, o.Prefix, sensitive)
 	}
 	if failed != nil {

@@ -179,9 +179,9 @@ func (s *Scope) protect(p *pending, limits *codec.Limits) error {
 }
 
 // Reveal returns the value of key with what was tokenised or encrypted in it as it was, or ErrNotFound.
-// What was redacted or hashed stays. A view's principal must be allowed to read the key, and be an
-// admin of the scope; that is recorded. ErrReveal of package privacy: a mark was not made by this
-// store.
+// What was redacted or hashed stays; documents have Collection.Reveal. A view's principal must be allowed to
+// read the key, and be an admin of the scope; that is recorded. ErrReveal of package privacy: a mark was not
+// made by this store.
 func (s *Scope) Reveal(ctx context.Context, key string) (any, error) {
 	v, err := s.reveal(ctx, key)
 	if err != nil {
@@ -204,11 +204,50 @@ func (s *Scope) reveal(ctx context.Context, key string) (any, error) {
 	if err := s.find(ctx, key, b, &f); err != nil {
 		return nil, err
 	}
+	return s.turnBack(ctx, key, &f)
+}
+
+// Reveal returns the document under key with what was tokenised or encrypted in it as it was, or
+// ErrNotFound. A view's principal must be allowed what Scope.Reveal asks for, with the document as the
+// key; that is recorded. Errors beyond those of Scope.Reveal are ErrType and ErrOverflow for what does not go
+// into a T.
+func (c *Collection[T]) Reveal(ctx context.Context, key string) (T, error) {
+	v, err := c.c.reveal(ctx, key)
+	var doc T
+	if err == nil {
+		doc, err = as[T](v, &stored)
+	}
+	if err != nil {
+		var zero T
+		return zero, c.c.fail("reveal", key, err)
+	}
+	return doc, nil
+}
+
+func (c *collection) reveal(ctx context.Context, key string) (any, error) {
+	if _, err := c.passSettings(ctx); err != nil && !(mutant.Enabled && mutant.Is(mutant.RevealToReaders)) {
+		return nil, err
+	}
+	c, err := c.pass(ctx, access.OpGet, key)
+	if err != nil {
+		return nil, err
+	}
+	b := c.scope.store.borrowDocs()
+	defer c.scope.store.giveBackDocs(b)
+	if err := c.read(ctx, b, key); err != nil {
+		return nil, err
+	}
+	return c.scope.turnBack(ctx, c.logical(key), &b.found)
+}
+
+// turnBack returns the value that was found under a key, or document, with what can be turned back as it was,
+// and records that it is shown.
+func (s *Scope) turnBack(ctx context.Context, key string, f *found) (any, error) {
 	v, err := codec.Decode(f.payload, &stored)
 	if err != nil {
 		return nil, err
 	}
-	if f.header.Class != Sensitive { // else find has recorded it
+	if f.header.Class != Sensitive { // else it was recorded when it was found
 		if err := s.seen(ctx, access.OpGet, key, 1); err != nil {
 			return nil, err
 		}
@@ -224,11 +263,12 @@ func (s *Scope) reveal(ctx context.Context, key string) (any, error) {
 	return p.Reveal(v)
 }
 
-// ScanPrivacy yields what a policy finds in the values that the scope holds, of every class, by key: what is not
-// protected. A nil policy means every detector. Nothing is changed, and no report holds what was found.
-// Documents of collections are not looked at.
-// A value that cannot be read ends the loop with an error, which is yielded with a zero Report; one that
-// lies too deep to be looked at is yielded with its key and error.
+// ScanPrivacy yields what a policy finds in the values that the scope holds, of every class, by key, and
+// then in the documents of its collections, each called by the collection's name, a slash and its key: what is not
+// protected. A nil policy means every detector. Nothing is changed, and no report holds what was found. What
+// nobody can read, ErrShredded, ErrNoScopeKey or ErrMerge, is passed over. Any other value that cannot be read ends
+// the loop with an error, which is yielded with a zero Report; one that lies too deep to be looked at is yielded
+// with its key and error.
 func (s *Scope) ScanPrivacy(ctx context.Context, policy *privacy.Policy) iter.Seq2[privacy.Report, error] {
 	if policy == nil {
 		policy = &privacy.Policy{Default: privacy.Detect}
@@ -240,16 +280,13 @@ func (s *Scope) ScanPrivacy(ctx context.Context, policy *privacy.Policy) iter.Se
 			return
 		}
 		entries := func(yield func(privacy.Entry, error) bool) {
-			for e, err := range s.All(ctx, "") {
-				if e.Err != nil {
-					continue // nobody can read it
-				}
-				if err != nil {
-					err = s.fail("scan privacy", "", err)
-				}
-				if !yield(privacy.Entry{Name: e.Key, Value: e.Value}, err) {
-					return
-				}
+			left := false
+			err := s.scan(ctx, scanning{shown: true, documents: true}, func(e Entry) bool {
+				left = e.Err == nil && !yield(privacy.Entry{Name: e.Key, Value: e.Value}, nil) // else nobody can read it
+				return !left
+			})
+			if err != nil && !left {
+				yield(privacy.Entry{}, s.fail("scan privacy", "", err))
 			}
 		}
 		for r, err := range p.Scan(entries) {

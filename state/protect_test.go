@@ -13,6 +13,7 @@ import (
 	"github.com/loamdb/loam/privacy"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
+	"github.com/loamdb/loam/state/index"
 	"github.com/stretchr/testify/require"
 )
 
@@ -217,6 +218,205 @@ func TestRevealingIsForAdmins(t *testing.T) {
 		revealed := records(t, f.Store, audit.Query{Scope: ann, Principal: "root"})
 		require.Len(t, revealed, 1)
 		require.True(t, revealed[0].Sensitive)
+	})
+}
+
+// B64: what a policy replaces in documents is turned back as in values. There was no way to.
+func TestDocumentsAreRevealed(t *testing.T) {
+	everywhere(t, protected(), func(t *testing.T, f *fixture) {
+		byName := index.Def{Name: "name", Fields: []string{"name"}}
+		contacts, err := state.OpenCollection[contact](ctx, f.Scope(scope.User("ann")), "contacts", byName)
+		require.NoError(t, err)
+		require.NoError(t, contacts.Set(ctx, "c", contact{Name: mail, Notes: []string{"write to " + mail, "from 192.168.17.23"}}))
+		f.reopenOnDisk()
+		ann := f.Scope(scope.User("ann"))
+		contacts = contacts.In(ann)
+		stored, err := contacts.Get(ctx, "c")
+		require.NoError(t, err)
+		require.NotContains(t, fmt.Sprint(stored), mail)
+		reveal := func(c *state.Collection[contact]) {
+			whole, err := c.Reveal(ctx, "c")
+			require.NoError(t, err)
+			require.Equal(t, contact{Name: mail, Notes: []string{"write to " + mail, "from [redacted:ipv4]"}}, whole)
+		}
+		reveal(contacts)
+		snap, err := f.Snapshot()
+		require.NoError(t, err)
+		reveal(contacts.In(snap.Scope(ann.Name())))
+		require.NoError(t, snap.Close())
+		require.NoError(t, f.Transact(ctx, func(tx *state.Txn) error {
+			reveal(contacts.In(tx.Scope(ann.Name())))
+			return nil
+		}))
+		after, err := contacts.Get(ctx, "c")
+		require.NoError(t, err)
+		require.Equal(t, stored, after, "nothing is changed")
+
+		zero, err := contacts.Reveal(ctx, "absent")
+		require.ErrorIs(t, err, state.ErrNotFound)
+		require.ErrorContains(t, err, `reveal user:ann "contacts/absent"`)
+		require.Zero(t, zero)
+		type other struct {
+			Name int `msgpack:"name"`
+		}
+		others, err := state.OpenCollection[other](ctx, ann, "contacts", byName)
+		require.NoError(t, err)
+		_, err = others.Reveal(ctx, "c")
+		require.ErrorIs(t, err, state.ErrType)
+		require.NoError(t, contacts.Set(ctx, "forged", contact{Name: "[token:email:" + strings.Repeat("0", 160) + "]"}))
+		_, err = contacts.Reveal(ctx, "forged")
+		require.ErrorIs(t, err, privacy.ErrReveal)
+	})
+}
+
+// Revealing a document takes more than reading it, and is recorded.
+func TestRevealingDocumentsIsForAdmins(t *testing.T) {
+	o := protected()
+	o.Access = &state.AccessOptions{Admin: "root"}
+	everywhere(t, o, func(t *testing.T, f *fixture) {
+		ann := scope.User("ann")
+		contacts, err := state.OpenCollection[contact](ctx, f.As("root").Scope(ann), "contacts")
+		require.NoError(t, err)
+		require.NoError(t, contacts.Set(ctx, "c", contact{Name: mail}))
+		grant(t, f.Store, "reader", access.Allow, access.Read, "user:*", "*")
+		grant(t, f.Store, "admin", access.Allow, access.Admin, "user:*", "*")
+		grant(t, f.Store, "admin", access.Allow, access.Read, "user:*", "contacts/d")
+		_, err = contacts.In(f.As("reader").Scope(ann)).Get(ctx, "c")
+		require.NoError(t, err)
+		for who, op := range map[access.Principal]access.Op{"reader": access.OpSettings, "admin": access.OpGet} {
+			_, err := contacts.In(f.As(who).Scope(ann)).Reveal(ctx, "c")
+			requireDenied(t, err)
+			denied := records(t, f.Store, audit.Query{Verdict: audit.OnlyDenied, Principal: who})
+			require.Len(t, denied, 1)
+			require.Equal(t, op, denied[0].Op)
+		}
+		doc, err := contacts.Reveal(ctx, "c")
+		require.NoError(t, err)
+		require.Equal(t, mail, doc.Name)
+		revealed := records(t, f.Store, audit.Query{Scope: ann, Principal: "root"})
+		require.Len(t, revealed, 1)
+		require.Equal(t, []any{true, access.OpGet, "contacts/c"}, []any{revealed[0].Sensitive, revealed[0].Op, revealed[0].Key})
+	})
+}
+
+// scanned returns what is named by ScanPrivacy with every detector.
+func scanned(t *testing.T, sc *state.Scope) (names []string) {
+	t.Helper()
+	for r, err := range sc.ScanPrivacy(ctx, nil) {
+		require.NoError(t, err)
+		require.NotContains(t, fmt.Sprint(r), mail)
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+// B64: documents are looked through with the scope's keys, and what was found is protected, in indexes too, once it
+// is written again. They were not, and a scope with such documents was called clean.
+func TestDocumentsAreLookedThrough(t *testing.T) {
+	everywhere(t, protected(), func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent) // where no policy looks
+		c := people(t, sc, byTeam)
+		require.NoError(t, sc.SetMany(ctx, map[string]any{"a": "nothing", "z": mail}))
+		require.NoError(t, c.Set(ctx, "ada", person{Team: mail}))
+		require.NoError(t, c.Set(ctx, "bob", person{Team: "red"}))
+		cards, err := state.OpenCollection[contact](ctx, sc, "cards")
+		require.NoError(t, err)
+		require.NoError(t, cards.Set(ctx, "c", contact{Notes: []string{card}}))
+		want := []string{"z", "cards/c", "people/ada"}
+		require.Equal(t, want, scanned(t, sc))
+		snap, err := f.Snapshot()
+		require.NoError(t, err)
+		require.NoError(t, f.Transact(ctx, func(tx *state.Txn) error {
+			require.Equal(t, want, scanned(t, tx.Scope(agent)))
+			return nil
+		}))
+		for i, name := range want { // a loop that is left there
+			met := 0
+			for r, err := range sc.ScanPrivacy(ctx, nil) {
+				require.NoError(t, err)
+				if met++; r.Name == name {
+					break
+				}
+			}
+			require.Equal(t, i+1, met)
+		}
+
+		ann := f.Scope(scope.User("ann"))
+		require.NoError(t, sc.Move(ctx, ann.Name()))
+		c = c.In(ann)
+		require.Equal(t, want, scanned(t, ann))
+		_, err = c.Update(ctx, "ada", func(p person, _ bool) (person, error) { return p, nil })
+		require.NoError(t, err)
+		require.Equal(t, want[:2], scanned(t, ann))
+		require.Empty(t, docsOf(t, c, index.Query{Where: ofTeam(mail)}))
+		requireAgreement(t, ann, c)
+		require.Equal(t, want, scanned(t, snap.Scope(agent)))
+		require.NoError(t, snap.Close())
+
+		require.NoError(t, state.Forge(ann, "\x00dpeople\x00bob", []byte{0}))
+		err = last(ann.ScanPrivacy(ctx, nil))
+		require.ErrorIs(t, err, state.ErrMalformed)
+		require.ErrorContains(t, err, `scan privacy user:ann "people/bob"`)
+	})
+}
+
+// A view is shown of documents, too, what it may see; what is sensitive among them, or was shredded, is recorded.
+func TestViewsLookThroughWhatTheyMaySee(t *testing.T) {
+	o := sealing()
+	o.Access = &state.AccessOptions{Admin: "root"}
+	everywhere(t, o, func(t *testing.T, f *fixture) {
+		sc := f.As("root").Scope(agent)
+		c := people(t, sc)
+		require.NoError(t, sc.Set(ctx, "ada", mail))
+		for _, key := range []string{"ada", "bob"} {
+			require.NoError(t, c.Set(ctx, key, person{Mail: mail}, sensitive))
+		}
+		requireDenied(t, last(f.As("alice").Scope(agent).ScanPrivacy(ctx, nil)))
+		grant(t, f.Store, "alice", access.Allow, access.Read|access.List, "agent:a1", "people/a*")
+		alice := f.As("alice").Scope(agent)
+		require.Equal(t, []string{"people/ada"}, scanned(t, alice))
+		require.Equal(t, []string{"ada", "people/ada", "people/bob"}, scanned(t, sc))
+		_, err := sc.Shred(ctx)
+		require.NoError(t, err)
+		require.Empty(t, scanned(t, alice), "nobody can read it")
+		require.Equal(t, []string{"ada"}, scanned(t, sc))
+		_, err = c.Reveal(ctx, "ada")
+		require.ErrorIs(t, err, state.ErrShredded)
+
+		var seen []audit.Record
+		for _, r := range records(t, f.Store, audit.Query{Verdict: audit.OnlyAllowed}) {
+			if r.Op == access.OpScan || r.Op == access.OpGet {
+				require.True(t, r.Sensitive)
+				seen = append(seen, audit.Record{Principal: r.Principal, Op: r.Op, Key: r.Key, Keys: r.Keys})
+			}
+		}
+		require.Equal(t, []audit.Record{
+			{Principal: "alice", Op: access.OpScan, Keys: 1}, {Principal: "root", Op: access.OpScan, Keys: 2},
+			{Principal: "alice", Op: access.OpScan, Keys: 1}, {Principal: "root", Op: access.OpScan, Keys: 2},
+			{Principal: "root", Op: access.OpGet, Key: "people/ada"},
+		}, seen)
+	})
+}
+
+// A sealed scope is looked through, and what is replaced in its documents turned back, until it is shredded.
+func TestSealedDocumentsAreRevealedAndLookedThrough(t *testing.T) {
+	o := protected()
+	o.Engine = sealing().Engine
+	everywhere(t, o, func(t *testing.T, f *fixture) {
+		ann := f.Scope(scope.User("ann"))
+		require.NoError(t, ann.Seal(ctx))
+		c := people(t, ann)
+		require.NoError(t, c.Set(ctx, "ada", person{Mail: mail}))
+		require.NoError(t, c.Set(ctx, "bob", person{Mail: mail}, state.WithClass(state.Trusted))) // not looked at
+		p, err := c.Reveal(ctx, "ada")
+		require.NoError(t, err)
+		require.Equal(t, mail, p.Mail)
+		require.Equal(t, []string{"people/bob"}, scanned(t, ann))
+		_, err = ann.Shred(ctx)
+		require.NoError(t, err)
+		_, err = c.Reveal(ctx, "ada")
+		require.ErrorIs(t, err, state.ErrShredded)
+		require.Empty(t, scanned(t, ann))
 	})
 }
 

@@ -169,6 +169,7 @@ const (
 	TellHolder          Name = "tell-holder"            // tell a view which document has a unique value, though it may not be seen
 	ForgetDocuments     Name = "forget-documents"       // commit documents without telling of them
 	StoreUnprotected    Name = "store-unprotected"      // store values as they are, whatever the policy says
+	RevealToReaders     Name = "reveal-to-readers"      // let who may read a document have what is protected in it turned back
 	KeepBothSides       Name = "keep-both-sides"        // leave an ephemeral value in front of the one that was stored over it
 	SwallowRefusal      Name = "swallow-refusal"        // commit a transaction of which a hook has forbidden a write
 	RecordApart         Name = "record-apart"           // record events in a commit of their own, before that of the change
