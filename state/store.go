@@ -193,7 +193,7 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 // hook. Snapshots and watchers that are open make it return ErrInUse; the store is
 // closed all the same. A second Close returns nil, when the first one has ended.
 //
-// While it waits for what is being written, and for hooks, nobody begins a write or a step of a transaction any more:
+// While it waits for what is being written, and for hooks, nobody else begins to write, or begins or commits a transaction:
 // ErrClosed. Hooks may write until the last of them has returned, with the context that they were given. Every use
 // after Close is ErrClosed.
 func (s *Store) Close() error {
