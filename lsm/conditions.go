@@ -39,7 +39,7 @@ type conditions struct {
 	// expires is when the first of the keys that must be there is not any more, 0 if none
 	// expires: the commit must come before.
 	expires int64
-	sealed bool // by whoever judges them first beside others: who is alone is spared that
+	sealed  bool // by whoever judges them first beside others: who is alone is spared that
 
 	// raw: versions are those of entries that have not expired yet, or whatever is left of
 	// those that have.

@@ -69,7 +69,7 @@ var errOverrun = errors.New("lsm: commit overtaken by more than the ring holds")
 
 // enter reports whether somebody is in already.
 func (x *commitRing) enter() (others bool) { return x.users.Add(1) > 1 }
-func (x *commitRing) leave() { x.users.Add(-1) }
+func (x *commitRing) leave()               { x.users.Add(-1) }
 
 // inUse reports whether a leader must enter its group.
 func (x *commitRing) inUse() bool { return x.users.Load() > 0 }
