@@ -180,4 +180,5 @@ func TestTransactionsReadAStoreThatIsReadOnly(t *testing.T) {
 	require.NoError(t, reads(tx))
 	require.NoError(t, tx.Commit())
 	require.ErrorIs(t, tx.Commit(), state.ErrClosed)
+	require.NoError(t, f.Close())
 }
