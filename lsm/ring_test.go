@@ -232,9 +232,10 @@ func TestTheRingHoldsOneGroup(t *testing.T) {
 		}
 		return r
 	}
-	judged := func(upTo keys.SeqNum, key string) (error, keys.SeqNum) {
+	judged := func(upTo keys.SeqNum, key string) (keys.SeqNum, error) {
 		c := &conditions{upTo: upTo, points: []point{newPoint(rootPrefix, []byte(key), Absent)}}
-		return x.judge(c), c.blocker
+		err := x.judge(c)
+		return c.blocker, err
 	}
 	r := lone(10, "k", "l")
 	require.True(t, x.spares(r, 10))
@@ -254,34 +255,34 @@ func TestTheRingHoldsOneGroup(t *testing.T) {
 	x.hold(r, 11)
 	x.begin(13)
 	for key, want := range map[string]keys.SeqNum{"k": 11, "l": 12, "m": 0} {
-		err, blocker := judged(10, key)
+		blocker, err := judged(10, key)
 		require.Equal(t, want, blocker)
 		require.Equal(t, want > 0, errors.Is(err, ErrConflict))
 	}
-	err, blocker := judged(9, "m")
+	blocker, err := judged(9, "m")
 	require.ErrorIs(t, err, errOverrun)
 	require.Equal(t, keys.SeqNum(10), blocker)
 
 	x.hold(lone(12, "k"), 13)
 	x.hold(lone(13, "l"), 14) // 13 was seen by who made 14
 	x.begin(15)
-	_, blocker = judged(13, "l")
+	blocker, _ = judged(13, "l")
 	require.Equal(t, keys.SeqNum(14), blocker)
-	err, _ = judged(12, "m")
+	_, err = judged(12, "m")
 	require.ErrorIs(t, err, errOverrun)
 
 	x.hold(lone(14, "k"), 15)
 	x.begin(17) // 16 was not entered
-	err, _ = judged(15, "m")
+	_, err = judged(15, "m")
 	require.ErrorIs(t, err, errOverrun)
-	err, _ = judged(16, "k")
+	_, err = judged(16, "k")
 	require.NoError(t, err)
 
 	x.hold(lone(16, "a", "b", "c", "d", "e", "f", "g", "h", "i"), 17) // more than the ring takes
 	x.begin(26)
-	err, _ = judged(24, "z")
+	_, err = judged(24, "z")
 	require.ErrorIs(t, err, errOverrun)
-	err, _ = judged(25, "z")
+	_, err = judged(25, "z")
 	require.NoError(t, err)
 }
 
