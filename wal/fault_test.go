@@ -214,9 +214,9 @@ func TestFailedRegistrationForLackOfSpaceIsRepeated(t *testing.T) {
 	require.NoError(t, l.Reserve(5000, 1))
 	appendAll(t, l, wal.NoSync, entry{1, 1, 5000})
 	require.NoError(t, l.Close())
-	require.Len(t, seen, 5)
-	for _, again := range seen[1:] {
-		require.Equal(t, seen[0], again)
+	require.GreaterOrEqual(t, len(seen), 5)
+	for i, seg := range seen {
+		require.Equal(t, i < 5, seg == seen[0]) // then the next one, if it was made ahead
 	}
 	_, got, err := o.replay()
 	require.NoError(t, err)
