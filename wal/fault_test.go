@@ -30,7 +30,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 			appendAll(t, l, wal.WillSync, entry{1, 1, 100})
 			at, err := l.Append(batches(entry{2, 1, 100}), wal.WillSync)
 			require.NoError(t, err)
-			faults.Add(vfs.Rule{Kinds: vfs.OpSync, Effect: effect, Err: errDisk})
+			faults.Add(vfs.Rule{Kinds: vfs.OpSync, Glob: o.fileOf(t, at), Effect: effect, Err: errDisk})
 			err = l.Sync(at)
 			require.ErrorIs(t, err, wal.ErrFailed)
 			require.ErrorIs(t, err, errDisk)

@@ -192,6 +192,20 @@ func (o *owner) replay() (wal.Recovery, []entry, error) {
 	return o.replayList(m.Live)
 }
 
+// fileOf returns the name of the file that a position is in: of the others some may be made ahead just now.
+func (o *owner) fileOf(t *testing.T, at wal.Position) string {
+	t.Helper()
+	m, err := o.load()
+	require.NoError(t, err)
+	for _, seg := range m.Live {
+		if seg.Num == at.Segment {
+			return wal.SlotName(seg.Slot)
+		}
+	}
+	require.Fail(t, "no such segment", "%+v in %+v", at, m.Live)
+	return ""
+}
+
 func (o *owner) replayList(live []wal.Segment) (wal.Recovery, []entry, error) {
 	var got []entry
 	rec, err := wal.Replay(o.opts, live, func(r wal.Record) error {

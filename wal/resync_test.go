@@ -24,9 +24,10 @@ func TestWhatAFailedSyncLeftIsWrittenAgain(t *testing.T) {
 				o := newOwner(faults, mode, 100)
 				l, _, _ := o.mustOpen(t)
 				appendAll(t, l, wal.WillSync, entry{1, 1, 100})
+				from := o.fileOf(t, l.End())
 				at, err := l.Append(batches(entry{2, 1, size}), wal.WillSync)
 				require.NoError(t, err)
-				faults.Add(vfs.Rule{Kinds: vfs.OpSync, Effect: effect, Err: errDisk})
+				faults.Add(vfs.Rule{Kinds: vfs.OpSync, Glob: from, Effect: effect, Err: errDisk})
 				require.ErrorIs(t, l.Sync(at), errDisk)
 				require.ErrorIs(t, l.Close(), errDisk)
 
