@@ -43,7 +43,7 @@ type Retention struct {
 func (s *Scope) SetRetention(ctx context.Context, r Retention, opts ...Option) error {
 	inner, err := s.pass(ctx, access.OpSettings, "")
 	if err == nil && r != (Retention{}) {
-		_, err = s.pass(ctx, access.OpDrop, "") // what a rule deletes he could delete himself
+		_, err = s.pass(ctx, access.OpDrop, "") // who sets a rule must be allowed to delete what it deletes
 	}
 	s = inner
 	if err == nil {
