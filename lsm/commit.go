@@ -437,7 +437,7 @@ func (d *DB) apply(p *part, now int64) {
 			}
 			finger := 0
 			if r.ops <= memtable.Fingers {
-				finger = i // batches of one shape follow each other
+				finger = r.ops - 1 - i // batches of one shape, or of one end, follow each other
 			}
 			mem.insertBy(finger, ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
 		}

@@ -111,6 +111,8 @@ func (m *mutableTable) insertBy(finger int, key []byte, t keys.Trailer, value []
 	m.lastSeqNum = t.SeqNum()
 	if k := t.Kind(); k == keys.KindDelete {
 		m.deletes++
+		m.AddAgain(finger, key, t, value) // what is deleted is often young
+		return
 	} else if k != keys.KindSet {
 		m.noteTime(k, key, value)
 	}

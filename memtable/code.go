@@ -55,6 +55,10 @@ func makeCode(key []byte, shared int) uint64 {
 
 func makeLink(code uint64, to nodeRef) uint64 { return code<<offsetBits | uint64(to) }
 
+// sharedOf returns how many leading bytes, at most maxShared, the keys share of which a link leads from one to
+// the other.
+func sharedOf(link uint64) int { return maxShared - int(link>>(offsetBits+24)) }
+
 // firstByteEqual reports, given the exclusive or of two codes, whether they have the
 // same shared length and the same first byte: the keys then share more than that length,
 // unless the byte is padding.

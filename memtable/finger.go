@@ -9,8 +9,8 @@ import (
 // Fingers is how many fingers a writer has: see AddBy.
 const Fingers = 8
 
-// finger is where the writer was last with this one: the newest of its nodes, and the path that
-// leads to that (M8). Its next insertion starts where the path first leads past the new key, so
+// finger is where the writer was last with this one: the newest of the nodes that it searched a place for, and the path
+// that leads to that (M8). Its next insertion starts where the path first leads past the new key, so
 // that ascending keys cost a constant, and keys near the last one a short climb.
 type finger struct {
 	node   [maxHeight]nodeRef
@@ -108,7 +108,7 @@ func (m *Memtable) descend(f *finger, key []byte, t keys.Trailer, node nodeRef, 
 	}
 }
 
-// keepUp puts a node that f has just inserted into the paths of other fingers that it belongs to (M8): on a
+// keepUp puts a node that was just inserted behind the path f into the paths of other fingers that it belongs to (M8): on a
 // level on which it comes after the same node as theirs, if it is before their newest one.
 func (m *Memtable) keepUp(f *finger, key []byte, t keys.Trailer) {
 	for i := range m.fingers[:m.inUse] {

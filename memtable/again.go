@@ -1,0 +1,54 @@
+package memtable
+
+import "github.com/loamdb/loam/internal/keys"
+
+// maxBack is how many nodes AddAgain goes back over at most to find those before a tall node. On level i that takes
+// about 2^i steps: a node of three levels takes four, and one in eight is taller.
+const maxBack = 8
+
+// AddAgain is AddBy for a key that is likely to be there, as one is that is deleted. The hash index knows
+// its newest version, and a newer one's place is right before that: most of these need no search, and leave the finger
+// where it is. Where the key is not there the miss of the index comes before those of the search, not under them.
+func (m *Memtable) AddAgain(by int, key []byte, t keys.Trailer, value []byte) {
+	hash := keys.Hash(key)
+	m.prefetchTargets(hash, len(key)+len(value))
+	height := 1
+	if x, _ := m.find(key, hash); x != head && m.trailer(x) < t {
+		var found bool
+		if height, found = m.before(&m.beside, x); found {
+			m.insert(&m.beside, height, key, t, value, hash)
+			return
+		}
+	}
+	m.search(by, height, key, t, value, hash)
+}
+
+// before draws the height of a node that comes right before x, and has its user key, and makes p the path of
+// so many levels. If that takes too many steps it reports false, and a height that the node has at least.
+//
+// What a node before x shares with x is the least of what neighbours in between share, which the links say.
+func (m *Memtable) before(p *finger, x nodeRef) (height int, found bool) {
+	budget := m.credit + wordsPerEntry
+	limit := min(maxHeight, budget)
+	n, shared, next := x, maxShared, x
+	height = 1
+	for steps := 0; ; height++ {
+		// On the way back to the last node before x that is tall enough.
+		for n == x || m.heightOf(n) < height {
+			if steps++; steps > maxBack {
+				return height, false
+			}
+			n = m.prev(n)
+			shared = min(shared, sharedOf(m.link(n, 0)))
+		}
+		p.node[height-1], p.shared[height-1] = n, shared
+		if height > 1 {
+			next = nodeRef(m.link(n, height-1) & offsetMask)
+		}
+		if height == limit || !m.rises(m.heightOf(n) == height, m.heightOf(next) == height) {
+			break
+		}
+	}
+	m.credit = min(budget-height, maxCredit)
+	return height, true
+}
