@@ -218,8 +218,7 @@ func (c *collection) ready(ctx context.Context, b *docScratch, p *pending) (payl
 	if err = c.indexable(); err != nil {
 		return nil, err
 	}
-	_, payload, err = envelope.Decode(b.buf)
-	return payload, err
+	return b.buf[len(b.buf)-p.payload:], nil
 }
 
 // noBytes is the value of most entries.

@@ -3,8 +3,10 @@ package codec_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -188,5 +190,63 @@ func TestProbeFindsWhatFieldDoes(t *testing.T) {
 			}
 		}
 		requireProbed(t, p, "none")
+	}
+}
+
+// What Changed leaves out has the same bytes in both; what it names differs.
+func requireChanged(t testing.TB, old, doc []byte) (keys [][]byte, ok bool) {
+	keys, ok = codec.Changed(nil, old, doc)
+	if !ok || codec.Validate(old, nil) != nil {
+		return keys, ok
+	}
+	v, err := codec.Decode(doc, nil)
+	require.NoError(t, err)
+	var want, got []string
+	for key := range v.(map[string]any) {
+		if !bytes.Equal(codec.NodeOf(doc).Field(key).Encoding(), codec.NodeOf(old).Field(key).Encoding()) {
+			want = append(want, key)
+		}
+	}
+	for _, key := range keys {
+		got = append(got, string(key))
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(want, got) {
+		t.Fatalf("% x and % x differ in %q, and not in %q", old, doc, want, got)
+	}
+	return keys, ok
+}
+
+func TestChangedNamesTheFieldsThatDiffer(t *testing.T) {
+	other := []any{nil, true, -7, 1 << 40, "", strings.Repeat("long", 100), []any{"a", 1}, map[string]any{"in": []any{1}}, 0.5}
+	for _, v := range documents() {
+		before, err := codec.Append(nil, v, nil)
+		require.NoError(t, err)
+		keys, ok := requireChanged(t, before, before)
+		require.True(t, ok)
+		require.Empty(t, keys)
+		for i, key := range slices.Sorted(maps.Keys(v)) {
+			for j, value := range other {
+				changed := maps.Clone(v)
+				changed[key] = value
+				if i > 0 {
+					changed[slices.Sorted(maps.Keys(v))[0]] = other[(i+j)%len(other)]
+				}
+				after, err := codec.Append(nil, changed, nil)
+				require.NoError(t, err)
+				_, ok := requireChanged(t, before, after)
+				require.True(t, ok)
+				for cut := range before { // whatever is there of the old one, nothing is wrong
+					requireChanged(t, before[:cut], after)
+				}
+			}
+		}
+		more := maps.Clone(v)
+		more["one more"] = 1
+		after, err := codec.Append(nil, more, nil)
+		require.NoError(t, err)
+		_, ok = codec.Changed(nil, before, after)
+		require.False(t, ok)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/state/codec"
 )
 
 // Change is what a write of one document does to the entries of its indexes. It can be used again:
@@ -20,6 +21,7 @@ type Change struct {
 
 	keys     []byte
 	old, now tuples
+	fields   [][]byte // that differ between the documents, at the top
 }
 
 // Put is an entry to write.
@@ -50,7 +52,14 @@ func (s *Set) Change(c *Change, key string, old, doc []byte, renew bool) error {
 		return nil // X2
 	}
 	checked := old == nil || c.Check == nil
+	known := false
+	if c.fields = c.fields[:0]; old != nil && doc != nil && !renew && len(s.indexes) > 0 {
+		c.fields, known = codec.Changed(c.fields, old, doc)
+	}
 	for _, ix := range s.indexes {
+		if known && !ix.readsAny(c.fields) {
+			continue // its entries stay, by X2
+		}
 		if !c.old.probe(ix, old) {
 			if !checked {
 				if err := c.Check(old); err != nil {
@@ -68,6 +77,22 @@ func (s *Set) Change(c *Change, key string, old, doc []byte, renew bool) error {
 		c.merge(ix, key, renew)
 	}
 	return nil
+}
+
+// readsAny reports whether what the index reads of a document may lie in one of these fields at its top.
+func (ix *Index) readsAny(fields [][]byte) bool {
+	if ix.def.Func != nil {
+		return true
+	}
+	for i := range ix.paths {
+		first := &ix.paths[i].steps[0]
+		for _, f := range fields {
+			if first.each || string(f) == first.name {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // merge walks the two lists of tuples side by side.
