@@ -3,8 +3,8 @@ package memtable
 import "github.com/loamdb/loam/internal/keys"
 
 // maxBack is how many nodes AddAgain goes back over at most to find those before a tall node. On level i that takes
-// about 2^i steps: a node of three levels takes four, and one in eight is taller.
-const maxBack = 8
+// about 2^i steps: a node of four levels takes eight, and one in sixteen is taller.
+const maxBack = 16
 
 // AddAgain is AddBy for a key that is likely to be there, as one is that is deleted. The hash index knows
 // its newest version, and a newer one's place is right before that: most of these need no search, and leave the finger
@@ -31,6 +31,7 @@ func (m *Memtable) before(p *finger, x nodeRef) (height int, found bool) {
 	budget := m.credit + wordsPerEntry
 	limit := min(maxHeight, budget)
 	n, shared, next := x, maxShared, x
+	p.over = x
 	height = 1
 	for steps := 0; ; height++ {
 		// On the way back to the last node before x that is tall enough.

@@ -18,6 +18,8 @@ type finger struct {
 
 	last       nodeRef // the head while it has inserted nothing: every path is at the head
 	lastHeight int
+
+	over nodeRef // what is inserted has the user key of this node, if it is not the head
 }
 
 // locate makes the path of f that of (key, t), which is about to be inserted.

@@ -226,7 +226,7 @@ func (m *Memtable) publish(f *finger, n nodeRef, key []byte, height int) {
 		if i == 0 {
 			after = nodeRef(old & offsetMask)
 		}
-		m.initLink(n, i, m.linkBeyond(key, f.shared[i], old))
+		m.initLink(n, i, m.linkBeyond(key, f.shared[i], old, f.over))
 	}
 	for i := range height {
 		if invariants.Enabled {
@@ -249,8 +249,12 @@ func (m *Memtable) publish(f *finger, n nodeRef, key []byte, height int) {
 }
 
 // linkBeyond returns the link from a new node with this key to the target of old, a
-// link from a node that shares `shared` bytes with the key and sorts before it.
-func (m *Memtable) linkBeyond(key []byte, shared int, old uint64) uint64 {
+// link from a node that shares `shared` bytes with the key and sorts before it. The node over
+// has the same key, if it is not the head.
+func (m *Memtable) linkBeyond(key []byte, shared int, old uint64, over nodeRef) uint64 {
+	if target := nodeRef(old & offsetMask); target == over && over != head {
+		return makeLink(makeCode(key, len(key)), target)
+	}
 	code := old >> offsetBits
 	// Where the two differ before the last bytes that the code covers, the new node
 	// differs from the target just where the old one did: the code stays (M4).

@@ -88,7 +88,7 @@ func FuzzDecode(f *testing.F) {
 		requireProbed(t, p)
 		requireProbed(t, p, "a")
 		requireProbed(t, p, "b", "a")
-		requireChanged(t, p, small)
+		requireChanges(t, p, small)
 		v, err := codec.Decode(p, nil)
 		if err != nil {
 			return
@@ -104,7 +104,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("% x: decoded, but not encoded: %v", p, err)
 		}
-		requireChanged(t, enc, p)
+		requireChanges(t, enc, p)
 		again, err := codec.Decode(enc, nil)
 		if err != nil || !same(v, again) {
 			t.Fatalf("% x: %#v comes back as %#v, %v", p, v, again, err)

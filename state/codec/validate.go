@@ -347,7 +347,12 @@ func (v *validator) find(key string, n int) (found, ok bool) {
 		if v.pos = from + length; length == len(key) && string(v.p[from:v.pos]) == key {
 			return true, true
 		}
-		if !v.past() {
+		if v.pos == len(v.p) {
+			return false, false
+		}
+		if n := soon(v.p[v.pos:]); n > 0 {
+			v.pos += n
+		} else if !v.pass() {
 			return false, false
 		}
 	}

@@ -21,7 +21,7 @@ type Change struct {
 
 	keys     []byte
 	old, now tuples
-	fields   [][]byte // that differ between the documents, at the top
+	changed  []codec.Changed // what differs between the documents, at the top
 }
 
 // Put is an entry to write.
@@ -52,13 +52,19 @@ func (s *Set) Change(c *Change, key string, old, doc []byte, renew bool) error {
 		return nil // X2
 	}
 	checked := old == nil || c.Check == nil
-	known := false
-	if c.fields = c.fields[:0]; old != nil && doc != nil && !renew && len(s.indexes) > 0 {
-		c.fields, known = codec.Changed(c.fields, old, doc)
+	known := false // what differs
+	if c.changed = c.changed[:0]; old != nil && doc != nil && !renew && len(s.indexes) > 0 {
+		c.changed, known = codec.Changes(c.changed, old, doc)
 	}
 	for _, ix := range s.indexes {
-		if known && !ix.readsAny(c.fields) {
-			continue // its entries stay, by X2
+		if known {
+			if !c.touches(ix) {
+				continue // X2
+			}
+			if c.probe(ix, doc) {
+				c.merge(ix, key, renew)
+				continue
+			}
 		}
 		if !c.old.probe(ix, old) {
 			if !checked {
@@ -79,20 +85,49 @@ func (s *Set) Change(c *Change, key string, old, doc []byte, renew bool) error {
 	return nil
 }
 
-// readsAny reports whether what the index reads of a document may lie in one of these fields at its top.
-func (ix *Index) readsAny(fields [][]byte) bool {
+// touches reports whether what an index reads of a document may lie in something that has changed.
+func (c *Change) touches(ix *Index) bool {
 	if ix.def.Func != nil {
 		return true
 	}
 	for i := range ix.paths {
-		first := &ix.paths[i].steps[0]
-		for _, f := range fields {
-			if first.each || string(f) == first.name {
-				return true
-			}
+		if first := &ix.paths[i].steps[0]; first.each || c.of(first.name) != nil {
+			return true
 		}
 	}
 	return false
+}
+
+// of returns what has changed of a field at the top, nil for nothing.
+func (c *Change) of(name string) *codec.Changed {
+	for i := range c.changed {
+		if string(c.changed[i].Key) == name {
+			return &c.changed[i]
+		}
+	}
+	return nil
+}
+
+// probe makes c.old and c.now what tuples.probe makes of them, of what has changed alone as far as the index reads that.
+func (c *Change) probe(ix *Index, doc []byte) bool {
+	if !ix.plain() {
+		return false
+	}
+	c.old.begin()
+	c.now.begin()
+	for i := range ix.paths {
+		names := ix.paths[i].names
+		from := len(c.now.buf)
+		ch := c.of(names[0])
+		switch {
+		case ch == nil && c.now.append(doc, names):
+			same := c.now.buf[from:]
+			c.old.buf, c.old.null = append(c.old.buf, same...), c.old.null || isNil(same)
+		case ch == nil || !c.old.append(ch.Old, names[1:]) || !c.now.append(ch.New, names[1:]):
+			return false
+		}
+	}
+	return c.old.one() && c.now.one()
 }
 
 // merge walks the two lists of tuples side by side.

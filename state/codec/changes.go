@@ -7,14 +7,17 @@ import (
 	"math/bits"
 )
 
-// maxChanged is how many keys Changed returns at most.
-const maxChanged = 8
+// Changed is a key of two maps with the encodings of its values, where these differ.
+type Changed struct{ Key, Old, New []byte }
 
-// Changed appends to dst the keys of the pairs in which two maps differ, slices of doc, and leaves out all whose
-// values have the same bytes. It is not ok, and says nothing, if not both are maps with the same keys in the same order, or if more
-// differ than it counts. doc is an encoding; of old nobody need have found that out, and Changed looks at kinds and
-// lengths alone, where the two differ.
-func Changed(dst [][]byte, old, doc []byte) (keys [][]byte, ok bool) {
+// maxChanges is how many keys Changes returns at most.
+const maxChanges = 8
+
+// Changes appends to dst, as slices of the two, what differs between two maps: all other keys have values of the same bytes. It is not ok,
+// and says nothing, if not both are maps with the same keys in the same order, or if more differ than it
+// counts. doc is an encoding; of old nobody need have found that out, and Changes looks at kinds and lengths alone, where
+// the two differ.
+func Changes(dst []Changed, old, doc []byte) (all []Changed, ok bool) {
 	// What v has gone past in doc, w has in old; from there to same the two have the same bytes.
 	v, w := validator{p: doc, nodes: math.MaxInt}, validator{p: old, nodes: math.MaxInt}
 	kind, pairs, size, err := v.head()
@@ -29,8 +32,7 @@ func Changed(dst [][]byte, old, doc []byte) (keys [][]byte, ok bool) {
 		if !ok || v.pos > same {
 			return dst, false
 		}
-		w.pos += v.pos - from
-		from = v.pos
+		at := v.pos
 		if !v.past() {
 			return dst, false
 		}
@@ -38,10 +40,12 @@ func Changed(dst [][]byte, old, doc []byte) (keys [][]byte, ok bool) {
 			w.pos += v.pos - from
 			continue
 		}
-		if len(dst) == maxChanged || !w.past() {
+		w.pos += at - from
+		was := w.pos
+		if len(dst) == maxChanges || !w.past() {
 			return dst, false
 		}
-		dst = append(dst, key)
+		dst = append(dst, Changed{Key: key, Old: old[was:w.pos:w.pos], New: doc[at:v.pos:v.pos]})
 		rest := old[w.pos:]
 		if bytes.Equal(rest, doc[v.pos:]) {
 			return dst, true
@@ -53,16 +57,22 @@ func Changed(dst [][]byte, old, doc []byte) (keys [][]byte, ok bool) {
 
 // nextKey goes past the key at pos, and returns it.
 func (v *validator) nextKey() (key []byte, ok bool) {
-	kind, n, size, err := v.head()
-	if err != nil || kind != String {
-		return nil, false
+	n, size := 0, 1
+	if rest := v.p[v.pos:]; len(rest) > 0 && rest[0] >= fixStr && rest[0] < codeNil && int(rest[0]&0x1f) < len(rest) {
+		n = int(rest[0] & 0x1f) // as most keys
+	} else {
+		var kind Kind
+		var err error
+		if kind, n, size, err = v.head(); err != nil || kind != String {
+			return nil, false
+		}
 	}
 	from := v.pos + size
 	v.pos = from + n
 	return v.p[from:v.pos:v.pos], true
 }
 
-// past is pass for a value that may be missing, and most of which take no look at their like.
+// past is pass for a value that may be missing, and that takes no look at its like most often.
 func (v *validator) past() bool {
 	if v.pos >= len(v.p) {
 		return false
