@@ -67,8 +67,13 @@ func (m *Memtable) pass(f *finger, key []byte, n int) int {
 		f.shared[level] = n
 	}
 	top := int(m.height.Load()) - 1
+	code := makeCode(key, n)
 	for level = 0; level < top; level++ {
-		if m.link(f.node[level], level)>>offsetBits > makeCode(key, f.shared[level]) {
+		if f.shared[level] != n {
+			n = f.shared[level]
+			code = makeCode(key, n)
+		}
+		if m.link(f.node[level], level)>>offsetBits > code {
 			break
 		}
 	}
