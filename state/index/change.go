@@ -42,7 +42,8 @@ type Entry struct {
 
 // Change makes c what becomes of the entries when the document under key, which was old, becomes
 // doc. Each is the encoding of a value, the old one as far as Check says, or nil where there is no document. With renew the entries
-// that stay are put again, as they must be when the document gets another expiry.
+// that stay are put again, as they must be when the document gets another expiry. Indexes that read nothing which differs
+// are left alone, whatever they make of it.
 //
 // It holds if old is what is stored at the time of the write, which the caller has to require.
 // Errors are *ValueError and those of Check; c then says nothing.
@@ -85,13 +86,13 @@ func (s *Set) Change(c *Change, key string, old, doc []byte, renew bool) error {
 	return nil
 }
 
-// touches reports whether what an index reads of a document may lie in something that has changed.
+// touches reports whether what an index reads of a document, which is a map, may lie in something that has changed.
 func (c *Change) touches(ix *Index) bool {
 	if ix.def.Func != nil {
 		return true
 	}
 	for i := range ix.paths {
-		if first := &ix.paths[i].steps[0]; first.each || c.of(first.name) != nil {
+		if c.of(ix.paths[i].steps[0].name) != nil { // elements a map has none
 			return true
 		}
 	}

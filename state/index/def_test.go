@@ -3,6 +3,7 @@ package index_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -213,4 +214,41 @@ func TestChangesDoNotAllocate(t *testing.T) {
 		}
 	}
 	require.Zero(t, testing.AllocsPerRun(100, change))
+}
+
+// What becomes of entries when some fields of a document change is what there is more or less of than before.
+func TestChangesOfSomeFieldsAreThoseOfAll(t *testing.T) {
+	m := newMemory(t, pool...)
+	var c, before, after index.Change
+	rnd := rand.New(rand.NewPCG(9, 9))
+	for range 4000 {
+		doc := someDoc(rnd)
+		old := encode(t, doc)
+		for range rnd.IntN(3) {
+			key := choose(rnd, "team", "age", "mail", "name", "tags", "visits", "at")
+			if _, there := doc[key]; there || rnd.IntN(8) == 0 {
+				doc[key] = choose[any](rnd, nil, someDoc(rnd)[key])
+			}
+		}
+		now := encode(t, doc)
+		require.NoError(t, m.set.Change(&c, "k", old, now, false))
+		require.NoError(t, m.set.Change(&before, "k", nil, old, false))
+		require.NoError(t, m.set.Change(&after, "k", nil, now, false))
+		was, is := map[string]bool{}, map[string]bool{}
+		for _, p := range before.Put {
+			was[string(p.Key)] = true
+		}
+		for _, p := range after.Put {
+			is[string(p.Key)] = true
+		}
+		for _, p := range c.Put {
+			require.True(t, is[string(p.Key)] && !was[string(p.Key)], "%q", p.Key)
+			was[string(p.Key)] = true
+		}
+		for _, k := range c.Delete {
+			require.True(t, was[string(k)] && !is[string(k)], "%q", k)
+			delete(was, string(k))
+		}
+		require.Equal(t, is, was)
+	}
 }
