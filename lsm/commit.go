@@ -439,7 +439,7 @@ func (d *DB) apply(p *part, now int64) {
 			if r.ops <= memtable.Fingers {
 				finger = r.ops - 1 - i // batches of one shape, or of one end, follow each other
 			}
-			again := ops.kind == keys.KindDelete || r.depends.hasSince(ops.key, mem.firstSeqNum)
+			again := ops.kind == keys.KindDelete || r.depends != nil && r.depends.hasSince(ops.key, mem.firstSeqNum)
 			mem.insertBy(finger, again, ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
 		}
 		mem.logical += r.bytes

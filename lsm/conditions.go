@@ -72,7 +72,7 @@ func (c *conditions) empty() bool { return len(c.points) == 0 && len(c.ranges) =
 
 // hasSince reports whether it is a condition, one of a few, that key has a version with a number from first on.
 func (c *conditions) hasSince(key []byte, first keys.SeqNum) bool {
-	if c == nil || len(c.points) > fewPoints {
+	if len(c.points) > fewPoints {
 		return false
 	}
 	for i := range c.points {

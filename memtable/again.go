@@ -10,28 +10,23 @@ const maxBack = 16
 // its newest version, and a newer one's place is right before that: most of these need no search, and leave the finger
 // where it is. Where the key is not there the miss of the index comes before those of the search, not under them.
 func (m *Memtable) AddAgain(by int, key []byte, t keys.Trailer, value []byte) {
-	hash := keys.Hash(key)
-	m.prefetchTargets(hash, len(key)+len(value))
-	height := 1
-	if x, _ := m.find(key, hash); x != head && m.trailer(x) < t {
-		var found bool
-		if height, found = m.before(&m.beside, x); found {
-			m.insert(&m.beside, height, key, t, value, hash)
-			return
-		}
-	}
-	m.search(by, height, key, t, value, hash)
+	m.add(by, true, key, t, value)
 }
 
-// before draws the height of a node that comes right before x, and has its user key, and makes p the path of
-// so many levels. If that takes too many steps it reports false, and a height that the node has at least.
+// before makes p the path of a node for a version of key that is newer than all that are there, without a
+// search, and returns the height that it has drawn for it. It reports false, and what that is at least, if the index
+// does not know the key, or the way is too long.
 //
-// What a node before x shares with x is the least of what neighbours in between share, which the links say.
-func (m *Memtable) before(p *finger, x nodeRef) (height int, found bool) {
+// What a node before another shares with it is the least of what neighbours in between share, which the links say.
+func (m *Memtable) before(p *finger, key []byte, t keys.Trailer, hash uint64) (height int, found bool) {
+	x, _ := m.find(key, hash)
+	if x == head || m.trailer(x) > t {
+		return 1, false
+	}
+	p.over = x
 	budget := m.credit + wordsPerEntry
 	limit := min(maxHeight, budget)
 	n, shared, next := x, maxShared, x
-	p.over = x
 	height = 1
 	for steps := 0; ; height++ {
 		// On the way back to the last node before x that is tall enough.

@@ -2,6 +2,7 @@ package memtable
 
 import (
 	"bytes"
+	"math"
 
 	"github.com/loamdb/loam/internal/keys"
 )
@@ -85,6 +86,10 @@ func (m *Memtable) pass(f *finger, key []byte, n int) int {
 // function for both would cost readers the stores.
 func (m *Memtable) descend(f *finger, key []byte, t keys.Trailer, node nodeRef, level, shared int) {
 	code := makeCode(key, shared)
+	whole := wholeFrom(key) // from there on what has the same code has the same key, or one behind it
+	if t <= m.newest {
+		whole = math.MaxInt // and may be newer
+	}
 	seen := head
 	for {
 		link := m.link(node, level)
@@ -98,7 +103,7 @@ func (m *Memtable) descend(f *finger, key []byte, t keys.Trailer, node nodeRef, 
 			node = next
 			continue
 		}
-		if c == code && next != seen {
+		if c == code && next != seen && shared < whole {
 			n, right, _ := m.compare(key, t, next, shared)
 			if right {
 				node, shared = next, n

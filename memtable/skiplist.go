@@ -72,7 +72,8 @@ type Memtable struct {
 	credit  int // links paid for and not used
 	random  uint64
 	fingers [Fingers]finger
-	inUse   int    // fingers above are untouched
+	inUse   int // fingers above are untouched
+	newest  keys.Trailer
 	beside  finger // no finger: the path of what is inserted without a search
 
 	// Written by the writer, read by all.
@@ -153,23 +154,25 @@ func (m *Memtable) Add(key []byte, t keys.Trailer, value []byte) { m.AddBy(0, ke
 // document and its index entries are, and the next batch has keys near to these, each of them finds its
 // place from where the last of its kind is. Which finger is taken decides about speed and nothing else.
 func (m *Memtable) AddBy(by int, key []byte, t keys.Trailer, value []byte) {
+	m.add(by, false, key, t, value)
+}
+
+// add is AddBy, or AddAgain.
+func (m *Memtable) add(by int, again bool, key []byte, t keys.Trailer, value []byte) {
 	hash := keys.Hash(key)
 	m.prefetchTargets(hash, len(key)+len(value))
-	m.search(by, 1, key, t, value, hash)
-}
-
-// search inserts an entry, of at least some height, where the finger finds its place.
-func (m *Memtable) search(by, height int, key []byte, t keys.Trailer, value []byte, hash uint64) {
-	f := &m.fingers[by]
-	m.inUse = max(m.inUse, by+1)
-	m.locate(f, key, t)
-	// The backward link of the next node will be stored: a miss of its own.
-	prefetch(m.word(nodeRef(m.link(f.node[0], 0)&offsetMask), 1))
-	m.insert(f, m.drawHeight(f, height), key, t, value, hash)
-}
-
-// insert inserts an entry behind the nodes of a path.
-func (m *Memtable) insert(f *finger, height int, key []byte, t keys.Trailer, value []byte, hash uint64) {
+	f, height, found := &m.beside, 1, false
+	if again {
+		height, found = m.before(f, key, t, hash)
+	}
+	if !found {
+		f = &m.fingers[by]
+		m.inUse = max(m.inUse, by+1)
+		m.locate(f, key, t)
+		// The backward link of the next node will be stored: a miss of its own.
+		prefetch(m.word(nodeRef(m.link(f.node[0], 0)&offsetMask), 1))
+		height = m.drawHeight(f, height)
+	}
 	n := nodeRef(m.front / 8)
 	m.front += nodeHeader + height*8
 	m.back -= len(key) + len(value)
@@ -185,8 +188,9 @@ func (m *Memtable) insert(f *finger, height int, key []byte, t keys.Trailer, val
 		m.publish(f, n, key, height)
 	}
 	m.enter(n, key, t, hash)
+	m.newest = max(m.newest, t)
 	f.last, f.lastHeight = n, height
-	if (m.inUse > 1 || f == &m.beside) && !(mutant.Enabled && mutant.Is(mutant.StaleFinger)) {
+	if (m.inUse > 1 || found) && !(mutant.Enabled && mutant.Is(mutant.StaleFinger)) {
 		m.keepUp(f, key, t)
 	}
 	m.count.Store(m.count.Load() + 1)
@@ -264,6 +268,9 @@ func (m *Memtable) linkBeyond(key []byte, shared int, old uint64, over nodeRef) 
 	target := nodeRef(old & offsetMask)
 	if target == head {
 		return old
+	}
+	if code == makeCode(key, shared) && shared >= wholeFrom(key) && m.keyLen(target) == len(key) {
+		return makeLink(makeCode(key, len(key)), target) // another version
 	}
 	b := m.key(target)
 	return makeLink(makeCode(b, commonPrefix(key, b, min(shared, maxShared))), target)

@@ -91,8 +91,12 @@ func (c *Change) touches(ix *Index) bool {
 	if ix.def.Func != nil {
 		return true
 	}
-	for i := range ix.paths {
-		if c.of(ix.paths[i].steps[0].name) != nil { // elements a map has none
+	paths := ix.paths
+	if mutant.Enabled && mutant.Is(mutant.ForgetOtherPaths) {
+		paths = paths[:1]
+	}
+	for i := range paths {
+		if c.of(paths[i].steps[0].name) != nil { // elements a map has none
 			return true
 		}
 	}
