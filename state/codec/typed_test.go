@@ -16,6 +16,10 @@ import (
 func requireRead[T any](t testing.TB, p []byte, l *codec.Limits) {
 	t.Helper()
 	got, err := codec.Unmarshal[T](p, l)
+	plain, errPlain := codec.UnmarshalByReflect[T](p, l)
+	if fmt.Sprint(err) != fmt.Sprint(errPlain) || !reflect.DeepEqual(got, plain) {
+		t.Fatalf("% x under %+v: %+v, %v, and by reflect %+v, %v", p, l, got, err, plain, errPlain)
+	}
 	if unsound := codec.Validate(p, l); unsound != nil {
 		if fmt.Sprint(err) != fmt.Sprint(unsound) || !reflect.ValueOf(&got).Elem().IsZero() {
 			t.Fatalf("% x under %+v: %+v, %v, and not %v", p, l, got, err, unsound)
@@ -44,12 +48,43 @@ func requireReads(t testing.TB, p []byte, l *codec.Limits) {
 		B []record `msgpack:"b"`
 		S Upper    `msgpack:"s"`
 	}](t, p, l)
+	requireRead[placed](t, p, l)
+}
+
+// placed has a field of each form that is set in its place, and such fields in embedded structs.
+type placed struct {
+	inPlace
+	*InPlace
+	On    bool     `msgpack:"on"`
+	Count int      `msgpack:"count"`
+	Nanos took     `msgpack:"nanos"`
+	Ratio ratio    `msgpack:"ratio"`
+	Name  name     `msgpack:"name"`
+	Tags  []string `msgpack:"tags"`
+	Small int32    `msgpack:"small"`
+}
+
+type (
+	took    int64
+	ratio   float64
+	name    string
+	inPlace struct {
+		Label string `msgpack:"label"`
+	}
+	InPlace struct {
+		Long string `msgpack:"long"`
+	}
+)
+
+func somePlaced() placed {
+	return placed{inPlace{"é"}, &InPlace{strings.Repeat("x", 300)}, true, -77, 1 << 40, 0.5, name(strings.Repeat("y", 99)), []string{"a", "", "ü"}, 9}
 }
 
 // Every byte of some encodings changed, and every end of them: the rules are those of Validate, and the errors too.
 func TestOnePassIntoStructsHasTheRulesOfTwo(t *testing.T) {
 	for _, v := range []any{
 		full(),
+		somePlaced(),
 		map[string]any{"a": []any{"x", nil, "é"}, "b": []any{map[string]any{"s": "t", "unknown": map[string]any{"c": 1.5, "d": nil}}}, "s": "up", "zz": []any{}},
 		self{Next: &self{Kids: []self{{}}}, Map: map[string]self{"a": {}, "b": {}}},
 	} {
