@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"github.com/loamdb/loam/lsm"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
+	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/envelope"
 	"github.com/loamdb/loam/state/index"
 	"github.com/stretchr/testify/require"
@@ -372,6 +374,35 @@ func TestIndexesOfACollectionCanBeChanged(t *testing.T) {
 		fixed := people(t, sc, byMail)
 		require.NoError(t, fixed.Set(ctx, "twin", person{Mail: "other", Age: 1000}))
 		requireAgreement(t, sc, people(t, sc, byMail, age))
+	})
+}
+
+// An entry of a value that its document does not have, or not any more, is found out by whoever decodes the document,
+// and by who does not.
+func TestEntriesOfOtherValuesDisagree(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		c := people(t, sc, index.Def{Name: "team", Fields: []string{"team"}})
+		require.NoError(t, c.Set(ctx, "1", person{Team: "red"}))
+		before := kept(t, sc)["\x00dpeople\x001"]
+		require.NotEmpty(t, before)
+		red := index.Query{Where: []index.Cond{index.Eq("team", "red")}}
+		for _, doc := range []any{person{Team: "blue"}, map[string]any{"team": nil}, map[string]any{}, map[string]any{"team": []any{"red"}}, "red"} {
+			p, err := codec.Append(nil, doc, nil)
+			require.NoError(t, err)
+			whole, err := codec.Append(nil, person{Team: "red"}, nil)
+			require.NoError(t, err)
+			head, found := bytes.CutSuffix([]byte(before), whole)
+			require.True(t, found)
+			require.NoError(t, state.Forge(sc, "\x00dpeople\x001", append(head, p...)))
+			_, err = c.Query(ctx, red)
+			require.ErrorIs(t, err, state.ErrDisagrees, "%v", doc)
+			_, err = c.Query(ctx, index.Query{Where: red.Where, Order: []index.Order{index.Desc("age")}})
+			require.ErrorIs(t, err, state.ErrDisagrees, "%v", doc)
+			for _, err = range c.All(ctx, red) {
+			}
+			require.ErrorIs(t, err, state.ErrDisagrees, "%v", doc)
+		}
 	})
 }
 

@@ -225,3 +225,27 @@ func TestProbeFindsWhatFieldDoes(t *testing.T) {
 		requireProbed(t, p, "none")
 	}
 }
+
+func TestAReaderTellsWhetherAValueIsAsExpected(t *testing.T) {
+	p, err := codec.Append(nil, somePlaced(), nil)
+	require.NoError(t, err)
+	r := codec.NewReader[placed](nil)
+	var v placed
+	require.NoError(t, r.Read(p, &v))
+	for key, text := range map[string]string{"label": "é", "name": string(v.Name)} {
+		require.True(t, r.Expect(key, text))
+		require.True(t, r.Met(&v))
+		require.True(t, r.Expect(key, text+"x"))
+		require.False(t, r.Met(&v))
+	}
+	for key, text := range map[string]string{"long": v.Long, "count": "-77", "tags": "a", "none": "x", "label": ""} {
+		require.False(t, r.Expect(key, text), key)
+	}
+	require.False(t, codec.NewReader[any](nil).Expect("label", "é"))
+	require.False(t, codec.NewReader[Upper](nil).Expect("label", "é"))
+	type aliased struct {
+		A string `msgpack:"a,alias:b"`
+	}
+	require.False(t, codec.NewReader[aliased](nil).Expect("a", "x"), "it may have come under the other key")
+	require.False(t, codec.NewReader[aliased](nil).Expect("b", "x"))
+}
