@@ -153,7 +153,7 @@ func (d *typed) setStrings(to *[]string) bool {
 		return false
 	}
 	pos, nodes := d.pos, d.nodes
-	list := make([]string, n)
+	list := d.strings(n)
 	d.pos++
 	d.nodes--
 	for i := range list {
@@ -165,4 +165,31 @@ func (d *typed) setStrings(to *[]string) bool {
 	d.room -= n
 	*to = list
 	return true
+}
+
+// strings returns a list of n strings, all empty.
+func (d *typed) strings(n int) []string {
+	if d.lists == nil || n == 0 {
+		return make([]string, n)
+	}
+	return d.lists.cut(n)
+}
+
+// lists is memory for lists of strings, which are cut from longer ones.
+type lists struct {
+	free []string
+	size int // of the one that free is the end of
+}
+
+// sharedStrings is the length of the longest list that others are cut from.
+const sharedStrings = 64
+
+func (l *lists) cut(n int) []string {
+	if n > len(l.free) {
+		l.size = max(min(4*l.size, sharedStrings), n) // the first is no longer than need be: none may follow
+		l.free = make([]string, l.size)
+	}
+	list := l.free[:n:n]
+	l.free = l.free[n:]
+	return list
 }

@@ -7,13 +7,14 @@ import (
 )
 
 // Reader reads values into Ts, one after the other, as Unmarshal does. Their strings share pieces of memory of at
-// most 2 KiB, each of which stays as long as one of them, but for those of values of more than 4 KiB: fewer allocations
-// than Unmarshal makes. It is for one goroutine, and must not be copied.
+// most 2 KiB, and their short lists of strings such of 1 KiB, each of which stays as long as one of them, but for the strings
+// of values of more than 4 KiB: fewer allocations than Unmarshal makes. It is for one goroutine, and must not be copied.
 type Reader[T any] struct {
 	shape  *shape
 	limits Limits
 	piece  strings.Builder
 	size   int // of the piece
+	lists  lists
 
 	expected *field // which Expect was told of
 	text     string
@@ -26,7 +27,7 @@ func NewReader[T any](l *Limits) *Reader[T] {
 
 // Read reads the value whose encoding p is into a T, of which nothing else stays. An error leaves the zero T.
 func (r *Reader[T]) Read(p []byte, to *T) error {
-	d := typed{limits: r.limits}
+	d := typed{limits: r.limits, lists: &r.lists}
 	if len(p) <= sharedText && len(p) <= r.limits.MaxBytes {
 		d.text = r.Text(p)
 	}

@@ -55,8 +55,9 @@ func readInto[T any](d *typed, s *shape, p []byte, to *T) error {
 type typed struct {
 	once
 	limits Limits
-	sound  bool // all of p is the encoding of a value
-	unset  bool // no field is set in its place, as a test has it
+	sound  bool   // all of p is the encoding of a value
+	lists  *lists // memory for lists of strings, or nil
+	unset  bool   // no field is set in its place, as a test has it
 }
 
 // errUnsound stands for any rule that p breaks; Validate tells which.
