@@ -7,8 +7,13 @@ import (
 	"math/bits"
 )
 
-// Changed is a key of two maps with the encodings of its values, where these differ.
-type Changed struct{ Key, Old, New []byte }
+// Changed is a key of two maps whose values in them differ.
+type Changed struct {
+	// Key is the key, as text.
+	Key []byte
+	// Old and New are the encodings of its values, of which nobody need have validated the old one.
+	Old, New []byte
+}
 
 // maxChanges is how many keys Changes returns at most.
 const maxChanges = 8
