@@ -346,7 +346,7 @@ func (b *Batch) moved() *moves {
 		s := &b.scopes[i]
 		var to scopeKeys
 		if s.now != 0 {
-			to = keysOfID(s.now)
+			to = keysOfID(nil, s.now)
 		}
 		if m.many != nil {
 			m.many[s.id] = to

@@ -190,6 +190,11 @@ type Deep struct {
 // written and read again without loss.
 func FuzzUnmarshal(f *testing.F) {
 	n := int32(-5)
+	if p, err := codec.Append(nil, somePlaced(), nil); err != nil {
+		f.Fatal(err)
+	} else {
+		f.Add(p)
+	}
 	for _, r := range []record{{}, {
 		inner: inner{"z"}, Deep: &Deep{3}, B: true, I: -7, I8: -8, U16: 500, U: 1 << 60, F: 2.5, S: "s", Bin: []byte("b"),
 		Hash: [4]byte{1, 2, 3, 4}, At: time.Unix(1e9, 5).UTC(), Took: time.Second, Ptr: &n, List: []int64{1, -1}, Arr: [2]bool{true, false},

@@ -3,8 +3,10 @@ package index_test
 import (
 	"errors"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/loamdb/loam/internal/tuple"
 	"github.com/loamdb/loam/state/codec"
@@ -213,4 +215,54 @@ func TestChangesDoNotAllocate(t *testing.T) {
 		}
 	}
 	require.Zero(t, testing.AllocsPerRun(100, change))
+}
+
+func TestPathsThatLeadNowhereAreRefused(t *testing.T) {
+	type place struct {
+		City string         `msgpack:"city,alias:town"`
+		More map[string]int `msgpack:"more"`
+		Any  any            `msgpack:"any"`
+		At   time.Time      `msgpack:"at"`
+	}
+	type doc struct {
+		place
+		Home  *place   `msgpack:"home"`
+		Away  []place  `msgpack:"away"`
+		Pair  [2]*doc  `msgpack:"pair"`
+		Bytes []byte   `msgpack:"bytes"`
+		Own   big.Int  `msgpack:"own"` // it writes itself
+		Tags  []string `msgpack:"tags"`
+	}
+	shape := codec.ShapeOf[doc]()
+	for _, path := range []string{
+		"city", "home.city", "away.*.city", "away", "pair.*.home.city", "more.x", "any", "any.x.*.y", "at", "bytes", "own.x", "tags.*", "home", "home.any.*",
+	} {
+		of, err := must(index.NewSet("c", index.Def{Name: "i", Fields: []string{path}})).Of(shape)
+		require.NoError(t, err, path)
+		for _, name := range []string{path, "home.city"} {
+			_, err = of.Plan(&index.Query{Where: []index.Cond{index.Eq(name, 1)}}, nil)
+			require.NoError(t, err, name)
+		}
+	}
+	set, err := must(index.NewSet("c", index.Def{Name: "i", Fields: []string{"city"}})).Of(shape)
+	require.NoError(t, err)
+	for _, path := range []string{
+		"town", "City", "cty", "home.cty", "home.*", "away.city", "away.*.cty", "more.x.y", "at.x", "bytes.*", "tags.x", "tags.*.x", "city.x", "place.city",
+	} {
+		_, err := must(index.NewSet("c", index.Def{Name: "i", Fields: []string{path}})).Of(shape)
+		require.ErrorIs(t, err, index.ErrDef, path)
+		_, err = set.Plan(&index.Query{Where: []index.Cond{index.Eq(path, 1)}}, nil)
+		require.ErrorIs(t, err, index.ErrQuery, path)
+		_, err = set.Plan(&index.Query{Order: []index.Order{index.Asc(path)}}, nil)
+		require.ErrorIs(t, err, index.ErrQuery, path)
+		_, err = must(index.NewSet("c", index.Def{Name: "i", Fields: []string{path}})).Of(codec.ShapeOf[map[string]any]())
+		require.NoError(t, err, path)
+	}
+}
+
+func must(s *index.Set, err error) *index.Set {
+	if err != nil {
+		panic(err)
+	}
+	return s
 }
