@@ -59,8 +59,12 @@ const recordVersion = 1
 
 var systemKeys = scopeKeys{scope.AppendID(nil, scope.System), scope.AppendUpperBound(nil, scope.System)}
 
-// entryKey returns the key of a scope's entry, within the system scope.
-func entryKey(s scope.Scope) []byte { return scope.AppendKey([]byte{byte(recordEntry)}, s) }
+// appendEntryKey appends the key of a scope's entry, within the system scope.
+func appendEntryKey(dst []byte, s scope.Scope) []byte {
+	return scope.AppendKey(append(dst, byte(recordEntry)), s)
+}
+
+func entryKey(s scope.Scope) []byte { return appendEntryKey(nil, s) }
 
 // idKey returns the key of a death record, of a staged id or of a name.
 func idKey(kind recordKind, id scope.ID) []byte { return scope.AppendID([]byte{byte(kind)}, id) }
@@ -111,21 +115,23 @@ func directoryError(err error) error {
 // as it is found to hold later.
 type resolved struct {
 	scopeKeys
+	room   [2 * scope.MaxEncodedLen]byte // for the keys
 	id     scope.ID
 	sealed bool // as a whole; known of what writers use
 	at     atomic.Uint64
 }
 
-// keysOfID returns the bounds of an id's keys, in one piece of memory.
-func keysOfID(id scope.ID) scopeKeys {
-	both := scope.AppendID(make([]byte, 0, 2*scope.MaxEncodedLen), id)
+// keysOfID returns the bounds of an id's keys, in one piece of memory, which is dst's if that has room.
+func keysOfID(dst []byte, id scope.ID) scopeKeys {
+	both := scope.AppendID(dst, id)
 	n := len(both)
 	both = scope.AppendUpperBound(both, id)
 	return scopeKeys{both[:n:n], both[n:]}
 }
 
 func newResolved(id scope.ID, at keys.SeqNum) *resolved {
-	r := &resolved{id: id, scopeKeys: keysOfID(id)}
+	r := &resolved{id: id}
+	r.scopeKeys = keysOfID(r.room[:0], id)
 	r.at.Store(uint64(at))
 	return r
 }

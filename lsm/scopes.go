@@ -3,6 +3,7 @@ package lsm
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"sync/atomic"
 
 	"github.com/loamdb/loam/internal/keys"
@@ -20,6 +21,7 @@ type Scope struct {
 	snap  *Snapshot // nil: the store as of now
 	name  scope.Scope
 	entry []byte    // the key of its entry in the directory
+	room  [40]byte  // for that, of most names
 	fixed *resolved // of a snapshot's: the id it had then, nil for none
 
 	held atomic.Pointer[resolved] // what the scope was last found to be
@@ -34,7 +36,9 @@ func (d *DB) Scope(s scope.Scope) (*Scope, error) {
 	if d.closed.Load() {
 		return nil, ErrClosed
 	}
-	return &Scope{db: d, name: s, entry: entryKey(s)}, nil
+	sc := &Scope{db: d, name: s}
+	sc.entry = slices.Clip(appendEntryKey(sc.room[:0], s))
+	return sc, nil
 }
 
 // Scope returns a handle to a scope as it was, or was not, when the snapshot was taken.
@@ -47,23 +51,24 @@ func (s *Snapshot) Scope(name scope.Scope) (*Scope, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := s.idOf(sc)
-	if err != nil {
+	if sc.fixed, err = s.was(sc); err != nil {
 		return nil, err
 	}
-	if sc.snap = s; id != 0 {
-		sc.fixed = newResolved(id, s.seq)
-	}
+	sc.snap = s
 	return sc, nil
 }
 
-// idOf returns the id that a scope had when the snapshot was taken, 0 for none. What was known of it before,
-// and still is, it was in between.
-func (s *Snapshot) idOf(sc *Scope) (scope.ID, error) {
+// was returns what a scope was when the snapshot was taken, nil if it was not there. What was known of it before, and
+// still is, it was in between.
+func (s *Snapshot) was(sc *Scope) (*resolved, error) {
 	if r := sc.known(); r != nil && keys.SeqNum(r.at.Load()) <= s.seq && s.db.stillNamed(r) {
-		return r.id, nil
+		return r, nil
 	}
-	return s.db.lookUp(sc.entry, s.seq)
+	id, err := s.db.lookUp(sc.entry, s.seq)
+	if err != nil || id == 0 {
+		return nil, err
+	}
+	return newResolved(id, s.seq), nil
 }
 
 // Name returns the scope that the handle is for.
@@ -143,14 +148,11 @@ func (s *Scope) atSnapshot(f func(*Snapshot, *resolved) error) error {
 		return err
 	}
 	defer snap.Close() // always nil
-	id, err := s.db.lookUp(s.entry, snap.seq)
+	r, err := snap.was(s)
 	if err != nil {
 		return err
 	}
-	if id == 0 {
-		return f(snap, nil)
-	}
-	return f(snap, newResolved(id, snap.seq))
+	return f(snap, r)
 }
 
 // Has reports whether key is present.

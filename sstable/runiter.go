@@ -130,12 +130,19 @@ func (ri *RunIter) Next() bool {
 	return ri.it.err == nil && ri.forward(ri.ti+1)
 }
 
-// NextDistinct moves to the following entry if that is in the same block, is within the bounds
-// however the block lies, and is told to be of another key by the block's header. Else it does not
-// move.
+// NextDistinct moves to the following entry if that is in the same block, is within the bounds, and is told to be of
+// another key by the block's header. Else it does not move.
 func (ri *RunIter) NextDistinct() bool {
 	it := &ri.it
-	return it.valid && it.view.Unique() && !it.checkUpper && it.rows.NextInside()
+	if !it.valid || !it.view.Unique() || !it.rows.NextInside() {
+		return false
+	}
+	if it.checkUpper && !it.belowUpper() {
+		it.rows.Prev()
+		it.rows.Key() // where the other one was put, callers have the current one
+		return false
+	}
+	return true
 }
 
 // Distinct reports whether the entry before the current one is in the same block, and told to be

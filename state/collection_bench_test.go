@@ -3,6 +3,7 @@ package state_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/loamdb/loam/internal/interleave"
 	"github.com/loamdb/loam/state"
@@ -116,14 +117,17 @@ func BenchmarkCollectionQuery(b *testing.B) {
 	if testing.Short() {
 		n = 100_000
 	}
-	sc := benchStore(b, &state.Options{Class: state.Trusted})
-	c, err := state.OpenCollection[turn](ctx, sc, "turns", index.Def{Name: "user", Fields: []string{"user"}})
+	store, err := state.Open(b.TempDir(), &state.Options{Class: state.Trusted})
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, store.Close()) })
+	c, err := state.OpenCollection[turn](ctx, store.Scope(agent), "turns", index.Def{Name: "user", Fields: []string{"user"}})
 	require.NoError(b, err)
 	for i := range n {
 		if err := c.Set(ctx, fmt.Sprintf("turn-%07d", i*7919%n), someTurn(i)); err != nil {
 			b.Fatal(err)
 		}
 	}
+	requireRest(b, store) // or the tables are merged beside the first of these
 	query := func(b *testing.B, user int) {
 		r, err := c.Query(ctx, index.Query{Where: []index.Cond{index.Eq("user", fmt.Sprintf("user%06d", user))}})
 		if err != nil || len(r.Docs) != 10 {
@@ -159,4 +163,19 @@ func BenchmarkCollectionQuery(b *testing.B) {
 			}
 		}
 	})
+}
+
+// requireRest waits until the engine has nothing left to do of its own: for a second nothing has ended, and nothing
+// is under way.
+func requireRest(b *testing.B, store *state.Store) {
+	b.Helper()
+	last, looks := int64(-1), 0
+	require.Eventually(b, func() bool {
+		m := store.Metrics().Engine
+		if done := m.Flushes + m.Compactions; done != last || m.RunningCompactions > 0 {
+			last, looks = done, 0
+		}
+		looks++
+		return looks > 20
+	}, 5*time.Minute, 50*time.Millisecond)
 }

@@ -38,7 +38,7 @@ func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], er
 	reader := codec.NewReader[T](&stored)
 	err := c.c.view(ctx, func(src *docSource) (err error) {
 		r.Docs = []Doc[T]{}
-		r.Next, err = runPage(ctx, src, &q, func(key, doc []byte) error {
+		r.Next, err = runPage(ctx, src, &q, reader, func(key, doc []byte) error {
 			n := len(r.Docs)
 			if n == cap(r.Docs) {
 				r.Docs = slices.Grow(r.Docs, 16)
@@ -70,7 +70,7 @@ func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T]
 		}
 		err := c.c.view(ctx, func(src *docSource) error {
 			for {
-				next, err := runPage(ctx, src, &q, func(key, doc []byte) error {
+				next, err := runPage(ctx, src, &q, reader, func(key, doc []byte) error {
 					d = Doc[T]{}
 					if err := d.read(src, reader, key, doc); err != nil {
 						return err
@@ -111,11 +111,19 @@ func (c *Collection[T]) Explain(ctx context.Context, q index.Query) (index.Expla
 	return e, nil
 }
 
+// expecter is the part of a codec.Reader that does not depend on what it reads.
+type expecter interface{ Expect(key, text string) bool }
+
 // runPage runs a query once.
-func runPage(ctx context.Context, src *docSource, q *index.Query, add func(key, doc []byte) error) (index.Token, error) {
+func runPage(ctx context.Context, src *docSource, q *index.Query, reader expecter, add func(key, doc []byte) error) (index.Token, error) {
 	p, err := src.plan(ctx, q)
 	if err != nil {
 		return "", err
+	}
+	src.left = nil
+	if key, text, ok := p.Told(); ok && reader.Expect(key, text) {
+		p.Leave()
+		src.left = p
 	}
 	return p.Run(src, func(key, doc []byte) error {
 		if doc == nil || src.b.found.header.Class == Sensitive { // it was read last
@@ -133,6 +141,11 @@ func (d *Doc[T]) read(src *docSource, reader *codec.Reader[T], key, doc []byte) 
 		return nil
 	}
 	err := reader.Read(doc, &d.Value)
+	if src.left != nil && !(err == nil && reader.Met(&d.Value)) {
+		if err := src.left.Prove(src, key, doc); err != nil {
+			return err
+		}
+	}
 	d.Key = reader.Text(key) // behind it
 	if err == nil {
 		return nil
@@ -187,6 +200,7 @@ type docSource struct {
 	filter    *access.Filter // nil: all documents may be seen
 	sensitive uint64         // how many of that class were handed out
 	unread    error          // why the document that was read last cannot be
+	left      *index.Plan    // whose proofs are left to whoever decodes the documents, or nil
 }
 
 // hides reports whether a document is as if it were not there.

@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"github.com/loamdb/loam/lsm"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
+	"github.com/loamdb/loam/state/codec"
 	"github.com/loamdb/loam/state/envelope"
 	"github.com/loamdb/loam/state/index"
 	"github.com/stretchr/testify/require"
@@ -375,6 +377,35 @@ func TestIndexesOfACollectionCanBeChanged(t *testing.T) {
 	})
 }
 
+// An entry of a value that its document does not have, or not any more, is found out by whoever decodes the document,
+// and by who does not.
+func TestEntriesOfOtherValuesDisagree(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		c := people(t, sc, index.Def{Name: "team", Fields: []string{"team"}})
+		require.NoError(t, c.Set(ctx, "1", person{Team: "red"}))
+		before := kept(t, sc)["\x00dpeople\x001"]
+		require.NotEmpty(t, before)
+		red := index.Query{Where: []index.Cond{index.Eq("team", "red")}}
+		for _, doc := range []any{person{Team: "blue"}, map[string]any{"team": nil}, map[string]any{}, map[string]any{"team": []any{"red"}}, "red"} {
+			p, err := codec.Append(nil, doc, nil)
+			require.NoError(t, err)
+			whole, err := codec.Append(nil, person{Team: "red"}, nil)
+			require.NoError(t, err)
+			head, found := bytes.CutSuffix([]byte(before), whole)
+			require.True(t, found)
+			require.NoError(t, state.Forge(sc, "\x00dpeople\x001", append(head, p...)))
+			_, err = c.Query(ctx, red)
+			require.ErrorIs(t, err, state.ErrDisagrees, "%v", doc)
+			_, err = c.Query(ctx, index.Query{Where: red.Where, Order: []index.Order{index.Desc("age")}})
+			require.ErrorIs(t, err, state.ErrDisagrees, "%v", doc)
+			for _, err = range c.All(ctx, red) {
+			}
+			require.ErrorIs(t, err, state.ErrDisagrees, "%v", doc)
+		}
+	})
+}
+
 func TestRebuildMendsWhatDisagrees(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {
 		sc := f.Scope(agent)
@@ -573,6 +604,12 @@ func TestWhatCollectionsRefuse(t *testing.T) {
 		}
 		_, err := state.OpenCollection[person](ctx, sc, "a/b")
 		require.ErrorIs(t, err, index.ErrDef)
+		_, err = state.OpenCollection[person](ctx, sc, "people", index.Def{Name: "mail", Fields: []string{"mial"}})
+		require.ErrorContains(t, err, `no document has a field "mial"`)
+		require.ErrorIs(t, err, index.ErrDef)
+		_, err = c.Query(ctx, index.Query{Where: []index.Cond{index.Eq("mial", "x")}})
+		require.ErrorContains(t, err, `no document has a field "mial"`)
+		require.ErrorIs(t, err, index.ErrQuery)
 		_, err = state.OpenCollection[person](ctx, f.Scope(scope.Agent("")), "people")
 		require.ErrorIs(t, err, state.ErrScope)
 		long := index.Def{Name: "notes", Fields: []string{"notes"}}

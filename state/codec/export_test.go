@@ -1,5 +1,7 @@
 package codec
 
+import "reflect"
+
 // Encoding returns the bytes of the value.
 func (n Node) Encoding() []byte { return n.p }
 
@@ -15,4 +17,12 @@ func DecodeTwice(p []byte, l *Limits) (any, error) {
 		return nil, err
 	}
 	return (&decoder{p: p}).value(), nil
+}
+
+// UnmarshalByReflect is Unmarshal where package reflect sets every field.
+func UnmarshalByReflect[T any](p []byte, l *Limits) (T, error) {
+	var out T
+	d := typed{limits: l.WithDefaults(), unset: true}
+	err := readInto(&d, shapeOf(reflect.TypeFor[T]()), p, &out)
+	return out, err
 }

@@ -15,6 +15,9 @@ type field struct {
 	shape     *shape
 	omitEmpty bool
 	optional  bool // behind an embedded pointer, which may be nil
+
+	form   form // what is set in its place,
+	offset uintptr
 }
 
 // fields of a struct.
@@ -44,6 +47,7 @@ func (b builder) structFields(t reflect.Type) (*fields, string) {
 		if lead, err := Append(nil, x.name, nil); err == nil {
 			x.lead = string(lead)
 		}
+		x.place(t)
 		f.byName[x.name] = i
 		f.fixed = f.fixed && !x.omitEmpty && !x.optional
 	}

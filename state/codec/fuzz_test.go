@@ -78,6 +78,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte{0x82, 0xa1, 'b', 0xcc, 5, 0xa1, 'a', 0xca, 0x3f, 0xc0, 0, 0})
 	f.Add([]byte{0x82, 0xa1, 'b', 0x81, 0xa1, 'a', 0xd9, 1, 'x', 0xa1, 'c', 0x92, 0xc4, 0, 0xa0})
+	small := []byte{0x82, 0xa1, 'a', 0xcd, 1, 0, 0xa1, 'b', 0x81, 0xa1, 'a', 0xa1, 'x'}
 	f.Fuzz(func(t *testing.T, p []byte) {
 		for _, l := range []*codec.Limits{nil, {MaxNodes: 5}, {MaxDepth: 2}, {MaxBytes: 20}} {
 			if valid := codec.Validate(p, l) == nil; valid != codec.DecodesOnce(p, l) {
@@ -87,6 +88,7 @@ func FuzzDecode(f *testing.F) {
 		requireProbed(t, p)
 		requireProbed(t, p, "a")
 		requireProbed(t, p, "b", "a")
+		requireChanges(t, p, small)
 		v, err := codec.Decode(p, nil)
 		if err != nil {
 			return
@@ -102,6 +104,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("% x: decoded, but not encoded: %v", p, err)
 		}
+		requireChanges(t, enc, p)
 		again, err := codec.Decode(enc, nil)
 		if err != nil || !same(v, again) {
 			t.Fatalf("% x: %#v comes back as %#v, %v", p, v, again, err)
@@ -190,6 +193,11 @@ type Deep struct {
 // written and read again without loss.
 func FuzzUnmarshal(f *testing.F) {
 	n := int32(-5)
+	if p, err := codec.Append(nil, somePlaced(), nil); err != nil {
+		f.Fatal(err)
+	} else {
+		f.Add(p)
+	}
 	for _, r := range []record{{}, {
 		inner: inner{"z"}, Deep: &Deep{3}, B: true, I: -7, I8: -8, U16: 500, U: 1 << 60, F: 2.5, S: "s", Bin: []byte("b"),
 		Hash: [4]byte{1, 2, 3, 4}, At: time.Unix(1e9, 5).UTC(), Took: time.Second, Ptr: &n, List: []int64{1, -1}, Arr: [2]bool{true, false},

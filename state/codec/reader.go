@@ -3,16 +3,21 @@ package codec
 import (
 	"reflect"
 	"strings"
+	"unsafe"
 )
 
 // Reader reads values into Ts, one after the other, as Unmarshal does. Their strings share pieces of memory of at
-// most 2 KiB, each of which stays as long as one of them, but for those of values of more than 4 KiB: fewer allocations
-// than Unmarshal makes. It is for one goroutine, and must not be copied.
+// most 2 KiB, and their short lists of strings such of 1 KiB, each of which stays as long as one of them, but for the strings
+// of values of more than 4 KiB: fewer allocations than Unmarshal makes. It is for one goroutine, and must not be copied.
 type Reader[T any] struct {
 	shape  *shape
 	limits Limits
 	piece  strings.Builder
 	size   int // of the piece
+	lists  lists
+
+	expected *field // which Expect was told of
+	text     string
 }
 
 // NewReader returns a Reader under limits.
@@ -22,11 +27,36 @@ func NewReader[T any](l *Limits) *Reader[T] {
 
 // Read reads the value whose encoding p is into a T, of which nothing else stays. An error leaves the zero T.
 func (r *Reader[T]) Read(p []byte, to *T) error {
-	d := typed{limits: r.limits}
+	d := typed{limits: r.limits, lists: &r.lists}
 	if len(p) <= sharedText && len(p) <= r.limits.MaxBytes {
 		d.text = r.Text(p)
 	}
 	return readInto(&d, r.shape, p, to)
+}
+
+// Expect makes Met tell whether a value's own value under key is text, which is not empty. It reports whether Met can:
+// whether T is a struct with a string for that key, and for no other.
+func (r *Reader[T]) Expect(key, text string) bool {
+	r.expected = nil
+	if r.shape.op != opStruct || r.shape.read != methodNone || text == "" {
+		return false
+	}
+	i, found := r.shape.fields.byName[key]
+	if !found || r.shape.fields.list[i].form != formString {
+		return false
+	}
+	for name, at := range r.shape.fields.byName {
+		if at == i && name != key {
+			return false // an alias
+		}
+	}
+	r.expected, r.text = &r.shape.fields.list[i], text
+	return true
+}
+
+// Met reports whether a value that Read has read is as Expect was told, which has returned true.
+func (r *Reader[T]) Met(v *T) bool {
+	return *(*string)(unsafe.Add(unsafe.Pointer(v), r.expected.offset)) == r.text
 }
 
 // Text returns a copy of p, which shares memory with strings of values.

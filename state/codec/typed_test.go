@@ -3,8 +3,10 @@ package codec_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +18,10 @@ import (
 func requireRead[T any](t testing.TB, p []byte, l *codec.Limits) {
 	t.Helper()
 	got, err := codec.Unmarshal[T](p, l)
+	plain, errPlain := codec.UnmarshalByReflect[T](p, l)
+	if fmt.Sprint(err) != fmt.Sprint(errPlain) || !reflect.DeepEqual(got, plain) {
+		t.Fatalf("% x under %+v: %+v, %v, and by reflect %+v, %v", p, l, got, err, plain, errPlain)
+	}
 	if unsound := codec.Validate(p, l); unsound != nil {
 		if fmt.Sprint(err) != fmt.Sprint(unsound) || !reflect.ValueOf(&got).Elem().IsZero() {
 			t.Fatalf("% x under %+v: %+v, %v, and not %v", p, l, got, err, unsound)
@@ -44,12 +50,43 @@ func requireReads(t testing.TB, p []byte, l *codec.Limits) {
 		B []record `msgpack:"b"`
 		S Upper    `msgpack:"s"`
 	}](t, p, l)
+	requireRead[placed](t, p, l)
+}
+
+// placed has a field of each form that is set in its place, and such fields in embedded structs.
+type placed struct {
+	inPlace
+	*InPlace
+	On    bool     `msgpack:"on"`
+	Count int      `msgpack:"count"`
+	Nanos took     `msgpack:"nanos"`
+	Ratio ratio    `msgpack:"ratio"`
+	Name  name     `msgpack:"name"`
+	Tags  []string `msgpack:"tags"`
+	Small int32    `msgpack:"small"`
+}
+
+type (
+	took    int64
+	ratio   float64
+	name    string
+	inPlace struct {
+		Label string `msgpack:"label"`
+	}
+	InPlace struct {
+		Long string `msgpack:"long"`
+	}
+)
+
+func somePlaced() placed {
+	return placed{inPlace{"é"}, &InPlace{strings.Repeat("x", 300)}, true, -77, 1 << 40, 0.5, name(strings.Repeat("y", 99)), []string{"a", "", "ü"}, 9}
 }
 
 // Every byte of some encodings changed, and every end of them: the rules are those of Validate, and the errors too.
 func TestOnePassIntoStructsHasTheRulesOfTwo(t *testing.T) {
 	for _, v := range []any{
 		full(),
+		somePlaced(),
 		map[string]any{"a": []any{"x", nil, "é"}, "b": []any{map[string]any{"s": "t", "unknown": map[string]any{"c": 1.5, "d": nil}}}, "s": "up", "zz": []any{}},
 		self{Next: &self{Kids: []self{{}}}, Map: map[string]self{"a": {}, "b": {}}},
 	} {
@@ -126,12 +163,21 @@ func TestMethodsReadNothingThatIsNotSound(t *testing.T) {
 }
 
 func TestWhatAReaderReadsSharesMemoryAndNothingElse(t *testing.T) {
-	type doc struct{ Text, More string }
+	type doc struct {
+		Text, More string
+		List       []string
+	}
+	of := func(i int) doc {
+		d := doc{strings.Repeat("x", i*i%5000), fmt.Sprint(i), []string{}}
+		for n := range i % 20 {
+			d.List = append(d.List, fmt.Sprint(i, n))
+		}
+		return d
+	}
 	r := codec.NewReader[doc](nil)
 	var got []doc
 	for i := range 100 {
-		v := doc{strings.Repeat("x", i*i%5000), fmt.Sprint(i)}
-		p, err := codec.Append(nil, v, nil)
+		p, err := codec.Append(nil, of(i), nil)
 		require.NoError(t, err)
 		d := doc{More: "is gone"}
 		require.ErrorIs(t, r.Read(p[:len(p)-1], &d), codec.ErrTruncated)
@@ -139,17 +185,20 @@ func TestWhatAReaderReadsSharesMemoryAndNothingElse(t *testing.T) {
 		require.NoError(t, r.Read(p, &d))
 		clear(p)
 		got = append(got, d)
+		_ = append(d.List, "is not the next one's")
 	}
 	for i, d := range got {
-		require.Equal(t, doc{strings.Repeat("x", i*i%5000), fmt.Sprint(i)}, d)
+		require.Equal(t, of(i), d)
 	}
-	p := make([]byte, 100)
+	p, err := codec.Append(nil, doc{List: []string{"a", "b"}}, nil)
+	require.NoError(t, err)
+	var d doc
 	require.LessOrEqual(t, testing.AllocsPerRun(10, func() {
 		r := codec.NewReader[doc](nil)
 		for range 20 {
-			r.Text(p)
+			_ = r.Read(p, &d)
 		}
-	}), 5.0)
+	}), 8.0)
 }
 
 // requireProbed requires that Probe finds in p what Field does in an encoding.
@@ -189,4 +238,85 @@ func TestProbeFindsWhatFieldDoes(t *testing.T) {
 		}
 		requireProbed(t, p, "none")
 	}
+}
+
+// What Changes leaves out has the same bytes in both, and what it names is there, and differs.
+func requireChanges(t testing.TB, old, doc []byte) (all []codec.Changed, ok bool) {
+	all, ok = codec.Changes(nil, old, doc)
+	for _, c := range all {
+		_, _ = codec.Probe(c.Old, nil)
+	}
+	if !ok || codec.Validate(old, nil) != nil {
+		return all, ok
+	}
+	v, err := codec.Decode(doc, nil)
+	require.NoError(t, err)
+	was, is := codec.NodeOf(old), codec.NodeOf(doc)
+	differ := 0
+	for key := range v.(map[string]any) {
+		before, after := was.Field(key).Encoding(), is.Field(key).Encoding()
+		i := slices.IndexFunc(all, func(c codec.Changed) bool { return string(c.Key) == key })
+		if same := bytes.Equal(before, after); same != (i < 0) || !same && !(bytes.Equal(all[i].Old, before) && bytes.Equal(all[i].New, after)) {
+			t.Fatalf("% x and % x: of %q % x becomes % x, and not %v", old, doc, key, before, after, all)
+		} else if !same {
+			differ++
+		}
+	}
+	require.Len(t, all, differ)
+	return all, ok
+}
+
+func TestChangesAreOfTheFieldsThatDiffer(t *testing.T) {
+	other := []any{nil, true, -7, 1 << 40, "", strings.Repeat("long", 100), []any{"a", 1}, map[string]any{"in": []any{1}}, 0.5}
+	for _, v := range documents() {
+		before, err := codec.Append(nil, v, nil)
+		require.NoError(t, err)
+		all, ok := requireChanges(t, before, before)
+		require.True(t, ok)
+		require.Empty(t, all)
+		keys := slices.Sorted(maps.Keys(v))
+		for i, key := range keys {
+			for j, value := range other {
+				changed := maps.Clone(v)
+				changed[key], changed[keys[0]] = value, other[(i+j)%len(other)]
+				after, err := codec.Append(nil, changed, nil)
+				require.NoError(t, err)
+				_, ok := requireChanges(t, before, after)
+				require.True(t, ok)
+				for cut := range before {
+					requireChanges(t, before[:cut], after)
+				}
+			}
+		}
+		more := maps.Clone(v)
+		more["one more"] = 1
+		after, err := codec.Append(nil, more, nil)
+		require.NoError(t, err)
+		_, ok = codec.Changes(nil, before, after)
+		require.False(t, ok)
+	}
+}
+
+func TestAReaderTellsWhetherAValueIsAsExpected(t *testing.T) {
+	p, err := codec.Append(nil, somePlaced(), nil)
+	require.NoError(t, err)
+	r := codec.NewReader[placed](nil)
+	var v placed
+	require.NoError(t, r.Read(p, &v))
+	for key, text := range map[string]string{"label": "é", "name": string(v.Name)} {
+		require.True(t, r.Expect(key, text))
+		require.True(t, r.Met(&v))
+		require.True(t, r.Expect(key, text+"x"))
+		require.False(t, r.Met(&v))
+	}
+	for key, text := range map[string]string{"long": v.Long, "count": "-77", "tags": "a", "none": "x", "label": ""} {
+		require.False(t, r.Expect(key, text), key)
+	}
+	require.False(t, codec.NewReader[any](nil).Expect("label", "é"))
+	require.False(t, codec.NewReader[Upper](nil).Expect("label", "é"))
+	type aliased struct {
+		A string `msgpack:"a,alias:b"`
+	}
+	require.False(t, codec.NewReader[aliased](nil).Expect("a", "x"), "it may have come under the other key")
+	require.False(t, codec.NewReader[aliased](nil).Expect("b", "x"))
 }

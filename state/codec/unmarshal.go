@@ -55,7 +55,9 @@ func readInto[T any](d *typed, s *shape, p []byte, to *T) error {
 type typed struct {
 	once
 	limits Limits
-	sound  bool // all of p is the encoding of a value
+	sound  bool   // all of p is the encoding of a value
+	lists  *lists // memory for lists of strings, or nil
+	unset  bool   // no field is set in its place, as a test has it
 }
 
 // errUnsound stands for any rule that p breaks; Validate tells which.
@@ -376,6 +378,7 @@ func (d *typed) intoStruct(s *shape, v reflect.Value, n, depth int) error {
 	}
 	next, expected := 0, true // the field that comes next, and whether the one before it has just come
 	var last []byte
+	base := v.Addr().UnsafePointer()
 	for i := range n {
 		var f *field
 		var key []byte
@@ -399,12 +402,16 @@ func (d *typed) intoStruct(s *shape, v reflect.Value, n, depth int) error {
 			}
 		}
 		last, expected = key, came
-		if f == nil {
+		switch {
+		case came && depth > 1 && !d.unset && d.set(f, base):
+		case f == nil:
 			if err := d.pass(depth - 1); err != nil {
 				return err
 			}
-		} else if err := d.into(f.shape, f.in(v), depth-1); err != nil {
-			return InKey(err, f.name)
+		default:
+			if err := d.into(f.shape, f.in(v), depth-1); err != nil {
+				return InKey(err, f.name)
+			}
 		}
 	}
 	return nil

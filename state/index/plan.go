@@ -6,7 +6,7 @@ import (
 )
 
 // Plan is how a query is answered: through one index, or through the documents in the order of
-// their keys. It never changes.
+// their keys. It never changes but by Leave.
 type Plan struct {
 	set     *Set
 	req     *request
@@ -21,8 +21,17 @@ type Plan struct {
 	deep    bool   // documents are looked into, for these or for their order
 	lead    []byte // of keys of entries whose values are all fixed: what stands before the document's key, else nil
 	null    bool   // one of these values is nil
+	left    bool   // to who gets the documents: finding out whether they have their entries
 	own     []int  // for each field of the index, its place among those of the request, or -1
 	uses    []use  // that there were
+}
+
+// planned is a plan with what it refers to, in one piece of memory for most queries: four allocations less.
+type planned struct {
+	plan    Plan
+	request request
+	fields  [2]field
+	uses    [3]use
 }
 
 // use is how well an index, or the documents if it is nil, serves a request.
@@ -42,11 +51,14 @@ type use struct {
 // range on the next; the order that is asked for; the documents; fewer fields; what was declared
 // earlier. Errors are *QueryError and *TokenError.
 func (s *Set) Plan(q *Query, ready func(ID) bool) (*Plan, error) {
-	r, err := s.request(q)
+	at := new(planned)
+	r := &at.request
+	r.fields = at.fields[:0]
+	err := s.request(r, q)
 	if err != nil {
 		return nil, err
 	}
-	uses := append(make([]use, 0, 1+len(s.indexes)), r.use(nil))
+	uses := append(at.uses[:0], r.use(nil))
 	for _, ix := range s.indexes {
 		u := use{index: ix, reason: "it is being built"}
 		if ready == nil || ready(ix.id) {
@@ -73,7 +85,7 @@ func (s *Set) Plan(q *Query, ready func(ID) bool) (*Plan, error) {
 	if best < 0 {
 		return nil, &TokenError{"the index that the page was read from cannot be used any more"}
 	}
-	p := s.build(r, uses[best])
+	p := s.build(&at.plan, r, uses[best])
 	if pos != nil {
 		p.after = pos.position
 	}
@@ -210,9 +222,9 @@ func (u *use) width() int {
 	return len(u.index.def.Fields)
 }
 
-// build makes the plan of a use.
-func (s *Set) build(r *request, u use) *Plan {
-	p := &Plan{set: s, req: r, index: u.index, reverse: u.reverse && u.ordered, sorted: !u.ordered, own: u.own}
+// build makes p the plan of a use.
+func (s *Set) build(p *Plan, r *request, u use) *Plan {
+	*p = Plan{set: s, req: r, index: u.index, reverse: u.reverse && u.ordered, sorted: !u.ordered, own: u.own}
 	key := r.keyField()
 	for i := range r.fields {
 		f := &r.fields[i]

@@ -2,7 +2,9 @@ package index
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/loamdb/loam/internal/tuple"
@@ -25,6 +27,7 @@ type field struct {
 	path  path   // without fn
 	asked bool   // there is a condition on it
 	fixed bool   // its value is lower
+	text  string // that, if it is a string
 	lower []byte
 	upper []byte // nil: unbounded
 }
@@ -43,42 +46,40 @@ func (f *field) admits(v []byte) bool {
 // empty reports whether no value lies in it.
 func (f *field) empty() bool { return f.upper != nil && bytes.Compare(f.lower, f.upper) >= 0 }
 
-// request checks a query. Errors are *QueryError.
-func (s *Set) request(q *Query) (*request, error) {
-	r := &request{limit: q.Limit}
+// request checks a query and makes r of it, which is zero but for memory for fields. Errors are *QueryError.
+func (s *Set) request(r *request, q *Query) error {
+	r.limit = q.Limit
 	switch {
 	case q.Limit < 0 || q.Limit > MaxLimit:
-		return nil, &QueryError{Reason: fmt.Sprintf("the limit is not within 0 and %d", MaxLimit)}
+		return &QueryError{Reason: fmt.Sprintf("the limit is not within 0 and %d", MaxLimit)}
 	case len(q.Where) > MaxTerms || len(q.Order) > MaxTerms:
-		return nil, &QueryError{Reason: fmt.Sprintf("more than %d conditions or orders", MaxTerms)}
+		return &QueryError{Reason: fmt.Sprintf("more than %d conditions or orders", MaxTerms)}
 	case q.Limit == 0:
 		r.limit = DefaultLimit
 	}
-	if n := len(q.Where) + len(q.Order); n > 0 {
-		r.fields = make([]field, 0, n)
-	}
+	r.fields = slices.Grow(r.fields, len(q.Where)+len(q.Order))
 	for _, c := range q.Where {
 		i, err := r.field(s, c.Field)
 		if err == nil {
 			err = r.fields[i].narrow(c)
 		}
 		if err != nil {
-			return nil, &QueryError{c.Field, err.Error()}
+			return &QueryError{c.Field, err.Error()}
 		}
 	}
 	for _, o := range q.Order {
 		i, err := r.field(s, o.Field)
 		if err != nil {
-			return nil, &QueryError{o.Field, err.Error()}
+			return &QueryError{o.Field, err.Error()}
 		}
 		for _, b := range r.order {
 			if b.field == i {
-				return nil, &QueryError{o.Field, "the order names it twice"}
+				return &QueryError{o.Field, "the order names it twice"}
 			}
 		}
 		r.order = append(r.order, by{i, o.Desc})
 	}
-	return r, nil
+	return nil
 }
 
 // field returns the place of a field among those of the request, and makes it if need be.
@@ -94,6 +95,9 @@ func (r *request) field(s *Set, name string) (int, error) {
 		p, err := parsePath(name)
 		if err != nil {
 			return 0, err
+		}
+		if reason := p.astray(s.shape); reason != "" {
+			return 0, errors.New(reason)
 		}
 		f.path, f.name = p, p.text
 	}
@@ -152,7 +156,11 @@ func (f *field) narrow(c Cond) error {
 	if high != nil && (f.upper == nil || bytes.Compare(high, f.upper) < 0) {
 		f.upper = high
 	}
-	f.asked, f.fixed = true, f.fixed || c.Op == Equal
+	f.asked = true
+	if c.Op == Equal {
+		f.fixed = true
+		f.text, _ = c.Value.(string)
+	}
 	return nil
 }
 

@@ -64,6 +64,27 @@ func (p *Plan) Run(src Source, yield func(key, doc []byte) error) (Token, error)
 	return p.token(rd.key), nil
 }
 
+// Told tells by what a document shows that it has the entry that leads to it, where that is soon told: its own value
+// under key is text, which is not empty.
+func (p *Plan) Told() (key, text string, ok bool) {
+	if p.lead == nil || p.sorted || len(p.checked) > 0 || len(p.own) != 1 || p.index.Computed() || len(p.index.paths[0].names) != 1 {
+		return "", "", false
+	}
+	text = p.req.at(p.own[0]).text
+	return p.index.paths[0].names[0], text, text != ""
+}
+
+// Leave has Run leave it to yield to look for what Told tells, and to ask Prove where it is not so: who decodes documents
+// spares Run a look into each.
+func (p *Plan) Leave() { p.left = true }
+
+// Prove finds out whether a document that Run has yielded has its entry. Errors are those of Run.
+func (p *Plan) Prove(src Source, key, doc []byte) error {
+	var rd reading
+	_, err := p.wanted(src, &rd, p.lead[prefixLen:], key, doc) // one value: it is the first
+	return err
+}
+
 var readings = sync.Pool{New: func() any { return new(reading) }}
 
 // reading is the memory of one run: as long as the values of a few entries.
@@ -112,11 +133,13 @@ func (p *Plan) walk(src Source, rd *reading, visit visitor) error {
 		if err != nil {
 			return err
 		}
-		if ok, err = p.wanted(src, rd, values, key, doc); err != nil {
-			return err
-		}
-		if !ok {
-			continue
+		if doc == nil || !p.left {
+			if ok, err = p.wanted(src, rd, values, key, doc); err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
 		}
 		if more, err := visit(e.Key[prefixLen:], key, doc); !more {
 			return err
