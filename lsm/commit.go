@@ -437,9 +437,10 @@ func (d *DB) apply(p *part, now int64) {
 			}
 			finger := 0
 			if r.ops <= memtable.Fingers {
-				finger = i // batches of one shape follow each other
+				finger = r.ops - 1 - i // batches of one shape, or of one end, follow each other
 			}
-			mem.insertBy(finger, ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
+			again := ops.kind == keys.KindDelete || r.depends != nil && r.depends.hasSince(ops.key, mem.firstSeqNum)
+			mem.insertBy(finger, again, ops.key, keys.MakeTrailer(seq, ops.kind), ops.value)
 		}
 		mem.logical += r.bytes
 	}

@@ -70,6 +70,19 @@ func newPoint(prefix, key []byte, want Version) point {
 
 func (c *conditions) empty() bool { return len(c.points) == 0 && len(c.ranges) == 0 }
 
+// hasSince reports whether it is a condition, one of a few, that key has a version with a number from first on.
+func (c *conditions) hasSince(key []byte, first keys.SeqNum) bool {
+	if len(c.points) > fewPoints {
+		return false
+	}
+	for i := range c.points {
+		if p := &c.points[i]; p.want != Absent && keys.SeqNum(p.want) >= first && bytes.Equal(p.key, key) {
+			return true
+		}
+	}
+	return false
+}
+
 // seal puts the conditions in the order in which the leader searches them, unless they are.
 func (c *conditions) seal() {
 	if c.sealed {

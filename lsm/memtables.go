@@ -101,10 +101,13 @@ const (
 )
 
 // insert adds an entry, whose number must be above those of all before it.
-func (m *mutableTable) insert(key []byte, t keys.Trailer, value []byte) { m.insertBy(0, key, t, value) }
+func (m *mutableTable) insert(key []byte, t keys.Trailer, value []byte) {
+	m.insertBy(0, false, key, t, value)
+}
 
-// insertBy is insert by one of the memtable's fingers.
-func (m *mutableTable) insertBy(finger int, key []byte, t keys.Trailer, value []byte) {
+// insertBy is insert by one of the memtable's fingers. With again the key is likely to be in the memtable: one
+// that is deleted was often written a moment ago.
+func (m *mutableTable) insertBy(finger int, again bool, key []byte, t keys.Trailer, value []byte) {
 	if m.lastSeqNum == 0 {
 		m.firstSeqNum = t.SeqNum()
 	}
@@ -114,7 +117,11 @@ func (m *mutableTable) insertBy(finger int, key []byte, t keys.Trailer, value []
 	} else if k != keys.KindSet {
 		m.noteTime(k, key, value)
 	}
-	m.AddBy(finger, key, t, value)
+	if again {
+		m.AddAgain(finger, key, t, value)
+	} else {
+		m.AddBy(finger, key, t, value)
+	}
 }
 
 // memtableBytesFor is the size of a memtable that surely takes so many entries with so

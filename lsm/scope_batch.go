@@ -40,8 +40,11 @@ const maxPlaceholders = 1 << 32
 // scopes; those that are not there come into being with it if it sets anything in them,
 // which adds an operation for each that Len and Bytes do not count. A handle that came from a snapshot makes Apply fail with ErrReadOnly.
 func (b *Batch) In(sc *Scope) *Batch {
-	if sc == nil {
+	switch {
+	case sc == nil:
 		b.prefix, b.at = rootPrefix, 0
+		return b
+	case b.at > 0 && b.scopes[b.at-1].sc == sc:
 		return b
 	}
 	if b.err == nil && sc.snap != nil {

@@ -1,6 +1,9 @@
 package memtable
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // A link is one 64-bit word:
 //
@@ -54,6 +57,19 @@ func makeCode(key []byte, shared int) uint64 {
 }
 
 func makeLink(code uint64, to nodeRef) uint64 { return code<<offsetBits | uint64(to) }
+
+// wholeFrom returns the least shared length from which a code covers the rest of a key, so that another key with the
+// same code relative to the same node begins with it: the last byte is no zero, for which padding could stand.
+func wholeFrom(key []byte) int {
+	if len(key) == 0 || len(key) > maxShared || key[len(key)-1] == 0 {
+		return math.MaxInt
+	}
+	return len(key) - 3
+}
+
+// sharedOf returns how many leading bytes, at most maxShared, the keys share of which a link leads from one to
+// the other.
+func sharedOf(link uint64) int { return maxShared - int(link>>(offsetBits+24)) }
 
 // firstByteEqual reports, given the exclusive or of two codes, whether they have the
 // same shared length and the same first byte: the keys then share more than that length,

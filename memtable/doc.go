@@ -23,6 +23,7 @@
 //
 // Reading order: skiplist.go (the type, Add), layout.go (bytes of a node), code.go (the
 // comparison), search.go (descent, Get), index.go (lookup by hash), height.go (how tall
-// nodes are), finger.go (where insertions start), iter.go. docs/benchmarks/memtable.md
+// nodes are), finger.go (where insertions start), again.go (newer versions without a
+// search), iter.go. docs/benchmarks/memtable.md
 // has the figures.
 package memtable

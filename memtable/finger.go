@@ -2,6 +2,7 @@ package memtable
 
 import (
 	"bytes"
+	"math"
 
 	"github.com/loamdb/loam/internal/keys"
 )
@@ -9,8 +10,8 @@ import (
 // Fingers is how many fingers a writer has: see AddBy.
 const Fingers = 8
 
-// finger is where the writer was last with this one: the newest of its nodes, and the path that
-// leads to that (M8). Its next insertion starts where the path first leads past the new key, so
+// finger is where the writer was last with this one: the newest of the nodes that it searched a place for, and the path
+// that leads to that (M8). Its next insertion starts where the path first leads past the new key, so
 // that ascending keys cost a constant, and keys near the last one a short climb.
 type finger struct {
 	node   [maxHeight]nodeRef
@@ -18,6 +19,8 @@ type finger struct {
 
 	last       nodeRef // the head while it has inserted nothing: every path is at the head
 	lastHeight int
+
+	over nodeRef // what is inserted has the user key of this node, if it is not the head
 }
 
 // locate makes the path of f that of (key, t), which is about to be inserted.
@@ -65,8 +68,13 @@ func (m *Memtable) pass(f *finger, key []byte, n int) int {
 		f.shared[level] = n
 	}
 	top := int(m.height.Load()) - 1
+	code := makeCode(key, n)
 	for level = 0; level < top; level++ {
-		if m.link(f.node[level], level)>>offsetBits > makeCode(key, f.shared[level]) {
+		if f.shared[level] != n {
+			n = f.shared[level]
+			code = makeCode(key, n)
+		}
+		if m.link(f.node[level], level)>>offsetBits > code {
 			break
 		}
 	}
@@ -78,6 +86,10 @@ func (m *Memtable) pass(f *finger, key []byte, n int) int {
 // function for both would cost readers the stores.
 func (m *Memtable) descend(f *finger, key []byte, t keys.Trailer, node nodeRef, level, shared int) {
 	code := makeCode(key, shared)
+	whole := wholeFrom(key) // from there on what has the same code has the same key, or one behind it
+	if t <= m.newest {
+		whole = math.MaxInt // and may be newer
+	}
 	seen := head
 	for {
 		link := m.link(node, level)
@@ -91,7 +103,7 @@ func (m *Memtable) descend(f *finger, key []byte, t keys.Trailer, node nodeRef, 
 			node = next
 			continue
 		}
-		if c == code && next != seen {
+		if c == code && next != seen && shared < whole {
 			n, right, _ := m.compare(key, t, next, shared)
 			if right {
 				node, shared = next, n
@@ -108,7 +120,7 @@ func (m *Memtable) descend(f *finger, key []byte, t keys.Trailer, node nodeRef, 
 	}
 }
 
-// keepUp puts a node that f has just inserted into the paths of other fingers that it belongs to (M8): on a
+// keepUp puts a node that was just inserted behind the path f into the paths of other fingers that it belongs to (M8): on a
 // level on which it comes after the same node as theirs, if it is before their newest one.
 func (m *Memtable) keepUp(f *finger, key []byte, t keys.Trailer) {
 	for i := range m.fingers[:m.inUse] {

@@ -144,6 +144,25 @@ func TestGapsStayShortInAnyOrder(t *testing.T) {
 	}
 }
 
+// What height.go claims holds of nodes that got their place without a search, too.
+func TestGapsStayShortAmongVersions(t *testing.T) {
+	t.Parallel()
+	const n, some = 20_000, 200
+	m := memtable.New(make([]byte, memtable.RegionBytes(n, 4*n)), 1)
+	for i := range n {
+		key := binary.BigEndian.AppendUint32(nil, uint32(i*7919%some))
+		m.AddAgain(i%2, key, keys.MakeTrailer(keys.SeqNum(i+1), keys.KindSet), nil)
+	}
+	require.NoError(t, memtable.Check(m))
+	moves := 0
+	for k := range some {
+		moves += memtable.Moves(m, binary.BigEndian.AppendUint32(nil, uint32(k)))
+	}
+	require.Less(t, moves/some, 13)
+	require.Less(t, memtable.Links(m), n*5/2)
+	t.Log(float64(moves)/some, memtable.Links(m))
+}
+
 // An overfull index answers for the keys it has, and leaves the others to the list.
 func TestLookupsAreRightWhenTheIndexIsOverfull(t *testing.T) {
 	t.Parallel()

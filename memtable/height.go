@@ -21,17 +21,15 @@ package memtable
 // Ascending keys make 1.5 links per node. The idea of bounded gaps is that of J. I.
 // Munro, T. Papadakis and R. Sedgewick, "Deterministic skip lists", 1992.
 //
-// drawHeight returns the height of the node for which the path was made, and pays
-// for it out of the credit.
-func (m *Memtable) drawHeight(f *finger) int {
+// drawHeight returns the height, h at least, of the node for which the path was made, and
+// pays for it out of the credit.
+func (m *Memtable) drawHeight(f *finger, h int) int {
 	budget := m.credit + wordsPerEntry
 	limit := min(maxHeight, budget)
-	h := 1
-	next := m.link(f.node[0], 0) & offsetMask
+	next := m.link(f.node[h-1], h-1) & offsetMask
 	for h < limit {
 		above := m.link(f.node[h], h) & offsetMask
-		left, right := f.node[h-1] != f.node[h], next != above
-		if !left && !right || left != right && !m.coin() {
+		if !m.rises(f.node[h-1] != f.node[h], next != above) {
 			break
 		}
 		next = above
@@ -39,6 +37,12 @@ func (m *Memtable) drawHeight(f *finger) int {
 	}
 	m.credit = min(budget-h, maxCredit)
 	return h
+}
+
+// rises draws whether a node goes up one more level, where the gap that it is in has nodes on its left, on
+// its right, on both sides or on none.
+func (m *Memtable) rises(left, right bool) bool {
+	return left && right || left != right && m.coin()
 }
 
 // coin is xorshift64* (S. Vigna, "An experimental exploration of Marsaglia's xorshift

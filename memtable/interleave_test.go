@@ -25,6 +25,7 @@ const maxPieces = 7
 type scenario struct {
 	name       string
 	base, adds []entry
+	again      bool // by AddAgain
 }
 
 func e(key string, seq keys.SeqNum) entry {
@@ -32,16 +33,17 @@ func e(key string, seq keys.SeqNum) entry {
 }
 
 var scenarios = []scenario{
-	{"between neighbours, rising", []entry{e("a", 1), e("c", 2), e("e", 3)}, []entry{e("b", 4), e("bb", 5)}},
-	{"versions of one key", []entry{e("k", 1), e("k", 2)}, []entry{e("k", 5), e("k", 6)}},
-	{"empty list", nil, []entry{e("", 1), e("\x00", 2)}},
-	{"prefixes and zeros", []entry{e("ab", 1), e("ab\x00\x00", 2)}, []entry{e("ab\x00", 3), e("ab\x00c", 4)}},
-	{"older after newer", []entry{e("k", 3), e("z", 1)}, []entry{e("k", 9), e("k", 4)}},
+	{"between neighbours, rising", []entry{e("a", 1), e("c", 2), e("e", 3)}, []entry{e("b", 4), e("bb", 5)}, false},
+	{"versions of one key", []entry{e("k", 1), e("k", 2)}, []entry{e("k", 5), e("k", 6)}, false},
+	{"empty list", nil, []entry{e("", 1), e("\x00", 2)}, false},
+	{"prefixes and zeros", []entry{e("ab", 1), e("ab\x00\x00", 2)}, []entry{e("ab\x00", 3), e("ab\x00c", 4)}, false},
+	{"older after newer", []entry{e("k", 3), e("z", 1)}, []entry{e("k", 9), e("k", 4)}, false},
 	{
 		"into one gap", []entry{e("a", 1), e("b", 1), e("c", 1), e("x", 1), e("y", 1)},
-		[]entry{e("m", 5), e("o", 6), e("n", 7), e("n", 8)},
+		[]entry{e("m", 5), e("o", 6), e("n", 7), e("n", 8)}, false,
 	},
-	{"both ends", []entry{e("m", 1)}, []entry{e("\xff\xff\xff", 2), e("", 3)}},
+	{"again", []entry{e("a", 1), e("k", 2), e("z", 3)}, []entry{e("k", 5), e("a", 6)}, true},
+	{"both ends", []entry{e("m", 1)}, []entry{e("\xff\xff\xff", 2), e("", 3)}, false},
 }
 
 // world is one run: a list, the models of the list after each number of adds, and how
@@ -160,7 +162,11 @@ func run(t *testing.T, s scenario, models []model, region []byte, reader func(*w
 	nextWrite, stopWrite := thread(0, func() {
 		for _, e := range s.adds {
 			w.began++
-			w.m.Add(e.key, e.trailer, e.value)
+			if s.again {
+				w.m.AddAgain(0, e.key, e.trailer, e.value)
+			} else {
+				w.m.Add(e.key, e.trailer, e.value)
+			}
 			w.returned++
 		}
 	})

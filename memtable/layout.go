@@ -16,7 +16,7 @@ import (
 //
 //	word 0   trailer                                  constant after publication
 //	word 1   back offset of key and value (32 bits), previous node (32 bits, atomic)
-//	word 2   key length (32 bits), value length (32 bits)
+//	word 2   key length (24 bits), height (8 bits), value length (32 bits)
 //	word 3+  link of level 0, 1, …                    atomic
 //
 // The key and the value stand side by side in the back part of the region:
@@ -25,6 +25,9 @@ import (
 const (
 	nodeWords  = 3
 	nodeHeader = nodeWords * 8
+
+	keyLenBits = 24
+	keyLenMask = 1<<keyLenBits - 1
 
 	// maxHeight levels, half of the nodes of one on the next, are enough for as many
 	// nodes as 4 GiB hold.
@@ -88,13 +91,18 @@ func (m *Memtable) trailer(n nodeRef) keys.Trailer {
 }
 
 func (m *Memtable) keyLen(n nodeRef) int {
-	return int(*(*uint32)(m.word(n, 2)))
+	return int(*(*uint32)(m.word(n, 2)) & keyLenMask)
+}
+
+// heightOf returns how many levels n is on. The head is on all.
+func (m *Memtable) heightOf(n nodeRef) int {
+	return int(*(*uint32)(m.word(n, 2)) >> keyLenBits)
 }
 
 // key returns the user key of n, which is not the head.
 func (m *Memtable) key(n nodeRef) []byte {
 	at := *(*uint32)(m.word(n, 1))
-	size := *(*uint32)(m.word(n, 2))
+	size := *(*uint32)(m.word(n, 2)) & keyLenMask
 	end := uint64(at) + uint64(size)
 	return m.region[at:end:end]
 }
@@ -102,7 +110,7 @@ func (m *Memtable) key(n nodeRef) []byte {
 // value returns the value of n, which is not the head.
 func (m *Memtable) value(n nodeRef) []byte {
 	at := *(*uint32)(m.word(n, 1))
-	keySize := *(*uint32)(m.word(n, 2))
+	keySize := *(*uint32)(m.word(n, 2)) & keyLenMask
 	size := *(*uint32)(unsafe.Add(m.word(n, 2), 4))
 	start := uint64(at) + uint64(keySize)
 	end := start + uint64(size)

@@ -187,7 +187,11 @@ func TestAgreesWithASortedSlice(t *testing.T) {
 					}
 					e := entry{makeKey(r), keys.MakeTrailer(seq, keys.Kind(1+r.IntN(3))), fillRandom(r, make([]byte, r.IntN(20)), 256)}
 					if want.add(e) {
-						m.AddBy(r.IntN(fingers), e.key, e.trailer, e.value)
+						add := m.AddBy
+						if r.IntN(3) == 0 {
+							add = m.AddAgain
+						}
+						add(r.IntN(fingers), e.key, e.trailer, e.value)
 						if i%50 == 0 {
 							require.NoError(t, memtable.CheckFingers(m))
 						}
@@ -209,7 +213,7 @@ func TestAgreesWithASortedSlice(t *testing.T) {
 func TestFingersDoNotMissWhatOthersInsert(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 3))
-	m := memtable.New(make([]byte, memtable.RegionBytes(600, 600*8)), 3)
+	m := memtable.New(make([]byte, memtable.RegionBytes(900, 900*8)), 3)
 	var want model
 	for i := range 600 {
 		by := r.IntN(memtable.Fingers)
@@ -217,6 +221,11 @@ func TestFingersDoNotMissWhatOthersInsert(t *testing.T) {
 		e := entry{binary.BigEndian.AppendUint16(nil, uint16(i*97+by*31)), keys.MakeTrailer(keys.SeqNum(i+1), keys.KindSet), nil}
 		require.True(t, want.add(e))
 		m.AddBy(by, e.key, e.trailer, e.value)
+		if i%2 == 0 { // and a newer version of it, beside all fingers
+			e.trailer = keys.MakeTrailer(keys.SeqNum(i+601), keys.KindDelete)
+			require.True(t, want.add(e))
+			m.AddAgain(by, e.key, e.trailer, e.value)
+		}
 		if i%5 == 0 {
 			require.NoError(t, memtable.CheckFingers(m))
 		}

@@ -26,7 +26,7 @@ import (
 //     unused: what Fits promised, Add has.
 //   - M7. The hash index is entered last, so that what it leads to is in the list. When Add returns, the entry is found by every operation that begins after,
 //     forward and backward.
-//   - M8. For each finger, node[i] is, on level i, the last node before the one that it inserted last, and
+//   - M8. For each finger, node[i] is, on level i, the last node before the last one that it searched a place for, and
 //     shared[i] the length of the prefix their user keys share, the head's being empty.
 
 const (
@@ -73,6 +73,8 @@ type Memtable struct {
 	random  uint64
 	fingers [Fingers]finger
 	inUse   int // fingers above are untouched
+	newest  keys.Trailer
+	beside  finger // no finger: the path of what is inserted without a search
 
 	// Written by the writer, read by all.
 	used  atomic.Int64
@@ -122,6 +124,7 @@ func New(region []byte, seed uint64) *Memtable {
 	clear(region[start:m.front])
 
 	clear(region[:nodeHeader])
+	*(*uint32)(m.word(head, 2)) = maxHeight << keyLenBits
 	for i := range maxHeight {
 		m.initLink(head, i, endLink)
 	}
@@ -151,14 +154,25 @@ func (m *Memtable) Add(key []byte, t keys.Trailer, value []byte) { m.AddBy(0, ke
 // document and its index entries are, and the next batch has keys near to these, each of them finds its
 // place from where the last of its kind is. Which finger is taken decides about speed and nothing else.
 func (m *Memtable) AddBy(by int, key []byte, t keys.Trailer, value []byte) {
-	f := &m.fingers[by]
-	m.inUse = max(m.inUse, by+1)
+	m.add(by, false, key, t, value)
+}
+
+// add is AddBy, or AddAgain.
+func (m *Memtable) add(by int, again bool, key []byte, t keys.Trailer, value []byte) {
 	hash := keys.Hash(key)
 	m.prefetchTargets(hash, len(key)+len(value))
-	m.locate(f, key, t)
-	// The backward link of the next node will be stored: a miss of its own.
-	prefetch(m.word(nodeRef(m.link(f.node[0], 0)&offsetMask), 1))
-	height := m.drawHeight(f)
+	f, height, found := &m.beside, 1, false
+	if again {
+		height, found = m.before(f, key, t, hash)
+	}
+	if !found {
+		f = &m.fingers[by]
+		m.inUse = max(m.inUse, by+1)
+		m.locate(f, key, t)
+		// The backward link of the next node will be stored: a miss of its own.
+		prefetch(m.word(nodeRef(m.link(f.node[0], 0)&offsetMask), 1))
+		height = m.drawHeight(f, height)
+	}
 	n := nodeRef(m.front / 8)
 	m.front += nodeHeader + height*8
 	m.back -= len(key) + len(value)
@@ -168,14 +182,15 @@ func (m *Memtable) AddBy(by int, key []byte, t keys.Trailer, value []byte) {
 	if mutant.Enabled && mutant.Is(mutant.EarlyPublish) {
 		clear(m.region[int(n)*8 : m.front])
 		m.publish(f, n, key, height)
-		m.fill(f, n, key, t, value)
+		m.fill(f, n, height, key, t, value)
 	} else {
-		m.fill(f, n, key, t, value)
+		m.fill(f, n, height, key, t, value)
 		m.publish(f, n, key, height)
 	}
 	m.enter(n, key, t, hash)
+	m.newest = max(m.newest, t)
 	f.last, f.lastHeight = n, height
-	if m.inUse > 1 && !(mutant.Enabled && mutant.Is(mutant.StaleFinger)) {
+	if (m.inUse > 1 || found) && !(mutant.Enabled && mutant.Is(mutant.StaleFinger)) {
 		m.keepUp(f, key, t)
 	}
 	m.count.Store(m.count.Load() + 1)
@@ -196,14 +211,14 @@ func (m *Memtable) prefetchTargets(hash uint64, size int) {
 }
 
 // fill writes what of a node never changes (M2).
-func (m *Memtable) fill(f *finger, n nodeRef, key []byte, t keys.Trailer, value []byte) {
+func (m *Memtable) fill(f *finger, n nodeRef, height int, key []byte, t keys.Trailer, value []byte) {
 	data := m.region[m.back : m.back+len(key)+len(value)]
 	copy(data, key)
 	copy(data[len(key):], value)
 	*(*keys.Trailer)(m.word(n, 0)) = t
 	*(*uint32)(m.word(n, 1)) = uint32(m.back)
 	*(*uint32)(unsafe.Add(m.word(n, 1), 4)) = uint32(f.node[0])
-	*(*uint32)(m.word(n, 2)) = uint32(len(key))
+	*(*uint32)(m.word(n, 2)) = uint32(len(key)) | uint32(height)<<keyLenBits
 	*(*uint32)(unsafe.Add(m.word(n, 2), 4)) = uint32(len(value))
 }
 
@@ -215,7 +230,7 @@ func (m *Memtable) publish(f *finger, n nodeRef, key []byte, height int) {
 		if i == 0 {
 			after = nodeRef(old & offsetMask)
 		}
-		m.initLink(n, i, m.linkBeyond(key, f.shared[i], old))
+		m.initLink(n, i, m.linkBeyond(key, f.shared[i], old, f.over))
 	}
 	for i := range height {
 		if invariants.Enabled {
@@ -238,8 +253,12 @@ func (m *Memtable) publish(f *finger, n nodeRef, key []byte, height int) {
 }
 
 // linkBeyond returns the link from a new node with this key to the target of old, a
-// link from a node that shares `shared` bytes with the key and sorts before it.
-func (m *Memtable) linkBeyond(key []byte, shared int, old uint64) uint64 {
+// link from a node that shares `shared` bytes with the key and sorts before it. The node over
+// has the same key, if it is not the head.
+func (m *Memtable) linkBeyond(key []byte, shared int, old uint64, over nodeRef) uint64 {
+	if target := nodeRef(old & offsetMask); target == over && over != head {
+		return makeLink(makeCode(key, len(key)), target)
+	}
 	code := old >> offsetBits
 	// Where the two differ before the last bytes that the code covers, the new node
 	// differs from the target just where the old one did: the code stays (M4).
@@ -249,6 +268,9 @@ func (m *Memtable) linkBeyond(key []byte, shared int, old uint64) uint64 {
 	target := nodeRef(old & offsetMask)
 	if target == head {
 		return old
+	}
+	if code == makeCode(key, shared) && shared >= wholeFrom(key) && m.keyLen(target) == len(key) {
+		return makeLink(makeCode(key, len(key)), target) // another version
 	}
 	b := m.key(target)
 	return makeLink(makeCode(b, commonPrefix(key, b, min(shared, maxShared))), target)

@@ -37,7 +37,11 @@ func stress(ops, readers int) error {
 		})
 	}
 	for i := uint64(1); i <= uint64(ops); i++ {
-		m.AddBy(int(i%3), stressKey(i), keys.MakeTrailer(keys.SeqNum(i), keys.KindSet), binary.LittleEndian.AppendUint64(nil, i))
+		add := m.AddBy
+		if i%4 == 0 {
+			add = m.AddAgain
+		}
+		add(int(i%3), stressKey(i), keys.MakeTrailer(keys.SeqNum(i), keys.KindSet), binary.LittleEndian.AppendUint64(nil, i))
 		visible.Store(i)
 	}
 	done.Store(true)

@@ -9,7 +9,8 @@ import (
 // How a store comes to its end, from the call of Close on:
 //
 //   - C1. Nobody begins to write values, documents, leases and scopes any more, or begins or commits a transaction:
-//     ErrClosed. Hooks may, with the context that they were given or one made of it. Reads go on.
+//     ErrClosed. Hooks may, with the context that they were given or one made of it. Reads go on, but an export
+//     that ends now has failed.
 //   - C2. What somebody is to be told of and is being committed is waited for, until it has been told: what succeeds
 //     is told.
 //   - C3. Then after-hooks handle what is in their queue, and what comes of that, which is no more than so

@@ -3,6 +3,7 @@ package state_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -63,6 +64,33 @@ func TestOnlyHooksWriteWhileTheStoreCloses(t *testing.T) {
 		require.NoError(t, <-closed)
 		require.Equal(t, "l", <-told)
 		require.Equal(t, "dropped", <-told)
+	})
+}
+
+// An export that ended while the store closed succeeded, and its event was lost.
+func TestAnExportThatEndsWhileTheStoreClosesFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, err := state.OpenMemory(nil)
+		require.NoError(t, err)
+		sc := store.Scope(agent)
+		release, told := make(chan struct{}), 0
+		register(t, store, hook.Hook{Name: "slow", Points: []hook.Point{hook.AfterSet}, After: func(context.Context, hook.Event) error {
+			<-release
+			return nil
+		}})
+		register(t, store, hook.Hook{Name: "told", Points: []hook.Point{hook.AfterExport}, After: func(context.Context, hook.Event) error {
+			told++
+			return nil
+		}})
+		require.NoError(t, sc.Set(ctx, "k", 1))
+		closed := make(chan error)
+		go func() { closed <- store.Close() }()
+		synctest.Wait()
+		_, err = sc.Export(ctx, io.Discard, state.ExportOptions{})
+		require.ErrorIs(t, err, state.ErrClosed)
+		close(release)
+		require.NoError(t, <-closed)
+		require.Zero(t, told)
 	})
 }
 

@@ -72,10 +72,10 @@ type Doc[T any] struct {
 // whose principal must be allowed to list some of the documents, changing indexes takes an admin of the
 // scope.
 //
-// Errors: index.ErrDef for declarations, ErrSensitive, ErrUnique and index.ErrValue for documents
+// Errors: index.ErrDef for declarations, which includes paths that lead to no field of a T, ErrSensitive, ErrUnique and index.ErrValue for documents
 // that do not fit a new index.
 func OpenCollection[T any](ctx context.Context, s *Scope, name string, indexes ...index.Def) (*Collection[T], error) {
-	c, err := newCollection(s, name, indexes, func(v any) error {
+	c, err := newCollection(s, name, indexes, codec.ShapeOf[T](), func(v any) error {
 		_, err := as[T](v, &stored)
 		return err
 	})
@@ -214,7 +214,7 @@ const (
 	areaDocuments = 'd'
 )
 
-func newCollection(s *Scope, name string, defs []index.Def, fits func(any) error) (*collection, error) {
+func newCollection(s *Scope, name string, defs []index.Def, shape codec.Shape, fits func(any) error) (*collection, error) {
 	set, err := index.NewSet(name, defs...)
 	if err != nil {
 		return nil, err
@@ -225,6 +225,9 @@ func newCollection(s *Scope, name string, defs []index.Def, fits func(any) error
 				return nil, fmt.Errorf("%w: index %s, field %q", ErrSensitive, ix.Name(), n)
 			}
 		}
+	}
+	if set, err = set.Of(shape); err != nil {
+		return nil, err
 	}
 	s.store.sweeper.know(set)
 	c := collectionOf(s, set)

@@ -18,6 +18,7 @@ type catalog struct {
 	there   bool
 	version Version
 	list    index.Catalog
+	agrees  bool          // with the indexes of the handle that has loaded it
 	asOf    atomic.Uint64 // a Version: of info when it was read or last required
 }
 
@@ -33,10 +34,10 @@ func (c *collection) catalog() (*catalog, error) {
 // agreed is catalog, and ErrReopen if the record has other indexes than c's.
 func (c *collection) agreed() (*catalog, error) {
 	cat, err := c.catalog()
-	if err == nil && cat.there && !cat.list.Agrees(c.set) {
+	if err == nil && cat.there && !cat.agrees {
 		cat, err = c.reload() // another handle may have made them these, or the scope may be gone
 	}
-	if err == nil && cat.there && !cat.list.Agrees(c.set) {
+	if err == nil && cat.there && !cat.agrees {
 		err = ErrReopen
 	}
 	return cat, err
@@ -46,6 +47,7 @@ func (c *collection) agreed() (*catalog, error) {
 func (c *collection) reload() (*catalog, error) {
 	cat, err := readCatalog(c.scope.space, c.record)
 	if err == nil {
+		cat.agrees = cat.list.Agrees(c.set)
 		c.known.Store(cat)
 	}
 	return cat, err

@@ -604,6 +604,12 @@ func TestWhatCollectionsRefuse(t *testing.T) {
 		}
 		_, err := state.OpenCollection[person](ctx, sc, "a/b")
 		require.ErrorIs(t, err, index.ErrDef)
+		_, err = state.OpenCollection[person](ctx, sc, "people", index.Def{Name: "mail", Fields: []string{"mial"}})
+		require.ErrorContains(t, err, `no document has a field "mial"`)
+		require.ErrorIs(t, err, index.ErrDef)
+		_, err = c.Query(ctx, index.Query{Where: []index.Cond{index.Eq("mial", "x")}})
+		require.ErrorContains(t, err, `no document has a field "mial"`)
+		require.ErrorIs(t, err, index.ErrQuery)
 		_, err = state.OpenCollection[person](ctx, f.Scope(scope.Agent("")), "people")
 		require.ErrorIs(t, err, state.ErrScope)
 		long := index.Def{Name: "notes", Fields: []string{"notes"}}

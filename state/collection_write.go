@@ -218,8 +218,7 @@ func (c *collection) ready(ctx context.Context, b *docScratch, p *pending) (payl
 	if err = c.indexable(); err != nil {
 		return nil, err
 	}
-	_, payload, err = envelope.Decode(b.buf)
-	return payload, err
+	return b.buf[len(b.buf)-p.payload:], nil
 }
 
 // noBytes is the value of most entries.
@@ -228,14 +227,18 @@ var noBytes = []byte{}
 // appendEntries appends the operations of a change, whose entries are to expire with the document.
 func (c *collection) appendEntries(ws []write, ch *index.Change, expires int64) []write {
 	for _, key := range ch.Delete {
-		ws = append(ws, write{space: c.scope.space, key: key})
+		ws = append(ws, write{})
+		w := &ws[len(ws)-1] // a write is long to copy
+		w.space, w.key = c.scope.space, key
 	}
-	for _, p := range ch.Put {
-		w := write{space: c.scope.space, key: p.Key, value: p.Value, expires: expires, conditional: p.Absent, version: Absent}
+	for i := range ch.Put {
+		p := &ch.Put[i]
+		ws = append(ws, write{})
+		w := &ws[len(ws)-1]
+		w.space, w.key, w.value, w.expires, w.conditional = c.scope.space, p.Key, p.Value, expires, p.Absent // version: Absent
 		if w.value == nil {
 			w.value = noBytes
 		}
-		ws = append(ws, w)
 	}
 	return ws
 }

@@ -68,9 +68,14 @@ func (s *Scope) export(ctx context.Context, w io.Writer, o *exporting) (int64, e
 	} else {
 		n, err = s.writeNow(ctx, w, o)
 	}
+	c := &s.store.counters[0]
+	if err == nil {
+		err = s.store.enter(ctx, c) // or nobody would be told
+	}
 	if err != nil {
 		return 0, err
 	}
+	defer s.store.leave(c)
 	s.tellWhole(ctx, hook.OpExport, scope.Scope{}, s.unsyncedWhole(nil))
 	return n, nil
 }

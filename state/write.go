@@ -44,6 +44,8 @@ type pending struct {
 	asOf        Version // of info
 
 	accept func(any) error // is told what a hook, or protection, has put in the value's place, if not nil
+
+	payload int // once ready: how much of what is stored the value's encoding is, at its end
 }
 
 // prepare finds out how p's value is to be written, at the time now.
@@ -115,6 +117,7 @@ func (s *Scope) encode(dst []byte, p *pending) ([]byte, error) {
 	if err != nil {
 		return dst, fmt.Errorf("%w: %w", ErrOption, err) // of the correlation id: all else is known to be right
 	}
+	head := len(out)
 	if p.header.Class == Ephemeral { // nobody compares its bytes
 		out, err = codec.AppendUnordered(out, p.value, limits)
 	} else {
@@ -123,6 +126,7 @@ func (s *Scope) encode(dst []byte, p *pending) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
+	p.payload = len(out) - head
 	return out, nil
 }
 

@@ -182,6 +182,7 @@ const (
 	StealLease          Name = "steal-lease"            // let whoever asks have a lease that another one holds
 	ShowOwnRecords      Name = "show-own-records"       // list what the store keeps in a scope for itself
 	KeepOldEntries      Name = "keep-old-entries"       // leave entries of an index behind that a document has no more
+	ForgetOtherPaths    Name = "forget-other-paths"     // leave entries of an index as they are unless its first field has changed
 	ImportInParts       Name = "import-in-parts"        // take an imported file into a scope by several commits
 	KeepStagedImport    Name = "keep-staged-import"     // leave what an import has staged when the process ended
 	SplitIndexCommit    Name = "split-index-commit"     // commit a document's index entries before the document

@@ -78,6 +78,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte{0x82, 0xa1, 'b', 0xcc, 5, 0xa1, 'a', 0xca, 0x3f, 0xc0, 0, 0})
 	f.Add([]byte{0x82, 0xa1, 'b', 0x81, 0xa1, 'a', 0xd9, 1, 'x', 0xa1, 'c', 0x92, 0xc4, 0, 0xa0})
+	small := []byte{0x82, 0xa1, 'a', 0xcd, 1, 0, 0xa1, 'b', 0x81, 0xa1, 'a', 0xa1, 'x'}
 	f.Fuzz(func(t *testing.T, p []byte) {
 		for _, l := range []*codec.Limits{nil, {MaxNodes: 5}, {MaxDepth: 2}, {MaxBytes: 20}} {
 			if valid := codec.Validate(p, l) == nil; valid != codec.DecodesOnce(p, l) {
@@ -87,6 +88,7 @@ func FuzzDecode(f *testing.F) {
 		requireProbed(t, p)
 		requireProbed(t, p, "a")
 		requireProbed(t, p, "b", "a")
+		requireChanges(t, p, small)
 		v, err := codec.Decode(p, nil)
 		if err != nil {
 			return
@@ -102,6 +104,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("% x: decoded, but not encoded: %v", p, err)
 		}
+		requireChanges(t, enc, p)
 		again, err := codec.Decode(enc, nil)
 		if err != nil || !same(v, again) {
 			t.Fatalf("% x: %#v comes back as %#v, %v", p, v, again, err)

@@ -3,8 +3,10 @@ package codec_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -235,6 +237,63 @@ func TestProbeFindsWhatFieldDoes(t *testing.T) {
 			}
 		}
 		requireProbed(t, p, "none")
+	}
+}
+
+// What Changes leaves out has the same bytes in both, and what it names is there, and differs.
+func requireChanges(t testing.TB, old, doc []byte) (all []codec.Changed, ok bool) {
+	all, ok = codec.Changes(nil, old, doc)
+	for _, c := range all {
+		_, _ = codec.Probe(c.Old, nil)
+	}
+	if !ok || codec.Validate(old, nil) != nil {
+		return all, ok
+	}
+	v, err := codec.Decode(doc, nil)
+	require.NoError(t, err)
+	was, is := codec.NodeOf(old), codec.NodeOf(doc)
+	differ := 0
+	for key := range v.(map[string]any) {
+		before, after := was.Field(key).Encoding(), is.Field(key).Encoding()
+		i := slices.IndexFunc(all, func(c codec.Changed) bool { return string(c.Key) == key })
+		if same := bytes.Equal(before, after); same != (i < 0) || !same && !(bytes.Equal(all[i].Old, before) && bytes.Equal(all[i].New, after)) {
+			t.Fatalf("% x and % x: of %q % x becomes % x, and not %v", old, doc, key, before, after, all)
+		} else if !same {
+			differ++
+		}
+	}
+	require.Len(t, all, differ)
+	return all, ok
+}
+
+func TestChangesAreOfTheFieldsThatDiffer(t *testing.T) {
+	other := []any{nil, true, -7, 1 << 40, "", strings.Repeat("long", 100), []any{"a", 1}, map[string]any{"in": []any{1}}, 0.5}
+	for _, v := range documents() {
+		before, err := codec.Append(nil, v, nil)
+		require.NoError(t, err)
+		all, ok := requireChanges(t, before, before)
+		require.True(t, ok)
+		require.Empty(t, all)
+		keys := slices.Sorted(maps.Keys(v))
+		for i, key := range keys {
+			for j, value := range other {
+				changed := maps.Clone(v)
+				changed[key], changed[keys[0]] = value, other[(i+j)%len(other)]
+				after, err := codec.Append(nil, changed, nil)
+				require.NoError(t, err)
+				_, ok := requireChanges(t, before, after)
+				require.True(t, ok)
+				for cut := range before {
+					requireChanges(t, before[:cut], after)
+				}
+			}
+		}
+		more := maps.Clone(v)
+		more["one more"] = 1
+		after, err := codec.Append(nil, more, nil)
+		require.NoError(t, err)
+		_, ok = codec.Changes(nil, before, after)
+		require.False(t, ok)
 	}
 }
 

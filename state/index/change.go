@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/loamdb/loam/internal/mutant"
+	"github.com/loamdb/loam/state/codec"
 )
 
 // Change is what a write of one document does to the entries of its indexes. It can be used again:
@@ -20,6 +21,7 @@ type Change struct {
 
 	keys     []byte
 	old, now tuples
+	changed  []codec.Changed // what differs between the documents, at the top
 }
 
 // Put is an entry to write.
@@ -40,7 +42,8 @@ type Entry struct {
 
 // Change makes c what becomes of the entries when the document under key, which was old, becomes
 // doc. Each is the encoding of a value, the old one as far as Check says, or nil where there is no document. With renew the entries
-// that stay are put again, as they must be when the document gets another expiry.
+// that stay are put again, as they must be when the document gets another expiry. Indexes that read nothing which differs
+// are left alone, whatever they make of it.
 //
 // It holds if old is what is stored at the time of the write, which the caller has to require.
 // Errors are *ValueError and those of Check; c then says nothing.
@@ -50,7 +53,20 @@ func (s *Set) Change(c *Change, key string, old, doc []byte, renew bool) error {
 		return nil // X2
 	}
 	checked := old == nil || c.Check == nil
+	known := false // what differs
+	if c.changed = c.changed[:0]; old != nil && doc != nil && !renew && len(s.indexes) > 0 {
+		c.changed, known = codec.Changes(c.changed, old, doc)
+	}
 	for _, ix := range s.indexes {
+		if known {
+			if !c.touches(ix) {
+				continue // X2
+			}
+			if c.probe(ix, doc) {
+				c.merge(ix, key, renew)
+				continue
+			}
+		}
 		if !c.old.probe(ix, old) {
 			if !checked {
 				if err := c.Check(old); err != nil {
@@ -68,6 +84,55 @@ func (s *Set) Change(c *Change, key string, old, doc []byte, renew bool) error {
 		c.merge(ix, key, renew)
 	}
 	return nil
+}
+
+// touches reports whether what an index reads of a document, which is a map, may lie in something that has changed.
+func (c *Change) touches(ix *Index) bool {
+	if ix.def.Func != nil {
+		return true
+	}
+	paths := ix.paths
+	if mutant.Enabled && mutant.Is(mutant.ForgetOtherPaths) {
+		paths = paths[:1]
+	}
+	for i := range paths {
+		if c.of(paths[i].steps[0].name) != nil { // elements a map has none
+			return true
+		}
+	}
+	return false
+}
+
+// of returns what has changed of a field at the top, nil for nothing.
+func (c *Change) of(name string) *codec.Changed {
+	for i := range c.changed {
+		if string(c.changed[i].Key) == name {
+			return &c.changed[i]
+		}
+	}
+	return nil
+}
+
+// probe makes c.old and c.now what tuples.probe makes of them, of what has changed alone as far as the index reads that.
+func (c *Change) probe(ix *Index, doc []byte) bool {
+	if !ix.plain() {
+		return false
+	}
+	c.old.begin()
+	c.now.begin()
+	for i := range ix.paths {
+		names := ix.paths[i].names
+		from := len(c.now.buf)
+		ch := c.of(names[0])
+		switch {
+		case ch == nil && c.now.append(doc, names):
+			same := c.now.buf[from:]
+			c.old.buf, c.old.null = append(c.old.buf, same...), c.old.null || isNil(same)
+		case ch == nil || !c.old.append(ch.Old, names[1:]) || !c.now.append(ch.New, names[1:]):
+			return false
+		}
+	}
+	return c.old.one() && c.now.one()
 }
 
 // merge walks the two lists of tuples side by side.

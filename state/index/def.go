@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"github.com/loamdb/loam/state/codec"
 	"slices"
 )
 
@@ -95,6 +96,7 @@ type Set struct {
 	collection string
 	indexes    []*Index
 	computed   map[string]*Index // by the names of what functions compute
+	shape      codec.Shape       // of the documents
 }
 
 // NewSet checks declarations. It keeps no slice of them. Errors are *DefError.
@@ -134,6 +136,21 @@ func NewSet(collection string, defs ...Def) (*Set, error) {
 	return s, nil
 }
 
+// Of returns the set for documents of a shape: then *DefError is the error for a path, and *QueryError that of a query
+// for one, that leads to nothing in any of them.
+func (s *Set) Of(shape codec.Shape) (*Set, error) {
+	for _, ix := range s.indexes {
+		for i := range ix.paths {
+			if reason := ix.paths[i].astray(shape); reason != "" {
+				return nil, &DefError{ix.def.Name, reason}
+			}
+		}
+	}
+	of := *s
+	of.shape = shape
+	return &of, nil
+}
+
 // Collection returns the collection's name.
 func (s *Set) Collection() string { return s.collection }
 
@@ -145,7 +162,7 @@ func (s *Set) Len() int { return len(s.indexes) }
 
 // Only returns the set of those of the indexes that keep says, for building some of them.
 func (s *Set) Only(keep func(*Index) bool) *Set {
-	some := &Set{collection: s.collection, computed: s.computed}
+	some := &Set{collection: s.collection, computed: s.computed, shape: s.shape}
 	for _, ix := range s.indexes {
 		if keep(ix) {
 			some.indexes = append(some.indexes, ix)

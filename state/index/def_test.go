@@ -3,8 +3,11 @@ package index_test
 import (
 	"errors"
 	"fmt"
+	"math/big"
+	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/loamdb/loam/internal/tuple"
 	"github.com/loamdb/loam/state/codec"
@@ -213,4 +216,91 @@ func TestChangesDoNotAllocate(t *testing.T) {
 		}
 	}
 	require.Zero(t, testing.AllocsPerRun(100, change))
+}
+
+// What becomes of entries when some fields of a document change is what there is more or less of than before.
+func TestChangesOfSomeFieldsAreThoseOfAll(t *testing.T) {
+	m := newMemory(t, pool...)
+	var c, before, after index.Change
+	rnd := rand.New(rand.NewPCG(9, 9))
+	for range 4000 {
+		doc := someDoc(rnd)
+		old := encode(t, doc)
+		for range rnd.IntN(3) {
+			key := choose(rnd, "team", "age", "mail", "name", "tags", "visits", "at")
+			if _, there := doc[key]; there || rnd.IntN(8) == 0 {
+				doc[key] = choose[any](rnd, nil, someDoc(rnd)[key])
+			}
+		}
+		now := encode(t, doc)
+		require.NoError(t, m.set.Change(&c, "k", old, now, false))
+		require.NoError(t, m.set.Change(&before, "k", nil, old, false))
+		require.NoError(t, m.set.Change(&after, "k", nil, now, false))
+		was, is := map[string]bool{}, map[string]bool{}
+		for _, p := range before.Put {
+			was[string(p.Key)] = true
+		}
+		for _, p := range after.Put {
+			is[string(p.Key)] = true
+		}
+		for _, p := range c.Put {
+			require.True(t, is[string(p.Key)] && !was[string(p.Key)], "%q", p.Key)
+			was[string(p.Key)] = true
+		}
+		for _, k := range c.Delete {
+			require.True(t, was[string(k)] && !is[string(k)], "%q", k)
+			delete(was, string(k))
+		}
+		require.Equal(t, is, was)
+	}
+}
+
+func TestPathsThatLeadNowhereAreRefused(t *testing.T) {
+	type place struct {
+		City string         `msgpack:"city,alias:town"`
+		More map[string]int `msgpack:"more"`
+		Any  any            `msgpack:"any"`
+		At   time.Time      `msgpack:"at"`
+	}
+	type doc struct {
+		place
+		Home  *place   `msgpack:"home"`
+		Away  []place  `msgpack:"away"`
+		Pair  [2]*doc  `msgpack:"pair"`
+		Bytes []byte   `msgpack:"bytes"`
+		Own   big.Int  `msgpack:"own"` // it writes itself
+		Tags  []string `msgpack:"tags"`
+	}
+	shape := codec.ShapeOf[doc]()
+	for _, path := range []string{
+		"city", "home.city", "away.*.city", "away", "pair.*.home.city", "more.x", "any", "any.x.*.y", "at", "bytes", "own.x", "tags.*", "home", "home.any.*",
+	} {
+		of, err := must(index.NewSet("c", index.Def{Name: "i", Fields: []string{path}})).Of(shape)
+		require.NoError(t, err, path)
+		for _, name := range []string{path, "home.city"} {
+			_, err = of.Plan(&index.Query{Where: []index.Cond{index.Eq(name, 1)}}, nil)
+			require.NoError(t, err, name)
+		}
+	}
+	set, err := must(index.NewSet("c", index.Def{Name: "i", Fields: []string{"city"}})).Of(shape)
+	require.NoError(t, err)
+	for _, path := range []string{
+		"town", "City", "cty", "home.cty", "home.*", "away.city", "away.*.cty", "more.x.y", "at.x", "bytes.*", "tags.x", "tags.*.x", "city.x", "place.city",
+	} {
+		_, err := must(index.NewSet("c", index.Def{Name: "i", Fields: []string{path}})).Of(shape)
+		require.ErrorIs(t, err, index.ErrDef, path)
+		_, err = set.Plan(&index.Query{Where: []index.Cond{index.Eq(path, 1)}}, nil)
+		require.ErrorIs(t, err, index.ErrQuery, path)
+		_, err = set.Plan(&index.Query{Order: []index.Order{index.Asc(path)}}, nil)
+		require.ErrorIs(t, err, index.ErrQuery, path)
+		_, err = must(index.NewSet("c", index.Def{Name: "i", Fields: []string{path}})).Of(codec.ShapeOf[map[string]any]())
+		require.NoError(t, err, path)
+	}
+}
+
+func must(s *index.Set, err error) *index.Set {
+	if err != nil {
+		panic(err)
+	}
+	return s
 }

@@ -61,6 +61,21 @@ func parsePath(text string) (path, error) {
 	return p, nil
 }
 
+// astray says why a path leads to nothing in any document of a shape, or returns "".
+func (p *path) astray(in codec.Shape) string {
+	for _, s := range p.steps {
+		var ok bool
+		if s.each {
+			if in, ok = in.Elements(); !ok {
+				return fmt.Sprintf("path %q: no document has a list there", p.text)
+			}
+		} else if in, ok = in.Key(s.name); !ok {
+			return fmt.Sprintf("path %q: no document has a field %q there", p.text, s.name)
+		}
+	}
+	return ""
+}
+
 // parseStep reads up to the first dot that nothing escapes, and reports whether there is one.
 func parseStep(text string) (s step, rest string, more bool, err error) {
 	var name strings.Builder

@@ -2,6 +2,7 @@ package index
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"unicode/utf8"
@@ -94,6 +95,9 @@ func (r *request) field(s *Set, name string) (int, error) {
 		p, err := parsePath(name)
 		if err != nil {
 			return 0, err
+		}
+		if reason := p.astray(s.shape); reason != "" {
+			return 0, errors.New(reason)
 		}
 		f.path, f.name = p, p.text
 	}

@@ -16,6 +16,7 @@ type tuples struct {
 	buf     []byte
 	spans   []span
 	scratch []byte
+	null    bool // of the tuple that was begun
 }
 
 // span is one tuple, in buf.
@@ -59,26 +60,40 @@ func (t *tuples) read(ix *Index, doc []byte) error {
 // probe makes t the one tuple of a document that has just one, of values that are no lists, and reports whether
 // it could. Nobody need have validated the document: then t is what it has if it is sound.
 func (t *tuples) probe(ix *Index, doc []byte) bool {
-	t.buf, t.spans = t.buf[:0], t.spans[:0]
-	if ix.def.Func != nil || ix.each >= 0 {
+	if t.begin(); !ix.plain() {
 		return false
 	}
-	null := false
 	for i := range ix.paths {
-		n, ok := codec.Probe(doc, ix.paths[i].names)
-		if !ok {
-			return false
-		}
-		null = null || n.Kind() <= codec.Nil
-		var err error
-		if t.buf, err = appendValue(t.buf, n, 0); err != nil {
+		if !t.append(doc, ix.paths[i].names) {
 			return false
 		}
 	}
+	return t.one()
+}
+
+// plain reports whether a document has just one tuple, each of whose values one path leads to.
+func (ix *Index) plain() bool { return ix.def.Func == nil && ix.each < 0 }
+
+// begin begins a tuple of values that append appends and one ends.
+func (t *tuples) begin() { t.buf, t.spans, t.null = t.buf[:0], t.spans[:0], false }
+
+// append appends the value that a path of keys leads to in p, and reports whether it could.
+func (t *tuples) append(p []byte, path []string) bool {
+	n, ok := codec.Probe(p, path)
+	if !ok {
+		return false
+	}
+	t.null = t.null || n.Kind() <= codec.Nil
+	var err error
+	t.buf, err = appendValue(t.buf, n, 0)
+	return err == nil
+}
+
+func (t *tuples) one() bool {
 	if len(t.buf) > MaxValuesLen {
 		return false
 	}
-	t.spans = append(t.spans, span{0, len(t.buf), null})
+	t.spans = append(t.spans, span{0, len(t.buf), t.null})
 	return true
 }
 
