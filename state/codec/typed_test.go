@@ -267,7 +267,7 @@ func requireChanges(t testing.TB, old, doc []byte) (all []codec.Changed, ok bool
 }
 
 func TestChangesAreOfTheFieldsThatDiffer(t *testing.T) {
-	other := []any{nil, true, -7, 1 << 40, "", strings.Repeat("long", 100), []any{"a", 1}, map[string]any{"in": []any{1}}, 0.5}
+	other := []any{nil, true, -7, int64(1) << 40, "", strings.Repeat("long", 100), []any{"a", 1}, map[string]any{"in": []any{1}}, 0.5}
 	for _, v := range documents() {
 		before, err := codec.Append(nil, v, nil)
 		require.NoError(t, err)
