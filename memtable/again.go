@@ -41,7 +41,8 @@ func (m *Memtable) before(p *finger, key []byte, t keys.Trailer, hash uint64) (h
 		if height > 1 {
 			next = nodeRef(m.link(n, height-1) & offsetMask)
 		}
-		if height == limit || !m.rises(m.heightOf(n) == height, m.heightOf(next) == height) {
+		left, right := m.heightOf(n) == height, m.heightOf(next) == height // as drawHeight does
+		if height == limit || !left && !right || left != right && !m.coin() {
 			break
 		}
 	}
