@@ -320,24 +320,30 @@ func (d *Dispatcher) report(failure *CallError) {
 // Drain waits until every event that After was given has been handled, and those of what
 // hooks do meanwhile too. Its error is the context's.
 func (d *Dispatcher) Drain(ctx context.Context) error {
-	for again := true; again; {
-		again = false
+	// A worker that was idle may have got an event from one that was not yet looked at. It is over when all were
+	// idle twice, and got none in between.
+	for before, twice := uint64(0), false; ; {
+		put, waited := uint64(0), false
 		for _, s := range d.shards {
-			done := s.drained()
+			done, n := s.drained()
+			put += n
 			select {
 			case <-done:
 				continue
 			default:
 			}
-			again = true
+			waited = true
 			select {
 			case <-done:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 		}
+		if !waited && twice && put == before {
+			return nil
+		}
+		before, twice = put, !waited
 	}
-	return nil
 }
 
 // Close handles what is queued, and ends every goroutine. From then on Register and Before

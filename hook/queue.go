@@ -38,6 +38,7 @@ type shard struct {
 		sync.Mutex
 		ring      []queued // grows up to the capacity
 		first, n  int
+		put       uint64 // events in all
 		working   bool
 		sleep     sleep
 		closed    bool
@@ -202,6 +203,7 @@ func (s *shard) putLocked(hooks *[]*registration, ev *Event, depth int) {
 	}
 	s.mu.ring[at].put(hooks, ev, depth)
 	s.mu.n++
+	s.mu.put++
 }
 
 // leave takes back that a caller waits. One that was called meanwhile calls the next.
@@ -344,8 +346,9 @@ func (s *shard) discarded() bool {
 	return s.mu.discarded
 }
 
-// drained returns a channel that is closed when the queue is empty and its worker idle.
-func (s *shard) drained() <-chan struct{} {
+// drained returns a channel that is closed when the queue is empty and its worker idle, and how many events the
+// queue has had.
+func (s *shard) drained() (<-chan struct{}, uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	done := make(chan struct{})
@@ -357,7 +360,7 @@ func (s *shard) drained() <-chan struct{} {
 			s.wakeUp()
 		}
 	}
-	return done
+	return done, s.mu.put
 }
 
 func (s *shard) length() int {

@@ -267,3 +267,23 @@ func TestDrainWaitsNoLongerThanItsContext(t *testing.T) {
 		require.NoError(t, d.Drain(background))
 	})
 }
+
+// Drain returned while a worker had an event that another one's hook had made meanwhile: the one had been idle when it was
+// looked at, and the other was by the time that it was.
+func TestDrainWaitsForWhatHooksPassOn(t *testing.T) {
+	d := newDispatcher(t, hook.Options{Workers: 16})
+	var handled atomic.Int64
+	require.NoError(t, d.Register(after("pass on", func(ctx context.Context, ev hook.Event) error {
+		if len(ev.Key) < 8 {
+			d.After(ctx, event(ev.Key+"+")) // another worker's, as a rule
+		}
+		handled.Add(1)
+		return nil
+	})))
+	for i := range 3000 {
+		handled.Store(0)
+		d.After(background, event(fmt.Sprint(i%10)))
+		require.NoError(t, d.Drain(background))
+		require.EqualValues(t, 8, handled.Load(), "round %d", i)
+	}
+}

@@ -106,8 +106,9 @@ func TestAKeyringThatWasPutBackStaysRefused(t *testing.T) {
 // authentic; one that is missing is damage.
 func TestForeignFilesAreNotAuthentic(t *testing.T) {
 	ctx := context.Background()
+	// Nothing is merged, so that the stores have files of the same names.
 	build := func(o *Options) map[string][]byte {
-		db := mustOpen(t, o)
+		db := mustOpen(t, paused(o))
 		fillCanaries(t, db, 0, 250)
 		require.NoError(t, db.Close())
 		return filesIn(t, o.seams.FS, "db")
@@ -146,7 +147,7 @@ func TestForeignFilesAreNotAuthentic(t *testing.T) {
 			}
 		}
 	}
-	require.GreaterOrEqual(t, tried, 3)
+	require.Greater(t, tried, 20)
 	delete(good, crypto.KeyringName)
 	require.ErrorIs(t, read(good), ErrCorrupt)
 	require.NotErrorIs(t, read(good), ErrNotEncrypted)

@@ -266,7 +266,7 @@ func TestFilesThatCannotBeIngestedAreRefused(t *testing.T) {
 func TestIngestIntoAStoreThatCannotWrite(t *testing.T) {
 	fs := vfs.NewMem()
 	faults := vfs.NewFaults(fs)
-	db := openSized(t, faults, Options{}, small())
+	db := openSized(t, faults, Options{SyncInterval: -1}, small()) // nobody but the test syncs
 	set(t, db, "k", "v")
 	writeTable(t, fs, "t", "a", "1")
 	ended, cancel := context.WithCancel(noDeadline)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/loamdb/loam/crypto"
+	"github.com/loamdb/loam/internal/seams"
 	"github.com/loamdb/loam/lsm"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
@@ -58,9 +59,10 @@ func opened(t *testing.T, files map[string][]byte, e *lsm.Encryption, change fun
 func TestAnEncryptedStoreShowsNothingAndBelievesNothing(t *testing.T) {
 	const mark = "canary"
 	made := func(e *lsm.Encryption) *fixture {
+		o := &lsm.Options{Encryption: e, Compression: lsm.NoCompression}
+		seams.Inject(o, seams.Seams{Sizing: seams.Sizing{SettleAfter: time.Hour}}) // at rest it would make one table of two
 		f := &fixture{t: t, dir: filepath.Join(t.TempDir(), "store"), opts: &state.Options{
-			Timeline: &state.TimelineOptions{RecordValues: true},
-			Engine:   &lsm.Options{Encryption: e, Compression: lsm.NoCompression},
+			Timeline: &state.TimelineOptions{RecordValues: true}, Engine: o,
 		}}
 		f.open()
 		sc := f.Scope(scope.Agent(mark + "-agent"))
@@ -135,11 +137,14 @@ func TestKeysAreChangedUnderLoad(t *testing.T) {
 	}
 	everywhere(t, &state.Options{NoSync: true, Engine: &lsm.Options{Encryption: master(40)}}, func(t *testing.T, f *fixture) {
 		var done atomic.Bool
-		var all sync.WaitGroup
+		var begun, all sync.WaitGroup
 		var acknowledged [4]int64
+		begun.Add(len(acknowledged))
 		for i := range acknowledged {
 			all.Go(func() {
 				key := fmt.Sprint("k", i)
+				var wrote sync.Once
+				defer wrote.Do(begun.Done)
 				for n := int64(1); !done.Load(); n++ {
 					if err := f.Set(ctx, agent, key, n); err != nil {
 						t.Error(err)
@@ -150,11 +155,13 @@ func TestKeysAreChangedUnderLoad(t *testing.T) {
 						return
 					}
 					acknowledged[i] = n
+					wrote.Do(begun.Done)
 				}
 			})
 		}
 		end := func() { done.Store(true); all.Wait() }
 		defer end()
+		begun.Wait()
 		e := f.Engine()
 		for i := byte(41); i < 44; i++ {
 			before, err := e.KeyStatus()

@@ -29,7 +29,11 @@ func TestRandomOperationsOfViews(t *testing.T) {
 	o := controlled()
 	o.NoSync = true
 	modelled(t, *o, func(t *testing.T, f *fixture) {
-		rng := rand.New(rand.NewPCG(63, uint64(len(f.dir))))
+		seed := uint64(0) // of each form another; the length of the directory's name was another each time
+		if f.dir != "" {
+			seed = 1
+		}
+		rng := rand.New(rand.NewPCG(63, seed))
 		pick := func(from ...string) string { return from[rng.IntN(len(from))] }
 		scopes := []scope.Scope{agent, scope.Agent("a2"), scope.User("u")}
 		h := hear(t, f.Store, false)

@@ -283,14 +283,12 @@ func (r *run) beside(work func(w *worker) error) (stop func() error, err error) 
 	var wg sync.WaitGroup
 	var failed error
 	wg.Go(func() {
-		for {
+		for failed == nil {
+			failed = work(w)
 			select {
 			case <-stopped:
 				return
 			default:
-			}
-			if failed = work(w); failed != nil {
-				return
 			}
 		}
 	})
