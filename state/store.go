@@ -190,7 +190,7 @@ func (s *Store) start(dir string, o *Options, settings *EngineOptions) error {
 
 // Close ends the store: after-hooks are told of all that was written, what was acknowledged is made
 // durable, and everything that the store does in the background ends. It must not be called by a
-// hook. Snapshots and watchers that are open make it return ErrInUse; the store is
+// hook. Snapshots, transactions and watchers that are open make it return ErrInUse; the store is
 // closed all the same. A second Close returns nil, when the first one has ended.
 //
 // While it waits for what is being written, and for hooks, nobody else begins to write, or begins or commits a transaction:

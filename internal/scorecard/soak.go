@@ -68,6 +68,7 @@ func broke(err error) float64 {
 
 // holds measures the process.
 func holds(began time.Time, rest fuzz.Rest) held {
+	runtime.GC() // what pools hold goes with the second collection after it was put there
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
