@@ -31,15 +31,27 @@ func benchStore(b *testing.B, o *state.Options) *state.Scope {
 	return store.Scope(agent)
 }
 
+// As whatever it is, and into a struct.
 func BenchmarkGet(b *testing.B) {
 	sc := benchStore(b, nil)
-	require.NoError(b, sc.Set(ctx, "conversation/turn-17", document))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := sc.Get(ctx, "conversation/turn-17"); err != nil {
-			b.Fatal(err)
+	b.Run("any", func(b *testing.B) {
+		require.NoError(b, sc.Set(ctx, "conversation/turn-17", document))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := sc.Get(ctx, "conversation/turn-17"); err != nil {
+				b.Fatal(err)
+			}
 		}
-	}
+	})
+	b.Run("struct", func(b *testing.B) {
+		require.NoError(b, state.Set(ctx, sc, "conversation/turn-17", someTurn(17)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := state.Get[turn](ctx, sc, "conversation/turn-17"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 func BenchmarkSet(b *testing.B) {
@@ -54,6 +66,15 @@ func BenchmarkSet(b *testing.B) {
 			}
 		})
 	}
+	b.Run("trusted struct", func(b *testing.B) {
+		sc, doc := benchStore(b, &state.Options{Class: state.Trusted}), someTurn(17)
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := state.Set(ctx, sc, "conversation/turn-17", doc, state.NoSync); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 // What classes save, all of them unsynced: bare, where a value of class Standard meets nothing on its
