@@ -317,8 +317,8 @@ func (d *Dispatcher) report(failure *CallError) {
 	}
 }
 
-// Drain waits until every event that After was given has been handled, and those of what
-// hooks do meanwhile too. Its error is the context's.
+// Drain waits until every event that After was given has been handled, those that it is given meanwhile too, by hooks
+// or by others. Its error is the context's.
 func (d *Dispatcher) Drain(ctx context.Context) error {
 	// A worker that was idle may have got an event from one that was not yet looked at. It is over when all were
 	// idle twice, and got none in between.

@@ -118,6 +118,7 @@ type resolved struct {
 	room   [2 * scope.MaxEncodedLen]byte // for the keys
 	id     scope.ID
 	sealed bool // as a whole; known of what writers use
+	since  keys.SeqNum
 	at     atomic.Uint64
 }
 
@@ -130,7 +131,7 @@ func keysOfID(dst []byte, id scope.ID) scopeKeys {
 }
 
 func newResolved(id scope.ID, at keys.SeqNum) *resolved {
-	r := &resolved{id: id}
+	r := &resolved{id: id, since: at}
 	r.scopeKeys = keysOfID(r.room[:0], id)
 	r.at.Store(uint64(at))
 	return r

@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -101,4 +102,23 @@ func walkBothWays(t *testing.T, it *Iterator, want map[string]string) {
 		at(i)
 	}
 	require.NoError(t, it.Close())
+}
+
+// A step looked at the key behind the bound by building it, in the memory in which the iterator had the current one:
+// where that key was longer than the memory, what was left of the current one was taken for another.
+func TestAScanEndsBeforeALongNeighbour(t *testing.T) {
+	db := openSized(t, vfs.NewMem(), Options{}, small())
+	const n = 20
+	for i := range n {
+		require.NoError(t, db.Set(fmt.Appendf(nil, "a%04d", i), []byte("v"), NoSync))
+	}
+	require.NoError(t, db.Set(append([]byte("b"), bytes.Repeat([]byte("x"), 3000)...), []byte("v"), NoSync))
+	require.NoError(t, db.Flush(noDeadline))
+	i := 0
+	for e, err := range db.Scan([]byte("a"), []byte("b")) {
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprintf("a%04d", i), string(e.Key))
+		i++
+	}
+	require.Equal(t, n, i)
 }

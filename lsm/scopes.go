@@ -58,10 +58,10 @@ func (s *Snapshot) Scope(name scope.Scope) (*Scope, error) {
 	return sc, nil
 }
 
-// was returns what a scope was when the snapshot was taken, nil if it was not there. What was known of it before, and
+// was returns what a scope was when the snapshot was taken, nil if it was not there. What it was before, and
 // still is, it was in between.
 func (s *Snapshot) was(sc *Scope) (*resolved, error) {
-	if r := sc.known(); r != nil && keys.SeqNum(r.at.Load()) <= s.seq && s.db.stillNamed(r) {
+	if r := sc.known(); r != nil && r.since <= s.seq && s.db.stillNamed(r) {
 		return r, nil
 	}
 	id, err := s.db.lookUp(sc.entry, s.seq)
@@ -257,6 +257,7 @@ func (s *Scope) look() (*resolved, keys.SeqNum, error) {
 		return nil, at, err
 	}
 	r := newResolved(id, at)
+	r.since = s.db.visible.load() // it may have come into being after at
 	if s.db.keyring != nil {
 		of, _, err := s.db.vault.recorded(id)
 		if err != nil {

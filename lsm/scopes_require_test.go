@@ -271,3 +271,25 @@ func compareAndSet(t *testing.T, db *DB) {
 	require.Positive(t, done)
 	require.Equal(t, done, total)
 }
+
+// A reader that looks a scope up notes from when on it surely holds; the scope may be younger. A snapshot in between was
+// told that the scope was there.
+func TestASnapshotHasNoScopeThatCameLater(t *testing.T) {
+	db := openSized(t, vfs.NewMem(), Options{}, small())
+	set(t, db, "k", "1")
+	snap, err := db.NewSnapshot()
+	require.NoError(t, err)
+	sc, err := db.Scope(scope.Agent("a"))
+	require.NoError(t, err)
+	began := db.visible.load() // the reader begins
+	require.NoError(t, sc.Set([]byte("k"), []byte("1"), NoSync))
+	r, _, err := sc.look()
+	require.NoError(t, err)
+	r.at.Store(uint64(began))
+	was, err := snap.Scope(scope.Agent("a"))
+	require.NoError(t, err)
+	there, err := was.Exists()
+	require.NoError(t, err)
+	require.False(t, there)
+	require.NoError(t, snap.Close())
+}

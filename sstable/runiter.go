@@ -134,15 +134,13 @@ func (ri *RunIter) Next() bool {
 // another key by the block's header. Else it does not move.
 func (ri *RunIter) NextDistinct() bool {
 	it := &ri.it
-	if !it.valid || !it.view.Unique() || !it.rows.NextInside() {
+	switch {
+	case !it.valid || !it.view.Unique():
 		return false
+	case it.checkUpper:
+		return it.rows.NextBelow(it.o.Upper)
 	}
-	if it.checkUpper && !it.belowUpper() {
-		it.rows.Prev()
-		it.rows.Key() // where the other one was put, callers have the current one
-		return false
-	}
-	return true
+	return it.rows.NextInside()
 }
 
 // Distinct reports whether the entry before the current one is in the same block, and told to be

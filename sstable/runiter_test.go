@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -112,5 +113,25 @@ func TestATableThatDoesNotOpenEndsARunWithItsError(t *testing.T) {
 		require.ErrorIs(t, it.Err(), broken)
 		require.False(t, it.First() || it.Valid(), "the error sticks")
 		require.ErrorIs(t, it.Close(), broken)
+	}
+}
+
+// A step that is not made leaves the current key as it is, where callers have it: the key behind the bound, which may
+// be longer than the memory for keys, is not built.
+func TestAStepThatIsNotMadeLeavesTheKey(t *testing.T) {
+	rng := rand.New(rand.NewPCG(14, 14))
+	for n := range 100 {
+		run, _ := writeRun(t, []entry{set("aaaa", 7, "v"), set("aabb", 7, "v"), set("b"+strings.Repeat("x", 5*n), 7, "v")}, 1, rng)
+		var it sstable.RunIter
+		it.Init(run, sstable.IterOptions{Upper: []byte("b")})
+		require.True(t, it.First())
+		require.Equal(t, "aaaa", string(it.Key()))
+		require.True(t, it.NextDistinct())
+		key := it.Key()
+		require.False(t, it.NextDistinct())
+		require.Equal(t, "aabb", string(key))
+		require.Equal(t, "aabb", string(it.Key()))
+		require.False(t, it.Next())
+		require.NoError(t, it.Close())
 	}
 }

@@ -1,9 +1,9 @@
 package state_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -86,8 +86,14 @@ func TestAnExportThatEndsWhileTheStoreClosesFails(t *testing.T) {
 		closed := make(chan error)
 		go func() { closed <- store.Close() }()
 		synctest.Wait()
-		_, err = sc.Export(ctx, io.Discard, state.ExportOptions{})
+		var file bytes.Buffer
+		_, err = sc.Export(ctx, &file, state.ExportOptions{})
 		require.ErrorIs(t, err, state.ErrClosed)
+		other, err := state.OpenMemory(nil)
+		require.NoError(t, err)
+		_, err = other.Scope(agent).Import(ctx, &file, state.ImportOptions{})
+		require.Error(t, err, "the file must not be whole")
+		require.NoError(t, other.Close())
 		close(release)
 		require.NoError(t, <-closed)
 		require.Zero(t, told)

@@ -40,7 +40,7 @@ func (s *Scope) Export(ctx context.Context, w io.Writer, o ExportOptions) (int64
 	var n int64
 	if err == nil {
 		// Reading a rule takes the verb admin, of which nobody has asked here.
-		n, err = inner.export(ctx, w, &exporting{o, s.guard == nil || s.guard.may(access.OpSettings, "")})
+		n, err = inner.export(ctx, w, &exporting{ExportOptions: o, rule: s.guard == nil || s.guard.may(access.OpSettings, "")})
 	}
 	if err != nil {
 		return 0, s.fail("export", "", err)
@@ -52,6 +52,7 @@ func (s *Scope) Export(ctx context.Context, w io.Writer, o ExportOptions) (int64
 type exporting struct {
 	ExportOptions
 	rule bool
+	end  func() error // is asked before the end is written, without which the file is not whole
 }
 
 func (s *Scope) export(ctx context.Context, w io.Writer, o *exporting) (int64, error) {
@@ -62,20 +63,26 @@ func (s *Scope) export(ctx context.Context, w io.Writer, o *exporting) (int64, e
 	if err != nil {
 		return 0, err
 	}
+	c, entered := &s.store.counters[0], false
+	defer func() {
+		if entered {
+			s.store.leave(c)
+		}
+	}()
+	o.end = func() error { // or nobody would be told of it
+		err := s.store.enter(ctx, c)
+		entered = err == nil
+		return err
+	}
 	var n int64
 	if s.mode == atSnapshot {
 		n, err = s.writeTo(ctx, s.snap.engine, w, o)
 	} else {
 		n, err = s.writeNow(ctx, w, o)
 	}
-	c := &s.store.counters[0]
-	if err == nil {
-		err = s.store.enter(ctx, c) // or nobody would be told
-	}
 	if err != nil {
 		return 0, err
 	}
-	defer s.store.leave(c)
 	s.tellWhole(ctx, hook.OpExport, scope.Scope{}, s.unsyncedWhole(nil))
 	return n, nil
 }
@@ -120,6 +127,9 @@ func (s *Scope) writeTo(ctx context.Context, e *engine, w io.Writer, o *exportin
 	}
 	if err == nil && x.entries == 0 {
 		err = s.there(e)
+	}
+	if err == nil {
+		err = o.end()
 	}
 	if err == nil {
 		err = x.file.Close()

@@ -68,6 +68,16 @@ func (it *Iter) NextInside() bool {
 	return true
 }
 
+// NextBelow is NextInside for a following entry whose key is below a bound, and otherwise stays. It does not build that key:
+// callers may have a slice of the current one.
+func (it *Iter) NextBelow(bound []byte) bool {
+	if it.i+1 >= int(it.b.n) || it.b.CompareKey(it.i+1, bound) >= 0 {
+		return false
+	}
+	it.i++
+	return true
+}
+
 // Prev moves to the preceding entry.
 func (it *Iter) Prev() bool {
 	if it.i >= 0 {

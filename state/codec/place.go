@@ -175,10 +175,12 @@ func (d *typed) strings(n int) []string {
 	return d.lists.cut(n)
 }
 
-// lists is memory for lists of strings, which are cut from longer ones.
+// lists is memory for lists of strings, which are cut from longer ones: one for each piece of the strings' own memory,
+// or a few, so that who keeps a list keeps no more pieces than two.
 type lists struct {
 	free []string
-	size int // of the one that free is the end of
+	used int // strings cut since the piece began
+	last int // used of the piece before
 }
 
 // sharedStrings is the length of the longest list that others are cut from.
@@ -186,10 +188,13 @@ const sharedStrings = 64
 
 func (l *lists) cut(n int) []string {
 	if n > len(l.free) {
-		l.size = max(min(4*l.size, sharedStrings), n) // the first is no longer than need be: none may follow
-		l.free = make([]string, l.size)
+		l.free = make([]string, max(n, min(max(l.last-l.used, 2*l.used), sharedStrings)))
 	}
 	list := l.free[:n:n]
 	l.free = l.free[n:]
+	l.used += n
 	return list
 }
+
+// next begins with a new piece.
+func (l *lists) next() { *l = lists{last: l.used} }

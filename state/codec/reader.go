@@ -7,8 +7,9 @@ import (
 )
 
 // Reader reads values into Ts, one after the other, as Unmarshal does. Their strings share pieces of memory of at
-// most 2 KiB, and their short lists of strings such of 1 KiB, each of which stays as long as one of them, but for the strings
-// of values of more than 4 KiB: fewer allocations than Unmarshal makes. It is for one goroutine, and must not be copied.
+// most 2 KiB, each of which stays as long as one of them, but for those of values of more than 4 KiB; short lists of strings in
+// one piece share memory too, which stays with all its strings as long as one of the lists. That makes fewer allocations than
+// Unmarshal. It is for one goroutine, and must not be copied.
 type Reader[T any] struct {
 	shape  *shape
 	limits Limits
@@ -65,6 +66,7 @@ func (r *Reader[T]) Text(p []byte) string {
 		const more = 64 // a short one besides: if no other one follows, little is left over
 		r.size = max(min(4*r.size, sharedText/2), len(p)+more)
 		r.piece.Reset()
+		r.lists.next()
 		r.piece.Grow(r.size)
 	}
 	from := r.piece.Len()

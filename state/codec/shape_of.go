@@ -10,7 +10,7 @@ type Shape struct{ s *shape }
 func ShapeOf[T any]() Shape { return Shape{shapeOf(reflect.TypeFor[T]())} }
 
 // Key returns the shape of what values have under a key, and whether they can have anything there: not if they are
-// no maps, or structs without a field of that name.
+// no maps, or structs without a field of that name or alias.
 func (s Shape) Key(key string) (under Shape, ok bool) {
 	in, told := s.told()
 	switch {
@@ -19,10 +19,8 @@ func (s Shape) Key(key string) (under Shape, ok bool) {
 	case in.op == opMap:
 		return Shape{in.elem}, true
 	case in.op == opStruct:
-		for i := range in.fields.list {
-			if f := &in.fields.list[i]; f.name == key {
-				return Shape{f.shape}, true
-			}
+		if i, found := in.fields.byName[key]; found {
+			return Shape{in.fields.list[i].shape}, true
 		}
 	}
 	return Shape{}, false
@@ -45,8 +43,10 @@ func (s Shape) Elements() (of Shape, ok bool) {
 // method of its own.
 func (s Shape) told() (in *shape, ok bool) {
 	in = s.s
-	for in != nil && in.op == opPointer && in.elem != in {
-		in = in.elem
+	for hops := 0; in != nil && in.op == opPointer; hops++ {
+		if in = in.elem; hops == maxHops {
+			return nil, false // pointers to each other alone
+		}
 	}
 	return in, in != nil && in.write == methodNone && in.op != opAny && in.op != opNone
 }

@@ -198,7 +198,39 @@ func TestWhatAReaderReadsSharesMemoryAndNothingElse(t *testing.T) {
 		for range 20 {
 			_ = r.Read(p, &d)
 		}
-	}), 8.0)
+	}), 12.0)
+	text := make([]byte, 100)
+	require.LessOrEqual(t, testing.AllocsPerRun(10, func() {
+		r := codec.NewReader[doc](nil)
+		for range 20 {
+			r.Text(text)
+		}
+	}), 5.0)
+}
+
+// Lists of a hundred documents used to be cut from one piece of memory: who kept one kept all of their texts.
+func TestAListThatIsKeptKeepsFewTexts(t *testing.T) {
+	type doc struct {
+		Text string
+		Tags []string
+	}
+	p, err := codec.Append(nil, doc{strings.Repeat("x", 3900), []string{"tag"}}, nil)
+	require.NoError(t, err)
+	const kept = 100
+	lists := make([][]string, kept)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	r := codec.NewReader[doc](nil)
+	for i := range 50 * kept {
+		var d doc
+		require.NoError(t, r.Read(p, &d))
+		lists[i/50] = d.Tags
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	require.Less(t, int(after.HeapAlloc)-int(before.HeapAlloc), kept*3*4096)
+	runtime.KeepAlive(lists)
 }
 
 // requireProbed requires that Probe finds in p what Field does in an encoding.

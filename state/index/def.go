@@ -5,8 +5,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"github.com/loamdb/loam/state/codec"
 	"slices"
+
+	"github.com/loamdb/loam/state/codec"
 )
 
 // Def declares an index.

@@ -67,10 +67,10 @@ func (p *path) astray(in codec.Shape) string {
 		var ok bool
 		if s.each {
 			if in, ok = in.Elements(); !ok {
-				return fmt.Sprintf("path %q: no document has a list there", p.text)
+				return fmt.Sprintf("path %q: the type has no list there", p.text)
 			}
 		} else if in, ok = in.Key(s.name); !ok {
-			return fmt.Sprintf("path %q: no document has a field %q there", p.text, s.name)
+			return fmt.Sprintf("path %q: the type has no field %q there", p.text, s.name)
 		}
 	}
 	return ""
