@@ -138,7 +138,7 @@ func (e *encoder) shapedStruct(s *shape, v reflect.Value, depth int) error {
 		if !ok {
 			continue
 		}
-		if err := e.name(f); err != nil {
+		if err := e.string(f.name); err != nil {
 			return InKey(err, f.name)
 		}
 		if err := e.shaped(f.shape, fv, depth-1); err != nil {
@@ -146,15 +146,6 @@ func (e *encoder) shapedStruct(s *shape, v reflect.Value, depth int) error {
 		}
 	}
 	return nil
-}
-
-// name appends the key of a field.
-func (e *encoder) name(f *field) error {
-	if f.lead == "" {
-		return e.string(f.name) // which tells why
-	}
-	e.dst = append(e.dst, f.lead...)
-	return e.fits()
 }
 
 // of returns the field of the struct v, and whether it is written.

@@ -48,7 +48,12 @@ type Entry struct {
 // It holds if old is what is stored at the time of the write, which the caller has to require.
 // Errors are *ValueError and those of Check; c then says nothing.
 func (s *Set) Change(c *Change, key string, old, doc []byte, renew bool) error {
-	defer func() { clear(c.changed) }() // which is long-lived, and the documents need not be
+	err := s.change(c, key, old, doc, renew)
+	clear(c.changed) // c lives on, and would hold the documents
+	return err
+}
+
+func (s *Set) change(c *Change, key string, old, doc []byte, renew bool) error {
 	c.Put, c.Delete, c.keys = c.Put[:0], c.Delete[:0], c.keys[:0]
 	if old != nil && !renew && bytes.Equal(old, doc) {
 		return nil // X2
