@@ -145,7 +145,7 @@ func (m *Memtable) Fits(entries, keyValueBytes int) bool {
 	return keyValueBytes <= free && entries <= (free-keyValueBytes)/EntryOverhead
 }
 
-// Add inserts an entry; key and value are copied. The pair of key and trailer must be
+// Add inserts an entry; key, of less than 16 MiB, and value are copied. The pair of key and trailer must be
 // new, and Fits must have promised the room. Sequence numbers usually ascend, but any
 // order is right. Readers see the entry when Add returns, and may see it before.
 func (m *Memtable) Add(key []byte, t keys.Trailer, value []byte) { m.AddBy(0, key, t, value) }

@@ -60,35 +60,6 @@ func Changes(dst []Changed, old, doc []byte) (all []Changed, ok bool) {
 	return dst, v.pos == len(doc) && w.pos == len(old)
 }
 
-// nextKey goes past the key at pos, and returns it.
-func (v *validator) nextKey() (key []byte, ok bool) {
-	n, size := 0, 1
-	if rest := v.p[v.pos:]; len(rest) > 0 && rest[0] >= fixStr && rest[0] < codeNil && int(rest[0]&0x1f) < len(rest) {
-		n = int(rest[0] & 0x1f) // as most keys
-	} else {
-		var kind Kind
-		var err error
-		if kind, n, size, err = v.head(); err != nil || kind != String {
-			return nil, false
-		}
-	}
-	from := v.pos + size
-	v.pos = from + n
-	return v.p[from:v.pos:v.pos], true
-}
-
-// past is pass for a value that may be missing, and that takes no look at its like most often.
-func (v *validator) past() bool {
-	if v.pos >= len(v.p) {
-		return false
-	}
-	if n := soon(v.p[v.pos:]); n > 0 {
-		v.pos += n
-		return true
-	}
-	return v.pass()
-}
-
 // shared returns how many leading bytes a and b share.
 func shared(a, b []byte) int {
 	n, limit := 0, min(len(a), len(b))

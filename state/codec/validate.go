@@ -337,24 +337,44 @@ func (v *validator) pass() bool {
 // no pairs.
 func (v *validator) find(key string, n int) (found, ok bool) {
 	for range n {
-		kind, length, size, err := String, 0, 1, error(nil)
-		if rest := v.p[v.pos:]; len(rest) > 0 && rest[0] >= fixStr && rest[0] < codeNil && int(rest[0]&0x1f) < len(rest) {
-			length = int(rest[0] & 0x1f) // as most keys
-		} else if kind, length, size, err = v.head(); err != nil || kind != String {
+		k, ok := v.nextKey()
+		switch {
+		case !ok:
 			return false, false
-		}
-		from := v.pos + size
-		if v.pos = from + length; length == len(key) && string(v.p[from:v.pos]) == key {
+		case string(k) == key:
 			return true, true
-		}
-		if v.pos == len(v.p) {
-			return false, false
-		}
-		if n := soon(v.p[v.pos:]); n > 0 {
-			v.pos += n
-		} else if !v.pass() {
+		case !v.past():
 			return false, false
 		}
 	}
 	return false, true
+}
+
+// nextKey goes past the key at pos, and returns it.
+func (v *validator) nextKey() (key []byte, ok bool) {
+	n, size := 0, 1
+	if rest := v.p[v.pos:]; len(rest) > 0 && rest[0] >= fixStr && rest[0] < codeNil && int(rest[0]&0x1f) < len(rest) {
+		n = int(rest[0] & 0x1f) // as most keys
+	} else {
+		var kind Kind
+		var err error
+		if kind, n, size, err = v.head(); err != nil || kind != String {
+			return nil, false
+		}
+	}
+	from := v.pos + size
+	v.pos = from + n
+	return v.p[from:v.pos:v.pos], true
+}
+
+// past is pass for a value that may be missing, and that takes no look at its like most often.
+func (v *validator) past() bool {
+	if v.pos >= len(v.p) {
+		return false
+	}
+	if n := soon(v.p[v.pos:]); n > 0 {
+		v.pos += n
+		return true
+	}
+	return v.pass()
 }
