@@ -47,7 +47,8 @@ var (
 // ErrReopen, and when writing with index.ErrValue, ErrUnique and ErrSensitive. The key of a *Error
 // is the name of the collection, a slash, and the document's key.
 type Collection[T any] struct {
-	c *collection
+	c       *collection
+	readers sync.Pool // of *pageReader[T]
 }
 
 // Doc is a document with its key.
@@ -88,7 +89,7 @@ func OpenCollection[T any](ctx context.Context, s *Scope, name string, indexes .
 	if err != nil {
 		return nil, s.fail("open collection", name, err)
 	}
-	return &Collection[T]{c}, nil
+	return &Collection[T]{c: c}, nil
 }
 
 // IndexFunc makes of a function over documents one that index.Def.Func takes. It computes any number
@@ -111,7 +112,7 @@ func IndexFunc[T any](fn func(doc T) [][]any) index.Func {
 //		return users.In(tx.Scope(scope.Global())).Set(ctx, "ada", ada)
 //	})
 func (c *Collection[T]) In(s *Scope) *Collection[T] {
-	return &Collection[T]{c.c.on(s)}
+	return &Collection[T]{c: c.c.on(s)}
 }
 
 // Name returns the collection's name.
@@ -289,7 +290,7 @@ func (c *collection) find(b *docScratch, key string, f *found) error {
 	b.counters.reads.Add(1)
 	b.key = append(append(b.key[:0], c.prefix...), key...)
 	var err error
-	if b.old, f.info, err = c.scope.space.get(b.old[:0], b.key); err != nil {
+	if b.old, err = c.scope.space.get(b.old[:0], b.key, &f.info); err != nil {
 		return err
 	}
 	return f.open(b.old)

@@ -136,7 +136,7 @@ func (c *collection) sweep(ctx context.Context, cat *catalog, ix *index.Index) e
 		}
 		ws, n, next := []write{cat.condition(c)}, 0, lower
 		var failed error
-		err := c.scope.space.scan(lower, upper, false, func(key, value []byte, i info) bool {
+		err := scan(c.scope.space, lower, upper, false, func(key, value []byte, i info) bool {
 			n++
 			next = append(bytes.Clone(key), 0)
 			ws, failed = c.appendStale(ws, ix, index.Entry{Key: next[:len(key):len(key)], Value: value}, i.version)
@@ -170,7 +170,8 @@ func (c *collection) appendStale(ws []write, ix *index.Index, e index.Entry, ver
 	}
 	var doc []byte
 	docKey := append(bytes.Clone(c.prefix), key...)
-	value, i, err := sp.get(nil, docKey)
+	var i info
+	value, err := sp.get(nil, docKey, &i)
 	switch {
 	case err == nil:
 		if doc, err = soundPayload(&found{}, value); err != nil {
@@ -193,7 +194,7 @@ func (c *collection) gather(st *stretch, set *index.Set, after string, most int)
 		lower = append(lower, 0)
 	}
 	var failed error
-	err := c.scope.space.scan(lower, prefixEnd(c.prefix), false, func(key, value []byte, i info) bool {
+	err := scan(c.scope.space, lower, prefixEnd(c.prefix), false, func(key, value []byte, i info) bool {
 		if failed = i.unread; failed == nil {
 			failed = c.addDoc(st, set, bytes.Clone(key), value, i)
 		}
@@ -253,7 +254,8 @@ func (c *collection) addDoc(st *stretch, set *index.Set, docKey, value []byte, i
 // confirm returns what was found out about a document that had a version, or errAgain if it has
 // been written meanwhile: it was read before what it was compared with.
 func (c *collection) confirm(docKey []byte, version Version, found error) error {
-	_, now, err := c.scope.space.get(nil, docKey)
+	var now info
+	_, err := c.scope.space.get(nil, docKey, &now)
 	switch {
 	case err != nil && err != ErrNotFound: // returned bare
 		return err

@@ -54,7 +54,8 @@ func (c *collection) reload() (*catalog, error) {
 }
 
 func readCatalog(sp space, record []byte) (*catalog, error) {
-	p, i, err := sp.get(nil, record)
+	var i info
+	p, err := sp.get(nil, record, &i)
 	return decodeCatalog(p, i, err)
 }
 

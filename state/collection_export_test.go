@@ -5,7 +5,7 @@ import "github.com/loamdb/loam/state/index"
 // Kept returns what the store keeps in a scope for itself.
 func Kept(s *Scope) (map[string]string, error) {
 	kept := map[string]string{}
-	err := s.space.scan(nil, []byte(firstKey), false, func(key, value []byte, _ info) bool {
+	err := scan(s.space, nil, []byte(firstKey), false, func(key, value []byte, _ info) bool {
 		kept[string(key)] = string(value)
 		return true
 	})

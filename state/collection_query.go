@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,24 +35,20 @@ type Result[T any] struct {
 //		Limit: 20,
 //	})
 func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], error) {
-	var r Result[T]
-	reader := codec.NewReader[T](&stored)
-	err := c.c.view(ctx, func(src *docSource) (err error) {
-		r.Docs = []Doc[T]{}
-		r.Next, err = runPage(ctx, src, &q, reader, func(key, doc []byte) error {
-			n := len(r.Docs)
-			if n == cap(r.Docs) {
-				r.Docs = slices.Grow(r.Docs, 16)
-			}
-			r.Docs = r.Docs[:n+1] // zero, as all that was not used yet
-			return r.Docs[n].read(src, reader, key, doc)
-		})
-		return err
-	})
+	r := c.borrowReader()
+	defer c.giveBack(r)
+	var next index.Token
+	src, err := c.c.view(ctx)
+	if err == nil {
+		defer src.close()
+		r.docs = []Doc[T]{}
+		next, err = r.run(src, &q, r.keep)
+		err = src.seen(err)
+	}
 	if err != nil {
 		return Result[T]{}, c.c.scope.fail("query", c.Name(), err)
 	}
-	return r, nil
+	return Result[T]{r.docs, next}, nil
 }
 
 // All yields every document that q asks for, in order, as of the first step, or as many as
@@ -61,35 +58,41 @@ func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], er
 // cannot be read, and the loop goes on.
 func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T], error] {
 	return func(yield func(Doc[T], error) bool) {
-		reader := codec.NewReader[T](&stored)
-		left, limit := false, q.Limit
-		var d Doc[T] // of which the loop gets copies
-		q := q
-		if limit == 0 {
-			q.Limit = index.MaxLimit
-		}
-		err := c.c.view(ctx, func(src *docSource) error {
-			for {
-				next, err := runPage(ctx, src, &q, reader, func(key, doc []byte) error {
-					d = Doc[T]{}
-					if err := d.read(src, reader, key, doc); err != nil {
-						return err
-					}
-					if left = !yield(d, d.Err); left {
-						return errLeft
-					}
-					return nil
-				})
-				if err != nil || next == "" || limit != 0 {
-					return err
-				}
-				q.After = next
-			}
-		})
-		if err != nil && !left {
+		err := c.each(ctx, q, yield)
+		if err != nil && err != errLeft {
 			yield(Doc[T]{}, c.c.scope.fail("query", c.Name(), err))
 		}
 	}
+}
+
+// each is All, but for the error that ends it, which is errLeft if the loop was left.
+func (c *Collection[T]) each(ctx context.Context, q index.Query, yield func(Doc[T], error) bool) (err error) {
+	src, err := c.c.view(ctx)
+	if err != nil {
+		return err
+	}
+	defer src.close()
+	r := c.borrowReader()
+	defer c.giveBack(r)
+	show := func(key, doc []byte) error {
+		var d Doc[T]
+		err := r.read(&d, key, doc)
+		if err == nil {
+			err = src.seenInLoop(d.Key)
+		}
+		if err == nil && !yield(d, d.Err) {
+			err = errLeft
+		}
+		return err
+	}
+	pages := q.Limit == 0
+	if pages {
+		q.Limit = index.MaxLimit
+	}
+	for more := true; more && err == nil; more = pages && q.After != "" {
+		q.After, err = r.run(src, &q, show)
+	}
+	return src.seen(err)
 }
 
 // errLeft ends a query or scan whose loop was left.
@@ -98,55 +101,83 @@ var errLeft = fmt.Errorf("state: the loop was left")
 // Explain says how Query would answer q now: by which index, what is filtered and what is sorted.
 func (c *Collection[T]) Explain(ctx context.Context, q index.Query) (index.Explain, error) {
 	var e index.Explain
-	err := c.c.view(ctx, func(src *docSource) error {
-		p, err := src.plan(ctx, &q)
-		if err == nil {
+	src, err := c.c.view(ctx)
+	if err == nil {
+		defer src.close()
+		var p *index.Plan
+		if p, err = src.plan(&q); err == nil {
 			e = p.Explain()
 		}
-		return err
-	})
+	}
 	if err != nil {
 		return index.Explain{}, c.c.scope.fail("explain", c.Name(), err)
 	}
 	return e, nil
 }
 
-// expecter is the part of a codec.Reader that does not depend on what it reads.
-type expecter interface{ Expect(key, text string) bool }
+// pageReader reads the documents of pages. It is kept from one query to the next, and with it what is left of the
+// memory for strings and lists.
+type pageReader[T any] struct {
+	*codec.Reader[T]
+	src  *docSource
+	left *index.Plan // whose proofs are left to read, or nil
+	docs []Doc[T]
+	keep func(key, doc []byte) error // made once
+}
 
-// runPage runs a query once.
-func runPage(ctx context.Context, src *docSource, q *index.Query, reader expecter, add func(key, doc []byte) error) (index.Token, error) {
-	p, err := src.plan(ctx, q)
+func (c *Collection[T]) borrowReader() *pageReader[T] {
+	if r, ok := c.readers.Get().(*pageReader[T]); ok {
+		return r
+	}
+	r := &pageReader[T]{Reader: codec.NewReader[T](&stored)}
+	r.keep = func(key, doc []byte) error {
+		n := len(r.docs)
+		if n == cap(r.docs) {
+			r.docs = slices.Grow(r.docs, 16)
+		}
+		r.docs = r.docs[:n+1] // zero, as all that was not used yet
+		return r.read(&r.docs[n], key, doc)
+	}
+	return r
+}
+
+func (c *Collection[T]) giveBack(r *pageReader[T]) {
+	r.src, r.left, r.docs = nil, nil, nil
+	c.readers.Put(r)
+}
+
+// run runs a query once. It calls add with each document, which reads it.
+func (r *pageReader[T]) run(src *docSource, q *index.Query, add func(key, doc []byte) error) (index.Token, error) {
+	p, err := src.plan(q)
 	if err != nil {
 		return "", err
 	}
-	src.left = nil
-	if key, text, ok := p.Told(); ok && reader.Expect(key, text) {
+	r.src, r.left = src, nil
+	if key, text, ok := p.Told(); ok && r.Expect(key, text) {
 		p.Leave()
-		src.left = p
+		r.left = p
 	}
-	return p.Run(src, func(key, doc []byte) error {
-		if doc == nil || src.b.found.header.Class == Sensitive { // it was read last
-			src.sensitive++
-		}
-		return add(key, doc)
-	})
+	return p.Run(src, add)
 }
 
-// read makes d the document under key, which src has read last.
-func (d *Doc[T]) read(src *docSource, reader *codec.Reader[T], key, doc []byte) error {
+// read makes d, which is zero, the document under key, which the source has read last.
+func (r *pageReader[T]) read(d *Doc[T], key, doc []byte) error {
+	src := r.src
+	if doc == nil || src.b.found.header.Class == Sensitive {
+		src.sensitive++
+	}
 	if doc == nil {
 		d.Key = string(key)
 		d.Err = src.c.fail("query", d.Key, src.unread)
 		return nil
 	}
-	err := reader.Read(doc, &d.Value)
-	if src.left != nil && !(err == nil && reader.Met(&d.Value)) {
-		if err := src.left.Prove(src, key, doc); err != nil {
+	err := r.Read(doc, &d.Value)
+	if r.left != nil && !(err == nil && r.Met(&d.Value)) {
+		if err := r.left.Prove(src, key, doc); err != nil {
 			return err
 		}
 	}
-	d.Key = reader.Text(key) // behind it
+	d.Key = r.Text(key) // behind it
 	if err == nil {
 		return nil
 	}
@@ -156,38 +187,30 @@ func (d *Doc[T]) read(src *docSource, reader *codec.Reader[T], key, doc []byte) 
 	return fmt.Errorf("document %q: %w", key, err)
 }
 
-// view calls fn with the documents and entries of one moment, of those that whoever the handle is for may
-// see.
-func (c *collection) view(ctx context.Context, fn func(src *docSource) error) error {
+// view returns the documents and entries of one moment, of those that whoever the handle is for may see. It must be
+// closed.
+func (c *collection) view(ctx context.Context) (*docSource, error) {
 	c, filter, err := c.passSome(ctx, access.OpScan)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := c.scope
 	if s.err != nil {
-		return s.err
+		return nil, s.err
 	}
 	b := s.store.borrowDocs()
-	defer s.store.giveBackDocs(b)
 	src := &b.source
-	*src = docSource{c: c, space: s.space, b: b, filter: filter}
+	*src = docSource{c: c, ctx: ctx, space: s.space, b: b, filter: filter}
 	if s.mode == live {
-		snap, err := s.store.engine.begin(nil)
-		if err != nil {
-			return err
-		}
-		defer snap.close() // fails for a store that was closed, as the reads below then have
-		if src.space, err = snap.space(s.name); err != nil {
-			return err
+		if src.snap, err = s.store.engine.begin(nil); err == nil {
+			src.space, err = src.snap.space(s.name)
 		}
 	}
-	err = fn(src)
-	if src.sensitive > 0 {
-		if failed := s.seen(ctx, access.OpScan, c.logical(""), src.sensitive); err == nil {
-			err = failed
-		}
+	if err != nil {
+		src.close()
+		return nil, err
 	}
-	return err
+	return src, nil
 }
 
 // docSource is what queries read of a collection: an index.Source.
@@ -195,12 +218,38 @@ type docSource struct {
 	c     *collection
 	ctx   context.Context
 	space space
+	snap  *engine // nil: space is of one moment
 	b     *docScratch
+	at    docCursor
 
 	filter    *access.Filter // nil: all documents may be seen
-	sensitive uint64         // how many of that class were handed out
+	sensitive uint64         // how many of that class were found and not recorded
 	unread    error          // why the document that was read last cannot be
-	left      *index.Plan    // whose proofs are left to whoever decodes the documents, or nil
+}
+
+func (src *docSource) close() {
+	if src.snap != nil {
+		_ = src.snap.close() // fails for a store that was closed, as the reads have then
+	}
+	src.c.scope.store.giveBackDocs(src.b) // and with it src
+}
+
+// seen records that sensitive documents were found, before a page of them is shown. It returns err, or why that has failed.
+func (src *docSource) seen(err error) error {
+	if src.sensitive == 0 {
+		return err
+	}
+	return cmp.Or(err, src.c.scope.seen(src.ctx, access.OpScan, src.c.logical(""), src.sensitive))
+}
+
+// seenInLoop is seen for a loop that is about to show the document under key: where it need not be recorded before,
+// that is left to seen.
+func (src *docSource) seenInLoop(key string) error {
+	if src.sensitive == 0 {
+		return nil
+	}
+	src.sensitive--
+	return src.c.scope.seenInLoop(src.ctx, src.c.logical(key), &src.sensitive)
 }
 
 // hides reports whether a document is as if it were not there.
@@ -208,12 +257,11 @@ func (src *docSource) hides(key []byte) bool {
 	return src.filter != nil && !src.filter.Allows(src.c.logical(string(key))) && !(mutant.Enabled && mutant.Is(mutant.ShowHiddenDocuments))
 }
 
-// plan makes the plan of a query that is run on src right away.
-func (src *docSource) plan(ctx context.Context, q *index.Query) (*index.Plan, error) {
-	if err := ctx.Err(); err != nil {
+// plan makes the plan of a query.
+func (src *docSource) plan(q *index.Query) (*index.Plan, error) {
+	if err := src.ctx.Err(); err != nil {
 		return nil, err
 	}
-	src.ctx = ctx
 	cat, err := src.catalog()
 	if err != nil {
 		return nil, err
@@ -226,7 +274,7 @@ func (src *docSource) catalog() (*catalog, error) {
 	b := src.b
 	var i info
 	var err error
-	b.old, i, err = src.space.get(b.old[:0], src.c.record)
+	b.old, err = src.space.get(b.old[:0], src.c.record, &i)
 	known := src.c.known.Load()
 	if err == nil && known != nil && known.version == i.version && i.version != Absent { // not a transaction's own
 		return known, nil
@@ -239,14 +287,12 @@ func (src *docSource) catalog() (*catalog, error) {
 }
 
 // Entries implements index.Source.
-func (src *docSource) Entries(lower, upper []byte, reverse bool) iter.Seq2[index.Entry, error] {
-	return src.scan(lower, upper, reverse, func(key, value []byte, unread error) (index.Entry, error) {
-		return index.Entry{Key: key, Value: value}, unread
-	})
+func (src *docSource) Entries(lower, upper []byte, reverse bool) (index.Cursor, error) {
+	return src.open(lower, upper, reverse, false)
 }
 
 // Docs implements index.Source.
-func (src *docSource) Docs(lower, upper []byte, reverse bool) iter.Seq2[index.Entry, error] {
+func (src *docSource) Docs(lower, upper []byte, reverse bool) (index.Cursor, error) {
 	prefix := src.c.prefix
 	lower = append(bytes.Clone(prefix), lower...)
 	if upper != nil {
@@ -254,38 +300,53 @@ func (src *docSource) Docs(lower, upper []byte, reverse bool) iter.Seq2[index.En
 	} else {
 		upper = prefixEnd(prefix)
 	}
-	return src.scan(lower, upper, reverse, func(key, value []byte, unread error) (index.Entry, error) {
-		if key = key[len(prefix):]; src.hides(key) {
-			return index.Entry{}, index.ErrHidden
-		}
-		if unread != nil {
-			return index.Entry{Key: key}, src.cannotRead(unread)
-		}
-		payload, err := src.payload(value)
-		return index.Entry{Key: key, Value: payload}, err
-	})
+	return src.open(lower, upper, reverse, true)
 }
 
-// scan yields what of makes of the stored entries within bounds.
-func (src *docSource) scan(lower, upper []byte, reverse bool, of func(key, value []byte, unread error) (index.Entry, error)) iter.Seq2[index.Entry, error] {
-	return func(yield func(index.Entry, error) bool) {
-		left := false
-		err := src.space.scan(lower, upper, reverse, func(key, value []byte, i info) bool {
-			e, err := of(key, value, i.unread)
-			if failed := src.ctx.Err(); failed != nil {
-				err = failed
-			}
-			if err == index.ErrHidden { // returned bare
-				return true
-			}
-			left = !yield(e, err) || err != nil && err != index.ErrUnread // bare
-			return !left
-		})
-		if err != nil && !left {
-			yield(index.Entry{}, err)
+func (src *docSource) open(lower, upper []byte, reverse, docs bool) (index.Cursor, error) {
+	c, err := src.space.entries(lower, upper, reverse)
+	if err != nil {
+		return nil, err
+	}
+	src.at = docCursor{src, c, docs}
+	return &src.at, nil
+}
+
+// docCursor is an index.Cursor.
+type docCursor struct {
+	src *docSource
+	cursor
+	docs bool // else entries
+}
+
+// Next implements index.Cursor.
+func (c *docCursor) Next() (e index.Entry, ok bool, err error) {
+	src := c.src
+	for {
+		if ok, err := c.next(); !ok {
+			return e, false, err
+		}
+		if err := src.ctx.Err(); err != nil {
+			return e, false, err
+		}
+		e = index.Entry{Key: c.key, Value: c.value}
+		if !c.docs {
+			return e, c.unread == nil, c.unread
+		}
+		if e.Key = c.key[len(src.c.prefix):]; !src.hides(e.Key) {
+			break
 		}
 	}
+	if c.unread != nil {
+		err = src.cannotRead(c.unread)
+		return e, err == index.ErrUnread, err // returned bare
+	}
+	e.Value, err = src.payload(c.value)
+	return e, err == nil, err
 }
+
+// Close implements index.Cursor.
+func (c *docCursor) Close() error { return c.close() }
 
 // Doc implements index.Source.
 func (src *docSource) Doc(key []byte) ([]byte, error) {
@@ -296,7 +357,7 @@ func (src *docSource) Doc(key []byte) ([]byte, error) {
 	b.counters.reads.Add(1)
 	b.key = append(append(b.key[:0], src.c.prefix...), key...)
 	var err error
-	if b.old, _, err = src.space.get(b.old[:0], b.key); err != nil {
+	if b.old, err = src.space.get(b.old[:0], b.key, nil); err != nil {
 		if err == ErrNotFound { // returned bare
 			return nil, nil
 		}

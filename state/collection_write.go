@@ -347,7 +347,7 @@ func (c *collection) taken(b *docScratch, key string) (own string, err error) {
 // holder returns the key of the document that has the values of an entry of a unique index, or ""
 // if none has. It reads into buf.
 func (c *collection) holder(p *index.Put, buf []byte) (string, error) {
-	value, _, err := c.scope.space.get(buf, p.Key)
+	value, err := c.scope.space.get(buf, p.Key, nil)
 	if err == ErrNotFound { // returned bare
 		return "", nil
 	}

@@ -478,7 +478,8 @@ func (s *Scope) tryEphemeral(ctx context.Context, b *scratch, key string, value 
 // storedUnder reports whether the engine has a value of a key, of which class and version, 0 where nobody can
 // tell.
 func (s *Scope) storedUnder(key []byte) (class Class, version Version, there bool, err error) {
-	p, i, err := s.space.get(nil, key)
+	var i info
+	p, err := s.space.get(nil, key, &i)
 	switch {
 	case err == nil:
 		h, _, _ := envelope.Decode(p) // the zero Header with an error

@@ -157,7 +157,7 @@ type exporter struct {
 // part writes the values or documents between two stored keys.
 func (x *exporter) part(ctx context.Context, lower, upper []byte) error {
 	var failed error
-	err := x.scope.space.scan(lower, upper, false, func(key, value []byte, i info) bool {
+	err := scan(x.scope.space, lower, upper, false, func(key, value []byte, i info) bool {
 		if failed = ctx.Err(); failed == nil {
 			if failed = i.unread; failed != nil {
 				failed = x.scope.fail("export", nameIn(splitName(key)), failed)

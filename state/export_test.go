@@ -23,7 +23,7 @@ func (s *Scope) PutRaw(key string, stored []byte) error {
 
 // PutRawBehind writes, in one commit, what key has to key and bytes that are no value to another.
 func PutRawBehind(s *Scope, key, raw string, stored []byte) error {
-	value, _, err := s.space.get(nil, []byte(key))
+	value, err := s.space.get(nil, []byte(key), nil)
 	if err == nil {
 		_, err = s.store.commit([]write{{space: s.space, key: []byte(key), value: value}, {space: s.space, key: []byte(raw), value: stored}}, true)
 	}
@@ -32,7 +32,7 @@ func PutRawBehind(s *Scope, key, raw string, stored []byte) error {
 
 // HasOwn reports whether the scope has one.
 func (s *Scope) HasOwn(name string) bool {
-	_, _, err := s.space.get(nil, []byte("\x00"+name))
+	_, err := s.space.get(nil, []byte("\x00"+name), nil)
 	return err == nil
 }
 
@@ -90,7 +90,7 @@ func (s *Store) FlipAudit() error {
 		return err
 	}
 	var key, value []byte
-	err = own.space.scan([]byte{3}, []byte{4}, false, func(k, v []byte, _ info) bool {
+	err = scan(own.space, []byte{3}, []byte{4}, false, func(k, v []byte, _ info) bool {
 		key, value = append(key, k...), append(value, v...)
 		return false
 	})
@@ -146,7 +146,7 @@ func BetweenSweeps(s *Store, f func()) {
 // ListedForRetention returns the scopes that are listed as ones with rules.
 func (s *Store) ListedForRetention() ([]string, error) {
 	names := []string{}
-	err := s.sweeper.names.scan(nil, nil, false, func(key, _ []byte, _ info) bool {
+	err := scan(s.sweeper.names, nil, nil, false, func(key, _ []byte, _ info) bool {
 		name, err := scope.ParseKey(key)
 		if err == nil {
 			names = append(names, name.String())
@@ -255,7 +255,7 @@ func CountNow(s *Scope) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = sp.scan(nil, nil, false, func(key, _ []byte, _ info) bool {
+	err = scan(sp, nil, nil, false, func(key, _ []byte, _ info) bool {
 		if _, ok := userKey(key); ok {
 			n++
 		}

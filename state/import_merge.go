@@ -17,7 +17,7 @@ func (m *importer) merge(ctx context.Context, unsynced bool) error {
 	s := m.scope
 	g := merger{scope: s, existing: m.o.Existing}
 	var failed error
-	err := m.place.scan(nil, nil, false, func(key, value []byte, i info) bool {
+	err := scan(m.place, nil, nil, false, func(key, value []byte, i info) bool {
 		if failed = ctx.Err(); failed == nil && !isCatalog(key) && !bytes.Equal(key, ruleKey) {
 			failed = g.add(bytes.Clone(key), bytes.Clone(value), i)
 		}
@@ -100,7 +100,7 @@ func (g *merger) has(key []byte) (bool, error) {
 			return true, nil
 		}
 	}
-	_, _, err := s.space.get(nil, key)
+	_, err := s.space.get(nil, key, nil)
 	switch {
 	case err == ErrNotFound: // returned bare
 		return false, nil

@@ -100,7 +100,8 @@ func (s *Scope) acquire(ctx context.Context, name, holder string, ttl time.Durat
 	for {
 		l.version = Absent
 		if mutant.Enabled && mutant.Is(mutant.StealLease) {
-			_, i, _ := s.space.get(nil, l.key())
+			var i info
+			_, _ = s.space.get(nil, l.key(), &i)
 			l.version = i.version
 		}
 		switch err := l.write(ctx, leaseRecord{holder: holder}, ttl); {
@@ -164,7 +165,8 @@ func (s *Scope) leasable(ctx context.Context, name string) error {
 
 // lease reads the record of a lease. ErrNotFound is returned bare.
 func (s *Scope) lease(name string) (LeaseInfo, Version, error) {
-	p, i, err := s.space.get(nil, leaseKey(name))
+	var i info
+	p, err := s.space.get(nil, leaseKey(name), &i)
 	if err != nil {
 		return LeaseInfo{}, Absent, err
 	}

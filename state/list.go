@@ -170,7 +170,7 @@ func (s *Scope) scan(ctx context.Context, o scanning, yield func(Entry) bool) er
 	}
 	err = s.merge(ctx, lower, upper, entry)
 	if o.documents && err == nil && failed == nil {
-		err = s.space.scan(documentsFirst, documentsEnd, false, func(key, value []byte, i info) bool {
+		err = scan(s.space, documentsFirst, documentsEnd, false, func(key, value []byte, i info) bool {
 			name, _ := userKey(key)
 			return entry(name, value, i)
 		})
@@ -229,7 +229,7 @@ func (s *Scope) merge(ctx context.Context, lower, upper []byte, yield func(key s
 			}
 			return !changed
 		}
-		err := s.space.scan(lower, upper, false, func(key, value []byte, i info) bool {
+		err := scan(s.space, lower, upper, false, func(key, value []byte, i info) bool {
 			if !begin() {
 				return false
 			}
@@ -282,4 +282,26 @@ func bounds(prefix, after string) (lower, upper []byte) {
 	}
 	upper[len(upper)-1]++
 	return lower, upper
+}
+
+// scan yields the entries of [lower, upper) of a space in order, or backwards, until yield returns false. Key and
+// value are valid within the call. What cannot be read is yielded without a value.
+func scan(sp space, lower, upper []byte, reverse bool, yield func(key, value []byte, i info) bool) (err error) {
+	c, err := sp.entries(lower, upper, reverse)
+	if err != nil {
+		return err
+	}
+	defer func() { // also where yield panics
+		if closed := c.close(); err == nil {
+			err = closed
+		}
+	}()
+	for {
+		if ok, err := c.next(); !ok {
+			return err
+		}
+		if !yield(c.key, c.value, c.info()) {
+			return nil
+		}
+	}
 }

@@ -144,7 +144,7 @@ func (s *Scope) readOld(ws []write) (pinned, changed bool, err error) {
 		var f found
 		var p []byte
 		n.event.Values = &hook.Values{}
-		p, f.info, err = s.space.get(nil, w.key)
+		p, err = s.space.get(nil, w.key, &f.info)
 		switch {
 		case errors.Is(err, ErrMerge): // there is a value that nobody can read, in no version
 			if n.pinned { // by what could be read the last time
@@ -347,7 +347,8 @@ func (s *Store) numberAs(ev *hook.Event, record []byte) {
 	if !s.hooks.Interest(ev.Op, ev.Scope, ev.To, ev.Key).After {
 		return
 	}
-	if _, i, err := s.records.space.get(nil, record); err == nil {
+	var i info
+	if _, err := s.records.space.get(nil, record, &i); err == nil {
 		ev.SeqNum = uint64(i.version)
 	}
 }

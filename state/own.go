@@ -36,7 +36,8 @@ func (o *own) get(ctx context.Context, key []byte) ([]byte, Version, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
 	}
-	value, i, err := o.space.get(nil, key)
+	var i info
+	value, err := o.space.get(nil, key, &i)
 	return value, i.version, err
 }
 
@@ -119,7 +120,7 @@ func (a auditStore) Get(ctx context.Context, key []byte) ([]byte, bool, error) {
 func (a auditStore) Scan(ctx context.Context, lower, upper []byte) iter.Seq2[audit.Entry, error] {
 	return func(yield func(audit.Entry, error) bool) {
 		left := false
-		err := a.space.scan(lower, upper, false, func(key, value []byte, _ info) bool {
+		err := scan(a.space, lower, upper, false, func(key, value []byte, _ info) bool {
 			if ctx.Err() != nil {
 				return false
 			}

@@ -166,7 +166,7 @@ func retentionOf(r scopefile.Retention) Retention {
 
 // readRule returns the rule of a scope, the zero rule if it has none.
 func readRule(sp space) (rule, error) {
-	p, _, err := sp.get(nil, ruleKey)
+	p, err := sp.get(nil, ruleKey, nil)
 	if errors.Is(err, ErrNotFound) {
 		return rule{}, nil
 	}
@@ -213,7 +213,7 @@ func (k *sweeper) carry(s *Scope, to scope.Scope, unsynced bool) (bool, error) {
 	if k.store.readOnly {
 		return false, nil // what follows is refused
 	}
-	if _, _, err := s.space.get(nil, ruleKey); err != nil {
+	if _, err := s.space.get(nil, ruleKey, nil); err != nil {
 		if errors.Is(err, ErrNotFound) {
 			err = nil
 		}
@@ -265,7 +265,7 @@ func (k *sweeper) reload(name scope.Scope, at int64) error {
 	}
 	_, known := (*k.scopes.Load())[name]
 	entry := k.listing(name)
-	_, _, err = k.names.get(nil, entry.key)
+	_, err = k.names.get(nil, entry.key, nil)
 	listed := err == nil
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err

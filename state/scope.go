@@ -210,7 +210,7 @@ func (s *Scope) locate(ctx context.Context, key string, b *scratch, f *found) er
 				return nil
 			}
 		}
-		b.buf, f.info, err = s.space.get(b.buf[:0], b.key)
+		b.buf, err = s.space.get(b.buf[:0], b.key, &f.info)
 		if err != ErrNotFound || changes == e.changes.Load() { // returned bare
 			return err
 		}

@@ -16,7 +16,7 @@ import (
 
 // The engine under the state layer. This and the files named after it alone know package lsm; another store
 // can take its place by opening (openEngine) and by doing what the fifteen methods of engine and space do, with
-// the feed that one of them returns. Engine is beside them, for what one store can do for whoever runs it and another
+// the cursor and the feed that two of them return. Engine is beside them, for what one store can do for whoever runs it and another
 // cannot. Keys and values are bytes here; errors are those of this package.
 //
 // The interfaces are the list, which internal/tidy holds the rest of the package to. Nobody calls the engine through
@@ -35,13 +35,19 @@ type (
 	}
 	// A space is where the keys of one scope are.
 	spaceMethods interface {
-		get(dst, key []byte) ([]byte, info, error)
-		scan(lower, upper []byte, reverse bool, yield func(key, value []byte, i info) bool) error
+		get(dst, key []byte, i *info) ([]byte, error)
+		entries(lower, upper []byte, reverse bool) (cursor, error)
 		stats(counted bool) (spaceStats, error)
 		change(ctx context.Context, to wholeChange, name scope.Scope, unsynced bool) (int64, error)
 		shred(ctx context.Context) (*ShredReport, error)
 		diff(from Position) iter.Seq2[rawChange, error]
 		watch(ctx context.Context, lower, upper []byte, from *Position) (feed, error)
+	}
+	// A cursor is what entries returns.
+	cursorMethods interface {
+		next() (ok bool, err error)
+		info() info
+		close() error
 	}
 	// A feed is what watch returns.
 	feedMethods interface {
@@ -59,6 +65,7 @@ type (
 var (
 	_ engineMethods = (*engine)(nil)
 	_ spaceMethods  = space{}
+	_ cursorMethods = (*cursor)(nil)
 	_ feedMethods   = feed{}
 	_ figureMethods = Engine{}
 )

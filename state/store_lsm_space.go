@@ -18,26 +18,63 @@ type space struct {
 	tx   *Txn       // whose that is
 }
 
-// get appends the value of key to dst, or returns dst and ErrNotFound. With an error that is unread it
-// tells what else is known of the entry.
-func (sp space) get(dst, key []byte) ([]byte, info, error) {
-	var i lsm.EntryInfo
+// get appends the value of key to dst, or returns dst and ErrNotFound. What else is known of the entry it tells i, if that
+// is not nil, also with an error that is unread.
+func (sp space) get(dst, key []byte, i *info) ([]byte, error) {
+	var of lsm.EntryInfo
 	var err error
-	if sp.tx != nil {
+	switch {
+	case sp.tx == nil && i == nil:
+		dst, err = sp.sc.AppendGet(dst, key)
+	case sp.tx == nil:
+		dst, of, err = sp.sc.AppendGetInfo(dst, key)
+	default:
 		if err = sp.tx.alive(); err == nil {
-			dst, i, err = sp.txn.AppendGetInfo(dst, key)
+			dst, of, err = sp.txn.AppendGetInfo(dst, key)
 		}
-	} else {
-		dst, i, err = sp.sc.AppendGetInfo(dst, key)
 	}
-	if err != nil && !unread(err) {
-		return dst, info{asOf: Version(i.AsOf)}, translate(err)
+	there := err == nil || unread(err)
+	if i != nil {
+		*i = info{asOf: Version(of.AsOf)}
+		if there {
+			i.version, i.expires, i.unread = Version(of.Version), millisOf(of.Expiry), err
+		}
 	}
-	return dst, info{version: Version(i.Version), expires: millisOf(i.Expiry), asOf: Version(i.AsOf), unread: err}, err
+	if !there {
+		err = translate(err)
+	}
+	return dst, err
 }
 
-// cursor is what the engine's two kinds of iterators have in common.
-type cursor interface {
+// entries returns a cursor on the entries of [lower, upper), in order or backwards. It must be closed.
+func (sp space) entries(lower, upper []byte, reverse bool) (c cursor, err error) {
+	o := lsm.IterOptions{LowerBound: lower, UpperBound: upper}
+	c.reverse = reverse
+	if sp.tx == nil {
+		c.it, err = sp.sc.NewIter(&o)
+		return c, translate(err)
+	}
+	if err := sp.tx.alive(); err != nil {
+		return c, err
+	}
+	c.it, err = sp.txn.NewIter(&o)
+	return c, translate(err)
+}
+
+// cursor is where in a range of a space its reader is, before the first entry to begin with.
+type cursor struct {
+	it      iterator
+	reverse bool
+	begun   bool
+
+	// Of the entry, valid until the next one.
+	key    []byte
+	value  []byte
+	unread error // why the value cannot be read, which is nil then
+}
+
+// iterator is what the engine's two kinds of iterators have in common.
+type iterator interface {
 	First() bool
 	Next() bool
 	Last() bool
@@ -51,50 +88,42 @@ type cursor interface {
 	Close() error
 }
 
-func (sp space) cursor(o *lsm.IterOptions) (cursor, error) {
-	if sp.tx == nil {
-		return sp.sc.NewIter(o)
+// next goes to the next entry; ok is false behind the last one, and with an error.
+func (c *cursor) next() (ok bool, err error) {
+	if ok = c.step(); ok {
+		c.key, c.value = c.it.Key(), nil
+		if c.unread = c.it.Unreadable(); c.unread == nil {
+			c.value = c.it.Value()
+			ok = c.value != nil || c.it.Err() == nil
+		}
 	}
-	if err := sp.tx.alive(); err != nil {
-		return nil, err
+	if !ok {
+		err = translate(c.it.Err())
 	}
-	return sp.txn.NewIter(o)
+	return ok, err
 }
 
-// scan yields the entries of [lower, upper) in order, or backwards, until yield returns false. Key and
-// value are valid within the call. What cannot be read is yielded without a value.
-func (sp space) scan(lower, upper []byte, reverse bool, yield func(key, value []byte, i info) bool) (err error) {
-	it, err := sp.cursor(&lsm.IterOptions{LowerBound: lower, UpperBound: upper})
-	if err != nil {
-		return translate(err)
+func (c *cursor) step() bool {
+	first := !c.begun
+	c.begun = true
+	switch {
+	case first && c.reverse:
+		return c.it.Last()
+	case first:
+		return c.it.First()
+	case c.reverse:
+		return c.it.Prev()
 	}
-	defer func() { err = translate(it.Close()) }() // also where yield panics
-	step := func(first bool) bool {
-		switch {
-		case first && reverse:
-			return it.Last()
-		case first:
-			return it.First()
-		case reverse:
-			return it.Prev()
-		}
-		return it.Next()
-	}
-	for ok := step(true); ok; ok = step(false) {
-		i := info{version: Version(it.Version()), expires: millisOf(it.Expiry()), unread: it.Unreadable()}
-		var value []byte
-		if i.unread == nil {
-			value = it.Value()
-		}
-		if it.Err() != nil {
-			break
-		}
-		if !yield(it.Key(), value, i) {
-			break
-		}
-	}
-	return nil
+	return c.it.Next()
 }
+
+// info tells what else is known of the entry.
+func (c *cursor) info() info {
+	return info{version: Version(c.it.Version()), expires: millisOf(c.it.Expiry()), unread: c.unread}
+}
+
+// close lets go of what the cursor holds, and returns an error that has not been told.
+func (c *cursor) close() error { return translate(c.it.Close()) }
 
 // spaceStats is what is known of a scope as a whole.
 type spaceStats struct {

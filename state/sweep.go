@@ -281,7 +281,7 @@ func (k *sweeper) pass(in *ruled, docs *documents, now int64) (*look, error) {
 		l.take(c, key)
 		return k.store.ended.Err() == nil
 	}
-	err = in.space.scan(documentsFirst, documentsEnd, false, add)
+	err = scan(in.space, documentsFirst, documentsEnd, false, add)
 	if err == nil {
 		var whole bool
 		if whole, err = scanAround(in.space, []byte(firstKey), add); !whole {
@@ -307,7 +307,7 @@ func (k *sweeper) look(in *ruled, docs *documents, now int64) (*look, error) {
 		l, err = k.pass(in, docs, now)
 	}
 	if err == nil && in.rule.DropIdle > 0 {
-		err = in.space.scan(leasesFirst, leasesEnd, false, func(_, _ []byte, _ info) bool {
+		err = scan(in.space, leasesFirst, leasesEnd, false, func(_, _ []byte, _ info) bool {
 			l.found.newest = now // whoever has it, nobody knows since when
 			return false
 		})
@@ -320,14 +320,14 @@ func (k *sweeper) look(in *ruled, docs *documents, now int64) (*look, error) {
 // none.
 func scanAround(sp space, lower []byte, yield func(key, value []byte, i info) bool) (whole bool, err error) {
 	last := slices.Clone(lower)
-	err = sp.scan(lower, nil, false, func(key, value []byte, i info) bool {
+	err = scan(sp, lower, nil, false, func(key, value []byte, i info) bool {
 		last = append(append(last[:0], key...), 0)
 		return yield(key, value, i)
 	})
 	if !errors.Is(err, ErrMerge) {
 		return true, err
 	}
-	if err = sp.scan(last, nil, true, yield); errors.Is(err, ErrMerge) {
+	if err = scan(sp, last, nil, true, yield); errors.Is(err, ErrMerge) {
 		err = nil
 	}
 	return false, err

@@ -126,7 +126,8 @@ func (k *sweeper) again(in *ruled, docs *documents, now int64) (*look, bool) {
 // reread reads an entry again, and reports whether that tells what a look would find.
 func (k *sweeper) reread(in *ruled, docs *documents, key string, now int64) bool {
 	stored := []byte(key)
-	value, i, err := in.space.get(nil, stored)
+	var i info
+	value, err := in.space.get(nil, stored, &i)
 	switch {
 	case err == ErrNotFound: // returned bare
 		delete(in.kept, key)

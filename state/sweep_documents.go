@@ -109,7 +109,8 @@ func (d *documents) appendRemoval(ws []write, doc *candidate) (out []write, logi
 	if r.c == nil {
 		return ws, "", false
 	}
-	value, i, err := r.c.scope.space.get(nil, []byte(doc.key))
+	var i info
+	value, err := r.c.scope.space.get(nil, []byte(doc.key), &i)
 	if err != nil && !unread(err) || i.version != doc.version {
 		return ws, "", false // written meanwhile (R2)
 	}

@@ -91,7 +91,7 @@ func (s *Store) openSweeper(polled bool) error {
 		return nil
 	}
 	var names []scope.Scope
-	err = k.names.scan(nil, nil, false, func(key, _ []byte, _ info) bool {
+	err = scan(k.names, nil, nil, false, func(key, _ []byte, _ info) bool {
 		name, err := scope.ParseKey(key)
 		if err != nil {
 			k.failed.Add(1)

@@ -146,7 +146,8 @@ func (r *records) Get(ctx context.Context, key []byte) (timeline.Entry, bool, er
 	if err := r.may(ctx); err != nil {
 		return timeline.Entry{}, false, err
 	}
-	value, i, err := r.space.get(nil, key)
+	var i info
+	value, err := r.space.get(nil, key, &i)
 	if err != nil {
 		if err == ErrNotFound { // returned bare
 			err = nil
@@ -164,7 +165,7 @@ func (r *records) Scan(ctx context.Context, lower, upper []byte) iter.Seq2[timel
 			yield(timeline.Entry{}, err)
 			return
 		}
-		err := r.space.scan(lower, upper, false, func(key, value []byte, i info) bool {
+		err := scan(r.space, lower, upper, false, func(key, value []byte, i info) bool {
 			if ctx.Err() == nil {
 				left = !yield(timeline.Entry{Key: bytes.Clone(key), Value: bytes.Clone(value), Number: uint64(i.version)}, nil)
 			}

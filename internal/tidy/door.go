@@ -12,7 +12,7 @@ const door = "state/store_lsm"
 
 // doorTypes are the types that the rest of package state knows the engine by, with the interfaces, in the files of
 // the door, that list what it may call.
-var doorTypes = map[string]string{"engine": "engineMethods", "space": "spaceMethods", "feed": "feedMethods", "Engine": "figureMethods"}
+var doorTypes = map[string]string{"engine": "engineMethods", "space": "spaceMethods", "cursor": "cursorMethods", "feed": "feedMethods", "Engine": "figureMethods"}
 
 // replaceable are the types whose methods another store has to have, of which there are at most doorMethods.
 var replaceable = []string{"engine", "space"}

@@ -3,7 +3,6 @@ package index_test
 import (
 	"bytes"
 	"cmp"
-	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -22,6 +21,7 @@ type memory struct {
 	docs    map[string][]byte
 	entries map[string][]byte
 	change  index.Change
+	open    bool // a cursor
 }
 
 func newMemory(t testing.TB, defs ...index.Def) *memory {
@@ -61,34 +61,47 @@ func (m *memory) put(key string, doc []byte, renew bool) error {
 	return nil
 }
 
-// within yields what lies in bounds. The slices that it yields are overwritten afterwards.
-func within(all map[string][]byte, lower, upper []byte, reverse bool) iter.Seq2[index.Entry, error] {
+// within goes through what lies in bounds. The slices that it gives are overwritten afterwards.
+type within struct {
+	m    *memory
+	all  map[string][]byte
+	keys []string
+	e    index.Entry
+}
+
+func (m *memory) within(all map[string][]byte, lower, upper []byte, reverse bool) (index.Cursor, error) {
+	require.False(m.t, m.open, "two cursors at a time")
+	m.open = true
 	keys := slices.Sorted(maps.Keys(all))
+	keys = slices.DeleteFunc(keys, func(k string) bool { return k < string(lower) || upper != nil && k >= string(upper) })
 	if reverse {
 		slices.Reverse(keys)
 	}
-	return func(yield func(index.Entry, error) bool) {
-		for _, k := range keys {
-			if k < string(lower) || upper != nil && k >= string(upper) {
-				continue
-			}
-			e := index.Entry{Key: []byte(k), Value: bytes.Clone(all[k])}
-			more := yield(e, nil)
-			clear(e.Key)
-			clear(e.Value)
-			if !more {
-				return
-			}
-		}
+	return &within{m: m, all: all, keys: keys}, nil
+}
+
+func (c *within) Next() (index.Entry, bool, error) {
+	clear(c.e.Key)
+	clear(c.e.Value)
+	if len(c.keys) == 0 {
+		return index.Entry{}, false, nil
 	}
+	c.e = index.Entry{Key: []byte(c.keys[0]), Value: bytes.Clone(c.all[c.keys[0]])}
+	c.keys = c.keys[1:]
+	return c.e, true, nil
 }
 
-func (m *memory) Entries(lower, upper []byte, reverse bool) iter.Seq2[index.Entry, error] {
-	return within(m.entries, lower, upper, reverse)
+func (c *within) Close() error {
+	c.m.open = false
+	return nil
 }
 
-func (m *memory) Docs(lower, upper []byte, reverse bool) iter.Seq2[index.Entry, error] {
-	return within(m.docs, lower, upper, reverse)
+func (m *memory) Entries(lower, upper []byte, reverse bool) (index.Cursor, error) {
+	return m.within(m.entries, lower, upper, reverse)
+}
+
+func (m *memory) Docs(lower, upper []byte, reverse bool) (index.Cursor, error) {
+	return m.within(m.docs, lower, upper, reverse)
 }
 
 func (m *memory) Doc(key []byte) ([]byte, error) { return m.docs[string(key)], nil }

@@ -3,7 +3,6 @@ package index
 import (
 	"bytes"
 	"errors"
-	"iter"
 	"sync"
 
 	"github.com/loamdb/loam/internal/mutant"
@@ -17,19 +16,29 @@ var ErrHidden = errors.New("index: the document is hidden")
 var ErrUnread = errors.New("index: the document cannot be read")
 
 // Source is what a query reads: documents and entries of one moment, which belong together. The
-// slices that it gives are valid until it is asked, or yields, again. Nobody need have validated its documents.
+// slices that it gives are valid until it is asked again, those of a cursor until its next step. Nobody need have
+// validated its documents.
 type Source interface {
-	// Entries yields the entries whose keys lie within [lower, upper), in order or backwards.
-	Entries(lower, upper []byte, reverse bool) iter.Seq2[Entry, error]
-	// Docs yields the documents whose keys lie within [lower, upper), nil being no bound: their
-	// keys, and the encodings of their values, or ErrUnread and the key alone, and goes on.
-	Docs(lower, upper []byte, reverse bool) iter.Seq2[Entry, error]
+	// Entries goes through the entries whose keys lie within [lower, upper), in order or backwards.
+	Entries(lower, upper []byte, reverse bool) (Cursor, error)
+	// Docs goes through the documents whose keys lie within [lower, upper), nil being no bound: their
+	// keys, and the encodings of their values, or ErrUnread and the key alone.
+	Docs(lower, upper []byte, reverse bool) (Cursor, error)
 	// Doc returns the encoding of the document under a key, or nil if there is none, or ErrUnread. What it
-	// hides Docs does not yield.
+	// hides Docs passes over.
 	Doc(key []byte) ([]byte, error)
 	// Check says why a document that it has given is no encoding of a value, or returns nil. It is asked before more is read
 	// of one than values that are no lists, where they lie.
 	Check(doc []byte) error
+}
+
+// Cursor goes through a range of a Source, which has one at a time.
+type Cursor interface {
+	// Next goes to the next entry, at first to the first one. ok is false behind the last one, and with an error other
+	// than ErrUnread.
+	Next() (e Entry, ok bool, err error)
+	// Close lets go of what the cursor holds, and returns an error that Next has not told of.
+	Close() error
 }
 
 // Run reads the page that the plan is for, and calls yield with the key and the encoding of each
@@ -46,22 +55,24 @@ func (p *Plan) Run(src Source, yield func(key, doc []byte) error) (Token, error)
 		return p.runSorted(src, yield)
 	}
 	rd := readings.Get().(*reading)
-	defer readings.Put(rd)
-	rd.n = 0
-	err := p.walk(src, rd, func(position, key, doc []byte) (bool, error) {
-		if err := yield(key, doc); err != nil {
-			return false, err
-		}
-		if rd.n++; rd.n < p.req.limit {
-			return true, nil
-		}
-		rd.key = append(rd.key[:0], position...)
-		return false, nil
-	})
-	if err != nil || rd.n < p.req.limit {
+	defer rd.done()
+	rd.n, rd.yield = 0, yield
+	if err := p.walk(src, rd, (*Plan).visitPage); err != nil || rd.n < p.req.limit {
 		return "", err
 	}
 	return p.token(rd.key), nil
+}
+
+// visitPage is the visitor of a page in the order of the walk.
+func (p *Plan) visitPage(rd *reading, position, key, doc []byte) (more bool, err error) {
+	if err := rd.yield(key, doc); err != nil {
+		return false, err
+	}
+	if rd.n++; rd.n < p.req.limit {
+		return true, nil
+	}
+	rd.key = append(rd.key[:0], position...)
+	return false, nil
 }
 
 // Told tells by what a document shows that it has the entry that leads to it, where that is soon told: its own value
@@ -87,65 +98,98 @@ func (p *Plan) Prove(src Source, key, doc []byte) error {
 
 var readings = sync.Pool{New: func() any { return new(reading) }}
 
-// reading is the memory of one run: as long as the values of a few entries.
+// reading is the state of one run, and its memory: as long as the values of a few entries.
 type reading struct {
 	tuples tuples
 	form   []byte
 	best   []byte
 	key    []byte
-	n      int // documents of the page
+
+	yield func(key, doc []byte) error
+	n     int // documents of the page
+	page  page
+}
+
+func (rd *reading) done() {
+	rd.yield, rd.page = nil, page{}
+	readings.Put(rd)
 }
 
 // visitor is called with each document that a walk finds, and where in the walk it was found. It
-// reports whether the walk is to go on. The document is nil if it cannot be read.
-type visitor func(position, key, doc []byte) (bool, error)
+// reports whether the walk is to go on. The document is nil if it cannot be read. What it keeps it has in the reading:
+// for a closure memory would be made.
+type visitor func(p *Plan, rd *reading, position, key, doc []byte) (more bool, err error)
 
 // walk visits each document that meets the conditions once, in the order of the plan.
-func (p *Plan) walk(src Source, rd *reading, visit visitor) error {
+func (p *Plan) walk(src Source, rd *reading, visit visitor) (err error) {
 	lower, upper := p.bounds()
-	switch {
-	case upper != nil && bytes.Compare(lower, upper) >= 0:
+	if upper != nil && bytes.Compare(lower, upper) >= 0 {
 		return nil
-	case p.index == nil:
-		return p.walkDocs(src, rd, visit)
 	}
-	for e, err := range src.Entries(lower, upper, p.reverse) {
-		if err != nil {
-			return err
+	open, follow := Source.Docs, (*Plan).followDoc
+	if p.index != nil {
+		open, follow = Source.Entries, (*Plan).followEntry
+	}
+	c, err := open(src, lower, upper, p.reverse)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closed := c.Close(); err == nil {
+			err = closed
 		}
-		values, key, ok, err := p.take(e)
-		if err != nil {
-			return err
-		}
+	}()
+	for {
+		e, ok, err := c.Next()
 		if !ok {
-			continue
-		}
-		doc, err := src.Doc(key)
-		if err == ErrHidden { // returned bare
-			continue
-		}
-		if err == ErrUnread { // returned bare
-			if more, err := p.visitUnread(visit, e.Key[prefixLen:], key); !more {
-				return err
-			}
-			continue
-		}
-		if err != nil {
 			return err
 		}
-		if doc == nil || !p.left {
-			if ok, err = p.wanted(src, rd, values, key, doc); err != nil {
-				return err
-			}
-			if !ok {
-				continue
-			}
-		}
-		if more, err := visit(e.Key[prefixLen:], key, doc); !more {
+		if more, err := follow(p, src, rd, visit, e, err); !more || err != nil {
 			return err
 		}
 	}
-	return nil
+}
+
+// followEntry visits the document that an entry leads to, if it meets the conditions.
+func (p *Plan) followEntry(src Source, rd *reading, visit visitor, e Entry, unread error) (more bool, err error) {
+	if unread != nil {
+		return false, unread
+	}
+	values, key, ok, err := p.take(e)
+	if err != nil || !ok {
+		return true, err
+	}
+	doc, err := src.Doc(key)
+	switch {
+	case err == ErrHidden: // returned bare
+		return true, nil
+	case err == ErrUnread: // returned bare
+		return p.visitUnread(rd, visit, e.Key[prefixLen:], key)
+	case err != nil:
+		return false, err
+	}
+	if doc == nil || !p.left {
+		if ok, err = p.wanted(src, rd, values, key, doc); err != nil || !ok {
+			return true, err
+		}
+	}
+	return visit(p, rd, e.Key[prefixLen:], key, doc)
+}
+
+// followDoc visits a document if it meets the conditions.
+func (p *Plan) followDoc(src Source, rd *reading, visit visitor, e Entry, unread error) (more bool, err error) {
+	if unread != nil {
+		return p.visitUnread(rd, visit, e.Key, e.Key)
+	}
+	if p.deep {
+		if err := src.Check(e.Value); err != nil {
+			return false, err
+		}
+	}
+	if ok, err := p.matches(rd, e.Key, e.Value); err != nil || !ok {
+		return true, err
+	}
+	return visit(p, rd, e.Key, e.Key, e.Value)
 }
 
 // take takes an entry apart, and reports whether its values meet the conditions.
@@ -177,45 +221,14 @@ func (p *Plan) wanted(src Source, rd *reading, values, key, doc []byte) (bool, e
 	return p.matches(rd, key, doc)
 }
 
-func (p *Plan) walkDocs(src Source, rd *reading, visit visitor) error {
-	lower, upper := p.bounds()
-	for e, err := range src.Docs(lower, upper, p.reverse) {
-		if err == ErrUnread { // returned bare
-			if more, err := p.visitUnread(visit, e.Key, e.Key); !more {
-				return err
-			}
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if p.deep {
-			if err := src.Check(e.Value); err != nil {
-				return err
-			}
-		}
-		ok, err := p.matches(rd, e.Key, e.Value)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			continue
-		}
-		if more, err := visit(e.Key, e.Key, e.Value); !more {
-			return err
-		}
-	}
-	return nil
-}
-
 // visitUnread visits a document that cannot be read if its key meets the conditions.
-func (p *Plan) visitUnread(visit visitor, position, key []byte) (bool, error) {
+func (p *Plan) visitUnread(rd *reading, visit visitor, position, key []byte) (more bool, err error) {
 	for _, i := range p.checked {
 		if f := &p.req.fields[i]; f.key && !f.admits(key) {
 			return true, nil
 		}
 	}
-	return visit(position, key, nil)
+	return visit(p, rd, position, key, nil)
 }
 
 // bounds returns the bounds of what is left to be read.

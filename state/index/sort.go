@@ -22,38 +22,30 @@ type found struct {
 	key   int // where in place the key begins
 }
 
-// runSorted is Run for a plan that sorts in memory. It keeps the places of up to twice as many
-// documents as a page has, and reads these again in the end.
-func (p *Plan) runSorted(src Source, yield func(key, doc []byte) error) (Token, error) {
-	var page []found
-	full := false // the page is full, and none behind its last one can enter it
-	cut := func() {
-		slices.SortFunc(page, func(a, b found) int { return bytes.Compare(a.place, b.place) })
-		if len(page) >= p.req.limit {
-			page, full = page[:p.req.limit], true
-		}
+// page is a sorted page in the making: up to twice as many documents as it has in the end.
+type page struct {
+	found []found
+	full  bool // none behind the last one of the first so many can enter it
+}
+
+// cut sorts what was found, and lets go of what is behind a page of so many.
+func (g *page) cut(limit int) {
+	slices.SortFunc(g.found, func(a, b found) int { return bytes.Compare(a.place, b.place) })
+	if len(g.found) >= limit {
+		g.found, g.full = g.found[:limit], true
 	}
+}
+
+// runSorted is Run for a plan that sorts in memory. It keeps the places of documents, and reads those of the page
+// again in the end.
+func (p *Plan) runSorted(src Source, yield func(key, doc []byte) error) (Token, error) {
 	rd := readings.Get().(*reading)
-	defer readings.Put(rd)
-	err := p.walk(src, rd, func(_, key, doc []byte) (bool, error) {
-		place, at, err := p.sortPlace(rd, key, doc)
-		switch {
-		case err != nil:
-			return false, err
-		case p.after != nil && bytes.Compare(place, p.after) <= 0:
-			return true, nil
-		case full && bytes.Compare(place, page[p.req.limit-1].place) > 0:
-			return true, nil
-		}
-		if page = append(page, found{bytes.Clone(place), at}); len(page) >= 2*p.req.limit {
-			cut()
-		}
-		return true, nil
-	})
-	if err != nil {
+	defer rd.done()
+	if err := p.walk(src, rd, (*Plan).visitSorted); err != nil {
 		return "", err
 	}
-	cut()
+	rd.page.cut(p.req.limit)
+	page := rd.page.found
 	for _, f := range page {
 		key := f.place[f.key:]
 		doc, err := src.Doc(key)
@@ -71,6 +63,24 @@ func (p *Plan) runSorted(src Source, yield func(key, doc []byte) error) (Token, 
 		return "", nil
 	}
 	return p.token(page[len(page)-1].place), nil
+}
+
+// visitSorted is the visitor of a page that is sorted in memory.
+func (p *Plan) visitSorted(rd *reading, _, key, doc []byte) (more bool, err error) {
+	g := &rd.page
+	place, at, err := p.sortPlace(rd, key, doc)
+	switch {
+	case err != nil:
+		return false, err
+	case p.after != nil && bytes.Compare(place, p.after) <= 0:
+		return true, nil
+	case g.full && bytes.Compare(place, g.found[p.req.limit-1].place) > 0:
+		return true, nil
+	}
+	if g.found = append(g.found, found{bytes.Clone(place), at}); len(g.found) >= 2*p.req.limit {
+		g.cut(p.req.limit)
+	}
+	return true, nil
 }
 
 // sortPlace returns the form of a document's place in the order, and where in it the document's
