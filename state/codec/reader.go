@@ -11,28 +11,36 @@ import (
 // one piece share memory too, which stays with all its strings as long as one of the lists. That makes fewer allocations than
 // Unmarshal. It is for one goroutine, and must not be copied.
 type Reader[T any] struct {
-	shape  *shape
-	limits Limits
-	piece  strings.Builder
-	size   int // of the piece
-	lists  lists
+	shape *shape
+	value typed // that is read
+	piece strings.Builder
+	size  int // of the piece
+	lists lists
 
-	expected *field // which Expect was told of
-	text     string
+	expected     *field // which Expect was told of
+	expectedText string
 }
 
 // NewReader returns a Reader under limits.
 func NewReader[T any](l *Limits) *Reader[T] {
-	return &Reader[T]{shape: shapeOf(reflect.TypeFor[T]()), limits: l.WithDefaults()}
+	r := &Reader[T]{shape: shapeOf(reflect.TypeFor[T]())}
+	r.value.limits, r.value.lists = l.WithDefaults(), &r.lists
+	return r
 }
 
-// Read reads the value whose encoding p is into a T, of which nothing else stays. An error leaves the zero T.
+// Read reads the value whose encoding p is into a T that is zero. An error leaves the zero T.
 func (r *Reader[T]) Read(p []byte, to *T) error {
-	d := typed{limits: r.limits, lists: &r.lists}
-	if len(p) <= sharedText && len(p) <= r.limits.MaxBytes {
+	d := &r.value
+	d.p, d.pos, d.nodes, d.room = p, 0, d.limits.MaxNodes, len(p)
+	if d.text, d.sound = "", false; len(p) <= sharedText && len(p) <= d.limits.MaxBytes {
 		d.text = r.Text(p)
 	}
-	return readInto(&d, r.shape, p, to)
+	err := d.read(r.shape, reflect.ValueOf(to).Elem())
+	if d.p = nil; err != nil {
+		var zero T
+		*to = zero
+	}
+	return err
 }
 
 // Expect makes Met tell whether a value's own value under key is text, which is not empty. It reports whether Met can:
@@ -51,13 +59,13 @@ func (r *Reader[T]) Expect(key, text string) bool {
 			return false // an alias
 		}
 	}
-	r.expected, r.text = &r.shape.fields.list[i], text
+	r.expected, r.expectedText = &r.shape.fields.list[i], text
 	return true
 }
 
 // Met reports whether a value that Read has read is as Expect was told, which has returned true.
 func (r *Reader[T]) Met(v *T) bool {
-	return *(*string)(unsafe.Add(unsafe.Pointer(v), r.expected.offset)) == r.text
+	return *(*string)(unsafe.Add(unsafe.Pointer(v), r.expected.offset)) == r.expectedText
 }
 
 // Text returns a copy of p, which shares memory with strings of values.
