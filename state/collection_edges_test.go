@@ -3,7 +3,10 @@ package state_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -162,5 +165,64 @@ func TestWhatCannotBeReadEndsNoQuery(t *testing.T) {
 		existed, err := c.Delete(ctx, "p4")
 		require.NoError(t, err)
 		require.True(t, existed)
+	})
+}
+
+// Queries through one handle share readers, one after the other: what they have returned stays as it was.
+func TestPagesStayAsTheyAre(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		c := people(t, f.Scope(agent), byTeam, byTag)
+		of := func(i, version int) person {
+			return person{Name: fmt.Sprint("name ", i, version), Team: fmt.Sprint(i % 5), Age: version, Tags: []string{"a", fmt.Sprint(i), "z"}, Notes: strings.Repeat("n", i*i%700)}
+		}
+		const docs, versions, teams = 40, 12, 5
+		var pages [versions][][]state.Doc[person]
+		var wg sync.WaitGroup
+		for version := range versions {
+			pages[version] = make([][]state.Doc[person], teams)
+			for i := range docs {
+				require.NoError(t, c.Set(ctx, fmt.Sprint(i), of(i, version), state.NoSync))
+			}
+			for team := range teams {
+				wg.Go(func() {
+					page, err := c.Query(ctx, index.Query{Where: []index.Cond{index.Eq("team", fmt.Sprint(team))}})
+					requireNoError(t, err)
+					for range 3 {
+						_, err := c.Query(ctx, index.Query{Where: []index.Cond{index.Eq("tags.*", fmt.Sprint(team))}})
+						requireNoError(t, err)
+					}
+					pages[version][team] = page.Docs
+				})
+			}
+		}
+		wg.Wait()
+		for _, page := range slices.Concat(pages[:]...) {
+			require.Len(t, page, docs/teams)
+			for _, d := range page {
+				i, err := strconv.Atoi(d.Key)
+				require.NoError(t, err)
+				_ = append(d.Value.Tags, "is nobody else's")
+				require.Equal(t, of(i, d.Value.Age), d.Value)
+			}
+		}
+	})
+}
+
+// A loop that panics leaves no snapshot and no cursor open: the store can be closed.
+func TestALoopOverDocumentsThatPanics(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		c := people(t, f.Scope(agent), byTeam)
+		for i := range 3 {
+			require.NoError(t, c.Set(ctx, fmt.Sprint(i), person{Team: "red"}))
+		}
+		for _, q := range []index.Query{{}, {Where: []index.Cond{index.Eq("team", "red")}}, {Order: []index.Order{index.Asc("name")}}} {
+			require.PanicsWithValue(t, "out", func() {
+				for range c.All(ctx, q) {
+					panic("out")
+				}
+			})
+			require.Equal(t, []string{"0", "1", "2"}, docsOf(t, c, q))
+		}
+		require.NoError(t, f.Close())
 	})
 }

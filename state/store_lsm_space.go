@@ -90,7 +90,17 @@ type iterator interface {
 
 // next goes to the next entry; ok is false behind the last one, and with an error.
 func (c *cursor) next() (ok bool, err error) {
-	if ok = c.step(); ok {
+	switch first := !c.begun; {
+	case first && c.reverse:
+		ok = c.it.Last()
+	case first:
+		ok = c.it.First()
+	case c.reverse:
+		ok = c.it.Prev()
+	default:
+		ok = c.it.Next()
+	}
+	if c.begun = true; ok {
 		c.key, c.value = c.it.Key(), nil
 		if c.unread = c.it.Unreadable(); c.unread == nil {
 			c.value = c.it.Value()
@@ -101,20 +111,6 @@ func (c *cursor) next() (ok bool, err error) {
 		err = translate(c.it.Err())
 	}
 	return ok, err
-}
-
-func (c *cursor) step() bool {
-	first := !c.begun
-	c.begun = true
-	switch {
-	case first && c.reverse:
-		return c.it.Last()
-	case first:
-		return c.it.First()
-	case c.reverse:
-		return c.it.Prev()
-	}
-	return c.it.Next()
 }
 
 // info tells what else is known of the entry.

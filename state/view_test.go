@@ -567,6 +567,8 @@ func TestRequiredRecords(t *testing.T) {
 		p, err := envelope.Append(nil, &envelope.Header{Class: state.Sensitive, Codec: envelope.MessagePack})
 		require.NoError(t, err)
 		require.NoError(t, f.As("root").Scope(agent).Behind().PutRaw("s", append(p, 1)))
+		require.NoError(t, people(t, f.As("root").Scope(agent)).Set(ctx, "open", person{}))
+		require.NoError(t, state.Forge(f.As("root").Scope(agent).Behind(), "\x00dpeople\x00s", append(p, 0x80)))
 		if f.dir == "" {
 			return
 		}
@@ -588,7 +590,14 @@ func TestRequiredRecords(t *testing.T) {
 				shown["all"], err = shown["all"] || e.Key == "s", failed
 			}
 			require.Equal(t, required, errors.Is(err, state.ErrReadOnly), err)
-			require.Equal(t, required, !shown["diff"] && !shown["all"], "by a loop too")
+			c := people(t, f.As("root").Scope(agent))
+			for d, failed := range c.All(ctx, index.Query{}) {
+				shown["docs"], err = shown["docs"] || d.Key == "s", failed
+			}
+			require.Equal(t, required, errors.Is(err, state.ErrReadOnly), err)
+			require.Equal(t, required, !shown["diff"] && !shown["all"] && !shown["docs"], "by a loop too")
+			_, err = c.Query(ctx, index.Query{})
+			require.Equal(t, required, errors.Is(err, state.ErrReadOnly), err)
 		}
 	})
 }
