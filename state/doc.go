@@ -18,7 +18,7 @@
 // them, Store.As is the store as one principal may use it, Store.Engine what whoever runs the store needs:
 // copies, keys, checks. Programs to copy are in the directory examples, a guide in docs/guide.
 //
-// The package must not know how bytes are kept: store_lsm.go and the files named after it alone know package lsm.
+// The package must not know how bytes are kept: store_lsm.go alone knows package lsm, and door.go lists what it does.
 //
 // Invariants:
 //
@@ -40,7 +40,7 @@
 //   - S9. What is told of a change is what was committed, once: hooks.go has the invariants of hooks.
 //   - S10. What is of class Sensitive is sealed by whatever writes it, and no event and no index has it.
 //
-// Reading order: store_lsm.go and the files named after it, what the engine does; options.go, option.go, class.go, errors.go;
+// Reading order: door.go, what the engine does, and store_lsm.go, how; engine.go, what it does for whoever runs it; options.go, option.go, class.go, errors.go;
 // store.go, scope.go, list.go; write.go, the way of a value into the store, then modify.go,
 // blind.go and many.go; hooks.go, notice.go and timeline.go, what looks at it and is told;
 // ephemeral.go, values beside the engine; snapshot.go, txn.go, whole.go, export.go,

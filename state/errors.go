@@ -56,6 +56,18 @@ func lost(err error) bool {
 // cannot be read, as whoever looks again will see.
 func overtaken(err error) bool { return errors.Is(err, ErrConflict) || errors.Is(err, ErrMerge) }
 
+// errSealedSince: a scope is sealed that was not to be. Nothing was written.
+var errSealedSince = errors.New("state: the scope was sealed meanwhile")
+
+// unread reports whether an error says that a value is there and can be read by nobody here.
+func unread(err error) bool {
+	return err != nil && (errors.Is(err, ErrShredded) || errors.Is(err, ErrNoScopeKey))
+}
+
+// ofValue reports whether an error of the engine is about one value alone, which is there: it cannot be opened,
+// or blind changes cannot be folded into it.
+func ofValue(err error) bool { return unread(err) || errors.Is(err, ErrMerge) }
+
 // The errors of hooks are those of package hook: *hook.VetoError and *hook.CallError, and
 // hook.ErrSimulated for what is written with a context of hook.Simulate.
 

@@ -6,7 +6,7 @@ import (
 
 // Metrics returns the figures of the store.
 func (s *Store) Metrics() Metrics {
-	m := Metrics{Engine: s.Engine().metrics()}
+	m := Metrics{Engine: operationsOf(s.engine).Metrics()}
 	for i := range s.counters {
 		c := &s.counters[i]
 		m.Reads += c.reads.Load()

@@ -122,8 +122,8 @@ func (s *Store) Shreds(ctx context.Context) iter.Seq2[ShredRecord, error] {
 
 func (s *Store) shreds(ctx context.Context) iter.Seq2[ShredRecord, error] {
 	return func(yield func(ShredRecord, error) bool) {
-		for r, err := range s.Engine().shreds() {
-			if err == nil {
+		for r, err := range operationsOf(s.engine).Shreds() {
+			if err = translate(err); err == nil {
 				err = ctx.Err()
 			}
 			if err != nil {

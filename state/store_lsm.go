@@ -14,71 +14,36 @@ import (
 	"github.com/loamdb/loam/state/codec"
 )
 
-// The engine under the state layer. This and the files named after it alone know package lsm; another store
-// can take its place by opening (openEngine) and by doing what the fifteen methods of engine and space do, with
-// the cursor and the feed that two of them return. Engine is beside them, for what one store can do for whoever runs it and another
-// cannot. Keys and values are bytes here; errors are those of this package.
-//
-// The interfaces are the list, which internal/tidy holds the rest of the package to. Nobody calls the engine through
-// one: what is called so makes the memory of keys and values escape.
+// The engine is package lsm. This file alone knows it: door.go says what it owes the rest of the package.
+
+// What is the engine's own, and a store's as it is.
 type (
-	// An engine is a store of bytes in scopes: as of now, as of a snapshot, or as a transaction has it.
-	engineMethods interface {
-		now() int64
-		space(name scope.Scope) (space, error)
-		scopes(kind scope.Kind, prefix string) iter.Seq2[scope.Scope, error]
-		begin(tx *Txn) (*engine, error)
-		commit(ws []write, unsynced bool, gone ...expiry) (Version, error)
-		expired(ctx context.Context) ([]expiry, error)
-		position() (Position, error)
-		close() error
-	}
-	// A space is where the keys of one scope are.
-	spaceMethods interface {
-		get(dst, key []byte, i *info) ([]byte, error)
-		entries(lower, upper []byte, reverse bool) (cursor, error)
-		stats(counted bool) (spaceStats, error)
-		change(ctx context.Context, to wholeChange, name scope.Scope, unsynced bool) (int64, error)
-		shred(ctx context.Context) (*ShredReport, error)
-		diff(from Position) iter.Seq2[rawChange, error]
-		watch(ctx context.Context, lower, upper []byte, from *Position) (feed, error)
-	}
-	// A cursor is what entries returns.
-	cursorMethods interface {
-		next() (ok bool, err error)
-		info() info
-		close() error
-	}
-	// A feed is what watch returns.
-	feedMethods interface {
-		next() (rawChange, error)
-		position() (Position, error)
-		close() error
-	}
-	// Engine is for whoever runs the store, and tells the store what it shows of itself.
-	figureMethods interface {
-		metrics() EngineMetrics
-		shreds() iter.Seq2[ShredRecord, error]
-	}
+	// EngineOptions are the settings of the storage engine: how much memory it takes, how it
+	// compresses, where it takes its time from.
+	EngineOptions = lsm.Options
+	// EngineMetrics are the figures of the storage engine.
+	EngineMetrics = lsm.Metrics
+	// Position is a place in the history of a store, which may leave the process.
+	Position = lsm.Position
+	// CheckpointRecord is what an encrypted store keeps of a checkpoint that it has made.
+	CheckpointRecord = lsm.CheckpointRecord
+	// CheckpointID names a checkpoint, wherever it is.
+	CheckpointID = lsm.CheckpointID
+	// Anchor names a state of the store on the device, by which is seen whether it was put back since.
+	Anchor = lsm.Anchor
+	// KeyStatus is what may be known of a store's keys, and what is under them. It holds no secret.
+	KeyStatus = lsm.KeyStatus
+	// Horizon is a named position from which on deletions are remembered, so that Scope.Diff can begin there.
+	Horizon = lsm.Horizon
+	// ShredReport says what a Shred has done, and which checkpoints it could not reach.
+	ShredReport = lsm.ShredReport
+	// ShredRecord is what the store keeps of a Shred, for as long as it lives.
+	ShredRecord = lsm.ShredRecord
+	// engineVersion is a Version as the engine has it.
+	engineVersion = lsm.Version
+	// expiry is that of an entry, which the engine tells of until a commit takes the telling away.
+	expiry = lsm.ExpiryEvent
 )
-
-var (
-	_ engineMethods = (*engine)(nil)
-	_ spaceMethods  = space{}
-	_ cursorMethods = (*cursor)(nil)
-	_ feedMethods   = feed{}
-	_ figureMethods = Engine{}
-)
-
-// EngineOptions are the settings of the storage engine: how much memory it takes, how it
-// compresses, where it takes its time from.
-type EngineOptions = lsm.Options
-
-// EngineMetrics are the figures of the storage engine.
-type EngineMetrics = lsm.Metrics
-
-// Position is a place in the history of a store, which may leave the process.
-type Position = lsm.Position
 
 // Errors of the engine that are errors of a store as they are.
 var (
@@ -108,6 +73,19 @@ var (
 	ErrMerge = lsm.ErrMerge
 	// ErrClock: the machine's clock is far ahead of the store.
 	ErrClock = lsm.ErrClock
+	// ErrNotEmpty: a checkpoint needs a directory that is missing or empty.
+	ErrNotEmpty = lsm.ErrNotEmpty
+	// ErrOtherStore: in the directory of a checkpoint lies another store: it was moved, or replaced.
+	ErrOtherStore = lsm.ErrOtherStore
+	// ErrNotEncrypted: something was to be sealed, in a store that is not encrypted. Nothing was
+	// written.
+	ErrNotEncrypted = lsm.ErrNotEncrypted
+	// ErrShredded: the value was sealed in a scope whose key was destroyed since, or was to be sealed
+	// there.
+	ErrShredded = lsm.ErrShredded
+	// ErrNoScopeKey: the value was sealed under a key that is not here: that of the store of which this
+	// one is a checkpoint (Encryption.Vault), or of a vault that is gone.
+	ErrNoScopeKey = lsm.ErrNoScopeKey
 )
 
 // named are the errors of the engine that have another name here.
@@ -229,9 +207,6 @@ func (e *engine) position() (Position, error) {
 	return p, translate(err)
 }
 
-// expiry is that of an entry, which the engine tells of until a commit takes the telling away.
-type expiry = lsm.ExpiryEvent
-
 // expired waits for values that have expired, and returns some of them. They are told of again unless a
 // commit takes the telling away.
 func (e *engine) expired(ctx context.Context) ([]expiry, error) {
@@ -251,3 +226,275 @@ func (e *engine) close() error {
 	}
 	return translate(e.db.Close())
 }
+
+// operationsOf returns what the engine does for whoever runs it.
+func operationsOf(e *engine) operations { return e.db }
+
+// operatorsWithin returns the operators of blind changes, which make no value beyond the limits.
+func operatorsWithin(l *codec.Limits) []lsm.Operator {
+	return []lsm.Operator{operatorOf(opIncrement, l), operatorOf(opPatch, l), operatorOf(opAppend, l)}
+}
+
+func operatorOf(name string, l *codec.Limits) lsm.Operator {
+	return lsm.Operator{
+		Name:  name,
+		Check: checkOperand,
+		Fold: func(dst, value []byte, operands [][]byte) ([]byte, error) {
+			return foldOperands(name, l, dst, value, operands)
+		},
+	}
+}
+
+// commit makes all of the writes or, with an error, none, and takes the telling of expiries away, both in one.
+// ErrConflict: a condition does not hold. It returns the version of the last write where it knows it: of
+// several, and of one that is conditional or of which somebody is told.
+//
+// Of spaces of a transaction it only makes the writes part of that, and there are no conditions. A transaction's
+// own commit has none: it ends it. ErrConflict then means that nothing was written and another attempt may succeed.
+func (e *engine) commit(ws []write, unsynced bool, gone ...expiry) (Version, error) {
+	if len(ws) > 0 && ws[0].space.tx != nil {
+		err := ws[0].space.tx.alive()
+		for i := 0; err == nil && i < len(ws); i++ {
+			err = ws[i].enlist()
+		}
+		return 0, translate(err)
+	}
+	o := syncOf(unsynced)
+	if e.root != nil {
+		e.root.SetWriteOptions(o)
+		if err := e.root.Commit(); err != nil {
+			return 0, translate(err)
+		}
+		return Version(e.root.LastVersion()), nil
+	}
+	if len(ws) != 1 || len(gone) > 0 {
+		return e.apply(ws, o, gone...)
+	}
+	switch w := &ws[0]; {
+	case w.tell != nil && w.value != nil && !w.conditional && w.operator == "" && w.expires == 0 && !w.sealed && !w.plain:
+		v, err := w.space.sc.SetVersion(w.key, w.value, o)
+		return Version(v), translate(err)
+	case w.conditional || w.tell != nil || w.sealed || w.plain:
+		return e.apply(ws, o)
+	case w.value == nil:
+		return 0, translate(w.space.sc.Delete(w.key, o))
+	case w.operator != "":
+		return 0, translate(w.space.sc.Merge(w.operator, w.key, w.value, o))
+	case w.expires != 0:
+		return 0, translate(w.space.sc.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires), o))
+	default:
+		return 0, translate(w.space.sc.Set(w.key, w.value, o))
+	}
+}
+
+func syncOf(unsynced bool) *lsm.WriteOptions {
+	if unsynced {
+		return lsm.NoSync
+	}
+	return lsm.Sync
+}
+
+// enlist makes the write part of its space's transaction.
+func (w *write) enlist() error {
+	switch {
+	case w.requires:
+		return nil
+	case w.upper != nil:
+		return w.space.txn.DeleteRange(w.key, w.upper)
+	case w.value == nil:
+		return w.space.txn.Delete(w.key)
+	case w.operator != "":
+		return w.space.txn.Merge(w.operator, w.key, w.value)
+	case w.sealed && w.expires != 0:
+		return w.space.txn.SetSealedWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
+	case w.sealed:
+		return w.space.txn.SetSealed(w.key, w.value)
+	case w.expires != 0:
+		return w.space.txn.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
+	}
+	return w.space.txn.Set(w.key, w.value)
+}
+
+// apply commits the writes as one batch, in which events of expiries are taken away.
+func (e *engine) apply(ws []write, o *lsm.WriteOptions, gone ...expiry) (Version, error) {
+	b := e.batches.Get().(*lsm.Batch)
+	for i := range ws {
+		w := &ws[i]
+		b.In(w.space.sc)
+		if w.plain {
+			b.RequireUnsealed()
+		}
+		if w.conditional {
+			b.RequireAsOf(w.key, lsm.Version(w.version), lsm.Version(w.asOf))
+		}
+		switch {
+		case w.requires:
+		case w.upper != nil:
+			b.DeleteRange(w.key, w.upper)
+		case w.value == nil:
+			b.Delete(w.key)
+		case w.operator != "":
+			b.Merge(w.operator, w.key, w.value)
+		case w.sealed && w.expires != 0:
+			b.SetSealedWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
+		case w.sealed:
+			b.SetSealed(w.key, w.value)
+		case w.expires != 0:
+			b.SetWithExpiry(w.key, w.value, time.UnixMilli(w.expires))
+		default:
+			b.Set(w.key, w.value)
+		}
+	}
+	if len(gone) > 0 {
+		b.AckExpiryEvents(gone...)
+	}
+	err := e.db.Apply(b, o)
+	version := Version(b.LastVersion())
+	if b.Bytes() <= maxPooledBytes {
+		b.Reset()
+		e.batches.Put(b)
+	}
+	if len(ws) > 0 && ws[0].plain && errors.Is(err, lsm.ErrScopeSealed) {
+		return 0, errSealedSince
+	}
+	return version, translate(err)
+}
+
+// space is where the keys of one scope are: in the store as of now or at a snapshot, or, where tx
+// is set, within a transaction. It may be used by many goroutines, but within a transaction.
+type space struct {
+	name scope.Scope
+	sc   *lsm.Scope // but within a transaction
+	txn  *lsm.Txn   // in this scope
+	tx   *Txn       // whose that is
+}
+
+// get appends the value of key to dst, or returns dst and ErrNotFound. What else is known of the entry it tells i, if that
+// is not nil, also with an error that is unread.
+func (sp space) get(dst, key []byte, i *info) ([]byte, error) {
+	var of lsm.EntryInfo
+	var err error
+	switch {
+	case sp.tx == nil && i == nil:
+		dst, err = sp.sc.AppendGet(dst, key)
+	case sp.tx == nil:
+		dst, of, err = sp.sc.AppendGetInfo(dst, key)
+	default:
+		if err = sp.tx.alive(); err == nil {
+			dst, of, err = sp.txn.AppendGetInfo(dst, key)
+		}
+	}
+	there := err == nil || unread(err)
+	if i != nil {
+		*i = info{asOf: Version(of.AsOf)}
+		if there {
+			i.version, i.expires, i.unread = Version(of.Version), millisOf(of.Expiry), err
+		}
+	}
+	if !there {
+		err = translate(err)
+	}
+	return dst, err
+}
+
+// entries returns a cursor on the entries of [lower, upper), in order or backwards. It must be closed.
+func (sp space) entries(lower, upper []byte, reverse bool) (c cursor, err error) {
+	o := lsm.IterOptions{LowerBound: lower, UpperBound: upper}
+	c.reverse = reverse
+	if sp.tx == nil {
+		c.it, err = sp.sc.NewIter(&o)
+		return c, translate(err)
+	}
+	if err := sp.tx.alive(); err != nil {
+		return c, err
+	}
+	c.it, err = sp.txn.NewIter(&o)
+	return c, translate(err)
+}
+
+// stats tells how much the scope holds or, without counting, only whether it is sealed: the one that has the
+// name now, or had it at the snapshot. With ErrShredded it is, and its key was destroyed. All is zero of a scope that
+// is not there. It is not for transactions.
+func (sp space) stats(counted bool) (spaceStats, error) {
+	if !counted {
+		sealed, err := sp.sc.Sealed()
+		return spaceStats{sealed: sealed}, translate(err)
+	}
+	st, err := sp.sc.Stats()
+	return spaceStats{entries: st.Entries, bytes: st.Bytes, exact: st.Exact}, translate(err)
+}
+
+// change does that to the scope; name is the other one's. It returns how many entries it has copied.
+func (sp space) change(ctx context.Context, to wholeChange, name scope.Scope, unsynced bool) (copied int64, err error) {
+	o := syncOf(unsynced)
+	switch to {
+	case wholeDrop:
+		err = sp.sc.Drop(o)
+	case wholeMove:
+		err = sp.sc.Move(name, o)
+	case wholeCopy:
+		copied, err = sp.sc.Copy(ctx, name, o)
+	case wholeSeal:
+		err = sp.sc.Seal(o)
+	}
+	return copied, translate(err)
+}
+
+// shred destroys the key of the scope.
+func (sp space) shred(ctx context.Context) (*ShredReport, error) {
+	report, err := sp.sc.Shred(ctx)
+	return report, translate(err)
+}
+
+var diffKinds = map[lsm.ChangeKind]ChangeKind{
+	lsm.ChangeSet: ChangeSet, lsm.ChangeDelete: ChangeDelete, lsm.ChangeDeleteRange: ChangeDeleteRange,
+	lsm.ChangeNewScope: ChangeNewScope, lsm.ChangeDropScope: ChangeDropScope,
+}
+
+// diff yields what has changed in the scope since a position, up to now or to the snapshot.
+func (sp space) diff(from Position) iter.Seq2[rawChange, error] {
+	return func(yield func(rawChange, error) bool) {
+		for c, err := range sp.sc.Diff(from) {
+			r := rawChange{kind: diffKinds[c.Kind], key: c.Key, upper: c.Upper, value: c.Value}
+			r.info = info{version: Version(c.Version), expires: millisOf(c.Expiry)}
+			if ofValue(err) {
+				r.info.unread, err = err, nil
+			}
+			if !yield(r, translate(err)) {
+				return
+			}
+		}
+	}
+}
+
+// watch returns a feed of what commits change of [lower, upper), from now on or from a position.
+func (sp space) watch(ctx context.Context, lower, upper []byte, from *Position) (feed, error) {
+	w, err := sp.sc.Watch(ctx, &lsm.WatchOptions{LowerBound: lower, UpperBound: upper, From: from})
+	return feed{w}, translate(err)
+}
+
+// feed is what watch returns: the next change, a place to go on from, and an end.
+type feed struct{ w *lsm.Watcher }
+
+var watchKinds = map[lsm.WatchKind]ChangeKind{
+	lsm.WatchSet: ChangeSet, lsm.WatchDelete: ChangeDelete, lsm.WatchDeleteRange: ChangeDeleteRange,
+	lsm.WatchDropped: ChangeDropScope, lsm.WatchLagged: ChangeLagged, lsm.WatchMerge: ChangeMerge,
+}
+
+func (f feed) next() (rawChange, error) {
+	e, err := f.w.Next()
+	r := rawChange{kind: watchKinds[e.Kind], key: e.Key, upper: e.Upper, value: e.Value, last: e.Last, durable: e.Durable, operator: e.Operator}
+	r.info = info{version: Version(e.Version), expires: millisOf(e.Expiry)}
+	r.commit, r.from = Version(e.Commit), Version(e.From)
+	if ofValue(err) {
+		r.info.unread, err = err, nil
+	}
+	return r, translate(err)
+}
+
+func (f feed) position() (Position, error) {
+	p, err := f.w.Position()
+	return p, translate(err)
+}
+
+func (f feed) close() error { return translate(f.w.Close()) }

@@ -6,13 +6,15 @@ import (
 	"strings"
 )
 
-// door begins the names of the files of package state that know the engine, which another store is to
-// be able to replace.
-const door = "state/store_lsm"
+// door are the files of package state that are the way to the engine: what it has to do, and the one that knows it,
+// which another store is to be able to replace.
+var door = []string{"state/door.go", theEngine}
+
+const theEngine = "state/store_lsm.go"
 
 // doorTypes are the types that the rest of package state knows the engine by, with the interfaces, in the files of
 // the door, that list what it may call.
-var doorTypes = map[string]string{"engine": "engineMethods", "space": "spaceMethods", "cursor": "cursorMethods", "feed": "feedMethods", "Engine": "figureMethods"}
+var doorTypes = map[string]string{"engine": "engineMethods", "space": "spaceMethods", "cursor": "cursorMethods", "feed": "feedMethods"}
 
 // replaceable are the types whose methods another store has to have, of which there are at most doorMethods.
 var replaceable = []string{"engine", "space"}
@@ -26,7 +28,7 @@ func Door(t *Tree) []Problem {
 	listed, hidden, count := t.doorLists()
 	var out []Problem
 	if count > doorMethods {
-		out = append(out, Problem{Path: door + ".go", Text: "another store would need too many methods"})
+		out = append(out, Problem{Path: door[0], Text: "another store would need too many methods"})
 	}
 	for _, inside := range []bool{true, false} {
 		for _, f := range t.doorFiles(inside) {
@@ -35,7 +37,7 @@ func Door(t *Tree) []Problem {
 				switch {
 				case !ok || doorTypes[receiver(m)] == "" || m.Name.IsExported():
 				case !inside:
-					out = append(out, t.problem(f, m.Pos(), "methods of %s are for files named %s…", receiver(m), door))
+					out = append(out, t.problem(f, m.Pos(), "methods of %s are for %s", receiver(m), strings.Join(door, " and ")))
 				case !listed[m.Name.Name]:
 					hidden[m.Name.Name] = "method"
 				}
@@ -45,7 +47,7 @@ func Door(t *Tree) []Problem {
 	for _, f := range t.doorFiles(false) {
 		ast.Inspect(f.AST, func(n ast.Node) bool {
 			if s, ok := n.(*ast.SelectorExpr); ok && hidden[s.Sel.Name] != "" {
-				out = append(out, t.problem(f, s.Sel.Pos(), "%s is a %s of the engine that is not on the list of %s.go", s.Sel.Name, hidden[s.Sel.Name], door))
+				out = append(out, t.problem(f, s.Sel.Pos(), "%s is a %s of the engine that is not on the list of %s", s.Sel.Name, hidden[s.Sel.Name], door[0]))
 			}
 			return true
 		})
@@ -86,7 +88,7 @@ func (t *Tree) doorLists() (listed map[string]bool, hidden map[string]string, co
 func (t *Tree) doorFiles(inside bool) []*File {
 	var out []*File
 	for _, f := range t.goFiles() {
-		if f.Dir() == "state" && !f.Test() && strings.HasPrefix(f.Path, door) == inside {
+		if f.Dir() == "state" && !f.Test() && slices.Contains(door, f.Path) == inside {
 			out = append(out, f)
 		}
 	}

@@ -111,8 +111,8 @@ func Imports(t *Tree) []Problem {
 				continue
 			}
 			graph[dir] = append(graph[dir], to)
-			if (to == "lsm" || to == "crypto") && dir == "state" && !strings.HasPrefix(f.Path, door) {
-				out = append(out, t.problem(f, pos, "only files named %s… import %s", door, to))
+			if to == "lsm" && dir == "state" && f.Path != theEngine {
+				out = append(out, t.problem(f, pos, "only %s imports lsm", theEngine))
 			}
 			if known && !slices.Contains(row, to) {
 				out = append(out, t.problem(f, pos, "package %s must not import %s", dir, to))

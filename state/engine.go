@@ -5,30 +5,6 @@ import (
 	"iter"
 
 	"github.com/loamdb/loam/crypto"
-	"github.com/loamdb/loam/lsm"
-)
-
-// CheckpointRecord is what an encrypted store keeps of a checkpoint that it has made.
-type CheckpointRecord = lsm.CheckpointRecord
-
-// CheckpointID names a checkpoint, wherever it is.
-type CheckpointID = lsm.CheckpointID
-
-// Anchor names a state of the store on the device, by which is seen whether it was put back since.
-type Anchor = lsm.Anchor
-
-// KeyStatus is what may be known of a store's keys, and what is under them. It holds no secret.
-type KeyStatus = lsm.KeyStatus
-
-// Horizon is a named position from which on deletions are remembered, so that Scope.Diff can begin there.
-type Horizon = lsm.Horizon
-
-// Errors of checkpoints.
-var (
-	// ErrNotEmpty: a checkpoint needs a directory that is missing or empty.
-	ErrNotEmpty = lsm.ErrNotEmpty
-	// ErrOtherStore: in the directory of a checkpoint lies another store: it was moved, or replaced.
-	ErrOtherStore = lsm.ErrOtherStore
 )
 
 // Engine is what the storage engine does for whoever runs a store, beside its reads and writes: copies, keys and
@@ -39,10 +15,10 @@ var (
 // It costs nothing and need not be closed. Its methods may be called from any number of goroutines, also on a store
 // that is being read and written. Every error is a *Error; besides those that the comments name they are
 // ErrClosed, ErrReadOnly, ErrPoisoned, ErrNoSpace, the context's, and those of the file system.
-type Engine struct{ db *lsm.DB }
+type Engine struct{ does operations }
 
 // Engine returns the storage engine, for whoever runs the store.
-func (s *Store) Engine() Engine { return Engine{s.engine.db} }
+func (s *Store) Engine() Engine { return Engine{operationsOf(s.engine)} }
 
 // Checkpoint makes a second store in dir, which must be missing or empty, with everything that was committed before the call,
 // and of what is committed meanwhile a first part; the rules of access, the audit and the timeline included. Where the
@@ -54,7 +30,7 @@ func (s *Store) Engine() Engine { return Engine{s.engine.db} }
 //
 // Errors: ErrNotEmpty, ErrLocked, ErrCorrupt for a table that had to be copied and is damaged.
 func (e Engine) Checkpoint(ctx context.Context, dir string) error {
-	return operated("checkpoint", e.db.Checkpoint(ctx, dir))
+	return operated("checkpoint", e.does.Checkpoint(ctx, dir))
 }
 
 // Checkpoints yields the records of the checkpoints that an encrypted store has made, in no order, those of directories that
@@ -62,7 +38,7 @@ func (e Engine) Checkpoint(ctx context.Context, dir string) error {
 // the loop.
 func (e Engine) Checkpoints() iter.Seq2[CheckpointRecord, error] {
 	return func(yield func(CheckpointRecord, error) bool) {
-		for r, err := range e.db.Checkpoints() {
+		for r, err := range e.does.Checkpoints() {
 			if !yield(r, operated("list checkpoints", err)) {
 				return
 			}
@@ -74,26 +50,26 @@ func (e Engine) Checkpoints() iter.Seq2[CheckpointRecord, error] {
 // it any more, it keeps no data key from being retired, and no key of a dropped scope. Nothing is done to the checkpoint. ErrNotFound:
 // there is no such record.
 func (e Engine) ForgetCheckpoint(id CheckpointID) error {
-	return operated("forget checkpoint", e.db.ForgetCheckpoint(id))
+	return operated("forget checkpoint", e.does.ForgetCheckpoint(id))
 }
 
 // MoveCheckpoint records that a checkpoint is in another directory now, where it must be found. Errors: ErrNotFound if there is
 // no such record, ErrNotExist if no store is there, ErrOtherStore.
 func (e Engine) MoveCheckpoint(id CheckpointID, dir string) error {
-	return operated("move checkpoint", e.db.MoveCheckpoint(id, dir))
+	return operated("move checkpoint", e.does.MoveCheckpoint(id, dir))
 }
 
 // Anchor returns the anchor of an encrypted store as it is on the device. Kept where nobody who can change the store can
 // change it, it is what Encryption.MinAnchor wants. ErrNotEncrypted: the store is in clear.
 func (e Engine) Anchor() (Anchor, error) {
-	a, err := e.db.Anchor()
+	a, err := e.does.Anchor()
 	return a, operated("anchor", err)
 }
 
 // KeyStatus returns the data keys of the store, what is under each, and how much is still to be written anew.
 // ErrNotEncrypted: the store is in clear.
 func (e Engine) KeyStatus() (KeyStatus, error) {
-	st, err := e.db.KeyStatus()
+	st, err := e.does.KeyStatus()
 	return st, operated("key status", err)
 }
 
@@ -102,33 +78,33 @@ func (e Engine) KeyStatus() (KeyStatus, error) {
 // crypto.ErrUncertain either key may open the store, until a later change succeeds: keep both. ErrNotEncrypted:
 // the store is in clear. Others are the provider's.
 func (e Engine) RotateMasterKey(ctx context.Context, p crypto.KeyProvider) error {
-	return operated("rotate master key", e.db.RotateMasterKey(ctx, p))
+	return operated("rotate master key", e.does.RotateMasterKey(ctx, p))
 }
 
 // RotateDataKeys makes a new data key, which everything that is written from now on takes, and has all that is under older
 // ones written anew in the background, which goes on after an opening if it must: KeyStatus tells how far it is.
 // ErrNotEncrypted: the store is in clear. Others are those of lsm.DB.RotateDataKeys.
 func (e Engine) RotateDataKeys() error {
-	return operated("rotate data keys", e.db.RotateDataKeys())
+	return operated("rotate data keys", e.does.RotateDataKeys())
 }
 
 // RetireDataKey removes a data key for ever. It is refused, as *crypto.InUseError, while anything needs it: a file of the
 // store, a checkpoint on record, or what others names, as copies elsewhere, which is called while no key changes; nil means
 // nothing. Errors: crypto.ErrActive, crypto.ErrNoKey, crypto.ErrRetired, ErrNotEncrypted, that of others.
 func (e Engine) RetireDataKey(id crypto.KeyID, others func() ([]string, error)) error {
-	return operated("retire data key", e.db.RetireDataKey(id, others))
+	return operated("retire data key", e.does.RetireDataKey(id, others))
 }
 
 // Verify reads every table and blob file and checks all that they can tell, beside reads and writes. It goes on after
 // damage: the error, which matches ErrCorrupt then, holds a *lsm.CorruptionError for each damaged table.
 func (e Engine) Verify(ctx context.Context) error {
-	return operated("verify", e.db.Verify(ctx))
+	return operated("verify", e.does.Verify(ctx))
 }
 
 // Flush writes what was committed before the call to tables, for instance before the machine takes a copy of the
 // disk, or before an Anchor, which knows nothing of what is in the log alone. The store does it by itself as need arises.
 func (e Engine) Flush(ctx context.Context) error {
-	return operated("flush", e.db.Flush(ctx))
+	return operated("flush", e.does.Flush(ctx))
 }
 
 // SetHorizon keeps deletions behind a position from being forgotten, over openings too, so that Scope.Diff can go on from
@@ -136,17 +112,17 @@ func (e Engine) Flush(ctx context.Context) error {
 // Snapshot that is open it always succeeds. EngineOptions.HorizonMaxAge and HorizonMaxBytes bound how long it stands. Errors:
 // ErrHistoryGone, ErrDiverged, ErrInvalidPosition, scope.ErrInvalid for a name that cannot be.
 func (e Engine) SetHorizon(name string, at Position) error {
-	return operated("set horizon", e.db.SetHorizon(name, at))
+	return operated("set horizon", e.does.SetHorizon(name, at))
 }
 
 // RemoveHorizon removes a horizon. ErrNotFound: there is none of the name.
 func (e Engine) RemoveHorizon(name string) error {
-	return operated("remove horizon", e.db.RemoveHorizon(name))
+	return operated("remove horizon", e.does.RemoveHorizon(name))
 }
 
 // Horizons returns the horizons by name, those included that hold nothing any more.
 func (e Engine) Horizons() ([]Horizon, error) {
-	all, err := e.db.Horizons()
+	all, err := e.does.Horizons()
 	return all, operated("list horizons", err)
 }
 
@@ -156,18 +132,4 @@ func operated(op string, err error) error {
 		return nil
 	}
 	return &Error{Op: op, Err: translate(err)}
-}
-
-// metrics returns the engine's figures.
-func (e Engine) metrics() EngineMetrics { return e.db.Metrics() }
-
-// shreds yields the records of all Shreds.
-func (e Engine) shreds() iter.Seq2[ShredRecord, error] {
-	return func(yield func(ShredRecord, error) bool) {
-		for r, err := range e.db.Shreds() {
-			if !yield(r, translate(err)) {
-				return
-			}
-		}
-	}
 }
