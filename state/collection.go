@@ -48,7 +48,7 @@ var (
 // is the name of the collection, a slash, and the document's key.
 type Collection[T any] struct {
 	c       *collection
-	readers sync.Pool // of *pageReader[T]
+	readers *sync.Pool // of *pageReader[T]; of all handles that In has made of one
 }
 
 // Doc is a document with its key.
@@ -89,7 +89,7 @@ func OpenCollection[T any](ctx context.Context, s *Scope, name string, indexes .
 	if err != nil {
 		return nil, s.fail("open collection", name, err)
 	}
-	return &Collection[T]{c: c}, nil
+	return &Collection[T]{c, &sync.Pool{}}, nil
 }
 
 // IndexFunc makes of a function over documents one that index.Def.Func takes. It computes any number
@@ -112,7 +112,7 @@ func IndexFunc[T any](fn func(doc T) [][]any) index.Func {
 //		return users.In(tx.Scope(scope.Global())).Set(ctx, "ada", ada)
 //	})
 func (c *Collection[T]) In(s *Scope) *Collection[T] {
-	return &Collection[T]{c: c.c.on(s)}
+	return &Collection[T]{c.c.on(s), c.readers}
 }
 
 // Name returns the collection's name.

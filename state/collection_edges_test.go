@@ -3,6 +3,8 @@ package state_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/state"
@@ -224,5 +227,76 @@ func TestALoopOverDocumentsThatPanics(t *testing.T) {
 			require.Equal(t, []string{"0", "1", "2"}, docsOf(t, c, q))
 		}
 		require.NoError(t, f.Close())
+	})
+}
+
+// handler is a slog.Handler that calls a function with each message.
+type handler func(message string)
+
+func (h handler) Enabled(context.Context, slog.Level) bool { return true }
+func (h handler) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h handler) WithGroup(string) slog.Handler            { return h }
+func (h handler) Handle(_ context.Context, r slog.Record) error {
+	h(r.Message)
+	return nil
+}
+
+// A query for which there is no snapshot any more used to close the store itself, and so to wait for the Close that
+// waited for it.
+func TestAQueryOfAStoreThatIsClosing(t *testing.T) {
+	var c *state.Collection[person]
+	var asked error
+	logged := false
+	o := &state.Options{Engine: &state.EngineOptions{Logger: slog.New(handler(func(message string) {
+		if c != nil && strings.HasSuffix(message, "closed") {
+			logged = true
+			_, asked = c.Query(ctx, index.Query{})
+		}
+	}))}}
+	store, err := state.OpenMemory(o)
+	require.NoError(t, err)
+	c = people(t, store.Scope(agent), byTeam)
+	require.NoError(t, c.Set(ctx, "1", person{Team: "red"}))
+	require.NoError(t, store.Close())
+	require.True(t, logged)
+	require.ErrorIs(t, asked, state.ErrClosed)
+}
+
+// A loop makes memory for many documents at once, also where they lack fields: each used to get its own for the list.
+func TestLoopsAllocateLittle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("pools forget at random")
+	}
+	store, err := state.OpenMemory(nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	sc := store.Scope(agent)
+	c := people(t, sc, byTeam)
+	const docs = 500
+	for i := range docs {
+		require.NoError(t, c.Set(ctx, fmt.Sprint(i), person{Team: fmt.Sprint(i % 50), Name: "name", Tags: []string{"a", "b"}}))
+	}
+	inLoop := testing.AllocsPerRun(20, func() {
+		for range c.All(ctx, index.Query{}) {
+		}
+	})
+	require.Less(t, inLoop, 0.5*docs)
+}
+
+// A handle of a transaction used to be kept by the memory that its queries had left, and the transaction with it.
+func TestNoQueryKeepsItsHandle(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		c := people(t, f.Scope(agent), byTeam)
+		require.NoError(t, c.Set(ctx, "1", person{Team: "red"}))
+		var handle weak.Pointer[state.Collection[person]]
+		require.NoError(t, f.Transact(ctx, func(tx *state.Txn) error {
+			in := c.In(tx.Scope(agent))
+			handle = weak.Make(in)
+			page, err := in.Query(ctx, index.Query{})
+			require.Len(t, page.Docs, 1)
+			return err
+		}))
+		runtime.GC()
+		require.Nil(t, handle.Value())
 	})
 }

@@ -42,7 +42,7 @@ func (c *Collection[T]) Query(ctx context.Context, q index.Query) (Result[T], er
 	if err == nil {
 		defer src.close()
 		r.docs = []Doc[T]{}
-		next, err = r.run(src, &q, r.keep)
+		next, err = r.page(src, &q, r.keep)
 		err = src.seen(err)
 	}
 	if err != nil {
@@ -66,7 +66,7 @@ func (c *Collection[T]) All(ctx context.Context, q index.Query) iter.Seq2[Doc[T]
 }
 
 // each is All, but for the error that ends it, which is errLeft if the loop was left.
-func (c *Collection[T]) each(ctx context.Context, q index.Query, yield func(Doc[T], error) bool) (err error) {
+func (c *Collection[T]) each(ctx context.Context, q index.Query, yield func(Doc[T], error) bool) error {
 	src, err := c.c.view(ctx)
 	if err != nil {
 		return err
@@ -74,9 +74,10 @@ func (c *Collection[T]) each(ctx context.Context, q index.Query, yield func(Doc[
 	defer src.close()
 	r := c.borrowReader()
 	defer c.giveBack(r)
+	var d Doc[T] // of which the loop gets copies
 	show := func(key, doc []byte) error {
-		var d Doc[T]
-		err := r.read(&d, key, doc)
+		d = Doc[T]{}
+		err := r.fill(&d, key, doc)
 		if err == nil {
 			err = src.seenInLoop(d.Key)
 		}
@@ -90,7 +91,7 @@ func (c *Collection[T]) each(ctx context.Context, q index.Query, yield func(Doc[
 		q.Limit = index.MaxLimit
 	}
 	for more := true; more && err == nil; more = pages && q.After != "" {
-		q.After, err = r.run(src, &q, show)
+		q.After, err = r.page(src, &q, show)
 	}
 	return src.seen(err)
 }
@@ -120,7 +121,7 @@ func (c *Collection[T]) Explain(ctx context.Context, q index.Query) (index.Expla
 type pageReader[T any] struct {
 	*codec.Reader[T]
 	src  *docSource
-	left *index.Plan // whose proofs are left to read, or nil
+	plan *index.Plan // whose proofs are left to fill, or nil
 	docs []Doc[T]
 	keep func(key, doc []byte) error // made once
 }
@@ -136,44 +137,46 @@ func (c *Collection[T]) borrowReader() *pageReader[T] {
 			r.docs = slices.Grow(r.docs, 16)
 		}
 		r.docs = r.docs[:n+1] // zero, as all that was not used yet
-		return r.read(&r.docs[n], key, doc)
+		err := r.fill(&r.docs[n], key, doc)
+		if r.src.secret {
+			r.src.sensitive++
+		}
+		return err
 	}
 	return r
 }
 
 func (c *Collection[T]) giveBack(r *pageReader[T]) {
-	r.src, r.left, r.docs = nil, nil, nil
+	r.src, r.plan, r.docs = nil, nil, nil
 	c.readers.Put(r)
 }
 
-// run runs a query once. It calls add with each document, which reads it.
-func (r *pageReader[T]) run(src *docSource, q *index.Query, add func(key, doc []byte) error) (index.Token, error) {
+// page runs a query once. It calls add with each document, which has it filled in.
+func (r *pageReader[T]) page(src *docSource, q *index.Query, add func(key, doc []byte) error) (index.Token, error) {
 	p, err := src.plan(q)
 	if err != nil {
 		return "", err
 	}
-	r.src, r.left = src, nil
+	r.src, r.plan = src, nil
 	if key, text, ok := p.Told(); ok && r.Expect(key, text) {
 		p.Leave()
-		r.left = p
+		r.plan = p
 	}
 	return p.Run(src, add)
 }
 
-// read makes d, which is zero, the document under key, which the source has read last.
-func (r *pageReader[T]) read(d *Doc[T], key, doc []byte) error {
+// fill makes d, which is zero, the document under key, which the source has read last.
+func (r *pageReader[T]) fill(d *Doc[T], key, doc []byte) error {
 	src := r.src
-	if doc == nil || src.b.found.header.Class == Sensitive {
-		src.sensitive++
-	}
+	src.secret = doc == nil || src.b.found.header.Class == Sensitive
 	if doc == nil {
 		d.Key = string(key)
 		d.Err = src.c.fail("query", d.Key, src.unread)
 		return nil
 	}
 	err := r.Read(doc, &d.Value)
-	if r.left != nil && !(err == nil && r.Met(&d.Value)) {
-		if err := r.left.Prove(src, key, doc); err != nil {
+	if r.plan != nil && !(err == nil && r.Met(&d.Value)) {
+		if err := r.plan.Prove(src, key, doc); err != nil {
 			return err
 		}
 	}
@@ -223,7 +226,8 @@ type docSource struct {
 	at    docCursor
 
 	filter    *access.Filter // nil: all documents may be seen
-	sensitive uint64         // how many of that class were found and not recorded
+	secret    bool           // the document that was read last is of class Sensitive, or cannot be read
+	sensitive uint64         // how many such seen is to record
 	unread    error          // why the document that was read last cannot be
 }
 
@@ -234,7 +238,8 @@ func (src *docSource) close() {
 	src.c.scope.store.giveBackDocs(src.b) // and with it src
 }
 
-// seen records that sensitive documents were found, before a page of them is shown. It returns err, or why that has failed.
+// seen records the sensitive documents that were found, those of a page before it is shown. It returns err, or why that
+// has failed.
 func (src *docSource) seen(err error) error {
 	if src.sensitive == 0 {
 		return err
@@ -242,13 +247,11 @@ func (src *docSource) seen(err error) error {
 	return cmp.Or(err, src.c.scope.seen(src.ctx, access.OpScan, src.c.logical(""), src.sensitive))
 }
 
-// seenInLoop is seen for a loop that is about to show the document under key: where it need not be recorded before,
-// that is left to seen.
+// seenInLoop records the document that was read last, where that must be done before it is shown; else it is left to seen.
 func (src *docSource) seenInLoop(key string) error {
-	if src.sensitive == 0 {
+	if !src.secret {
 		return nil
 	}
-	src.sensitive--
 	return src.c.scope.seenInLoop(src.ctx, src.c.logical(key), &src.sensitive)
 }
 

@@ -19,7 +19,7 @@ type AccessOptions struct {
 	// Admin is allowed everything in a store that has no rules yet, and is not looked at in another.
 	Admin access.Principal
 	// AuditRequired makes an operation fail if what is to be recorded of it cannot be: reads then
-	// wait for their records.
+	// wait for their records, and loops record each value before they yield it, instead of all at the end.
 	AuditRequired bool
 	// AuditKey makes the chain of records one that only who has the key can make. It is the same
 	// each time the store is opened, and is not in the store.

@@ -18,8 +18,7 @@ import (
 
 // What is the engine's own, and a store's as it is.
 type (
-	// EngineOptions are the settings of the storage engine: how much memory it takes, how it
-	// compresses, where it takes its time from.
+	// EngineOptions are the settings of the storage engine: how much memory it takes, how it compresses, and others.
 	EngineOptions = lsm.Options
 	// EngineMetrics are the figures of the storage engine.
 	EngineMetrics = lsm.Metrics
@@ -77,11 +76,9 @@ var (
 	ErrNotEmpty = lsm.ErrNotEmpty
 	// ErrOtherStore: in the directory of a checkpoint lies another store: it was moved, or replaced.
 	ErrOtherStore = lsm.ErrOtherStore
-	// ErrNotEncrypted: something was to be sealed, in a store that is not encrypted. Nothing was
-	// written.
+	// ErrNotEncrypted: something was to be sealed, in a store that is not encrypted. Nothing was written.
 	ErrNotEncrypted = lsm.ErrNotEncrypted
-	// ErrShredded: the value was sealed in a scope whose key was destroyed since, or was to be sealed
-	// there.
+	// ErrShredded: the value was sealed in a scope whose key was destroyed since, or was to be sealed there.
 	ErrShredded = lsm.ErrShredded
 	// ErrNoScopeKey: the value was sealed under a key that is not here: that of the store of which this
 	// one is a checkpoint (Encryption.Vault), or of a vault that is gone.
@@ -198,7 +195,10 @@ func (e *engine) begin(tx *Txn) (*engine, error) {
 	} else {
 		at.root, err = e.db.Begin()
 	}
-	return at, translate(err)
+	if err != nil {
+		return nil, translate(err)
+	}
+	return at, nil
 }
 
 // position returns where in the history a snapshot is. What it shows is on the device then.

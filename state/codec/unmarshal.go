@@ -403,7 +403,7 @@ func (d *typed) intoStruct(s *shape, v reflect.Value, n, depth int) error {
 		}
 		last, expected = key, came
 		switch {
-		case came && depth > 1 && !d.unset && d.set(f, base):
+		case f != nil && depth > 1 && !d.unset && d.set(f, base):
 		case f == nil:
 			if err := d.pass(depth - 1); err != nil {
 				return err

@@ -35,7 +35,7 @@ type Source interface {
 // Cursor goes through a range of a Source, which has one at a time.
 type Cursor interface {
 	// Next goes to the next entry, at first to the first one. ok is false behind the last one, and with an error other
-	// than ErrUnread.
+	// than ErrUnread, which is of documents.
 	Next() (e Entry, ok bool, err error)
 	// Close lets go of what the cursor holds, and returns an error that Next has not told of.
 	Close() error
@@ -151,10 +151,7 @@ func (p *Plan) walk(src Source, rd *reading, visit visitor) (err error) {
 }
 
 // followEntry visits the document that an entry leads to, if it meets the conditions.
-func (p *Plan) followEntry(src Source, rd *reading, visit visitor, e Entry, unread error) (more bool, err error) {
-	if unread != nil {
-		return false, unread
-	}
+func (p *Plan) followEntry(src Source, rd *reading, visit visitor, e Entry, _ error) (more bool, err error) {
 	values, key, ok, err := p.take(e)
 	if err != nil || !ok {
 		return true, err
