@@ -73,7 +73,7 @@ type (
 
 var (
 	_ engineMethods = (*engine)(nil)
-	_ spaceMethods  = space{}
+	_ spaceMethods  = (*space)(nil)
 	_ cursorMethods = (*cursor)(nil)
 	_ feedMethods   = feed{}
 )

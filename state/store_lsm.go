@@ -371,7 +371,7 @@ type space struct {
 
 // get appends the value of key to dst, or returns dst and ErrNotFound. What else is known of the entry it tells i, if that
 // is not nil, also with an error that is unread.
-func (sp space) get(dst, key []byte, i *info) ([]byte, error) {
+func (sp *space) get(dst, key []byte, i *info) ([]byte, error) {
 	var of lsm.EntryInfo
 	var err error
 	switch {
@@ -398,7 +398,7 @@ func (sp space) get(dst, key []byte, i *info) ([]byte, error) {
 }
 
 // entries returns a cursor on the entries of [lower, upper), in order or backwards. It must be closed.
-func (sp space) entries(lower, upper []byte, reverse bool) (c cursor, err error) {
+func (sp *space) entries(lower, upper []byte, reverse bool) (c cursor, err error) {
 	o := lsm.IterOptions{LowerBound: lower, UpperBound: upper}
 	c.reverse = reverse
 	if sp.tx == nil {
@@ -415,7 +415,7 @@ func (sp space) entries(lower, upper []byte, reverse bool) (c cursor, err error)
 // stats tells how much the scope holds or, without counting, only whether it is sealed: the one that has the
 // name now, or had it at the snapshot. With ErrShredded it is, and its key was destroyed. All is zero of a scope that
 // is not there. It is not for transactions.
-func (sp space) stats(counted bool) (spaceStats, error) {
+func (sp *space) stats(counted bool) (spaceStats, error) {
 	if !counted {
 		sealed, err := sp.sc.Sealed()
 		return spaceStats{sealed: sealed}, translate(err)
@@ -425,7 +425,7 @@ func (sp space) stats(counted bool) (spaceStats, error) {
 }
 
 // change does that to the scope; name is the other one's. It returns how many entries it has copied.
-func (sp space) change(ctx context.Context, to wholeChange, name scope.Scope, unsynced bool) (copied int64, err error) {
+func (sp *space) change(ctx context.Context, to wholeChange, name scope.Scope, unsynced bool) (copied int64, err error) {
 	o := syncOf(unsynced)
 	switch to {
 	case wholeDrop:
@@ -441,7 +441,7 @@ func (sp space) change(ctx context.Context, to wholeChange, name scope.Scope, un
 }
 
 // shred destroys the key of the scope.
-func (sp space) shred(ctx context.Context) (*ShredReport, error) {
+func (sp *space) shred(ctx context.Context) (*ShredReport, error) {
 	report, err := sp.sc.Shred(ctx)
 	return report, translate(err)
 }
@@ -452,7 +452,7 @@ var diffKinds = map[lsm.ChangeKind]ChangeKind{
 }
 
 // diff yields what has changed in the scope since a position, up to now or to the snapshot.
-func (sp space) diff(from Position) iter.Seq2[rawChange, error] {
+func (sp *space) diff(from Position) iter.Seq2[rawChange, error] {
 	return func(yield func(rawChange, error) bool) {
 		for c, err := range sp.sc.Diff(from) {
 			r := rawChange{kind: diffKinds[c.Kind], key: c.Key, upper: c.Upper, value: c.Value}
@@ -468,7 +468,7 @@ func (sp space) diff(from Position) iter.Seq2[rawChange, error] {
 }
 
 // watch returns a feed of what commits change of [lower, upper), from now on or from a position.
-func (sp space) watch(ctx context.Context, lower, upper []byte, from *Position) (feed, error) {
+func (sp *space) watch(ctx context.Context, lower, upper []byte, from *Position) (feed, error) {
 	w, err := sp.sc.Watch(ctx, &lsm.WatchOptions{LowerBound: lower, UpperBound: upper, From: from})
 	return feed{w}, translate(err)
 }
