@@ -57,7 +57,7 @@ func (p *Plan) Run(src Source, yield func(key, doc []byte) error) (Token, error)
 	rd := readings.Get().(*reading)
 	defer rd.done()
 	rd.n, rd.yield = 0, yield
-	if err := p.walk(src, rd, (*Plan).visitPage); err != nil || rd.n < p.req.limit {
+	if err := p.walk(rd, src, (*Plan).visitPage); err != nil || rd.n < p.req.limit {
 		return "", err
 	}
 	return p.token(rd.key), nil
@@ -91,8 +91,8 @@ func (p *Plan) Leave() { p.left = true }
 
 // Prove finds out whether a document that Run has yielded has its entry. Errors are those of Run.
 func (p *Plan) Prove(src Source, key, doc []byte) error {
-	var rd reading
-	_, err := p.wanted(src, &rd, p.lead[prefixLen:], key, doc) // one value: it is the first
+	rd := reading{src: src}
+	_, err := p.wanted(&rd, p.lead[prefixLen:], key, doc) // one value: it is the first
 	return err
 }
 
@@ -105,13 +105,15 @@ type reading struct {
 	best   []byte
 	key    []byte
 
+	src   Source
+	visit visitor
 	yield func(key, doc []byte) error
 	n     int // documents of the page
 	page  page
 }
 
 func (rd *reading) done() {
-	rd.yield, rd.page = nil, page{}
+	rd.src, rd.visit, rd.yield, rd.page = nil, nil, nil, page{}
 	readings.Put(rd)
 }
 
@@ -121,14 +123,15 @@ func (rd *reading) done() {
 type visitor func(p *Plan, rd *reading, position, key, doc []byte) (more bool, err error)
 
 // walk visits each document that meets the conditions once, in the order of the plan.
-func (p *Plan) walk(src Source, rd *reading, visit visitor) (err error) {
+func (p *Plan) walk(rd *reading, src Source, visit visitor) (err error) {
+	rd.src, rd.visit = src, visit
 	lower, upper := p.bounds()
 	if upper != nil && bytes.Compare(lower, upper) >= 0 {
 		return nil
 	}
-	open, follow := Source.Docs, (*Plan).followDoc
+	open := Source.Docs
 	if p.index != nil {
-		open, follow = Source.Entries, (*Plan).followEntry
+		open = Source.Entries
 	}
 	c, err := open(src, lower, upper, p.reverse)
 	if err != nil {
@@ -144,49 +147,55 @@ func (p *Plan) walk(src Source, rd *reading, visit visitor) (err error) {
 		if !ok {
 			return err
 		}
-		if more, err := follow(p, src, rd, visit, e, err); !more || err != nil {
+		more := false
+		if p.index != nil {
+			more, err = p.followEntry(rd, e)
+		} else {
+			more, err = p.followDoc(rd, e, err)
+		}
+		if !more || err != nil {
 			return err
 		}
 	}
 }
 
 // followEntry visits the document that an entry leads to, if it meets the conditions.
-func (p *Plan) followEntry(src Source, rd *reading, visit visitor, e Entry, _ error) (more bool, err error) {
+func (p *Plan) followEntry(rd *reading, e Entry) (more bool, err error) {
 	values, key, ok, err := p.take(e)
 	if err != nil || !ok {
 		return true, err
 	}
-	doc, err := src.Doc(key)
+	doc, err := rd.src.Doc(key)
 	switch {
 	case err == ErrHidden: // returned bare
 		return true, nil
 	case err == ErrUnread: // returned bare
-		return p.visitUnread(rd, visit, e.Key[prefixLen:], key)
+		return p.visitUnread(rd, e.Key[prefixLen:], key)
 	case err != nil:
 		return false, err
 	}
 	if doc == nil || !p.left {
-		if ok, err = p.wanted(src, rd, values, key, doc); err != nil || !ok {
+		if ok, err = p.wanted(rd, values, key, doc); err != nil || !ok {
 			return true, err
 		}
 	}
-	return visit(p, rd, e.Key[prefixLen:], key, doc)
+	return rd.visit(p, rd, e.Key[prefixLen:], key, doc)
 }
 
 // followDoc visits a document if it meets the conditions.
-func (p *Plan) followDoc(src Source, rd *reading, visit visitor, e Entry, unread error) (more bool, err error) {
+func (p *Plan) followDoc(rd *reading, e Entry, unread error) (more bool, err error) {
 	if unread != nil {
-		return p.visitUnread(rd, visit, e.Key, e.Key)
+		return p.visitUnread(rd, e.Key, e.Key)
 	}
 	if p.deep {
-		if err := src.Check(e.Value); err != nil {
+		if err := rd.src.Check(e.Value); err != nil {
 			return false, err
 		}
 	}
 	if ok, err := p.matches(rd, e.Key, e.Value); err != nil || !ok {
 		return true, err
 	}
-	return visit(p, rd, e.Key, e.Key, e.Value)
+	return rd.visit(p, rd, e.Key, e.Key, e.Value)
 }
 
 // take takes an entry apart, and reports whether its values meet the conditions.
@@ -202,11 +211,11 @@ func (p *Plan) take(e Entry) (values, key []byte, ok bool, err error) {
 }
 
 // wanted reports whether the walk is to visit the document that an entry has led to.
-func (p *Plan) wanted(src Source, rd *reading, values, key, doc []byte) (bool, error) {
+func (p *Plan) wanted(rd *reading, values, key, doc []byte) (bool, error) {
 	// Of most documents a look at the values tells that the entry is the only one.
 	only := doc != nil && rd.tuples.probe(p.index, doc) && bytes.Equal(rd.tuples.at(0), values)
 	if doc != nil && (!only || p.deep) {
-		if err := src.Check(doc); err != nil {
+		if err := rd.src.Check(doc); err != nil {
 			return false, err
 		}
 	}
@@ -219,13 +228,13 @@ func (p *Plan) wanted(src Source, rd *reading, values, key, doc []byte) (bool, e
 }
 
 // visitUnread visits a document that cannot be read if its key meets the conditions.
-func (p *Plan) visitUnread(rd *reading, visit visitor, position, key []byte) (more bool, err error) {
+func (p *Plan) visitUnread(rd *reading, position, key []byte) (more bool, err error) {
 	for _, i := range p.checked {
 		if f := &p.req.fields[i]; f.key && !f.admits(key) {
 			return true, nil
 		}
 	}
-	return visit(p, rd, position, key, nil)
+	return rd.visit(p, rd, position, key, nil)
 }
 
 // bounds returns the bounds of what is left to be read.

@@ -41,7 +41,7 @@ func (g *page) cut(limit int) {
 func (p *Plan) runSorted(src Source, yield func(key, doc []byte) error) (Token, error) {
 	rd := readings.Get().(*reading)
 	defer rd.done()
-	if err := p.walk(src, rd, (*Plan).visitSorted); err != nil {
+	if err := p.walk(rd, src, (*Plan).visitSorted); err != nil {
 		return "", err
 	}
 	rd.page.cut(p.req.limit)
