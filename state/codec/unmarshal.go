@@ -378,7 +378,7 @@ func (d *typed) intoStruct(s *shape, v reflect.Value, n, depth int) error {
 	}
 	next, expected := 0, true // the field that comes next, and whether the one before it has just come
 	var last []byte
-	base := v.Addr().UnsafePointer()
+	base := address(v)
 	for i := range n {
 		var f *field
 		var key []byte
