@@ -15,6 +15,7 @@ type field struct {
 	shape     *shape
 	omitEmpty bool
 	optional  bool // behind an embedded pointer, which may be nil
+	aliased   bool // it is read under another name, too
 
 	form   form // what is set in its place,
 	offset uintptr
@@ -54,6 +55,7 @@ func (b builder) structFields(t reflect.Type) (*fields, string) {
 	for alias, name := range c.alias {
 		if _, taken := f.byName[alias]; !taken {
 			f.byName[alias] = f.byName[name]
+			f.list[f.byName[name]].aliased = true
 		}
 	}
 	return f, ""

@@ -51,15 +51,14 @@ func (r *Reader[T]) Expect(key, text string) bool {
 		return false
 	}
 	i, found := r.shape.fields.byName[key]
-	if !found || r.shape.fields.list[i].form != formString {
+	if !found {
 		return false
 	}
-	for name, at := range r.shape.fields.byName {
-		if at == i && name != key {
-			return false // an alias
-		}
+	f := &r.shape.fields.list[i]
+	if f.form != formString || f.aliased {
+		return false
 	}
-	r.expected, r.expectedText = &r.shape.fields.list[i], text
+	r.expected, r.expectedText = f, text
 	return true
 }
 
