@@ -134,7 +134,7 @@ func (d *once) time() (any, bool) {
 	}
 	d.pos += size - 1
 	sec, nanos := timeOf(p)
-	if nanos > maxNanos || sec < minUnix || sec > maxUnix {
+	if !validTime(sec, nanos) {
 		return nil, false
 	}
 	return timeAt(sec, nanos), true

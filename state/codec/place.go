@@ -3,6 +3,7 @@ package codec
 import (
 	"reflect"
 	"strconv"
+	"time"
 	"unsafe"
 )
 
@@ -20,6 +21,7 @@ const (
 	formFloat               // float64
 	formString              // string
 	formStrings             // []string
+	formTime                // time.Time
 )
 
 // place says where a field lies within the struct t, index being as reflect.Value.FieldByIndex takes it.
@@ -44,6 +46,8 @@ func (f *field) place(t reflect.Type) {
 		f.form = formString
 	case t == stringsType:
 		f.form = formStrings
+	case s.op == opTime:
+		f.form = formTime
 	}
 }
 
@@ -66,6 +70,8 @@ func (d *typed) set(f *field, base unsafe.Pointer) bool {
 		return d.setBool((*bool)(at))
 	case formStrings:
 		return d.setStrings((*[]string)(at))
+	case formTime:
+		return d.setTime((*time.Time)(at))
 	}
 	return false
 }
@@ -142,6 +148,25 @@ func (d *typed) setBool(to *bool) bool {
 	}
 	*to = rest[0] == codeTrue
 	d.pos++
+	d.nodes--
+	return true
+}
+
+func (d *typed) setTime(to *time.Time) bool {
+	rest := d.p[d.pos:]
+	if len(rest) == 0 || d.nodes == 0 {
+		return false
+	}
+	_, _, size, err := timeHead(rest)
+	if err != nil {
+		return false
+	}
+	sec, nanos := timeOf(rest)
+	if !validTime(sec, nanos) {
+		return false
+	}
+	*to = timeAt(sec, nanos)
+	d.pos += size
 	d.nodes--
 	return true
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/loamdb/loam/state/codec"
 	"github.com/stretchr/testify/require"
@@ -64,6 +65,9 @@ type placed struct {
 	Name  name     `msgpack:"name"`
 	Tags  []string `msgpack:"tags"`
 	Small int32    `msgpack:"small"`
+
+	At   time.Time `msgpack:"at"`
+	When time.Time `msgpack:"when,omitempty"`
 }
 
 type (
@@ -79,7 +83,8 @@ type (
 )
 
 func somePlaced() placed {
-	return placed{inPlace{"é"}, &InPlace{strings.Repeat("x", 300)}, true, -77, 1 << 40, 0.5, name(strings.Repeat("y", 99)), []string{"a", "", "ü"}, 9}
+	return placed{inPlace{"é"}, &InPlace{strings.Repeat("x", 300)}, true, -77, 1 << 40, 0.5, name(strings.Repeat("y", 99)), []string{"a", "", "ü"}, 9,
+		time.Date(1969, 3, 1, 12, 30, 5, 123456789, time.UTC), time.Unix(1<<33, 0).UTC()}
 }
 
 // Every byte of some encodings changed, and every end of them: the rules are those of Validate, and the errors too.

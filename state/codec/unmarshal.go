@@ -182,7 +182,7 @@ func (d *typed) intoAny(v reflect.Value, depth int) error {
 
 // intoTime reads the time at a place.
 func (d *typed) intoTime(v reflect.Value, at int) error {
-	if sec, nanos := timeOf(d.p[at:]); nanos > maxNanos || sec < minUnix || sec > maxUnix {
+	if sec, nanos := timeOf(d.p[at:]); !validTime(sec, nanos) {
 		return errUnsound
 	}
 	*v.Addr().Interface().(*time.Time) = (&decoder{p: d.p, pos: at}).time()

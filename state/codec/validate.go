@@ -92,7 +92,7 @@ func (v *validator) value(depth int) error {
 			return ErrNotUTF8
 		}
 	case Time:
-		if sec, nanos := timeOf(v.p[v.pos:]); nanos > maxNanos || sec < minUnix || sec > maxUnix {
+		if sec, nanos := timeOf(v.p[v.pos:]); !validTime(sec, nanos) {
 			return ErrTimeRange
 		}
 	}
@@ -278,6 +278,11 @@ func timeOf(p []byte) (sec int64, nanos uint32) {
 		return int64(n & (1<<34 - 1)), uint32(n >> 34)
 	}
 	return int64(number(p[7:], 8)), uint32(number(p[3:], 4))
+}
+
+// validTime reports whether that is a time which values may have.
+func validTime(sec int64, nanos uint32) bool {
+	return nanos <= maxNanos && sec >= minUnix && sec <= maxUnix
 }
 
 // skip returns how long the value at the front of p is. p must be accepted by Validate.
