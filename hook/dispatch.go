@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,7 @@ type Options struct {
 	OnFailure func(*CallError)
 }
 
-// Validate returns what is wrong with the options, as an error that matches ErrInvalid, or nil.
+// Validate returns all that is wrong with the options, as an error that matches ErrInvalid, or nil.
 func (o Options) Validate() error {
 	_, err := o.withDefaults()
 	return err
@@ -51,20 +52,20 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	o.Workers = cmp.Or(o.Workers, 4)
 	o.QueueLen = cmp.Or(o.QueueLen, 1024)
-	problem := ""
-	switch {
-	case o.Now == nil:
-		problem = "no clock"
-	case o.Workers < 1 || o.Workers > 256:
-		problem = "the workers are not 1 to 256"
-	case o.QueueLen < 1 || o.QueueLen > 1_000_000:
-		problem = "the length of the queue is not 1 to 1,000,000"
-	case o.WhenFull > Drop:
-		problem = "no such policy"
-	default:
-		return o, nil
+	var problems []string
+	bad := func(is bool, problem string) {
+		if is {
+			problems = append(problems, problem)
+		}
 	}
-	return o, fmt.Errorf("%w: options: %s", ErrInvalid, problem)
+	bad(o.Now == nil, "no clock")
+	bad(o.Workers < 1 || o.Workers > 256, "the workers are not 1 to 256")
+	bad(o.QueueLen < 1 || o.QueueLen > 1_000_000, "the length of the queue is not 1 to 1,000,000")
+	bad(o.WhenFull > Drop, "no such policy")
+	if len(problems) > 0 {
+		return o, fmt.Errorf("%w: options: %s", ErrInvalid, strings.Join(problems, "; "))
+	}
+	return o, nil
 }
 
 // Dispatcher knows the hooks and runs them. All methods may be called by many goroutines.

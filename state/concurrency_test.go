@@ -41,8 +41,8 @@ func TestTenWritersOfTheirOwnKeys(t *testing.T) {
 	})
 }
 
-// B15: by every way of changing a value that depends on what it was.
-func TestTenWritersOfOneCounter(t *testing.T) {
+// B15: by every way of changing a value that depends on what it was; by ten writers, and by 16.
+func TestWritersOfOneCounter(t *testing.T) {
 	ways := map[string]func(sc *state.Scope, store *state.Store) error{
 		"increment": func(sc *state.Scope, _ *state.Store) error {
 			_, err := sc.Increment(ctx, "n", 1)
@@ -76,17 +76,20 @@ func TestTenWritersOfOneCounter(t *testing.T) {
 	for name, increment := range ways {
 		t.Run(name, func(t *testing.T) {
 			everywhere(t, &state.Options{NoSync: true}, func(t *testing.T, f *fixture) {
-				sc := f.Scope(agent)
-				together(10, func(int) {
-					for range 100 {
-						if err := increment(sc, f.Store); err != nil {
-							t.Error(err)
+				sc, want := f.Scope(agent), 0
+				for _, writers := range []int{10, 16} {
+					want += writers * 100
+					together(writers, func(int) {
+						for range 100 {
+							if err := increment(sc, f.Store); err != nil {
+								t.Error(err)
+							}
 						}
-					}
-				})
-				n, err := state.Get[int](ctx, sc, "n")
-				require.NoError(t, err)
-				require.Equal(t, 1000, n)
+					})
+					n, err := state.Get[int](ctx, sc, "n")
+					require.NoError(t, err)
+					require.Equal(t, want, n)
+				}
 			})
 		})
 	}
@@ -110,24 +113,27 @@ func TestAChangeIsMadeOfTheNewestValue(t *testing.T) {
 	})
 }
 
-// B28: one hundred appends by ten writers are one hundred elements, each one's in its order.
-func TestTenWritersOfOneList(t *testing.T) {
+// B28: of ten writers, and of 16, who append ten elements each all are there, each one's in its order.
+func TestWritersOfOneList(t *testing.T) {
 	everywhere(t, &state.Options{NoSync: true}, func(t *testing.T, f *fixture) {
 		sc := f.Scope(agent)
-		together(10, func(i int) {
-			for n := range 10 {
-				if _, err := sc.Append(ctx, "messages", i*10+n); err != nil {
-					t.Error(err)
+		for _, writers := range []int{10, 16} {
+			key := fmt.Sprint("messages of ", writers)
+			together(writers, func(i int) {
+				for n := range 10 {
+					if _, err := sc.Append(ctx, key, i*10+n); err != nil {
+						t.Error(err)
+					}
 				}
+			})
+			list, err := state.Get[[]int](ctx, sc, key)
+			require.NoError(t, err)
+			require.Len(t, list, 10*writers)
+			next := make([]int, writers)
+			for _, m := range list {
+				require.Equal(t, next[m/10], m%10)
+				next[m/10]++
 			}
-		})
-		list, err := state.Get[[]int](ctx, sc, "messages")
-		require.NoError(t, err)
-		require.Len(t, list, 100)
-		var next [10]int
-		for _, m := range list {
-			require.Equal(t, next[m/10], m%10)
-			next[m/10]++
 		}
 	})
 }

@@ -30,17 +30,17 @@ type Privacy struct {
 // looked reports whether values of a class are ever looked at.
 func looked(c Class) bool { return c == Standard || c == Sensitive || c == External }
 
+// validate reports every problem of the rule at once.
 func (p *Privacy) validate() error {
-	if _, err := scope.ParsePattern(p.Scopes); err != nil {
-		return err
-	}
+	_, badScopes := scope.ParsePattern(p.Scopes)
+	errs := []error{badScopes}
 	for _, c := range p.Classes {
 		if !looked(c) {
-			return fmt.Errorf("privacy: values of class %v are never looked at", c)
+			errs = append(errs, fmt.Errorf("privacy: values of class %v are never looked at", c))
 		}
 	}
-	_, err := privacy.New(&p.Policy, new(privacy.KeySet)) // which is not used: keys are a store's
-	return err
+	_, badPolicy := privacy.New(&p.Policy, new(privacy.KeySet)) // which is not used: keys are a store's
+	return errors.Join(append(errs, badPolicy)...)
 }
 
 // protection is what a store does to values before they are encoded.

@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
+	"github.com/loamdb/loam/state/index"
 	"github.com/stretchr/testify/require"
 )
 
@@ -425,6 +427,58 @@ func TestWatchersSeeCommitsInOrder(t *testing.T) {
 			}
 		}
 		require.ErrorIs(t, last, state.ErrScopeDropped)
+	})
+}
+
+// A change says whether its commit is on the device: of an unsynced one, when the log has been synced since; of one in
+// memory, never.
+func TestChangesSayWhetherTheyAreDurable(t *testing.T) {
+	everywhere(t, &state.Options{Engine: &state.EngineOptions{SyncInterval: -1}}, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		require.NoError(t, sc.Set(ctx, "k", 0))
+		w, err := sc.Watch(ctx, "", nil)
+		require.NoError(t, err)
+		defer w.Close()
+		for _, c := range []struct {
+			how  state.Option
+			want bool
+		}{{state.NoSync, false}, {state.Sync, true}, {state.NoSync, false}} {
+			require.NoError(t, sc.Set(ctx, "k", 1, c.how))
+			got, err := w.Next()
+			require.NoError(t, err)
+			require.Equal(t, c.want && f.dir != "", got.Durable)
+		}
+		require.NoError(t, sc.Set(ctx, "k", 2, state.NoSync))
+		require.NoError(t, sc.Set(ctx, "k", 3, state.Sync))
+		got, err := w.Next()
+		require.NoError(t, err)
+		require.Equal(t, f.dir != "", got.Durable, "with the one behind it")
+	})
+}
+
+// B11: what Copy returns is how many keys and documents there are, and nothing of what the store keeps beside them.
+func TestACopyCountsKeysAndDocuments(t *testing.T) {
+	everywhere(t, nil, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		c := people(t, sc, byMail, byTeam)
+		for _, key := range []string{"1", "2", "3"} {
+			require.NoError(t, c.Set(ctx, key, person{Mail: key, Team: "red"}))
+		}
+		require.NoError(t, sc.Set(ctx, "k", 1))
+		_, err := sc.AcquireLease(ctx, "lease", "holder", time.Hour)
+		require.NoError(t, err)
+		require.NoError(t, sc.SetRetention(ctx, state.Retention{MaxEntries: 100}))
+		n, err := sc.Copy(ctx, scope.Custom("copy"))
+		require.NoError(t, err)
+		require.Equal(t, int64(4), n)
+		snap, err := f.Snapshot()
+		require.NoError(t, err)
+		defer snap.Close()
+		require.NoError(t, sc.Set(ctx, "later", 1))
+		n, err = snap.Scope(agent).Copy(ctx, scope.Custom("copy of a snapshot"))
+		require.NoError(t, err)
+		require.Equal(t, int64(4), n)
+		require.Equal(t, []string{"1", "2", "3"}, docsOf(t, c.In(f.Scope(scope.Custom("copy"))), index.Query{}))
 	})
 }
 

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/loamdb/loam/hook"
 	"github.com/loamdb/loam/lsm"
+	"github.com/loamdb/loam/privacy"
 	"github.com/loamdb/loam/scope"
 	"github.com/loamdb/loam/state"
 	"github.com/loamdb/loam/state/codec"
@@ -328,10 +330,13 @@ func TestClassesHaveDefaults(t *testing.T) {
 func TestOptionsAreValidated(t *testing.T) {
 	err := (&state.Options{
 		Class: state.Sensitive, ScopeClasses: []state.ScopeClass{{Scopes: "nobody", Class: 9}}, MaxDepth: -1,
-		Engine: &state.EngineOptions{MemoryBudget: 1},
+		Engine:  &state.EngineOptions{MemoryBudget: 1},
+		Privacy: []state.Privacy{{Scopes: "nowhere", Classes: []state.Class{state.Trusted}, Policy: privacy.Policy{Default: 77}}},
+		Hooks:   hook.Options{Workers: -1, QueueLen: -5},
 	}).Validate()
 	require.ErrorIs(t, err, state.ErrInvalidOptions)
-	for _, text := range []string{"sensitive", "nobody", "class 9", "MaxDepth", "MemoryBudget"} {
+	require.ErrorIs(t, err, privacy.ErrInvalidPolicy)
+	for _, text := range []string{"sensitive", "nobody", "class 9", "MaxDepth", "MemoryBudget", "nowhere", "class trusted", "workers", "queue"} {
 		require.ErrorContains(t, err, text)
 	}
 	_, err = state.OpenMemory(&state.Options{MaxValueBytes: -1})

@@ -141,7 +141,7 @@ func (v *View) Explain(ctx context.Context, r access.Request) (*access.Explanati
 }
 
 // Audit yields the records that are meant, oldest first, for an admin of everything: every denial, every
-// change of the rules, and every read of a value of class Sensitive. It reads all that are kept. An
+// change of the rules, and whatever had to do with a value of class Sensitive, as docs/access.md lists it. It reads all that are kept. An
 // error is yielded once, and ends the loop.
 func (v *View) Audit(ctx context.Context, q audit.Query) iter.Seq2[audit.Record, error] {
 	return func(yield func(audit.Record, error) bool) {

@@ -31,7 +31,7 @@ type Change struct {
 	// further change of the same commit follows.
 	Commit Version
 	Last   bool
-	// Durable: the commit was on the device when the change was handed out.
+	// Durable: the commit was on the device when the change was handed out. In a memory store none ever is.
 	Durable bool
 	// From is the commit up to which everything had been shown when a ChangeLagged came.
 	From Version

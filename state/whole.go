@@ -13,9 +13,9 @@ import (
 
 // Stats say how much a scope holds.
 type Stats struct {
-	// Entries counts the keys, and Bytes the length of keys and values as they are stored. When
-	// Exact is not set, what was overwritten or deleted, or has expired, and is not merged yet
-	// counts too. What the store keeps beside the values, as indexes are, always counts.
+	// Entries counts keys, documents and what the store keeps beside them: entries of indexes, the list of a collection's
+	// indexes, leases, a rule of retention. Bytes is the length of them and their values as they are stored. When
+	// Exact is not set, what was overwritten or deleted, or has expired, and is not merged yet counts too.
 	Entries, Bytes int64
 	// Exact: the figures are those of the moment of the call.
 	Exact bool
@@ -120,8 +120,8 @@ func (s *Scope) Move(ctx context.Context, to scope.Scope, opts ...Option) error 
 	return nil
 }
 
-// Copy makes a scope with all that this one has stored, now or in its snapshot, and returns how many
-// entries it has copied. The copy appears whole, at the end, and shares nothing with the
+// Copy makes a scope with all that this one has stored, now or in its snapshot, and returns how many keys and
+// documents it has copied. The copy appears whole, at the end, and shares nothing with the
 // original; its values have versions of their own. ErrNotFound and ErrScopeExists are as with Move.
 func (s *Scope) Copy(ctx context.Context, to scope.Scope, opts ...Option) (int64, error) {
 	s, err := s.passTo(ctx, access.OpCopy, access.OpCopyTo, to)
@@ -146,7 +146,7 @@ func (s *Scope) Copy(ctx context.Context, to scope.Scope, opts ...Option) (int64
 		carried, err = s.store.sweeper.carry(s, to, unsynced)
 	}
 	if err == nil {
-		n, err = s.space.change(ctx, wholeCopy, to, unsynced)
+		n, err = s.copyTo(ctx, to, unsynced)
 	}
 	if carried {
 		s.store.sweeper.settle(s.store.engine.now(), to)
@@ -159,6 +159,36 @@ func (s *Scope) Copy(ctx context.Context, to scope.Scope, opts ...Option) (int64
 		return 0, s.fail("copy", "", err)
 	}
 	return n, nil
+}
+
+// copyTo copies what the scope has stored, and returns how many keys and documents that are.
+func (s *Scope) copyTo(ctx context.Context, to scope.Scope, unsynced bool) (int64, error) {
+	sp := s.space
+	if s.mode == live {
+		snap, err := s.store.engine.begin(nil)
+		if err != nil {
+			return 0, err
+		}
+		defer snap.close() // what there is to fail has failed before
+		if sp, err = snap.space(s.name); err != nil {
+			return 0, err
+		}
+	}
+	beside := int64(0)
+	for _, area := range [][2][]byte{{nil, documentsFirst}, {documentsEnd, []byte(firstKey)}} {
+		err := scan(sp, area[0], area[1], false, func(_, _ []byte, _ info) bool {
+			beside++
+			return ctx.Err() == nil
+		})
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	n, err := sp.change(ctx, wholeCopy, to, unsynced)
+	return n - beside, err
 }
 
 // Fork copies the scope as Copy does and returns a handle to the copy.
