@@ -53,3 +53,40 @@ func TestAnOverfullLevel0SlowsWriters(t *testing.T) {
 		require.NoError(t, db.Close())
 	})
 }
+
+// B70: while level 0 is full writes stop, and are counted; what compactions would have to write is told, also of a store
+// that nobody compacts.
+func TestAFullLevel0StopsWriters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		o := Options{SyncInterval: -1}
+		o.seams = seams.Seams{FS: fs, Sizing: seams.Sizing{L0Trigger: 1000, L0Slow: 4, L0Stop: 5, SettleAfter: time.Hour}}
+		db, err := Open("db", &o)
+		require.NoError(t, err)
+		for i := 0; db.Metrics().Levels[0].Runs < 5; i++ { // small ones are merged
+			require.NoError(t, db.Set(fmt.Appendf(nil, "k%d", i%2), make([]byte, 1000), nil))
+			require.NoError(t, db.Flush(context.Background()))
+		}
+		require.Zero(t, db.Metrics().WriteStops)
+		require.Zero(t, db.Metrics().CompactionDebt)
+		require.NoError(t, db.Close())
+
+		look := o
+		look.ReadOnly, look.seams.Sizing.L0Trigger = true, 4
+		db, err = Open("db", &look)
+		require.NoError(t, err)
+		require.Equal(t, 5, db.Metrics().Levels[0].Runs)
+		require.Greater(t, db.Metrics().CompactionDebt, int64(2000))
+		require.NoError(t, db.Close())
+
+		db, err = Open("db", &o)
+		require.NoError(t, err)
+		set := make(chan error, 1)
+		go func() { set <- db.Set([]byte("k"), nil, NoSync) }()
+		synctest.Wait()
+		require.Equal(t, int64(1), db.Metrics().WriteStops)
+		require.Empty(t, set)
+		require.NoError(t, db.Close())
+		require.ErrorIs(t, <-set, ErrClosed, "nobody has made room, as it was to be here")
+	})
+}
