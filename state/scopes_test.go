@@ -456,6 +456,48 @@ func TestChangesSayWhetherTheyAreDurable(t *testing.T) {
 	})
 }
 
+// Whoever falls behind more than is kept for watchers is told so, gets what has changed once for each key, and goes on with
+// what is committed then.
+func TestAWatcherThatFallsBehind(t *testing.T) {
+	everywhere(t, &state.Options{NoSync: true}, func(t *testing.T, f *fixture) {
+		sc := f.Scope(agent)
+		w, err := sc.Watch(ctx, "", nil)
+		require.NoError(t, err)
+		defer w.Close()
+		const keys, bytes = 40, 512 << 10 // more than 16 MiB together
+		for i := range keys {
+			require.NoError(t, sc.Set(ctx, fmt.Sprintf("k%02d", i), strings.Repeat("x", bytes)))
+			require.NoError(t, sc.Set(ctx, "counter", i))
+		}
+		seen := map[string]int{}
+		lags := 0
+		for seen["counter"] == 0 || len(seen) < keys+1 {
+			c, err := w.Next()
+			require.NoError(t, err)
+			if c.Kind == state.ChangeLagged {
+				lags++
+				require.Less(t, c.From, c.Commit)
+				continue
+			}
+			if c.Kind == state.ChangeDeleteRange {
+				require.Empty(t, seen, "what there is follows")
+				continue
+			}
+			require.Equal(t, state.ChangeSet, c.Kind)
+			seen[c.Key]++
+			if c.Key == "counter" {
+				require.Equal(t, int64(keys-1), c.Value)
+			}
+		}
+		require.Equal(t, 1, lags)
+		require.Equal(t, 1, seen["counter"], "once, as it is")
+		require.NoError(t, sc.Set(ctx, "live", 1))
+		c, err := w.Next()
+		require.NoError(t, err)
+		require.Equal(t, "live", c.Key)
+	})
+}
+
 // B11: what Copy returns is how many keys and documents there are, and nothing of what the store keeps beside them.
 func TestACopyCountsKeysAndDocuments(t *testing.T) {
 	everywhere(t, nil, func(t *testing.T, f *fixture) {
