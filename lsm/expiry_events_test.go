@@ -166,7 +166,7 @@ func TestWhatExpiresWhileItIsStagedIsAnEvent(t *testing.T) {
 			intent.add(keys.KindSet, idKey(recordStaged, id), flagValue)
 			_, err = db.commitDirectory(&intent, NoSync)
 			require.NoError(t, err)
-			n, err := from.stage(context.Background(), id)
+			n, err := from.stage(context.Background(), id, nil)
 			require.NoError(t, err)
 			require.EqualValues(t, maxSwept+10, n)
 			require.NoError(t, from.Drop(nil))

@@ -25,6 +25,12 @@ const copyBatchBytes = 256 << 10
 // ErrScopeExists if there is a scope of the name, ErrNotFound if there is nothing to copy,
 // ErrNoScopeKey if it has a sealed value whose key is not here.
 func (s *Scope) Copy(ctx context.Context, to scope.Scope, w *WriteOptions) (entries int64, err error) {
+	return s.CopyCounting(ctx, to, w, nil)
+}
+
+// CopyCounting is Copy, but returns how many of the entries are those that counts says, which gets each key, valid
+// within the call; nil means all. For whoever keeps entries of its own beside those of its users.
+func (s *Scope) CopyCounting(ctx context.Context, to scope.Scope, w *WriteOptions, counts func(key []byte) bool) (entries int64, err error) {
 	d := s.db
 	dst, err := d.Scope(to)
 	if err != nil {
@@ -45,7 +51,7 @@ func (s *Scope) Copy(ctx context.Context, to scope.Scope, w *WriteOptions) (entr
 	if _, err := d.commitDirectory(&intent, NoSync); err != nil {
 		return 0, err // nothing is staged
 	}
-	if entries, err = s.stage(ctx, id); err == nil {
+	if entries, err = s.stage(ctx, id, counts); err == nil {
 		err = d.publishStaged(dst, id, w)
 	}
 	if err != nil {
@@ -63,8 +69,8 @@ func (s *Scope) Fork(ctx context.Context, to scope.Scope, w *WriteOptions) (*Sco
 	return s.db.Scope(to)
 }
 
-// stage writes the scope's entries under id, which has no entry yet.
-func (s *Scope) stage(ctx context.Context, id scope.ID) (entries int64, err error) {
+// stage writes the scope's entries under id, which has no entry yet, and returns how many of them count.
+func (s *Scope) stage(ctx context.Context, id scope.ID, counts func(key []byte) bool) (entries int64, err error) {
 	write := func(snap *Snapshot, r *resolved) (err error) {
 		if r == nil {
 			return ErrNotFound
@@ -73,7 +79,7 @@ func (s *Scope) stage(ctx context.Context, id scope.ID) (entries int64, err erro
 		if err != nil {
 			return err
 		}
-		entries, err = s.db.stageEntries(ctx, it, r.id, id)
+		entries, err = s.db.stageEntries(ctx, it, r.id, id, counts)
 		if cerr := it.Close(); err == nil {
 			err = cerr
 		}
@@ -86,8 +92,8 @@ func (s *Scope) stage(ctx context.Context, id scope.ID) (entries int64, err erro
 	return entries, err
 }
 
-// stageEntries writes what an iterator passes of the scope that has the id from, under id.
-func (d *DB) stageEntries(ctx context.Context, it *Iterator, from, id scope.ID) (entries int64, err error) {
+// stageEntries writes what an iterator passes of the scope that has the id from, under id, and returns how many count.
+func (d *DB) stageEntries(ctx context.Context, it *Iterator, from, id scope.ID, counts func(key []byte) bool) (entries int64, err error) {
 	b := Batch{prefix: scope.AppendID(nil, id)}
 	under := scopeSeal{} // the copy's key, made with its first sealed value, or before all others
 	if d.keyring != nil {
@@ -146,7 +152,9 @@ func (d *DB) stageEntries(ctx context.Context, it *Iterator, from, id scope.ID) 
 		if b.err != nil {
 			return 0, b.err
 		}
-		entries++
+		if counts == nil || counts(it.Key()) {
+			entries++
+		}
 	}
 }
 

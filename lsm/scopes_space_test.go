@@ -280,7 +280,7 @@ func TestOnlyUnfinishedCopiesAreRemovedAtOpen(t *testing.T) {
 		require.NoError(t, err)
 		it, err := sc.NewIter(nil)
 		require.NoError(t, err)
-		_, err = db.stageEntries(context.Background(), it, 0, half)
+		_, err = db.stageEntries(context.Background(), it, 0, half, nil)
 		require.NoError(t, err)
 		require.NoError(t, it.Close())
 		require.NoError(t, db.Flush(context.Background()))

@@ -281,6 +281,12 @@ func userKey(stored []byte) (string, bool) {
 	return string(name) + "/" + string(key), ok && found
 }
 
+// ofUser reports whether what lies under a stored key is a key's value or a document, and nothing that the store keeps
+// beside them.
+func ofUser(stored []byte) bool {
+	return len(stored) == 0 || stored[0] != index.Reserved || bytes.HasPrefix(stored, documentsFirst)
+}
+
 func (c *collection) fail(op, key string, err error) error {
 	return c.scope.fail(op, c.logical(key), err)
 }

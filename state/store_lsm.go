@@ -424,7 +424,7 @@ func (sp *space) stats(counted bool) (spaceStats, error) {
 	return spaceStats{entries: st.Entries, bytes: st.Bytes, exact: st.Exact}, translate(err)
 }
 
-// change does that to the scope; name is the other one's. It returns how many entries it has copied.
+// change does that to the scope; name is the other one's. It returns how many keys and documents it has copied.
 func (sp *space) change(ctx context.Context, to wholeChange, name scope.Scope, unsynced bool) (copied int64, err error) {
 	o := syncOf(unsynced)
 	switch to {
@@ -433,7 +433,7 @@ func (sp *space) change(ctx context.Context, to wholeChange, name scope.Scope, u
 	case wholeMove:
 		err = sp.sc.Move(name, o)
 	case wholeCopy:
-		copied, err = sp.sc.Copy(ctx, name, o)
+		copied, err = sp.sc.CopyCounting(ctx, name, o, ofUser)
 	case wholeSeal:
 		err = sp.sc.Seal(o)
 	}

@@ -1,11 +1,6 @@
 package state
 
-import (
-	"bytes"
-
-	"github.com/loamdb/loam/scope"
-	"github.com/loamdb/loam/state/index"
-)
+import "github.com/loamdb/loam/scope"
 
 // What is counted of commits to scopes with rules, behind them (R1).
 
@@ -19,8 +14,7 @@ type tally struct {
 
 func tallyOf(w *write) tally {
 	t := tally{name: w.space.name}
-	own := len(w.key) > 0 && w.key[0] == index.Reserved && !bytes.HasPrefix(w.key, documentsFirst)
-	if own || w.requires {
+	if !ofUser(w.key) || w.requires {
 		return t
 	}
 	t.key = w.key

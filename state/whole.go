@@ -146,7 +146,7 @@ func (s *Scope) Copy(ctx context.Context, to scope.Scope, opts ...Option) (int64
 		carried, err = s.store.sweeper.carry(s, to, unsynced)
 	}
 	if err == nil {
-		n, err = s.copyTo(ctx, to, unsynced)
+		n, err = s.space.change(ctx, wholeCopy, to, unsynced)
 	}
 	if carried {
 		s.store.sweeper.settle(s.store.engine.now(), to)
@@ -159,36 +159,6 @@ func (s *Scope) Copy(ctx context.Context, to scope.Scope, opts ...Option) (int64
 		return 0, s.fail("copy", "", err)
 	}
 	return n, nil
-}
-
-// copyTo copies what the scope has stored, and returns how many keys and documents that are.
-func (s *Scope) copyTo(ctx context.Context, to scope.Scope, unsynced bool) (int64, error) {
-	sp := s.space
-	if s.mode == live {
-		snap, err := s.store.engine.begin(nil)
-		if err != nil {
-			return 0, err
-		}
-		defer snap.close() // what there is to fail has failed before
-		if sp, err = snap.space(s.name); err != nil {
-			return 0, err
-		}
-	}
-	beside := int64(0)
-	for _, area := range [][2][]byte{{nil, documentsFirst}, {documentsEnd, []byte(firstKey)}} {
-		err := scan(sp, area[0], area[1], false, func(_, _ []byte, _ info) bool {
-			beside++
-			return ctx.Err() == nil
-		})
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	n, err := sp.change(ctx, wholeCopy, to, unsynced)
-	return n - beside, err
 }
 
 // Fork copies the scope as Copy does and returns a handle to the copy.

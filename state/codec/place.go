@@ -8,8 +8,8 @@ import (
 )
 
 // Fields of the types that most documents are made of are set where they lie in their struct, without package
-// reflect, which looks at each step at what is known of the type. Only what is in the form that Append gives it is
-// read here; into reads everything, and is what this is tested against.
+// reflect, which looks at each step at what is known of the type. Other forms than Append gives are left to into, but
+// for times; it reads everything, and is what this is tested against.
 
 // form is what a field that is set in its place holds.
 type form uint8
