@@ -12,6 +12,9 @@ var door = []string{"state/door.go", theEngine}
 
 const theEngine = "state/store_lsm.go"
 
+// throughDoor are the files of package state that may import what the engine has to do with.
+var throughDoor = map[string][]string{"lsm": {theEngine}, "crypto": {"state/door.go", "state/engine.go"}}
+
 // doorTypes are the types that the rest of package state knows the engine by, with the interfaces, in the files of
 // the door, that list what it may call.
 var doorTypes = map[string]string{"engine": "engineMethods", "space": "spaceMethods", "cursor": "cursorMethods", "feed": "feedMethods"}

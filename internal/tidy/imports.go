@@ -111,8 +111,8 @@ func Imports(t *Tree) []Problem {
 				continue
 			}
 			graph[dir] = append(graph[dir], to)
-			if to == "lsm" && dir == "state" && f.Path != theEngine {
-				out = append(out, t.problem(f, pos, "only %s imports lsm", theEngine))
+			if through := throughDoor[to]; dir == "state" && through != nil && !slices.Contains(through, f.Path) {
+				out = append(out, t.problem(f, pos, "only %s imports %s", strings.Join(through, " and "), to))
 			}
 			if known && !slices.Contains(row, to) {
 				out = append(out, t.problem(f, pos, "package %s must not import %s", dir, to))

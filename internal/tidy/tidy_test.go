@@ -129,9 +129,11 @@ var breaks = []struct {
 	{"the engine in a file of the state layer that is not for it", tidy.Imports,
 		map[string]string{
 			"state/p.go":         "package state\n\nimport _ \"" + tidy.Module + "/lsm\"\n",
+			"state/q.go":         "package state\n\nimport _ \"" + tidy.Module + "/crypto\"\n",
+			"state/engine.go":    "package state\n\nimport _ \"" + tidy.Module + "/crypto\"\n",
 			"state/store_lsm.go": "package state\n\nimport _ \"" + tidy.Module + "/lsm\"\n",
 			"state/p_test.go":    "package state\n\nimport _ \"" + tidy.Module + "/lsm\"\n"},
-		[]string{"state/p.go:3: only state/store_lsm.go imports lsm"}},
+		[]string{"state/p.go:3: only state/store_lsm.go imports lsm", "state/q.go:3: only state/door.go and state/engine.go imports crypto"}},
 	{"calls of the engine that are not listed", tidy.Door,
 		map[string]string{
 			"state/door.go":      "package state\n\ntype engineMethods interface{ now() int64 }\n",
