@@ -8,7 +8,8 @@ const maxBack = 16
 
 // AddAgain is AddBy for a key that is likely to be there, as one is that is deleted. The hash index knows
 // its newest version, and a newer one's place is right before that: most of these need no search, and leave the finger
-// where it is. Where the key is not there the miss of the index comes before those of the search, not under them.
+// where it is. Where the key is not there the miss of the index comes before those of the search, not under them: AddBy
+// does the same by a finger most of whose last keys were there.
 func (m *Memtable) AddAgain(by int, key []byte, t keys.Trailer, value []byte) {
 	m.add(by, true, key, t, value)
 }

@@ -2,6 +2,7 @@ package memtable_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -54,6 +55,27 @@ func BenchmarkAdd(b *testing.B) {
 			}
 			reportPerEntry(b)
 		})
+	}
+}
+
+// So many keys, each of them again and again.
+func BenchmarkAddAgain(b *testing.B) {
+	for _, ascending := range []bool{false, true} {
+		for _, n := range []uint64{1000, 20_000, 200_000} {
+			b.Run(fmt.Sprintf("%d/ascending=%t", n, ascending), func(b *testing.B) {
+				region := benchRegion(b)
+				var key [8]byte
+				var value [100]byte
+				for b.Loop() {
+					m := memtable.New(region, 1)
+					for i := range uint64(benchEntries) {
+						k := benchKey(key[:0], i%n, ascending)
+						m.Add(k, keys.MakeTrailer(keys.SeqNum(i+1), keys.KindSet), value[:])
+					}
+				}
+				reportPerEntry(b)
+			})
+		}
 	}
 }
 

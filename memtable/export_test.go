@@ -47,6 +47,9 @@ func Check(m *Memtable) error {
 	return nil
 }
 
+// ExpectsAgain reports whether a finger takes its next key for one that is there.
+func ExpectsAgain(m *Memtable, by int) bool { return m.fingers[by].expectsAgain() }
+
 // CheckFingers verifies M8.
 func CheckFingers(m *Memtable) error {
 	for i := range m.fingers {

@@ -20,7 +20,25 @@ type finger struct {
 	last       nodeRef // the head while it has inserted nothing: every path is at the head
 	lastHeight int
 
+	// again goes up with each key of this finger that was there already, and down with each that was not.
+	again uint8
+
 	over nodeRef // what is inserted has the user key of this node, if it is not the head
+}
+
+// mostAgain is where finger.again ends.
+const mostAgain = 15
+
+// expectsAgain says that most of the last keys were there already, so that the next one is likely to be.
+func (f *finger) expectsAgain() bool { return f.again > mostAgain/2 }
+
+// learn takes in whether a key was there already.
+func (f *finger) learn(again bool) {
+	if again {
+		f.again = min(f.again+1, mostAgain)
+	} else {
+		f.again = max(f.again, 1) - 1
+	}
 }
 
 // locate makes the path of f that of (key, t), which is about to be inserted.

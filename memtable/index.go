@@ -89,8 +89,8 @@ func (m *Memtable) find(key []byte, hash uint64) (n nodeRef, sure bool) {
 }
 
 // enter makes n, which is in the list, the version of key that find returns, unless it
-// has a newer one, or no slot.
-func (m *Memtable) enter(n nodeRef, key []byte, t keys.Trailer, hash uint64) {
+// has a newer one, or no slot. It reports whether it has met another version of key.
+func (m *Memtable) enter(n nodeRef, key []byte, t keys.Trailer, hash uint64) (again bool) {
 	x := &m.index
 	line := x.line(hash)
 	for range probeLines {
@@ -105,18 +105,19 @@ func (m *Memtable) enter(n nodeRef, key []byte, t keys.Trailer, hash uint64) {
 				if !bytes.Equal(m.key(old), key) {
 					continue
 				}
-				if m.trailer(old) > t {
-					return
+				if again = true; m.trailer(old) > t {
+					return again
 				}
 			}
 			if invariants.Enabled {
 				m.pause(pointStore)
 			}
 			slot.Store(hash<<offsetBits | uint64(n))
-			return
+			return again
 		}
 		if line++; line == x.lines {
 			line = 0
 		}
 	}
+	return false
 }

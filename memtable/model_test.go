@@ -3,6 +3,7 @@ package memtable_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -231,4 +232,39 @@ func TestFingersDoNotMissWhatOthersInsert(t *testing.T) {
 		}
 	}
 	requireSame(t, m, &want)
+}
+
+// A finger finds out that keys come again, and that they no longer do, by itself; other fingers are not concerned.
+func TestFingersLearnThatKeysComeAgain(t *testing.T) {
+	m := memtable.New(make([]byte, 1<<20), 1)
+	want := &model{}
+	add := func(by, i int, seq keys.SeqNum) {
+		e := entry{fmt.Appendf(nil, "key-%03d", i), keys.MakeTrailer(seq, keys.KindSet), fmt.Appendf(nil, "%d", seq)}
+		m.AddBy(by, e.key, e.trailer, e.value)
+		want.add(e)
+		require.NoError(t, memtable.Check(m))
+	}
+	seq := keys.SeqNum(0)
+	for round, again := range []bool{false, true, true} {
+		for i := range 100 {
+			seq++
+			add(1, i*37%100, seq)
+		}
+		require.Equal(t, again, memtable.ExpectsAgain(m, 1), "round %d", round)
+	}
+	require.False(t, memtable.ExpectsAgain(m, 0))
+	for i := range 20 { // as if they were there
+		seq++
+		add(1, 100+i*7%20, seq)
+	}
+	require.False(t, memtable.ExpectsAgain(m, 1))
+	it, i := m.Iter(), 0
+	for ok := it.First(); ok; ok = it.Next() {
+		e := want.entries[i]
+		require.Equal(t, e.key, it.Key())
+		require.Equal(t, e.trailer, it.Trailer())
+		require.Equal(t, e.value, it.Value())
+		i++
+	}
+	require.Len(t, want.entries, i)
 }

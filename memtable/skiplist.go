@@ -161,12 +161,13 @@ func (m *Memtable) AddBy(by int, key []byte, t keys.Trailer, value []byte) {
 func (m *Memtable) add(by int, again bool, key []byte, t keys.Trailer, value []byte) {
 	hash := keys.Hash(key)
 	m.prefetchTargets(hash, len(key)+len(value))
+	own := &m.fingers[by]
 	f, height, found := &m.beside, 1, false
-	if again {
+	if again || own.expectsAgain() {
 		height, found = m.before(f, key, t, hash)
 	}
 	if !found {
-		f = &m.fingers[by]
+		f = own
 		m.inUse = max(m.inUse, by+1)
 		m.locate(f, key, t)
 		// The backward link of the next node will be stored: a miss of its own.
@@ -187,7 +188,7 @@ func (m *Memtable) add(by int, again bool, key []byte, t keys.Trailer, value []b
 		m.fill(f, n, height, key, t, value)
 		m.publish(f, n, key, height)
 	}
-	m.enter(n, key, t, hash)
+	own.learn(m.enter(n, key, t, hash))
 	m.newest = max(m.newest, t)
 	f.last, f.lastHeight = n, height
 	if (m.inUse > 1 || found) && !(mutant.Enabled && mutant.Is(mutant.StaleFinger)) {

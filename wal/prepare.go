@@ -181,10 +181,16 @@ func unholed(f vfs.File, proven int64) (int64, error) {
 	return proven, nil
 }
 
-// Zeros are written page by page, because the page cache otherwise builds folios as
-// large as the writes, and a later sync of one record then writes a whole folio:
-// measured, 1 MiB to the device after 1 MiB writes, 5 KB after 4 KiB writes. A sync in
-// between keeps the device's queue short for the commits that run beside.
+// zeroBytes is how much of a slot is zeroed by one write. The page cache builds folios as large as the writes. The
+// first store into a page of a clean folio makes all of the folio dirty, and costs as much for a large one as for a
+// small one; a later sync of one record then writes a whole folio. Measured with 4 KiB, 32 KiB and 1 MiB: stores of
+// 168 bytes after each other take 146, 36 and 22 ns; a stored record that is synced alone brings 4, 33 and 1,024 KiB
+// to the device, in the same time for the first two; one that is written through O_DSYNC 4 KiB in all cases.
+const zeroBytes = 32 << 10
+
+var zeros [zeroBytes]byte
+
+// A sync in between keeps the device's queue short for the commits that run beside.
 const zeroSyncBytes = 4 << 20
 
 // writeBlocks zero-writes [from, to) of a slot, and makes its content up to there and
@@ -197,15 +203,14 @@ func (p *preparation) writeBlocks(f vfs.File, from, to int64) error {
 		return fmt.Errorf("%w: %w", errDevice, err)
 	}
 	unsynced := int64(0)
-	for off := from; off < to; off += int64(len(zeroPage)) {
+	for off := from; off < to; off += zeroBytes {
 		if err := p.check(); err != nil {
 			return err
 		}
-		if _, err := f.WriteAt(zeroPage[:], off); err != nil {
+		if _, err := f.WriteAt(zeros[:min(zeroBytes, to-off)], off); err != nil {
 			return fmt.Errorf("%w: %w", errDevice, err)
 		}
-		unsynced += int64(len(zeroPage))
-		if unsynced >= zeroSyncBytes {
+		if unsynced += zeroBytes; unsynced >= zeroSyncBytes {
 			unsynced = 0
 			if err := f.Sync(); err != nil {
 				return fmt.Errorf("%w: %w", errDevice, err)

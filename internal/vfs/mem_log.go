@@ -54,11 +54,14 @@ func (l *opLog) add(o op) {
 // append appends o under mu.
 func (l *opLog) append(o op) { l.ops = append(l.ops, o) }
 
+// zeroRun is never written.
+var zeroRun [64 << 10]byte
+
 // keepBytes returns a copy of p that nobody writes. Zeros, which fill whole log
 // segments, are all the same ones.
 func keepBytes(p []byte) []byte {
-	if len(p) <= pageBytes && bytes.Equal(p, zeroPage[:len(p)]) {
-		return zeroPage[:len(p):len(p)]
+	if len(p) <= len(zeroRun) && bytes.Equal(p, zeroRun[:len(p)]) {
+		return zeroRun[:len(p):len(p)]
 	}
 	return bytes.Clone(p)
 }
