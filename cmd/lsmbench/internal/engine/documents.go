@@ -51,8 +51,8 @@ type DocumentScope interface {
 type Classes interface {
 	// Classes are their names.
 	Classes() []string
-	// SetAs writes a document of a class, unsynced.
-	SetAs(class, scope, key string, doc any) error
+	// InClass is In for a handle whose Set gives documents a class, or nil for a class that there is not.
+	InClass(class, scope string) DocumentScope
 }
 
 // ClassesOpener is an engine that has stores which do to values all that some classes are spared.

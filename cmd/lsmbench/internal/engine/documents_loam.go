@@ -104,7 +104,7 @@ type loamDocuments struct {
 func (d *loamDocuments) Close() error { return nil }
 
 func (d *loamDocuments) In(name string) DocumentScope {
-	return &loamDocumentScope{d.store.Scope(scope.Agent(name))}
+	return &loamDocumentScope{Scope: d.store.Scope(scope.Agent(name))}
 }
 
 // loamDurability is the option for a write.
@@ -139,12 +139,12 @@ func (d *loamDocuments) Classes() []string {
 	return names
 }
 
-func (d *loamDocuments) SetAs(class, name, key string, doc any) error {
+func (d *loamDocuments) InClass(class, name string) DocumentScope {
 	c, err := envelope.ParseClass(class)
 	if err != nil {
-		return err
+		return nil
 	}
-	return d.store.Scope(scope.Agent(name)).Set(background, key, doc, state.WithClass(c), state.NoSync)
+	return &loamDocumentScope{d.store.Scope(scope.Agent(name)), state.WithClass(c)}
 }
 
 // Names of the hooks.
@@ -187,7 +187,10 @@ func (d *loamDocuments) HookCalls() (before, after uint64, err error) {
 	return before, after, nil
 }
 
-type loamDocumentScope struct{ *state.Scope }
+type loamDocumentScope struct {
+	*state.Scope
+	class state.Option // of what Set writes; the zero Option leaves that to the store
+}
 
 func (s *loamDocumentScope) Get(key string) (any, bool, error) {
 	doc, err := s.Scope.Get(background, key)
@@ -209,7 +212,7 @@ func (s *loamDocumentScope) GetTyped(key string, to *document.Document) (bool, e
 }
 
 func (s *loamDocumentScope) Set(key string, doc any, sync bool) error {
-	return s.Scope.Set(background, key, doc, loamDurability(sync))
+	return s.Scope.Set(background, key, doc, s.class, loamDurability(sync))
 }
 
 func (s *loamDocumentScope) SetMany(docs map[string]any) error {

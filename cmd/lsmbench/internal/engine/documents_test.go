@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/loamdb/loam/cmd/lsmbench/internal/document"
+	"github.com/loamdb/loam/scope"
 )
 
 // Every store of documents does the same, whatever it is made of.
@@ -179,10 +180,13 @@ func TestLoamsClassesAndItsMemory(t *testing.T) {
 	classes := docs.(Classes)
 	require.Equal(t, []string{"standard", "trusted", "external", "ephemeral"}, classes.Classes())
 	for _, c := range classes.Classes() {
-		require.NoError(t, classes.SetAs(c, "a", c, "value"))
+		require.NoError(t, classes.InClass(c, "a").Set(c, "value", false))
 		wantDocument(t, docs.In("a"), c, "value")
+		_, meta, err := store.(*loamStateStore).Scope(scope.Agent("a")).GetWithMeta(background, c)
+		require.NoError(t, err)
+		require.Equal(t, c, meta.Class.String())
 	}
-	require.Error(t, classes.SetAs("secret", "a", "k", "value"))
+	require.Nil(t, classes.InClass("secret", "a"))
 	end()
 	require.NoError(t, store.Close())
 }
@@ -213,7 +217,7 @@ func TestLoamsStoreForClassesLooksAtValues(t *testing.T) {
 	require.NoError(t, err)
 	docs, end := newDocuments(t, store)
 	for _, c := range docs.(Classes).Classes() {
-		require.NoError(t, docs.(Classes).SetAs(c, "a", c, map[string]any{"mail": "ada@example.org"}))
+		require.NoError(t, docs.(Classes).InClass(c, "a").Set(c, map[string]any{"mail": "ada@example.org"}, false))
 	}
 	before, _, err := docs.(Hooks).HookCalls()
 	require.NoError(t, err)

@@ -20,6 +20,7 @@ var documents = []Workload{
 	{Name: "settyped", Doc: "the same, unsynced, from a Go struct", Start: Spare, Kills: true, run: setTyped},
 	{Name: "get", Doc: "a random document, as maps and lists", Start: Filled, Reads: true, run: getDocuments},
 	{Name: "gettyped", Doc: "a random document, into a Go struct", Start: Filled, Reads: true, run: getTyped},
+	{Name: "hot", Doc: "gets and unsynced sets in turn, of 200 documents; sets of class Trusted where there are classes", Start: Spare, Kills: true, run: hotDocuments},
 	{Name: "patch", Doc: "a merge patch of three fields, one of them nested, to a random document", Start: Spare, Kills: true, Conflicts: true, run: patchDocuments(ifAsked)},
 	{Name: "patchsync", Doc: "the same, each on the device before the next", Start: Spare, Kills: true, Conflicts: true, run: patchDocuments(always)},
 	{Name: "append", Doc: "a message to the end of a list, which is read with it; lists of up to 16", Start: Spare, Kills: true, Conflicts: true, run: appendToLists},
@@ -121,11 +122,12 @@ type documentWorker struct {
 	engine.Documents
 	in      []engine.DocumentScope
 	chooser dist.Chooser
+	among   uint64           // it chooses of so many records
 	docs    []map[string]any // the versions, of which it changes the ids and revisions
 }
 
 func (t *documentRun) newDocumentWorker(w *worker) (*documentWorker, error) {
-	d := &documentWorker{documentRun: t, worker: w}
+	d := &documentWorker{documentRun: t, worker: w, among: t.Records}
 	var ok bool
 	if d.Documents, ok = w.Session.(engine.Documents); !ok {
 		return nil, engine.ErrUnsupported
@@ -148,7 +150,7 @@ func (t *documentRun) newDocumentWorker(w *worker) (*documentWorker, error) {
 func (d *documentWorker) scope(i uint64) engine.DocumentScope { return d.in[i%uint64(len(d.in))] }
 
 // random chooses a record, own one that no other worker has.
-func (d *documentWorker) random() uint64 { return d.chooser.Next(d.rng, d.Records) }
+func (d *documentWorker) random() uint64 { return d.chooser.Next(d.rng, d.among) }
 
 func (d *documentWorker) own() uint64 {
 	workers := uint64(d.Goroutines)

@@ -84,13 +84,58 @@ func setClasses(r *run) (err error) {
 	names := has.Classes()
 	r.kinds = names
 	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
-		classes := d.Documents.(engine.Classes)
+		in := make([][]engine.DocumentScope, len(names))
+		for k, class := range names {
+			in[k] = d.inClass(class)
+		}
 		return func(i uint64) (kind, error) {
 			k := kind(i % uint64(len(names)))
 			n := d.rng.Uint64N(fewKeys)
 			d.written += d.length
 			key := names[k] + "/" + d.keys[n%d.Records]
-			return k, classes.SetAs(names[k], d.scopes[n%uint64(len(d.scopes))], key, d.docs[n%documentVersions])
+			return k, in[k][n%uint64(len(d.in))].Set(key, d.docs[n%documentVersions], false)
+		}
+	})
+}
+
+// inClass returns the scopes by handles that give documents a class.
+func (d *documentWorker) inClass(class string) []engine.DocumentScope {
+	in := make([]engine.DocumentScope, len(d.scopes))
+	for i, name := range d.scopes {
+		in[i] = d.Documents.(engine.Classes).InClass(class, name)
+	}
+	return in
+}
+
+const (
+	hotGet kind = iota
+	hotSet
+)
+
+// hotRecords are as few as the processor's caches take.
+const hotRecords = 200
+
+// trusted is the class of what is written by who need not be looked after.
+const trusted = "trusted"
+
+// hotDocuments reads and writes what was just read and written.
+func hotDocuments(r *run) error {
+	r.kinds = []string{"get", "set"}
+	t, err := r.newDocuments(ifAsked)
+	if err != nil {
+		return err
+	}
+	r.check = func() error { return t.checkDocuments(t.want) }
+	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
+		d.among = min(hotRecords, d.Records)
+		if _, ok := d.Documents.(engine.Classes); ok {
+			d.in = d.inClass(trusted)
+		}
+		return func(i uint64) (kind, error) {
+			if k := kind(i % 2); k == hotSet {
+				return k, d.setNext(false)
+			}
+			return hotGet, d.getOne()
 		}
 	})
 }
