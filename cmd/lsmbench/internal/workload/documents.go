@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync/atomic"
 
@@ -18,9 +19,10 @@ var documents = []Workload{
 	{Name: "set", Doc: "a whole document to a random key", Start: Spare, Kills: true, run: setDocuments(ifAsked)},
 	{Name: "setsync", Doc: "the same, each on the device before the next", Start: Spare, Kills: true, run: setDocuments(always)},
 	{Name: "settyped", Doc: "the same, unsynced, from a Go struct", Start: Spare, Kills: true, run: setTyped},
-	{Name: "get", Doc: "a random document, as maps and lists", Start: Filled, Reads: true, run: getDocuments},
+	{Name: "sethot", Doc: "unsynced, one of 200 documents again and again, of class Trusted where there are classes", Start: Spare, Kills: true, run: setHot},
+	{Name: "get", Doc: "a random document, as maps and lists", Start: Filled, Reads: true, run: getDocuments(anyRecord)},
 	{Name: "gettyped", Doc: "a random document, into a Go struct", Start: Filled, Reads: true, run: getTyped},
-	{Name: "hot", Doc: "gets and unsynced sets in turn, of 200 documents; sets of class Trusted where there are classes", Start: Spare, Kills: true, run: hotDocuments},
+	{Name: "gethot", Doc: "one of 200 documents again and again, as maps and lists", Start: Filled, Reads: true, run: getDocuments(hotRecords)},
 	{Name: "patch", Doc: "a merge patch of three fields, one of them nested, to a random document", Start: Spare, Kills: true, Conflicts: true, run: patchDocuments(ifAsked)},
 	{Name: "patchsync", Doc: "the same, each on the device before the next", Start: Spare, Kills: true, Conflicts: true, run: patchDocuments(always)},
 	{Name: "append", Doc: "a message to the end of a list, which is read with it; lists of up to 16", Start: Spare, Kills: true, Conflicts: true, run: appendToLists},
@@ -56,6 +58,8 @@ const (
 const (
 	mostScopes       = 100
 	documentVersions = 256 // how many different documents are written
+	hotRecords       = 200 // as few as the processor's caches take
+	anyRecord        = math.MaxUint64
 	pageLen          = 20
 	listLen          = 16
 	pointsKey        = "points"

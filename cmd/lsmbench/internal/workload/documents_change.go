@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/loamdb/loam/cmd/lsmbench/internal/document"
+	"github.com/loamdb/loam/cmd/lsmbench/internal/engine"
 )
 
 // The workloads that change documents.
@@ -40,6 +41,25 @@ func (r *run) setDocuments(durable durability, typed bool) error {
 	r.check = func() error { return t.checkDocuments(t.want) }
 	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
 		return func(uint64) (kind, error) { return 0, d.setNext(typed) }
+	})
+}
+
+// trusted is the class of what is written by who need not be looked after.
+const trusted = "trusted"
+
+func setHot(r *run) error {
+	r.kinds = []string{"set"}
+	t, err := r.newDocuments(ifAsked)
+	if err != nil {
+		return err
+	}
+	r.check = func() error { return t.checkDocuments(t.want) }
+	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
+		d.among = min(hotRecords, d.Records)
+		if _, ok := d.Documents.(engine.Classes); ok {
+			d.in = d.inClass(trusted)
+		}
+		return func(uint64) (kind, error) { return 0, d.setNext(false) }
 	})
 }
 

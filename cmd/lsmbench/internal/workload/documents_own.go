@@ -108,39 +108,6 @@ func (d *documentWorker) inClass(class string) []engine.DocumentScope {
 }
 
 const (
-	hotGet kind = iota
-	hotSet
-)
-
-// hotRecords are as few as the processor's caches take.
-const hotRecords = 200
-
-// trusted is the class of what is written by who need not be looked after.
-const trusted = "trusted"
-
-// hotDocuments reads and writes what was just read and written.
-func hotDocuments(r *run) error {
-	r.kinds = []string{"get", "set"}
-	t, err := r.newDocuments(ifAsked)
-	if err != nil {
-		return err
-	}
-	r.check = func() error { return t.checkDocuments(t.want) }
-	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
-		d.among = min(hotRecords, d.Records)
-		if _, ok := d.Documents.(engine.Classes); ok {
-			d.in = d.inClass(trusted)
-		}
-		return func(i uint64) (kind, error) {
-			if k := kind(i % 2); k == hotSet {
-				return k, d.setNext(false)
-			}
-			return hotGet, d.getOne()
-		}
-	})
-}
-
-const (
 	memorySet kind = iota
 	memoryGet
 )

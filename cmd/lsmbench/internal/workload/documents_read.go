@@ -23,17 +23,21 @@ func (d *documentWorker) getOne() error {
 	return nil
 }
 
-func getDocuments(r *run) error {
-	r.kinds = []string{"get"}
-	t, err := r.newDocuments(ifAsked)
-	if err != nil {
-		return err
+// getDocuments reads among so many documents.
+func getDocuments(among uint64) func(*run) error {
+	return func(r *run) error {
+		r.kinds = []string{"get"}
+		t, err := r.newDocuments(ifAsked)
+		if err != nil {
+			return err
+		}
+		t.live = t.length * int64(r.Records)
+		r.check = func() error { return t.checkDocuments(t.want) }
+		return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
+			d.among = min(among, d.Records)
+			return func(uint64) (kind, error) { return 0, d.getOne() }
+		})
 	}
-	t.live = t.length * int64(r.Records)
-	r.check = func() error { return t.checkDocuments(t.want) }
-	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
-		return func(uint64) (kind, error) { return 0, d.getOne() }
-	})
 }
 
 func getTyped(r *run) error {

@@ -14,7 +14,7 @@ import (
 // A store that answers wrongly is found out by each workload that could notice.
 func TestWrongAnswersAboutDocumentsEndARun(t *testing.T) {
 	for name, f := range map[string]fault{
-		"set": {lostSets: true}, "settyped": {lostSets: true}, "get": {wrongReads: true}, "list": {shortLists: true}, "hot": {lostSets: true},
+		"set": {lostSets: true}, "settyped": {lostSets: true}, "get": {wrongReads: true}, "list": {shortLists: true}, "sethot": {lostSets: true}, "gethot": {wrongReads: true},
 		"patch": {lostChanges: true}, "append": {lostChanges: true}, "increment": {lostChanges: true}, "cas": {lostChanges: true}, "txn": {lostChanges: true},
 		"hooks": {noHooks: true},
 	} {
