@@ -2,7 +2,7 @@ package memtable
 
 import "github.com/loamdb/loam/internal/keys"
 
-// maxBack is how many nodes AddAgain goes back over at most to find those before a tall node. On level i that takes
+// maxBack is how many nodes before goes back over at most to find those before a tall node. On level i that takes
 // about 2^i steps: a node of four levels takes eight, and one in sixteen is taller.
 const maxBack = 16
 

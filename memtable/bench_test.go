@@ -58,8 +58,8 @@ func BenchmarkAdd(b *testing.B) {
 	}
 }
 
-// So many keys, each of them again and again.
-func BenchmarkAddAgain(b *testing.B) {
+// So many keys, each of them again and again: in an order of their own, or ascending.
+func BenchmarkOverwrite(b *testing.B) {
 	for _, ascending := range []bool{false, true} {
 		for _, n := range []uint64{1000, 20_000, 200_000} {
 			b.Run(fmt.Sprintf("%d/ascending=%t", n, ascending), func(b *testing.B) {

@@ -47,8 +47,8 @@ func Check(m *Memtable) error {
 	return nil
 }
 
-// ExpectsAgain reports whether a finger takes its next key for one that is there.
-func ExpectsAgain(m *Memtable, by int) bool { return m.fingers[by].expectsAgain() }
+// Searched reports whether the last insertion by a finger has searched its place.
+func Searched(m *Memtable, by int) bool { return m.fingers[by].last == m.fingers[by].newest }
 
 // CheckFingers verifies M8.
 func CheckFingers(m *Memtable) error {

@@ -20,20 +20,36 @@ type finger struct {
 	last       nodeRef // the head while it has inserted nothing: every path is at the head
 	lastHeight int
 
-	// again goes up with each key of this finger that was there already, and down with each that was not.
-	again uint8
+	// Of all that was inserted by it, with a search or without.
+	newest nodeRef // the head while there is nothing
+	again  uint8   // goes up with each key that was there already, and down with each that was not
+	run    uint8   // how many keys in a row came after the one before, while again is high
 
 	over nodeRef // what is inserted has the user key of this node, if it is not the head
 }
 
-// mostAgain is where finger.again ends.
-const mostAgain = 15
+const (
+	mostAgain = 15 // bounds finger.again
+	longRun   = 8  // bounds finger.run
+)
 
-// expectsAgain says that most of the last keys were there already, so that the next one is likely to be.
-func (f *finger) expectsAgain() bool { return f.again > mostAgain/2 }
+// expectsAgain says that the hash index is likely to know the key, because it knew most of the last ones, and that this
+// is the shorter way: from the last of keys that ascend, the next one is near.
+func (m *Memtable) expectsAgain(f *finger, key []byte) bool {
+	if f.again <= mostAgain/2 {
+		return false
+	}
+	if bytes.Compare(key, m.key(f.newest)) <= 0 {
+		f.run = 0
+	} else if f.run < longRun {
+		f.run++
+	}
+	return f.run < longRun
+}
 
-// learn takes in whether a key was there already.
-func (f *finger) learn(again bool) {
+// learn takes in that n was inserted, and whether its key was there already.
+func (f *finger) learn(n nodeRef, again bool) {
+	f.newest = n
 	if again {
 		f.again = min(f.again+1, mostAgain)
 	} else {

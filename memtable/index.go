@@ -106,7 +106,7 @@ func (m *Memtable) enter(n nodeRef, key []byte, t keys.Trailer, hash uint64) (ag
 					continue
 				}
 				if again = true; m.trailer(old) > t {
-					return again
+					return true
 				}
 			}
 			if invariants.Enabled {

@@ -234,37 +234,42 @@ func TestFingersDoNotMissWhatOthersInsert(t *testing.T) {
 	requireSame(t, m, &want)
 }
 
-// A finger finds out that keys come again, and that they no longer do, by itself; other fingers are not concerned.
+// A finger finds out by itself that keys come again, and that they no longer do or do in order; it learns nothing from others.
 func TestFingersLearnThatKeysComeAgain(t *testing.T) {
+	t.Parallel()
 	m := memtable.New(make([]byte, 1<<20), 1)
 	want := &model{}
-	add := func(by, i int, seq keys.SeqNum) {
-		e := entry{fmt.Appendf(nil, "key-%03d", i), keys.MakeTrailer(seq, keys.KindSet), fmt.Appendf(nil, "%d", seq)}
+	seq, fresh := keys.SeqNum(0), 1000
+	add := func(by, i int) (searched int) {
+		seq++
+		e := entry{fmt.Appendf(nil, "key-%04d", i), keys.MakeTrailer(seq, keys.KindSet), fmt.Appendf(nil, "%d", seq)}
 		m.AddBy(by, e.key, e.trailer, e.value)
 		want.add(e)
-		require.NoError(t, memtable.Check(m))
-	}
-	seq := keys.SeqNum(0)
-	for round, again := range []bool{false, true, true} {
-		for i := range 100 {
-			seq++
-			add(1, i*37%100, seq)
+		if memtable.Searched(m, by) {
+			return 1
 		}
-		require.Equal(t, again, memtable.ExpectsAgain(m, 1), "round %d", round)
+		return 0
 	}
-	require.False(t, memtable.ExpectsAgain(m, 0))
-	for i := range 20 { // as if they were there
-		seq++
-		add(1, 100+i*7%20, seq)
+	for _, round := range []struct {
+		name        string
+		key         func(i int) int
+		least, most int // of 100 insertions that search
+	}{
+		{"new", func(i int) int { return i * 37 % 100 }, 100, 100},
+		{"again", func(i int) int { return i * 37 % 100 }, 8, 30},
+		{"again", func(i int) int { return i * 41 % 100 }, 0, 20},
+		{"again, in order", func(i int) int { return i }, 80, 100},
+		{"again", func(i int) int { return i * 37 % 100 }, 0, 20},
+		{"new", func(i int) int { return 100 + i*37%100 }, 100, 100},
+	} {
+		searched := 0
+		for i := range 100 {
+			searched += add(1, round.key(i))
+			fresh++
+			require.Equal(t, 1, add(0, 1000+fresh*7919%8999), "of the other finger's keys none comes again")
+		}
+		require.GreaterOrEqual(t, searched, round.least, round.name)
+		require.LessOrEqual(t, searched, round.most, round.name)
+		requireSame(t, m, want)
 	}
-	require.False(t, memtable.ExpectsAgain(m, 1))
-	it, i := m.Iter(), 0
-	for ok := it.First(); ok; ok = it.Next() {
-		e := want.entries[i]
-		require.Equal(t, e.key, it.Key())
-		require.Equal(t, e.trailer, it.Trailer())
-		require.Equal(t, e.value, it.Value())
-		i++
-	}
-	require.Len(t, want.entries, i)
 }

@@ -36,6 +36,7 @@ func (f *File) Get(i int) (Handle, bool) {
 	if s == nil || n >= len(s.frames) { // the slab was given to another class meanwhile
 		return Handle{}, false
 	}
+	s.prefetch(n)
 	fr := &s.frames[n]
 	state := fr.state.Add(pin)
 	if state>>touchShift%pinsCounted == 0 {

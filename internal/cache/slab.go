@@ -3,9 +3,11 @@ package cache
 import (
 	"bytes"
 	"sync"
+	"unsafe"
 
 	"github.com/loamdb/loam/internal/invariants"
 	"github.com/loamdb/loam/internal/offheap"
+	"github.com/loamdb/loam/internal/prefetch"
 )
 
 // Sizes of slabs. 65 KiB is sixteen frames of 4,160 bytes, four of 16,640 and one of
@@ -54,6 +56,15 @@ func (s *slab) handle(n int, fr *frame) Handle {
 		h.gen = fr.gen.Load()
 	}
 	return h
+}
+
+const prefetched = 4
+
+func (s *slab) prefetch(n int) {
+	at := unsafe.Pointer(&s.mem[n*s.size])
+	for i := range prefetched {
+		prefetch.Line(unsafe.Add(at, i*64))
+	}
 }
 
 // poison overwrites frame n under invariants, so that a use after its release is seen.

@@ -54,7 +54,7 @@ func (l *opLog) add(o op) {
 // append appends o under mu.
 func (l *opLog) append(o op) { l.ops = append(l.ops, o) }
 
-// zeroRun is never written.
+// zeroRun is never written. It is longer than what package wal zeroes by one write.
 var zeroRun [64 << 10]byte
 
 // keepBytes returns a copy of p that nobody writes. Zeros, which fill whole log

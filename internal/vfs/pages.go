@@ -7,8 +7,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// pageBytes is the unit of storage and of copy-on-write. It is the unit in which the
-// engine zero-writes log segments, and small enough that a crash state which differs in
+// pageBytes is the unit of storage and of copy-on-write: small enough that a crash state which differs in
 // one record costs one page.
 const pageBytes = 4096
 

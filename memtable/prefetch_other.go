@@ -1,7 +1,0 @@
-//go:build !amd64 && !arm64
-
-package memtable
-
-import "unsafe"
-
-func prefetch(unsafe.Pointer) {}
