@@ -21,7 +21,7 @@ func (loamState) Name() string { return "loam" }
 func (loamState) encrypts() {}
 
 func (loamState) Settings(c Config) string {
-	return "package state, values of class Standard in MessagePack, a write synced or not by its option; settled without a flush; " +
+	return "package state, values of class Standard, but of sethot and classes, in MessagePack, a write synced or not by its option; settled without a flush; " +
 		loamEngine{}.Settings(c)
 }
 

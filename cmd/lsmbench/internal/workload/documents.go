@@ -85,13 +85,14 @@ type documentRun struct {
 	scopes   []string
 	keys     []string // of the records
 	versions []*document.Document
-	length   int64 // of a document and its key, on average
+	length   int64  // of a document and its key, on average
+	among    uint64 // workers choose of so many records
 
 	counts []atomic.Int64 // how often each record, list or counter was changed
 }
 
 func (r *run) newDocuments(d durability) (*documentRun, error) {
-	t := &documentRun{run: r, sync: bool(d) || r.Sync, keys: r.named(documentPrefix), counts: make([]atomic.Int64, r.Records)}
+	t := &documentRun{run: r, sync: bool(d) || r.Sync, keys: r.named(documentPrefix), among: r.Records, counts: make([]atomic.Int64, r.Records)}
 	for i := range min(mostScopes, r.Records) {
 		t.scopes = append(t.scopes, fmt.Sprintf("agent-%04d", i))
 	}
@@ -126,12 +127,11 @@ type documentWorker struct {
 	engine.Documents
 	in      []engine.DocumentScope
 	chooser dist.Chooser
-	among   uint64           // it chooses of so many records
 	docs    []map[string]any // the versions, of which it changes the ids and revisions
 }
 
 func (t *documentRun) newDocumentWorker(w *worker) (*documentWorker, error) {
-	d := &documentWorker{documentRun: t, worker: w, among: t.Records}
+	d := &documentWorker{documentRun: t, worker: w}
 	var ok bool
 	if d.Documents, ok = w.Session.(engine.Documents); !ok {
 		return nil, engine.ErrUnsupported

@@ -53,9 +53,10 @@ func setHot(r *run) error {
 	if err != nil {
 		return err
 	}
+	t.live = t.length * int64(r.Records)
+	t.among = min(hotRecords, r.Records)
 	r.check = func() error { return t.checkDocuments(t.want) }
 	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
-		d.among = min(hotRecords, d.Records)
 		if _, ok := d.Documents.(engine.Classes); ok {
 			d.in = d.inClass(trusted)
 		}

@@ -98,7 +98,7 @@ func setClasses(r *run) (err error) {
 	})
 }
 
-// inClass returns the scopes by handles that give documents a class.
+// inClass returns the scopes by handles that give documents a class, of those that there are.
 func (d *documentWorker) inClass(class string) []engine.DocumentScope {
 	in := make([]engine.DocumentScope, len(d.scopes))
 	for i, name := range d.scopes {

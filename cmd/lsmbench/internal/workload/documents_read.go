@@ -32,9 +32,9 @@ func getDocuments(among uint64) func(*run) error {
 			return err
 		}
 		t.live = t.length * int64(r.Records)
+		t.among = min(among, r.Records)
 		r.check = func() error { return t.checkDocuments(t.want) }
 		return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
-			d.among = min(among, d.Records)
 			return func(uint64) (kind, error) { return 0, d.getOne() }
 		})
 	}
