@@ -10,7 +10,7 @@ import (
 // core are the packages that every part of the engine may use.
 var core = []string{
 	"internal/codec", "internal/epoch", "internal/fileid", "internal/invariants", "internal/keys",
-	"internal/mutant", "internal/offheap", "internal/seal", "internal/vfs",
+	"internal/mutant", "internal/offheap", "internal/prefetch", "internal/seal", "internal/vfs",
 }
 
 // allowed says which packages of this module each package may import, tests apart.
@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/latency":    {},
 	"internal/mutant":     {},
 	"internal/offheap":    {"internal/invariants"},
+	"internal/prefetch":   {},
 	"internal/seal":       {"internal/fileid", "internal/mutant"},
 	"internal/seams":      {"internal/seal", "internal/vfs"},
 	"internal/tidy":       {},
