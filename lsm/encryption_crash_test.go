@@ -42,7 +42,7 @@ func TestPowerCutWhileKeysChange(t *testing.T) {
 		every = 1
 	}
 	for e, k := mem.Explore(), from; k <= mem.Ops(); k++ {
-		if e.AdvanceTo(k); k%every > 0 && k != changed && k != mem.Ops() {
+		if e.AdvanceTo(k); k%every > 0 && k != from && k != changed && k != mem.Ops() {
 			continue
 		}
 		want := 0
