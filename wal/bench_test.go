@@ -20,6 +20,7 @@ import (
 // manifest: the benchmarks measure the log.
 func benchLog(b *testing.B, mode wal.Mode) (*wal.Log, wal.Options, *[]wal.Segment) {
 	b.Helper()
+	wal.Measure(b)
 	live := new([]wal.Segment)
 	o := wal.Options{
 		FS: vfs.NewOS(), Dir: b.TempDir(), Store: storeUID, Random: rand.Reader, Mode: mode,
