@@ -20,10 +20,9 @@ type finger struct {
 	last       nodeRef // the head while it has inserted nothing: every path is at the head
 	lastHeight int
 
-	// Of all that was inserted by it, with a search or without.
-	newest nodeRef // the head while there is nothing
+	newest nodeRef // what was inserted last, with a search or without; the head while there is nothing
 	again  uint8   // goes up with each key that was there already, and down with each that was not
-	run    uint8   // how many keys in a row came after the one before, while again is high
+	run    uint8   // how many keys in a row were above the one before, counted while again is high
 
 	over nodeRef // what is inserted has the user key of this node, if it is not the head
 }
@@ -34,7 +33,7 @@ const (
 )
 
 // expectsAgain says that the hash index is likely to know the key, because it knew most of the last ones, and that this
-// is the shorter way: from the last of keys that ascend, the next one is near.
+// is the shorter way: from the last of keys that ascend, which it counts, the next one is near.
 func (m *Memtable) expectsAgain(f *finger, key []byte) bool {
 	if f.again <= mostAgain/2 {
 		return false

@@ -105,9 +105,10 @@ func (m *Memtable) enter(n nodeRef, key []byte, t keys.Trailer, hash uint64) (ag
 				if !bytes.Equal(m.key(old), key) {
 					continue
 				}
-				if again = true; m.trailer(old) > t {
+				if m.trailer(old) > t {
 					return true
 				}
+				again = true
 			}
 			if invariants.Enabled {
 				m.pause(pointStore)

@@ -61,7 +61,10 @@ func (s *slab) handle(n int, fr *frame) Handle {
 // firstLines are those of a block that have its header and, in one of 4 KiB, the columns that are searched. Measured with
 // queries of ten documents at random among a million, medians of eight runs each: 42 us with none of them asked for,
 // 39 with one, 32 with three, 37 with four.
-const firstLines = 3
+const (
+	firstLines = 3
+	lineBytes  = 64
+)
 
 // prefetch asks for the first lines of frame n. The pin that comes next is an atomic addition to a line that is no more in
 // the caches than these are, and nothing goes past it.
@@ -71,8 +74,6 @@ func (s *slab) prefetch(n int) {
 		prefetch.Line(unsafe.Add(at, i*lineBytes))
 	}
 }
-
-const lineBytes = 64
 
 // poison overwrites frame n under invariants, so that a use after its release is seen.
 func (s *slab) poison(n int) {
