@@ -185,8 +185,8 @@ func unholed(f vfs.File, proven int64) (int64, error) {
 // cache of ext4 builds folios as large as the writes. The first store into each page of a clean folio costs the less the
 // larger the folio is, but makes all of it dirty, and whatever is synced next, a record written through O_DSYNC too, brings
 // all of it to the device. Measured with 4, 16, 32 KiB and 1 MiB: stores of 168 bytes after each other take 146, 64, 36
-// and 22 ns; a store and a sync bring 4.4, 16.7, 33 and 1,024 KiB to the device, in the same time but for the last; a
-// record through O_DSYNC alone 4.4 KiB in all cases (docs/adr/0045-slots-zeroed-in-16-kib.md).
+// and 22 ns; a store and a sync bring 4.4, 16.7, 33 and 1,049 KB to the device, the first three in the same time; a
+// record through O_DSYNC alone 4.4 KB (docs/adr/0045-slots-zeroed-in-16-kib.md).
 var zeroBytes int64 = 16 << 10
 
 var zeros [16 << 10]byte

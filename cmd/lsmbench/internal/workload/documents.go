@@ -16,10 +16,10 @@ import (
 // changes what a record holds, each goroutine has records of its own, so that it is known in the
 // end what the store must hold.
 var documents = []Workload{
-	{Name: "set", Doc: "a whole document to a random key", Start: Spare, Kills: true, run: setDocuments(ifAsked)},
-	{Name: "setsync", Doc: "the same, each on the device before the next", Start: Spare, Kills: true, run: setDocuments(always)},
-	{Name: "settyped", Doc: "the same, unsynced, from a Go struct", Start: Spare, Kills: true, run: setTyped},
-	{Name: "sethot", Doc: "unsynced, one of 200 documents again and again, of class Trusted where there are classes", Start: Spare, Kills: true, run: setHot},
+	{Name: "set", Doc: "a whole document to a random key", Start: Spare, Kills: true, run: documentSets{}.run},
+	{Name: "setsync", Doc: "the same, each on the device before the next", Start: Spare, Kills: true, run: documentSets{durable: always}.run},
+	{Name: "settyped", Doc: "the same, unsynced, from a Go struct", Start: Spare, Kills: true, run: documentSets{typed: true}.run},
+	{Name: "sethot", Doc: "unsynced, one of 200 documents again and again, of class Trusted where there are classes", Start: Spare, Kills: true, run: documentSets{hot: true}.run},
 	{Name: "get", Doc: "a random document, as maps and lists", Start: Filled, Reads: true, run: getDocuments(anyRecord)},
 	{Name: "gettyped", Doc: "a random document, into a Go struct", Start: Filled, Reads: true, run: getTyped},
 	{Name: "gethot", Doc: "one of 200 documents again and again, as maps and lists", Start: Filled, Reads: true, run: getDocuments(hotRecords)},

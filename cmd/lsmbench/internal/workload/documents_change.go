@@ -25,42 +25,32 @@ func (d *documentWorker) setNext(typed bool) error {
 	return d.scope(i).Set(d.keys[i], doc, d.sync)
 }
 
-func setDocuments(durable durability) func(*run) error {
-	return func(r *run) error { return r.setDocuments(durable, false) }
-}
-
-func setTyped(r *run) error { return r.setDocuments(ifAsked, true) }
-
-func (r *run) setDocuments(durable durability, typed bool) error {
-	r.kinds = []string{"set"}
-	t, err := r.newDocuments(durable)
-	if err != nil {
-		return err
-	}
-	t.live = t.length * int64(r.Records)
-	r.check = func() error { return t.checkDocuments(t.want) }
-	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
-		return func(uint64) (kind, error) { return 0, d.setNext(typed) }
-	})
+// documentSets are workloads that write whole documents.
+type documentSets struct {
+	durable durability
+	typed   bool // from a Go struct
+	hot     bool // few documents again and again, of class Trusted where there are classes
 }
 
 // trusted is the class of what is written by who need not be looked after.
 const trusted = "trusted"
 
-func setHot(r *run) error {
+func (s documentSets) run(r *run) error {
 	r.kinds = []string{"set"}
-	t, err := r.newDocuments(ifAsked)
+	t, err := r.newDocuments(s.durable)
 	if err != nil {
 		return err
 	}
 	t.live = t.length * int64(r.Records)
-	t.among = min(hotRecords, r.Records)
+	if s.hot {
+		t.among = min(hotRecords, r.Records)
+	}
 	r.check = func() error { return t.checkDocuments(t.want) }
 	return t.eachDocument(t.untilLimit(), func(d *documentWorker) operation {
-		if _, ok := d.Documents.(engine.Classes); ok {
+		if _, ok := d.Documents.(engine.Classes); ok && s.hot {
 			d.in = d.inClass(trusted)
 		}
-		return func(uint64) (kind, error) { return 0, d.setNext(false) }
+		return func(uint64) (kind, error) { return 0, d.setNext(s.typed) }
 	})
 }
 
